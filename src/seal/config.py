@@ -1,0 +1,348 @@
+"""Frozen options, one class per stage, and three profiles that name the back ends.
+
+Every default of the project stands in this file and nowhere else. A stage with several back ends
+has one class for each, so that an option exists only where it does something.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, ClassVar, Literal
+
+from seal.errors import OptionError
+
+
+def _check(group: object, condition: bool, rule: str) -> None:
+    if not condition:
+        raise OptionError(f"{type(group).__name__}: {rule}; got {group}")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """The one decode pass that feeds every stage."""
+
+    rate_hz: float = 5.0
+    """Analysed frames per second; the first frame at or after each tick is taken as it is."""
+    short_side_px: int = 256
+    """Frames are scaled down until their short side has this size; never up."""
+    part_s: float = 120.0
+    """The video is indexed in parts of this length, each stored when done: what an interrupted
+    run has to do again, and what parallel workers are handed. A part's end ends its tracklets."""
+    max_duration_s: float | None = None
+    """Stop after this much video; needed for live sources, which have no end."""
+
+    def __post_init__(self) -> None:
+        _check(self, 0 < self.rate_hz <= 1000, "rate_hz must lie in (0, 1000]")
+        _check(self, self.short_side_px >= 16, "short_side_px must be at least 16")
+        _check(self, self.part_s >= 1, "part_s must be at least 1")
+        limit = self.max_duration_s
+        _check(self, limit is None or limit > 0, "max_duration_s must be above 0")
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """Scene tokens: whole frames, uniformly sampled."""
+
+    interval_s: float = 2.0
+    """One frame every so often, used where `count` is not set."""
+    count: int | None = None
+    """N_scene of the paper: this many frames over the whole video, however long."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.interval_s > 0, "interval_s must be above 0")
+        _check(self, self.count is None or self.count >= 1, "count must be at least 1")
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """Object tokens: what a segmenter finds on keyframes."""
+
+    keyframes: Literal["interval", "codec", "shot"] = "interval"
+    """A keyframe every `interval_s`; or where the codec has one; or at the start of each shot. The
+    latter two at most one every `interval_s`."""
+    interval_s: float = 2.0
+    max_per_keyframe: int = 8
+    """The most stable ones are kept."""
+    min_area: float = 0.004
+    """Smaller regions are dropped; a share of the picture."""
+    max_area: float = 0.7
+    duplicate_iou: float = 0.8
+    """Of two boxes on one keyframe that overlap more, the less stable one is dropped."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.interval_s > 0, "interval_s must be above 0")
+        _check(self, self.max_per_keyframe >= 1, "max_per_keyframe must be at least 1")
+        areas = 0 <= self.min_area < self.max_area <= 1
+        _check(self, areas, "areas must be 0 <= min_area < max_area <= 1")
+        _check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class ActionOptions:
+    """Action tokens: what a tracker follows."""
+
+    min_length_s: float = 0.8
+    """L_min of the paper: shorter tracklets are dropped."""
+    max_length_s: float = 10.0
+    """L_max of the paper: longer tracklets are split into equal pieces."""
+    frames: int = 4
+    """An action token's embedding is the mean over this many frames of its crop."""
+
+    def __post_init__(self) -> None:
+        lengths = 0 < self.min_length_s < self.max_length_s
+        _check(self, lengths, "lengths must be 0 < min_length_s < max_length_s")
+        _check(self, self.frames >= 1, "frames must be at least 1")
+
+
+@dataclass(frozen=True)
+class ClassicalSegment:
+    """Regions of colour and texture; CPU only, no weights."""
+
+    backend: ClassVar[str] = "classical"
+
+
+@dataclass(frozen=True)
+class SamSegment:
+    """SAM, prompted with a grid of points (Kirillov et al. 2023, section 5)."""
+
+    backend: ClassVar[str] = "sam"
+    weights: str = "facebook/sam-vit-huge"
+    revision: str = "main"
+    device: str = "auto"
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    min_predicted_iou: float = 0.88
+    min_stability: float = 0.95
+
+
+@dataclass(frozen=True)
+class Sam2Segment(SamSegment):
+    """SAM 2 as an image model."""
+
+    backend: ClassVar[str] = "sam2"
+    weights: str = "facebook/sam2.1-hiera-tiny"
+
+
+@dataclass(frozen=True)
+class Sam3Segment(SamSegment):
+    """The tracker model of SAM 3, which takes point prompts, as an image model."""
+
+    backend: ClassVar[str] = "sam3"
+    weights: str = "facebook/sam3"
+
+
+@dataclass(frozen=True)
+class MotionTrack:
+    """What moves against the background once the camera's motion is taken out; no weights."""
+
+    backend: ClassVar[str] = "motion"
+
+
+@dataclass(frozen=True)
+class Sam2Track:
+    """Masks of keyframes, propagated by SAM 2."""
+
+    backend: ClassVar[str] = "sam2"
+    weights: str = "facebook/sam2.1-hiera-tiny"
+    revision: str = "main"
+    device: str = "auto"
+    chunk_frames: int = 40
+    """Frames propagated at once; memory is proportional to it."""
+    prompt_interval_s: float = 2.0
+    """New objects are looked for this often."""
+
+
+@dataclass(frozen=True)
+class MiniEncode:
+    """The encoder shipped in the wheel: CPU, nothing to download."""
+
+    backend: ClassVar[str] = "mini"
+
+
+@dataclass(frozen=True)
+class Blip2Encode:
+    """BLIP-2's image-text contrastive towers, the encoder of the paper."""
+
+    backend: ClassVar[str] = "blip2"
+    weights: str = "Salesforce/blip2-itm-vit-g"
+    revision: str = "main"
+    device: str = "auto"
+    batch_size: int = 16
+
+
+@dataclass(frozen=True)
+class ClipEncode(Blip2Encode):
+    """CLIP's two towers."""
+
+    backend: ClassVar[str] = "clip"
+    weights: str = "openai/clip-vit-base-patch32"
+
+
+@dataclass(frozen=True)
+class SiglipEncode(Blip2Encode):
+    """The two towers of SigLIP or SigLIP 2 with a fixed picture size."""
+
+    backend: ClassVar[str] = "siglip"
+    weights: str = "google/siglip2-base-patch16-224"
+
+
+@dataclass(frozen=True)
+class AttentionOptions:
+    """Which tokens a query gets (section 3.2)."""
+
+    budget: int = 16
+    """How many tokens are selected (|T_s|)."""
+    objective: str = "normalised"
+    solver: str = "greedy"
+    alpha: float = 0.9
+    """The weight of relevance against diversity, in [0, 1]; the paper's value."""
+    s_min: float = 0.1
+    """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
+    below it. A property of the embedding space, not of the query."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.budget >= 1, "budget must be at least 1")
+        _check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
+        _check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class FindOptions:
+    """From the relevance of tokens over time to moments, without training."""
+
+    top: int = 5
+    """How many moments are returned at most."""
+    smoothing_s: float = 2.0
+    """Standard deviation of the Gaussian that spreads a token's relevance over time."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.top >= 1, "top must be at least 1")
+        _check(self, self.smoothing_s > 0, "smoothing_s must be above 0")
+
+
+_STAGES: dict[str, tuple[Any, ...]] = {
+    "segment": (ClassicalSegment, SamSegment, Sam2Segment, Sam3Segment),
+    "track": (MotionTrack, Sam2Track),
+    "encode": (MiniEncode, Blip2Encode, ClipEncode, SiglipEncode),
+}
+
+PROFILES: dict[str, dict[str, str]] = {
+    "mini": {},
+    "base": {
+        "segment.backend": "sam2",
+        "track.backend": "sam2",
+        "encode.backend": "siglip",
+        "video.short_side_px": "720",
+    },
+    "paper": {
+        "segment.backend": "sam",
+        "track.backend": "sam2",
+        "track.weights": "facebook/sam2.1-hiera-large",
+        "encode.backend": "blip2",
+        "video.short_side_px": "720",
+        "attention.objective": "paper",
+    },
+}
+"""What a profile sets; everything else keeps its default."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of a run."""
+
+    video: VideoOptions = field(default_factory=VideoOptions)
+    scenes: SceneOptions = field(default_factory=SceneOptions)
+    objects: ObjectOptions = field(default_factory=ObjectOptions)
+    actions: ActionOptions = field(default_factory=ActionOptions)
+    segment: ClassicalSegment | SamSegment = field(default_factory=ClassicalSegment)
+    track: MotionTrack | Sam2Track = field(default_factory=MotionTrack)
+    encode: MiniEncode | Blip2Encode = field(default_factory=MiniEncode)
+    attention: AttentionOptions = field(default_factory=AttentionOptions)
+    find: FindOptions = field(default_factory=FindOptions)
+
+    @staticmethod
+    def load(profile: str = "mini", settings: Iterable[str] | Mapping[str, str] = ()) -> Options:
+        """The options of a profile, with settings such as "actions.min_length_s=0.5" on top.
+
+        Raises OptionError, listing what is valid, for an unknown profile, key or back end, and for
+        a value of the wrong type or out of range.
+        """
+        if profile not in PROFILES:
+            raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        if not isinstance(settings, Mapping):
+            settings = dict(_split(setting) for setting in settings)
+        options = Options()
+        for layer in (PROFILES[profile], settings):
+            # A back end decides which keys its stage has, so it is set before them.
+            for key in sorted(layer, key=lambda key: not key.endswith(".backend")):
+                options = options._set(key, layer[key])
+        return options
+
+    def _set(self, key: str, value: str) -> Options:
+        stage, _, name = key.partition(".")
+        if stage not in self.__dataclass_fields__:
+            raise OptionError(f"unknown option {key!r}; valid: {', '.join(self.keys())}")
+        if name == "backend" and stage in _STAGES:
+            choices = {choice.backend: choice for choice in _STAGES[stage]}
+            if value not in choices:
+                raise OptionError(
+                    f"unknown {stage} back end {value!r}; valid: {', '.join(choices)}"
+                )
+            return dataclasses.replace(self, **{stage: choices[value]()})
+        group = getattr(self, stage)
+        hints = typing.get_type_hints(type(group))
+        if name not in group.__dataclass_fields__:
+            valid = [k for k in self.keys() if k.startswith(f"{stage}.")]
+            raise OptionError(f"unknown option {key!r}; valid: {', '.join(valid)}")
+        group = dataclasses.replace(group, **{name: _parse(key, value, hints[name])})
+        return dataclasses.replace(self, **{stage: group})
+
+    def keys(self) -> list[str]:
+        """Every key that can be set, given the back ends chosen."""
+        keys = []
+        for stage in self.__dataclass_fields__:
+            keys += [f"{stage}.backend"] if stage in _STAGES else []
+            keys += [f"{stage}.{f.name}" for f in dataclasses.fields(getattr(self, stage))]
+        return keys
+
+
+def as_dict(group: Any) -> dict[str, Any]:
+    """One stage's options as plain values, its back end included."""
+    values = dataclasses.asdict(group)
+    return {"backend": group.backend, **values} if hasattr(group, "backend") else values
+
+
+def digest(*values: Any) -> str:
+    """A short stable hash of JSON-able values: part of the key under which tokens are stored."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _split(setting: str) -> tuple[str, str]:
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise OptionError(f"a setting is KEY=VALUE, got {setting!r}")
+    return key.strip(), value.strip()
+
+
+def _parse(key: str, value: str, hint: Any) -> Any:
+    """`value` as the type that the option is annotated with."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value.lower() == "none":
+            return None
+        hint = next(a for a in arguments if a is not type(None))
+    if origin is Literal:
+        if value not in arguments:
+            raise OptionError(f"{key} must be one of {', '.join(arguments)}; got {value!r}")
+        return value
+    try:
+        return hint(value)
+    except ValueError:
+        raise OptionError(f"{key} must be {hint.__name__}, got {value!r}") from None

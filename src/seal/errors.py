@@ -1,0 +1,45 @@
+"""Everything SEAL raises on purpose, in one tree.
+
+    SealError                  catch this one to catch them all
+    ├── OptionError            a wrong option, name or argument; lists the valid ones
+    ├── VideoError             this input cannot be read as video; the rest of a batch can go on
+    ├── StoreError             the token store cannot be used
+    │   ├── NotIndexedError    the store has no such video
+    │   ├── StoreFullError     no space left; what was stored before is untouched
+    │   └── StoreVersionError  written by a newer SEAL
+    └── BackendError           a back end cannot be loaded: a missing extra or missing weights
+
+Every message says what came, what was expected and what to try. Paths are shown as given.
+"""
+
+
+class SealError(Exception):
+    """Base of all errors that SEAL raises on purpose."""
+
+
+class OptionError(SealError, ValueError):
+    """An option, name or argument that is not valid; the message lists what is."""
+
+
+class VideoError(SealError):
+    """An input that cannot be read as video."""
+
+
+class StoreError(SealError):
+    """A token store that cannot be used."""
+
+
+class NotIndexedError(StoreError):
+    """The store has no video of this id or path."""
+
+
+class StoreFullError(StoreError):
+    """No space was left to write; what was stored before is untouched."""
+
+
+class StoreVersionError(StoreError):
+    """A store that a newer version of SEAL has written."""
+
+
+class BackendError(SealError):
+    """A back end that cannot be loaded: its extra is not installed or its weights are not there."""

@@ -1,0 +1,55 @@
+"""Back end name -> "module:Class" for every stage, imported only when asked for.
+
+A new back end is one new file, its options in `seal.config`, and one line here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from seal.errors import OptionError
+
+BACKENDS: dict[str, dict[str, str]] = {
+    "segment": {
+        "classical": "seal.segment.classical:ClassicalSegmenter",
+        "sam": "seal.segment.sam:SamSegmenter",
+        "sam2": "seal.segment.sam:Sam2Segmenter",
+        "sam3": "seal.segment.sam:Sam3Segmenter",
+    },
+    "track": {
+        "motion": "seal.track.motion:MotionTracker",
+        "sam2": "seal.track.sam2:Sam2Tracker",
+    },
+    "encode": {
+        "mini": "seal.encode.mini:MiniEncoder",
+        "blip2": "seal.encode.blip2:Blip2Encoder",
+        "clip": "seal.encode.clip:ClipEncoder",
+        "siglip": "seal.encode.clip:SiglipEncoder",
+    },
+    "objective": {
+        "paper": "seal.attention.objectives:Paper",
+        "normalised": "seal.attention.objectives:Normalised",
+    },
+    "solver": {
+        "greedy": "seal.attention.solvers:greedy",
+    },
+}
+
+
+def names(stage: str) -> list[str]:
+    """The back ends of a stage, in the order of the registry."""
+    return list(BACKENDS[stage])
+
+
+def resolve(stage: str, name: str) -> Any:
+    """The class (or function) registered under `name` for `stage`.
+
+    Raises OptionError, listing the valid names, if there is none.
+    """
+    try:
+        module, _, attribute = BACKENDS[stage][name].partition(":")
+    except KeyError:
+        valid = ", ".join(names(stage))
+        raise OptionError(f"unknown {stage} back end {name!r}; valid: {valid}") from None
+    return getattr(import_module(module), attribute)

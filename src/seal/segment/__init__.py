@@ -1,0 +1,50 @@
+"""Class-agnostic masks: one interface, several back ends (section 3.1, object tokens)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seal import registry
+from seal.types import Float32, UInt8
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What a segmenter found in one picture, the most stable first."""
+
+    masks: NDArray[np.bool_]
+    """[n, height, width] at the picture's own size."""
+    boxes: Float32
+    """[n, 4] normalised x0 y0 x1 y1, tight around each mask."""
+    areas: Float32
+    """[n] share of the picture that the mask covers, in [0, 1]."""
+    stability: Float32
+    """[n] how little the mask depends on the segmenter's thresholds, in [0, 1]."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class Segmenter(ABC):
+    """Pictures to masks of whatever stands out, without classes."""
+
+    fingerprint: str
+    """Identifies algorithm and weights; part of the key under which tokens are stored."""
+
+    @abstractmethod
+    def segment(self, image: UInt8) -> Masks:
+        """The masks of one RGB picture [height, width, 3]."""
+
+
+def load(options: Any) -> Segmenter:
+    """The segmenter that these options (`seal.config.ClassicalSegment`, ...) describe.
+
+    Raises BackendError if its extra is not installed or its weights are not there.
+    """
+    segmenter: Segmenter = registry.resolve("segment", options.backend)(options)
+    return segmenter

@@ -1,0 +1,49 @@
+"""Class-agnostic tracklets: one interface, several back ends (section 3.1, action tokens)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from seal import registry
+from seal.segment import Segmenter
+from seal.types import Float32, Int64
+from seal.video.frame import Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Tracklet:
+    """One thing followed through consecutive analysed frames."""
+
+    pts: Int64
+    """[m] presentation timestamps, strictly increasing, in ticks of the video's time base."""
+    boxes: Float32
+    """[m, 4] normalised x0 y0 x1 y1 at those times."""
+    score: float
+    """How sure the tracker is, in [0, 1]."""
+
+
+class Tracker(ABC):
+    """Frames in order of time to tracklets. Memory does not grow with the number of frames."""
+
+    fingerprint: str
+    """Identifies algorithm and weights; part of the key under which tokens are stored."""
+
+    @abstractmethod
+    def push(self, frame: Frame) -> list[Tracklet]:
+        """Take the next frame; the tracklets that have ended by now."""
+
+    @abstractmethod
+    def end(self) -> list[Tracklet]:
+        """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
+
+
+def load(options: Any, segmenter: Segmenter) -> Tracker:
+    """The tracker that these options (`seal.config.MotionTrack`, ...) describe.
+
+    `segmenter` finds what to follow, for the back ends that follow masks.
+    Raises BackendError if its extra is not installed or its weights are not there.
+    """
+    tracker: Tracker = registry.resolve("track", options.backend)(options, segmenter)
+    return tracker

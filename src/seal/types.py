@@ -1,0 +1,254 @@
+"""The values that pass between stages: frozen, validated on creation.
+
+Coordinates are normalised to [0, 1] of the upright picture, x to the right and y down, as
+x0 y0 x1 y1. Times are presentation timestamps of the container: exact integers in ticks of a time
+base inside, float seconds outside; never a frame number divided by a rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal.errors import OptionError
+
+KINDS = ("scene", "object", "action")
+"""The kinds of token: "where", "what" and "how" in the words of the paper (section 3.1)."""
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+UInt8 = NDArray[np.uint8]
+Strings = NDArray[np.str_]
+
+
+def check_kind(kind: str) -> str:
+    """`kind`, or OptionError naming the valid ones."""
+    if kind not in KINDS:
+        raise OptionError(f"unknown token kind {kind!r}; valid: {', '.join(KINDS)}")
+    return kind
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of time [start_s, end_s], in seconds; start_s <= end_s, both finite."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.start_s) and np.isfinite(self.end_s)):
+            raise OptionError(f"a span needs finite times, got {self.start_s} to {self.end_s}")
+        if self.end_s < self.start_s:
+            raise OptionError(
+                f"a span must not end before it starts: {self.start_s} to {self.end_s}"
+            )
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def iou(self, other: Span) -> float:
+        """Intersection over union in time, in [0, 1]; 0 where both are instants."""
+        shared = min(self.end_s, other.end_s) - max(self.start_s, other.start_s)
+        union = max(self.end_s, other.end_s) - min(self.start_s, other.start_s)
+        return max(0.0, shared) / union if union > 0 else 0.0
+
+
+class Box(NamedTuple):
+    """A rectangle in normalised coordinates: 0 <= x0 <= x1 <= 1, 0 <= y0 <= y1 <= 1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+WHOLE_FRAME = Box(0.0, 0.0, 1.0, 1.0)
+
+
+def check_boxes(boxes: ArrayLike) -> Float32:
+    """`boxes` as float32 [n, 4]; OptionError unless each is a valid `Box`."""
+    array = np.asarray(boxes, np.float32).reshape(-1, 4)
+    ordered = (array[:, :2] <= array[:, 2:]).all()
+    if not ordered or not ((array >= 0) & (array <= 1)).all():
+        raise OptionError("boxes must be x0 y0 x1 y1 in [0, 1] with x0 <= x1 and y0 <= y1")
+    return array
+
+
+def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
+    """Intersection over union of every box of `a` [n, 4] with every box of `b` [m, 4]: [n, m]."""
+    a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    corner0 = np.maximum(a[:, None, :2], b[None, :, :2])
+    corner1 = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(corner1 - corner0, 0, None), axis=2)
+    areas = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1)
+    union = areas - shared
+    iou: Float32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou
+
+
+def union_box(boxes: Float32) -> Box:
+    """The smallest box that holds all `boxes` [n, 4]: an action token's crop (section 3.1)."""
+    x0, y0 = boxes[:, :2].min(0)
+    x1, y1 = boxes[:, 2:].max(0)
+    return Box(float(x0), float(y0), float(x1), float(y1))
+
+
+_COLUMNS: dict[str, tuple[type, tuple[int | str, ...]]] = {
+    "ids": (np.str_, ()),
+    "video_ids": (np.str_, ()),
+    "kinds": (np.str_, ()),
+    "pts": (np.int64, (2,)),
+    "time_base": (np.int64, (2,)),
+    "boxes": (np.float32, (4,)),
+    "scores": (np.float32, ()),
+    "embeddings": (np.float32, ("d",)),
+    "facets": (np.float32, ("q", "d")),
+}
+"""The columns of `Tokens` with one row per token: dtype and the shape of a row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Many tokens, in columns: row i of every column is token i.
+
+    Raises OptionError if the columns do not fit together.
+    """
+
+    ids: Strings
+    """[n] such as "action-7": unique within a video, in order of time for each kind."""
+    video_ids: Strings
+    """[n] which video each token is of."""
+    kinds: Strings
+    """[n] one of `KINDS`."""
+    pts: Int64
+    """[n, 2] presentation timestamps of the start and the end, in ticks of the time base. A scene
+    or object token lasts as long as its frame is on the screen."""
+    time_base: Int64
+    """[n, 2] numerator and denominator of one tick, in seconds."""
+    boxes: Float32
+    """[n, 4] normalised x0 y0 x1 y1; for an action the union of its track's boxes."""
+    scores: Float32
+    """[n] how sure the back end is, in [0, 1]: mask stability, track confidence, 1 for scenes."""
+    embeddings: Float32
+    """[n, d] L2-normalised; S, the similarity of two tokens, is their dot product."""
+    facets: Float32
+    """[n, q, d] L2-normalised; R, the relevance to a query, is the maximum over the q rows of
+    their dot product with it. q = 1 but for encoders with several outputs per picture (BLIP-2)."""
+    track_offsets: Int64
+    """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
+    track_rows: Float64
+    """[m, 5] time_s x0 y0 x1 y1; only action tokens have a track."""
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        for name, (dtype, shape) in _COLUMNS.items():
+            array = getattr(self, name)
+            fits = np.issubdtype(array.dtype, dtype) and len(array) == n
+            sizes = zip(shape, array.shape[1:], strict=False)
+            fits = fits and array.ndim == 1 + len(shape)
+            if not fits or not all(isinstance(want, str) or want == got for want, got in sizes):
+                wanted = ", ".join(str(size) for size in (n, *shape))
+                raise OptionError(
+                    f"tokens.{name} must be {np.dtype(dtype).name} [{wanted}],"
+                    f" got {array.dtype} {list(array.shape)}"
+                )
+        if self.facets.shape[2] != self.embeddings.shape[1]:
+            raise OptionError("tokens.facets and tokens.embeddings must have one dimension")
+        if len(self.track_offsets) != n + 1 or self.track_offsets[-1] != len(self.track_rows):
+            raise OptionError("tokens.track_offsets must be [n + 1] and end at the last track row")
+        if (self.pts[:, 1] < self.pts[:, 0]).any():
+            raise OptionError("a token must not end before it starts")
+        check_boxes(self.boxes)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def start_s(self) -> Float64:
+        """[n] seconds."""
+        return self.pts[:, 0] * self.time_base[:, 0] / self.time_base[:, 1]
+
+    @property
+    def end_s(self) -> Float64:
+        """[n] seconds."""
+        return self.pts[:, 1] * self.time_base[:, 0] / self.time_base[:, 1]
+
+    @property
+    def middle_s(self) -> Float64:
+        """[n] seconds."""
+        return (self.start_s + self.end_s) / 2
+
+    def time(self, i: int) -> tuple[Fraction, Fraction]:
+        """The exact start and end of token i, in seconds."""
+        tick = Fraction(int(self.time_base[i, 0]), int(self.time_base[i, 1]))
+        return int(self.pts[i, 0]) * tick, int(self.pts[i, 1]) * tick
+
+    def track(self, i: int) -> Float64:
+        """[m, 5] time_s x0 y0 x1 y1 of token i; empty unless it is an action."""
+        return self.track_rows[self.track_offsets[i] : self.track_offsets[i + 1]]
+
+    def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int]) -> Tokens:
+        """The tokens of these rows (indices or a mask), in this order."""
+        index = np.asarray(rows)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        lengths = np.diff(self.track_offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # Row j of the new tracks lies as far behind its token's first row as it did before.
+        shift = np.repeat(self.track_offsets[:-1][index] - offsets[:-1], lengths)
+        columns = {name: getattr(self, name)[index] for name in _COLUMNS}
+        return Tokens(
+            **columns,
+            track_offsets=offsets,
+            track_rows=self.track_rows[np.arange(offsets[-1]) + shift],
+        )
+
+    @staticmethod
+    def concatenate(parts: Iterable[Tokens]) -> Tokens:
+        """All tokens of `parts` (at least one), in order."""
+        parts = list(parts)
+        columns = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in (*_COLUMNS, "track_rows")
+        }
+        lengths = np.concatenate([np.diff(p.track_offsets) for p in parts])
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return Tokens(**columns, track_offsets=offsets)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Tokens chosen for a query, in the order chosen, and how good the choice provably is."""
+
+    rows: Int64
+    """[k] rows of the tokens selected from, in the order chosen."""
+    relevance: Float32
+    """[k] R(token, query) of each chosen token, in [-1, 1]."""
+    objective: float
+    """The objective's value at this choice."""
+    upper_bound: float
+    """No choice of this size has a larger value."""
+
+    @property
+    def gap(self) -> float:
+        """(upper_bound - objective) / |upper_bound|: 0 proves the choice optimal."""
+        if self.upper_bound == 0:
+            return 0.0
+        return max(0.0, self.upper_bound - self.objective) / abs(self.upper_bound)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A span of a video that answers a query, with a score (higher is better)."""
+
+    span: Span
+    score: float

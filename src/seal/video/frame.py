@@ -1,0 +1,28 @@
+"""One decoded picture with its exact time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from seal.types import UInt8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """A picture, upright and in square pixels, and when it is on the screen."""
+
+    image: UInt8
+    """[height, width, 3] RGB."""
+    pts: int
+    """Presentation timestamp, in ticks of `time_base`, as the container has it."""
+    end_pts: int
+    """When the next picture takes its place, in the same ticks."""
+    time_base: Fraction
+    """Seconds per tick."""
+    is_key: bool
+    """The codec stores this picture whole."""
+
+    @property
+    def time_s(self) -> float:
+        return float(self.pts * self.time_base)
