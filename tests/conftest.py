@@ -1,0 +1,16 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+DATA = Path(os.environ.get("SEAL_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real footage, or a skip that says where it was looked for."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real footage at {DATA} (set SEAL_TEST_DATA)")
+    return DATA
