@@ -28,11 +28,11 @@ BACKENDS: dict[str, dict[str, str]] = {
         "siglip": "seal.encode.clip:SiglipEncoder",
     },
     "objective": {
-        "paper": "seal.attention.objectives:Paper",
-        "normalised": "seal.attention.objectives:Normalised",
+        "paper": "seal.attention.dispersion:Paper",
+        "normalised": "seal.attention.dispersion:Normalised",
     },
     "solver": {
-        "greedy": "seal.attention.solvers:greedy",
+        "greedy": "seal.attention.greedy:greedy",
     },
 }
 

@@ -1,1 +1,42 @@
+"""Query-aware choice of a fixed number of tokens (section 3.2 of the paper).
 
+An objective says what a choice is worth, a solver looks for a good one. They meet at
+`Objective.gains` and `Objective.add`, so either side grows alone.
+"""
+
+from __future__ import annotations
+
+from seal import registry
+from seal.attention.objective import Objective
+from seal.config import AttentionOptions
+from seal.types import Float32, Selection, Tokens
+
+__all__ = ["Objective", "relevance", "select"]
+
+
+def relevance(tokens: Tokens, query: Float32) -> Float32:
+    """R of every token to a query embedding [d]: [n], cosines in [-1, 1].
+
+    Where the encoder gives a token several embeddings, the best of them counts.
+    """
+    scores: Float32 = tokens.facets.reshape(-1, query.size) @ query
+    return scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
+
+
+def select(tokens: Tokens, scores: Float32, options: AttentionOptions) -> Selection:
+    """At most `options.budget` of `tokens`, given their `relevance` [n] to the query.
+
+    A budget larger than the number of tokens selects all of them.
+    Raises OptionError, listing the valid names, for an unknown objective or solver.
+    """
+    size = min(options.budget, len(tokens))
+    objective = registry.resolve("objective", options.objective)(
+        scores, tokens.embeddings, size, options
+    )
+    rows = registry.resolve("solver", options.solver)(objective)
+    return Selection(
+        rows=rows,
+        relevance=scores[rows],
+        objective=objective.value(rows),
+        upper_bound=objective.upper_bound(),
+    )

@@ -1,0 +1,77 @@
+"""The published objective: relevance to the query plus the pairwise difference of the chosen.
+
+    F(T) = a * sum_i R(t_i, q) + b * sum_{i != j} 1 / S(t_i, t_j)        (section 3.2)
+
+R is the cosine of token and query, S that of two tokens, clipped to [s_min, 1]: 1/S explodes at 0
+and turns negative below it. The second sum runs over ordered pairs, k (k - 1) of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seal.attention.objective import Objective
+from seal.config import AttentionOptions
+from seal.types import Float32, Float64, Int64
+
+
+class Paper(Objective):
+    """The formula as written: a = alpha, b = 1 - alpha. The sum over pairs outgrows the sum over
+    tokens as k does, so that at alpha = 0.9 relevance soon counts for little."""
+
+    def __init__(
+        self, relevance: Float32, embeddings: Float32, size: int, options: AttentionOptions
+    ) -> None:
+        self.size = size
+        self._embeddings = embeddings
+        self._s_min = options.s_min
+        self._relevance_weight, self._pair_weight = self._weights(options.alpha)
+        self._relevance = self._relevance_weight * relevance.astype(np.float64)
+        self._gains = self._relevance.copy()
+
+    def _weights(self, alpha: float) -> tuple[float, float]:
+        return alpha, 1 - alpha
+
+    def _difference(self, similarity: Float32) -> Float32:
+        return self._pair_weight / np.clip(similarity, self._s_min, 1)
+
+    def gains(self) -> Float64:
+        return self._gains
+
+    def add(self, row: int) -> None:
+        # Each pair counts in both orders.
+        self._gains += 2 * self._difference(self._embeddings @ self._embeddings[row])
+        self._gains[row] = -np.inf
+
+    def value(self, rows: Int64) -> float:
+        chosen = self._embeddings[rows]
+        difference = self._difference(chosen @ chosen.T)
+        pairs = difference.sum(dtype=np.float64) - np.trace(difference)
+        return float(self._relevance[rows].sum() + pairs)
+
+    def upper_bound(self) -> float:
+        """By the triangle inequality of angles: with theta_i the angle of token i to the mean of
+        all, S(t_i, t_j) >= cos(theta_i + theta_j). Each token is granted the size - 1 most distant
+        partners that this allows, then the best `size` tokens are added up. O(n (d + size))."""
+        if self.size < 2:
+            return float(np.sort(self._relevance)[-self.size :].sum()) if self.size else 0.0
+        mean = self._embeddings.mean(0)
+        mean /= max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny)
+        # Rounding in the float32 products may make an angle too small by up to about this much.
+        slack = 1e-3
+        theta = np.arccos(np.clip(self._embeddings @ mean, -1, 1)) + slack
+        partners = np.sort(theta)[-(self.size - 1) :]
+        bound = self._relevance.copy()
+        for partner in partners:
+            angles = np.minimum(theta + partner, np.pi)
+            bound += self._difference(np.cos(angles))
+        return float(np.sort(bound)[-self.size :].sum())
+
+
+class Normalised(Paper):
+    """Each sum divided by its number of terms, so that alpha means the same for every budget:
+    a = alpha / k, b = (1 - alpha) / (k (k - 1))."""
+
+    def _weights(self, alpha: float) -> tuple[float, float]:
+        pairs = self.size * (self.size - 1)
+        return alpha / max(self.size, 1), (1 - alpha) / max(pairs, 1)
