@@ -1,0 +1,71 @@
+"""Action tokens: what a tracker followed, "how" (section 3.1)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from seal.config import ActionOptions
+from seal.decompose.draft import Draft, crop
+from seal.decompose.history import History
+from seal.track import Tracker, Tracklet
+from seal.types import union_box
+from seal.video import Frame
+
+
+class Actions:
+    """Tracklets cut to length: shorter than L_min dropped, longer than L_max split evenly.
+
+    A token's crop is the union of its boxes, cut from several frames of `history`, which must hold
+    every frame since the tracker was last at rest.
+    """
+
+    def __init__(self, options: ActionOptions, tracker: Tracker, history: History) -> None:
+        self._options = options
+        self._tracker = tracker
+        self._history = history
+        self._tick = 0.0
+
+    def push(self, frame: Frame, cut: bool) -> list[Draft]:
+        """The action tokens that have ended by now; `cut` says that `frame` starts a new shot."""
+        drafts = self.end() if cut else []
+        self._tick = float(frame.time_base)
+        return drafts + self._drafts(self._tracker.push(frame))
+
+    def end(self) -> list[Draft]:
+        """The action tokens of what is still followed."""
+        return self._drafts(self._tracker.end())
+
+    def _drafts(self, tracklets: list[Tracklet]) -> list[Draft]:
+        return [self._draft(piece) for tracklet in tracklets for piece in self._pieces(tracklet)]
+
+    def _pieces(self, tracklet: Tracklet) -> list[Tracklet]:
+        times_s = tracklet.pts * self._tick
+        length_s = times_s[-1] - times_s[0]
+        if length_s < self._options.min_length_s:
+            return []
+        count = math.ceil(length_s / self._options.max_length_s)
+        edges = times_s[0] + length_s * np.arange(1, count) / count
+        parts = np.split(np.arange(len(times_s)), np.searchsorted(times_s, edges))
+        # A sparse tracklet can leave a piece without frames.
+        return [
+            Tracklet(tracklet.pts[rows], tracklet.boxes[rows], tracklet.score)
+            for rows in parts
+            if len(rows)
+        ]
+
+    def _draft(self, piece: Tracklet) -> Draft:
+        box = union_box(piece.boxes)
+        # Evenly spaced, and inside the ends where the piece has more frames than are wanted.
+        rows = np.linspace(0, len(piece.pts) - 1, self._options.frames + 2)[1:-1]
+        shown = piece.pts[np.unique(rows.round().astype(int))].tolist()
+        return Draft(
+            kind="action",
+            pts=(int(piece.pts[0]), self._history.end(int(piece.pts[-1]))),
+            box=box,
+            score=piece.score,
+            crops=[crop(self._history.image(pts), box) for pts in shown],
+            shown=shown,
+            track=np.column_stack([piece.pts * self._tick, piece.boxes]),
+        )

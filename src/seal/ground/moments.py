@@ -1,0 +1,111 @@
+"""Moments from the relevance of tokens over time, without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal.config import FindOptions
+from seal.types import Float32, Float64, Int64, Moment, Span, Tokens
+
+# Bins per standard deviation of the smoothing: the curve's own resolution is finer than what it
+# shows.
+_BINS_PER_SIGMA = 4
+
+# A moment reaches as far as the curve stays above this share of its peak's height over the
+# video's median: full width at half maximum.
+_EDGE = 0.5
+
+# Peaks lower than this share of the highest one are ripples; so is a curve that rises less than
+# rounding errors do.
+_RIPPLE = 0.1
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """How relevant each instant of a video is to a query."""
+
+    start_s: float
+    """Where the first of the evenly spaced instants begins."""
+    times_s: Float64
+    """[n] the middle of each instant."""
+    relevance: Float64
+    """[n] cosines: the best token of each instant, smoothed over time."""
+
+
+def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Curve:
+    """The relevance [n] of tokens as a function of time.
+
+    An instant is as relevant as the best token that covers it, for a query names one thing among
+    all that is on the screen. A Gaussian (`options.smoothing_s`) then bridges the time between
+    sampled frames and makes neighbours support each other.
+    """
+    if not len(tokens):
+        return Curve(0.0, np.empty(0), np.empty(0))
+    step_s = options.smoothing_s / _BINS_PER_SIGMA
+    start_s, end_s = float(tokens.start_s.min()), float(tokens.end_s.max())
+    bins = max(1, int(np.ceil((end_s - start_s) / step_s)))
+    first = np.minimum((tokens.start_s - start_s) / step_s, bins - 1).astype(int)
+    last = np.minimum((tokens.end_s - start_s) / step_s, bins - 1).astype(int)
+    best = np.full(bins, -np.inf)
+    lengths = last - first + 1
+    covered = np.repeat(first, lengths) + _ranges(lengths)
+    np.maximum.at(best, covered, np.repeat(scores.astype(np.float64), lengths))
+    seen = np.isfinite(best)
+    reach = np.arange(-4 * _BINS_PER_SIGMA, 4 * _BINS_PER_SIGMA + 1) / _BINS_PER_SIGMA
+    kernel = np.exp(-0.5 * reach**2)
+    weight = _smooth(seen.astype(float), kernel)
+    total = _smooth(np.where(seen, best, 0.0), kernel)
+    # Where no token is near, nothing speaks for the query: the video's least relevance.
+    smooth: Float64 = np.divide(
+        total, weight, out=np.full(bins, best[seen].min()), where=weight > 1e-3
+    )
+    return Curve(start_s, start_s + (np.arange(bins) + 0.5) * step_s, smooth)
+
+
+def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
+    """At most `options.top` moments that do not overlap, the most relevant first.
+
+    A moment is a peak of the curve as wide as its half height above the video's median; its score
+    is the mean relevance inside. A flat curve has none.
+    """
+    if not len(curve.times_s):
+        return []
+    relevance = curve.relevance
+    floor = float(np.median(relevance))
+    padded = np.concatenate([[-np.inf], relevance, [-np.inf]])
+    peaks = np.flatnonzero((relevance > padded[:-2]) & (relevance >= padded[2:]))
+    lowest = floor + max(_RIPPLE * (float(relevance.max()) - floor), _FLAT)
+    free = np.ones(len(relevance), bool)
+    half_s = float(curve.times_s[0] - curve.start_s)
+    moments: list[Moment] = []
+    for peak in sorted(peaks, key=lambda peak: -relevance[peak]):
+        if len(moments) == options.top or relevance[peak] < lowest:
+            break
+        if not free[peak]:
+            continue
+        inside = free & (relevance >= floor + _EDGE * (relevance[peak] - floor))
+        outside = np.flatnonzero(~inside)
+        right = np.searchsorted(outside, peak)
+        first = outside[right - 1] + 1 if right else 0
+        last = outside[right] - 1 if right < len(outside) else len(relevance) - 1
+        free[first : last + 1] = False
+        span = Span(float(curve.times_s[first]) - half_s, float(curve.times_s[last]) + half_s)
+        moments.append(Moment(span, float(relevance[first : last + 1].mean())))
+    return moments
+
+
+def _smooth(values: Float64, kernel: Float64) -> Float64:
+    """Convolution of the same length as `values`, whichever is longer."""
+    reach = len(kernel) // 2
+    smooth: Float64 = np.convolve(values, kernel)[reach : reach + len(values)]
+    return smooth
+
+
+def _ranges(lengths: Int64) -> Int64:
+    """0 .. length - 1 for each of `lengths`, one after the other."""
+    ends = np.cumsum(lengths)
+    ranges: Int64 = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+    return ranges
