@@ -1,0 +1,167 @@
+"""Weights from the model hub or a local folder: safetensors only, nothing unpickles.
+
+    weights = locate("facebook/sam2.1-hiera-tiny", "main")
+    model = load_model("Sam2Model", weights, resolve_device("auto"))
+
+torch and transformers are imported here only when something is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seal.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Configurations, weights and the vocabularies of tokenizers. Nothing else is ever downloaded, so
+# nothing that has to be unpickled reaches the disk.
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a model's files are, and which ones they are."""
+
+    folder: Path
+    """Holds config.json, the safetensors files and what else the model came with."""
+    fingerprint: str
+    """The hub's name and commit, or for a local folder a hash of the files' contents."""
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The contents of one JSON file; empty if the model came without it."""
+        path = self.folder / name
+        values: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return values
+
+
+def require(module: str) -> Any:
+    """Import a module of the [models] extra; BackendError that says how to install it."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise BackendError(
+            f"this back end needs {module}, which cannot be imported ({error}):"
+            ' pip install "seal-video[models]"'
+        ) from error
+
+
+def resolve_device(device: str) -> str:
+    """`device` as torch writes it, where "auto" is the first CUDA device, else the CPU.
+
+    Raises BackendError for a device that torch does not know or this machine does not have.
+    """
+    torch = require("torch")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch raises the latter if built without CUDA
+        raise BackendError(
+            f"device {device!r} cannot be used here ({str(error).splitlines()[0]});"
+            ' valid: "auto", "cpu", "cuda", "cuda:1", "mps", ...'
+        ) from error
+    return device
+
+
+def locate(name: str, revision: str) -> Weights:
+    """The files of a model: a local folder, or a name on the hub, which is cached.
+
+    Without a network the copy in the hub's cache is used. Raises BackendError, saying what to put
+    where, if there is neither, or if the files hold no safetensors.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check(folder, name)
+        return Weights(folder, f"{folder.name}@{_content_hash(folder)}")
+    hub = require("huggingface_hub")
+    try:
+        folder = Path(hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+    except (OSError, ValueError) as error:  # every error of the hub's client is one of these
+        raise BackendError(
+            f"no weights {name!r} (revision {revision!r}): not a folder, not complete in the cache"
+            f" {hub.constants.HF_HUB_CACHE}, and the hub cannot give them"
+            f" ({str(error).splitlines()[0]}). Connect to the network, or log in if the model is"
+            " gated, or download config.json and *.safetensors elsewhere and set `weights` to"
+            " their folder"
+        ) from error
+    _check(folder, name)
+    return Weights(folder, f"{name}@{folder.name}")
+
+
+def load_model(class_name: str, weights: Weights, device: str) -> Any:
+    """A transformers model on `device`, in float32 and evaluation mode.
+
+    Raises BackendError if transformers has no such class, or if the files lack some of its
+    weights: a network with a few layers left at random would run and give nonsense.
+    """
+    torch, transformers = require("torch"), require("transformers")
+    try:
+        model_class = getattr(transformers, class_name)
+    # A torchvision that does not fit torch makes this import fail, with a RuntimeError.
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise BackendError(
+            f"transformers {transformers.__version__} cannot give {class_name} ({error}):"
+            ' pip install -U "seal-video[models]"; a torchvision that does not fit the installed'
+            " torch also does this, and SEAL needs none: pip uninstall torchvision"
+        ) from error
+    try:
+        with _quiet(transformers):
+            model, report = model_class.from_pretrained(
+                weights.folder,
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, require("safetensors").SafetensorError) as error:
+        raise BackendError(f"{weights.folder} does not load as {class_name}: {error}") from error
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise BackendError(
+            f"{weights.folder} is no {class_name}: {len(missing)} of its weights are not there,"
+            f" {missing[0]} for one"
+        )
+    return model.to(device).eval()
+
+
+def _check(folder: Path, name: str) -> None:
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
+        raise BackendError(
+            f"the weights {name!r} need config.json and *.safetensors files in one folder;"
+            f" {folder} has {there or 'no files'}."
+            " SEAL reads no pickles (*.bin, *.pt): choose a revision or a model with safetensors"
+        )
+
+
+def _content_hash(folder: Path) -> str:
+    """A hash of every file that decides what a model computes."""
+    files = sorted({path for pattern in FILES for path in folder.glob(pattern)})
+    content = blake2b(digest_size=8)
+    for path in files:
+        content.update(f"{path.name}:{path.stat().st_size}:".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                content.update(block)
+    return content.hexdigest()
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No bar for reading files from the disk: stderr belongs to the progress of the index."""
+    logging = transformers.utils.logging
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
