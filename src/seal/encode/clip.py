@@ -1,0 +1,65 @@
+"""CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023; version 2: Tschannen et al. 2025).
+
+Both map a picture to one row (q = 1) and are compared by cosine: R and S of SEAL's section 3.2 are
+dot products of these rows. The logits they were trained with are exp(scale) * cosine, for SigLIP
++ bias: the order is that of the cosine, so neither number is needed here.
+
+SigLIP 2 checkpoints of fixed picture size use the classes of SigLIP, and their config.json says so;
+those of variable size ("naflex", model type siglip2) are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from seal.config import ClipEncode, SiglipEncode
+from seal.encode.towers import TowersEncoder
+
+
+class ClipEncoder(TowersEncoder):
+    """CLIP; texts are cut off after 77 pieces of words, as trained."""
+
+    architecture = "clip"
+
+    def __init__(self, options: ClipEncode) -> None:
+        super().__init__(options)
+        self.dimension, self.facets = self._config.projection_dim, 1
+        self.max_words = self._config.text_config.max_position_embeddings
+        self._model = self._load("CLIPModel")
+
+    # The parts are called one by one because what get_image_features returns (a tensor, or an
+    # object around it) depends on the version of the library.
+    def _image_outputs(self, pixels: Any) -> Any:
+        pooled = self._model.vision_model(pixel_values=pixels).pooler_output
+        return self._model.visual_projection(pooled)[:, None]
+
+    def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:
+        pooled = self._model.text_model(input_ids, attention_mask=attention_mask).pooler_output
+        return self._model.text_projection(pooled)
+
+
+class SiglipEncoder(TowersEncoder):
+    """SigLIP and SigLIP 2 of fixed picture size; texts are padded to, or cut off at, 64 pieces."""
+
+    architecture = "siglip"
+    # The text's output is read at the last position, so its network was trained on texts padded to
+    # full length, without a mask.
+    padding = "max_length"
+
+    def __init__(self, options: SiglipEncode) -> None:
+        super().__init__(options)
+        self.dimension, self.facets = self._config.vision_config.hidden_size, 1
+        self.max_words = self._config.text_config.max_position_embeddings
+        self._model = self._load("SiglipModel")
+
+    def _prepare(self, texts: Sequence[str]) -> list[str]:
+        # Trained on lower case (SigLIP 2, section 2.1), but the tokenizer that the checkpoints of
+        # version 2 name in their configuration keeps capitals.
+        return [text.lower() for text in texts]
+
+    def _image_outputs(self, pixels: Any) -> Any:
+        return self._model.vision_model(pixel_values=pixels).pooler_output[:, None]
+
+    def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:
+        return self._model.text_model(input_ids, attention_mask=attention_mask).pooler_output

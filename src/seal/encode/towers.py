@@ -1,0 +1,127 @@
+"""What the back ends that run transformers networks share: pixels, words, batches, norms.
+
+Pictures go through the image processor that the checkpoint describes, in the library's PIL form
+whether torchvision is installed or not, because the two forms resize a little differently and
+tokens stored on one machine must fit queries asked on another. Texts go through the checkpoint's
+tokenizer and are cut off where the network was trained to end.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from seal.config import Blip2Encode
+from seal.encode import Encoder
+from seal.errors import BackendError
+from seal.types import Float32, UInt8
+from seal.weights import Weights, load_model, locate, require, resolve_device
+
+T = TypeVar("T")
+
+
+class TowersEncoder(Encoder):
+    """A picture network and a text network of transformers; float16 arithmetic on CUDA only.
+
+    Raises BackendError if torch or transformers is not installed, if the weights are not there, or
+    if they are of another architecture.
+    """
+
+    architecture: ClassVar[str]
+    """What config.json must say under "model_type"."""
+    padding: ClassVar[bool | str] = True
+    """As tokenizers take it: True pads to the longest text of a batch, and masks the padding."""
+    max_words: int
+    """Longer texts are cut off here; counted in pieces of words, with the marks at both ends."""
+
+    def __init__(self, options: Blip2Encode) -> None:
+        self._torch = require("torch")
+        transformers = require("transformers")
+        self._device = resolve_device(options.device)
+        self._batch_size = options.batch_size
+        self._weights = locate(options.weights, options.revision)
+        self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
+        self._check_architecture(self._weights)
+        try:
+            self._config = transformers.AutoConfig.from_pretrained(self._weights.folder)
+            self._processor = transformers.AutoImageProcessor.from_pretrained(
+                self._weights.folder, backend="pil"
+            )
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._weights.folder)
+        # The library raises ImportError for a tokenizer whose package (sentencepiece for the first
+        # SigLIP) is missing, the others for files that are missing or malformed.
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            raise BackendError(
+                f"the image processor or the tokenizer in {self._weights.folder} cannot be loaded:"
+                f" {' '.join(str(error).split())}"
+            ) from error
+
+    def _check_architecture(self, weights: Weights) -> None:
+        found = weights.json("config.json").get("model_type")
+        if found != self.architecture:
+            raise BackendError(
+                f"the weights in {weights.folder} are of type {found!r}, this back end"
+                f" ({type(self).__name__}) runs {self.architecture!r}: choose another back end or"
+                " other weights"
+            )
+
+    def encode_images(self, images: Sequence[UInt8]) -> Float32:
+        rows = [np.empty((0, self.facets, self.dimension), np.float32)]
+        for batch in _batches(images, self._batch_size):
+            # The layout is said, not guessed: a picture three pixels high looks like planes.
+            pixels = self._processor(
+                images=list(batch), return_tensors="pt", input_data_format="channels_last"
+            )["pixel_values"]
+            rows.append(self._run(self._image_outputs, pixels=pixels))
+        return np.concatenate(rows)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        rows = [np.empty((0, self.dimension), np.float32)]
+        for batch in _batches(texts, self._batch_size):
+            words = self._tokenizer(
+                self._prepare(batch),
+                padding=self.padding,
+                truncation=True,
+                max_length=min(self.max_words, self._tokenizer.model_max_length),
+                return_tensors="pt",
+            )
+            # A tokenizer returns a mask where its network was trained with one.
+            inputs = {
+                name: words[name] for name in ("input_ids", "attention_mask") if name in words
+            }
+            rows.append(self._run(self._text_outputs, **inputs))
+        return np.concatenate(rows)
+
+    def _prepare(self, texts: Sequence[str]) -> list[str]:
+        return list(texts)
+
+    def _run(self, network: Any, **inputs: Any) -> Float32:
+        """The network's outputs for one batch, each of length 1."""
+        torch = self._torch
+        half = self._device.startswith("cuda")
+        inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.split(":")[0], dtype=torch.float16, enabled=half),
+        ):
+            outputs = network(**inputs)
+        rows: Float32 = torch.nn.functional.normalize(outputs.float(), dim=-1).cpu().numpy()
+        return rows
+
+    def _load(self, class_name: str) -> Any:
+        return load_model(class_name, self._weights, self._device)
+
+    @abstractmethod
+    def _image_outputs(self, pixels: Any) -> Any:
+        """[n, q, d] of [n, 3, height, width]."""
+
+    @abstractmethod
+    def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:
+        """[n, d] of [n, length]."""
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
