@@ -1,0 +1,132 @@
+"""LanceDB's tables in a folder: snapshots, writes that meet other processes', errors in our words.
+
+LanceDB raises plain ValueError, RuntimeError and OSError (and, on garbage, Rust panics) for
+everything, so what happened is told by the message. The signs below are those of lancedb 0.40.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from seal.errors import StoreError, StoreFullError
+from seal.store import schema
+
+_FULL = ("os error 28", "os error 122", "Errno 28", "Errno 122")
+"""ENOSPC and EDQUOT, as Rust and as Python write them."""
+_CONFLICT = ("conflict", "already exists")
+"""Another process was faster: with a commit, or with creating the table."""
+_ATTEMPTS = 20
+"""With the pauses below, half a minute in all."""
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 2.0
+_KEEP_VERSIONS = timedelta(minutes=10)
+"""Files of older versions go when they are older than this. Nobody reads or writes one snapshot for
+so long: a process that opened it before a clean-up still finds its files."""
+_REASON_CHARACTERS = 300
+"""Lance's messages carry back traces; the beginning says what happened."""
+
+
+class Tables:
+    """The tables of a store. Every name is one that `seal.store.schema.table_schema` knows."""
+
+    def __init__(self, path: Path) -> None:
+        import lancedb
+
+        self.path = path
+        self.database = lancedb.connect(path.absolute())
+
+    def names(self) -> list[str]:
+        """The tables that were ever written to."""
+        return sorted(folder.stem for folder in self.path.glob("*.lance"))
+
+    def open(self, name: str) -> Any:
+        """A snapshot of a table as it is now; None if nothing was ever written to it."""
+        return self.database.open_table(name) if name in self.names() else None
+
+    def rows(self, name: str, where: str = "true") -> list[dict[str, Any]]:
+        """The rows that meet an SQL condition, in no particular order."""
+        table = self.open(name)
+        if table is None:
+            return []
+        rows: list[dict[str, Any]] = table.search().where(where).limit(None).to_list()
+        return rows
+
+    def append(self, name: str, rows: Any) -> None:
+        """Add rows (dicts or an Arrow table) in one commit."""
+
+        def append() -> None:
+            arrow_schema = schema.table_schema(name)
+            self.database.create_table(name, schema=arrow_schema, exist_ok=True).add(rows)
+
+        _retry(append)
+
+    def delete(self, name: str, where: str) -> None:
+        """Remove the rows that meet an SQL condition in one commit; none if there are none."""
+
+        def delete() -> None:
+            table = self.open(name)
+            if table is not None and table.count_rows(where):
+                table.delete(where)
+
+        _retry(delete)
+
+    def optimize(self, name: str) -> None:
+        """Merge small files; remove those that no version of the last minutes needs."""
+
+        def optimize() -> None:
+            self.open(name).optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+        _retry(optimize)
+
+
+def quote(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def either(conditions: Sequence[str]) -> str:
+    """SQL for: at least one of these."""
+    return " OR ".join(f"({condition})" for condition in conditions) or "false"
+
+
+@contextmanager
+def guard(path: Path) -> Iterator[None]:
+    """Turn whatever Lance or the disk raises into an error of the store at `path`."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except BaseException as error:
+        # A Rust panic is no Exception, and its class cannot be imported.
+        panic = type(error).__name__ == "PanicException"
+        if not panic and not isinstance(error, (OSError, RuntimeError, ValueError)):
+            raise
+        reason = str(error).strip() or type(error).__name__
+        if any(sign in reason for sign in _FULL):
+            raise StoreFullError(
+                f"no space left for the token store {path}: nothing that was stored is lost; make"
+                " room and run the same command again"
+            ) from error
+        raise StoreError(
+            f"the token store {path} cannot be used: {reason[:_REASON_CHARACTERS]}"
+        ) from error
+
+
+def _retry(write: Callable[[], None]) -> None:
+    """Call `write` until it meets no other process's commit, pausing longer each time."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            write()
+            return
+        except (OSError, RuntimeError, ValueError) as error:
+            met = any(sign in str(error) for sign in _CONFLICT)
+            if not met or attempt == _ATTEMPTS - 1:
+                raise
+        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
+        time.sleep(pause_s * random.uniform(0.5, 1.5))

@@ -1,0 +1,372 @@
+"""The token store.
+
+Lance commits one table at a time, so visibility hangs on two rows that are written last: a part
+counts when its rows in `parts` are there, a video when its row in `videos` is. Whatever else a
+killed process leaves behind is invisible, and `finish` of the same video sweeps it up.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.store import schema
+from seal.store.lance import Tables, either, guard, quote
+from seal.store.records import Gap, Progress, VideoRecord
+from seal.types import KINDS, Tokens, check_kind
+
+_LISTED = 5
+"""How many videos an error about a missing one lists."""
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """Which of the stored tokens are a video's."""
+
+    dimension: int
+    facets: int
+    batches: dict[str, list[int]]
+    """By kind, in order of part."""
+    counts: dict[str, int]
+    """Tokens by kind."""
+
+    @property
+    def table(self) -> str:
+        return schema.tokens_table(self.dimension, self.facets)
+
+    def where(self, kinds: Sequence[str] = KINDS) -> str:
+        """SQL for: a row of one of these kinds and its batches."""
+        return either(
+            [
+                f"kind = {quote(kind)} AND batch IN ({', '.join(map(str, self.batches[kind]))})"
+                for kind in kinds
+                if self.batches.get(kind)
+            ]
+        )
+
+
+class Store:
+    """A folder of tokens. Many processes may read and write it at once.
+
+    A video is indexed kind by kind and in parts: `begin` says what is there already, `add` makes a
+    part durable, `finish` commits. Readers see the last commit, never what is in the making.
+
+    Every method raises StoreError, naming the path, if the store is damaged, and every one that
+    writes StoreFullError if the disk is full; what was stored before is then untouched.
+    """
+
+    def __init__(self, path: str | Path, create: bool = False) -> None:
+        """Open the store at `path`, or make an empty one there if `create`.
+
+        Raises StoreError if there is none, or it is damaged, or the folder holds other things;
+        StoreVersionError if a newer SEAL wrote it.
+        """
+        self.path = Path(path)
+        with guard(self.path):
+            if not (self.path / schema.VERSION_FILE).exists():
+                self._create(create)
+            schema.read_version(self.path)
+            self._tables = Tables(self.path)
+            schema.migrate(self.path, self._tables.database)
+        self._known: dict[str, set[tuple[str, int]]] = {}
+
+    def _create(self, create: bool) -> None:
+        if not create:
+            raise StoreError(
+                f"no token store at {self.path}: run seal index first, or say where it is with"
+                " --store"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
+        if foreign:
+            raise StoreError(
+                f"{self.path} is no token store and not empty ({foreign[0].name}, ...): choose a"
+                " new or empty folder"
+            )
+        schema.write_version(self.path)
+
+    # Writing
+
+    def begin(self, video: VideoRecord, keys: Mapping[str, str]) -> Progress:
+        """What is already stored of `video` under these very keys (kind -> key).
+
+        What is committed under other keys stays readable until `finish`.
+        """
+        _check_kinds(keys)
+        with guard(self.path):
+            done = frozenset((row["kind"], row["part"]) for row in self._parts(video.id, keys))
+            entry = self._entries(f"id = {quote(video.id)}").get(video.id)
+        self._known[video.id] = set(done)
+        committed = entry[0].keys if entry else {}
+        complete = frozenset(kind for kind, key in keys.items() if committed.get(kind) == key)
+        return Progress(done, complete)
+
+    def add(
+        self,
+        video_id: str,
+        part: int,
+        keys: Mapping[str, str],
+        tokens: Tokens,
+        thumbnails: Sequence[bytes],
+        gaps: Sequence[Gap] = (),
+    ) -> None:
+        """Store part `part` of the kinds in `keys`: all of its tokens (maybe none) or nothing.
+
+        On return it outlives the process. Ids and video ids in `tokens` are ignored: ids are given
+        on reading, per kind in order of start, part, row. `thumbnails` [n] are encoded pictures.
+        `gaps` are stretches of the video, in seconds, that could not be read.
+
+        Raises OptionError if the arguments do not fit together.
+        """
+        _check_kinds(keys)
+        others = set(tokens.kinds.tolist()) - set(keys)
+        if others:
+            raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
+        if len(thumbnails) != len(tokens):
+            raise OptionError(f"{len(thumbnails)} thumbnails for {len(tokens)} tokens")
+        _, facets, dimension = tokens.facets.shape
+        if facets == 1 and not np.allclose(tokens.facets[:, 0], tokens.embeddings, atol=1e-5):
+            raise OptionError("with one facet, facets and embeddings must be the same")
+        # Named by the clock, because of two batches for one part the earlier one counts.
+        batch = time.time_ns()
+        rows = [
+            {
+                "video_id": video_id,
+                "kind": kind,
+                "key": key,
+                "part": part,
+                "batch": batch,
+                "count": int((tokens.kinds == kind).sum()),
+                "dimension": dimension,
+                "facets": facets,
+                "gaps": json.dumps(list(gaps)),
+            }
+            for kind, key in keys.items()
+        ]
+        with guard(self.path):
+            if len(tokens):
+                table = schema.to_arrow(video_id, batch, tokens, thumbnails)
+                self._tables.append(schema.tokens_table(dimension, facets), table)
+            self._tables.append(schema.PARTS, rows)
+        self._known.setdefault(video_id, set()).update((kind, part) for kind in keys)
+
+    def finish(self, video: VideoRecord, keys: Mapping[str, str]) -> None:
+        """Commit: from now on readers see the tokens stored under `keys`, and no others.
+
+        Older tokens of the video are dropped. May be called again at any time.
+
+        Raises StoreError if another process, indexing the same video with other options, has
+        dropped some of ours meanwhile.
+        """
+        _check_kinds(keys)
+        with guard(self.path):
+            parts = self._parts(video.id, keys)
+            contents = _contents(parts, keys)
+            self._check_all_there(video.id, parts, contents)
+            gaps = {tuple(gap) for row in parts for gap in json.loads(row["gaps"])}
+            gaps |= set(video.gaps)
+            record = replace(video, keys=dict(keys), gaps=tuple(sorted(gaps)))
+            mine = f"id = {quote(video.id)}"
+            if self._entries(mine).get(video.id) != (record, contents):
+                now = time.time_ns()
+                row = {"id": video.id, "committed": now, "record": record.to_json()}
+                row["contents"] = json.dumps(vars(contents))
+                self._tables.append(schema.VIDEOS, [row])
+                self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {now}")
+            self._sweep(video.id, contents)
+        self._known.pop(video.id, None)
+
+    def remove(self, video_id: str) -> None:
+        """Forget a video, indexed or half indexed. The space comes back with `optimize`."""
+        with guard(self.path):
+            self._tables.delete(schema.VIDEOS, f"id = {quote(video_id)}")
+            self._sweep(video_id, _contents([], {}))
+
+    def optimize(self) -> None:
+        """Merge small files and give back the space of what was dropped ten minutes ago or more."""
+        with guard(self.path):
+            for name in self._tables.names():
+                self._tables.optimize(name)
+
+    def _parts(self, video_id: str, keys: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The rows of `parts` under these keys, one for each kind and part, in order of part."""
+        mine = either([f"kind = {quote(kind)} AND key = {quote(keys[kind])}" for kind in keys])
+        rows = self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)} AND ({mine})")
+        rows.sort(key=lambda row: (row["part"], -row["batch"]))
+        return list({(row["kind"], row["part"]): row for row in rows}.values())
+
+    def _check_all_there(
+        self, video_id: str, parts: Sequence[Mapping[str, Any]], contents: _Contents
+    ) -> None:
+        """Raise StoreError if a part that was there is gone, or a part has lost its tokens."""
+        missing = self._known.get(video_id, set()) - {(row["kind"], row["part"]) for row in parts}
+        stored: Counter[tuple[str, int]] = Counter()
+        table = self._tables.open(contents.table)
+        if table is not None:
+            where = f"video_id = {quote(video_id)} AND ({contents.where()})"
+            rows = table.search().where(where).select(["kind", "batch"]).limit(None).to_list()
+            stored.update((row["kind"], row["batch"]) for row in rows)
+        for row in parts:
+            if stored[row["kind"], row["batch"]] != row["count"]:
+                missing.add((row["kind"], row["part"]))
+                batch = f"kind = {quote(row['kind'])} AND batch = {row['batch']}"
+                self._tables.delete(schema.PARTS, f"video_id = {quote(video_id)} AND {batch}")
+        if missing:
+            raise StoreError(
+                f"{len(missing)} parts of {video_id} have vanished from {self.path}; if another"
+                " process is indexing this video with other options, wait for it; then run the"
+                " same command again"
+            )
+
+    def _sweep(self, video_id: str, contents: _Contents) -> None:
+        """Delete what is stored of a video beside these contents. The parts go first, so that
+        none is ever there without its tokens."""
+        mine = f"video_id = {quote(video_id)}"
+        self._tables.delete(schema.PARTS, f"{mine} AND NOT ({contents.where()})")
+        for name in self._tables.names():
+            if name == contents.table:
+                self._tables.delete(name, f"{mine} AND NOT ({contents.where()})")
+            elif name.startswith(schema.TOKENS):
+                self._tables.delete(name, mine)
+
+    # Reading
+
+    def videos(self) -> list[VideoRecord]:
+        """The indexed videos, in the order of indexing."""
+        with guard(self.path):
+            return [record for record, _ in self._entries().values()]
+
+    def resolve(self, name: str) -> VideoRecord:
+        """The video with this id, or this path as given or absolute, or the only id that begins so.
+
+        If several contents were indexed from one path, the latest. Raises NotIndexedError, which
+        lists what is there, if there is none, or if several ids begin so.
+        """
+        videos = self.videos()
+        absolute = str(Path(name).absolute())
+        same_id = [video for video in videos if video.id == name]
+        same_path = [v for v in videos if name in (v.path, v.location) or v.location == absolute]
+        begin_so = [video for video in videos if name and video.id.startswith(name)]
+        matches = same_id or same_path[-1:] or begin_so
+        if len(matches) == 1:
+            return matches[0]
+        listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
+        if matches:
+            raise NotIndexedError(f"several ids in {self.path} begin with {name!r}: {listed}")
+        raise NotIndexedError(
+            f"{name!r} is not indexed in {self.path}, which has {len(videos)} videos"
+            f"{': ' * bool(listed)}{listed}{', ...' * (len(videos) > _LISTED)};"
+            " run seal index on it first"
+        )
+
+    def count(self, video_id: str) -> dict[str, int]:
+        """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
+        with guard(self.path):
+            return self._contents(video_id).counts
+
+    def tokens(self, video_id: str, kinds: Sequence[str] | None = None) -> Tokens:
+        """The tokens of an indexed video: by kind, then by start, part, row.
+
+        `kinds`: only these; all if None. Raises NotIndexedError, OptionError for an unknown kind.
+        """
+        kinds = KINDS if kinds is None else _check_kinds(kinds)
+        with guard(self.path):
+            contents, _, rows = self._read(video_id, kinds, schema.token_columns)
+            shape = contents.dimension, contents.facets
+            return schema.to_tokens(rows, video_id, contents.batches, *shape)
+
+    def thumbnails(self, video_id: str, ids: Sequence[str]) -> list[bytes]:
+        """The pictures of these tokens, in this order, as they were given to `add`.
+
+        Raises NotIndexedError, and OptionError for an id that the video does not have.
+        """
+        kinds = [kind for kind in KINDS if any(name.startswith(f"{kind}-") for name in ids)]
+        with guard(self.path):
+            contents, table, rows = self._read(video_id, kinds, lambda _: schema.ORDER_COLUMNS)
+            order, names = schema.token_order(rows, contents.batches)
+            row_ids = schema.numbers(rows["_rowid"])[order].tolist()
+        places = dict(zip(names.tolist(), row_ids, strict=True))
+        unknown = [name for name in ids if name not in places]
+        if unknown:
+            raise OptionError(f"{video_id} has no token {unknown[0]!r}; see seal tokens")
+        if not ids:
+            return []
+        with guard(self.path):
+            # Lance returns each row once and in its own order.
+            query = table.take_row_ids([places[name] for name in ids])
+            found = query.select(["thumbnail"]).with_row_id().to_arrow().to_pydict()
+        pictures = dict(zip(found["_rowid"], found["thumbnail"], strict=True))
+        return [pictures[places[name]] for name in ids]
+
+    def _entries(self, where: str = "true") -> dict[str, tuple[VideoRecord, _Contents]]:
+        """The committed videos by id, in the order of their latest commits."""
+        latest: dict[str, dict[str, Any]] = {}
+        for row in sorted(
+            self._tables.rows(schema.VIDEOS, where), key=lambda row: int(row["committed"])
+        ):
+            latest.pop(row["id"], None)
+            latest[row["id"]] = row
+        return {
+            key: (VideoRecord.from_json(row["record"]), _Contents(**json.loads(row["contents"])))
+            for key, row in latest.items()
+        }
+
+    def _contents(self, video_id: str) -> _Contents:
+        entries = self._entries(f"id = {quote(video_id)}")
+        if video_id not in entries:
+            raise NotIndexedError(f"no video {video_id!r} in {self.path}; see seal list")
+        return entries[video_id][1]
+
+    def _read(
+        self, video_id: str, kinds: Sequence[str], columns: Any
+    ) -> tuple[_Contents, Any, Any]:
+        """A video's contents, a snapshot of its table, and its rows of these kinds.
+
+        `columns`: which columns to read, given the table's name. Rows come with their Lance ids.
+        """
+        contents = self._contents(video_id)
+        while True:
+            wanted = sum(contents.counts.get(kind, 0) for kind in kinds)
+            table = self._tables.open(contents.table)
+            if table is None:
+                rows = schema.no_rows(contents.table)
+            else:
+                where = f"video_id = {quote(video_id)} AND ({contents.where(kinds)})"
+                query = table.search().where(where).select(list(columns(contents.table)))
+                rows = query.limit(None).with_row_id(True).to_arrow()
+            if rows.num_rows == wanted:
+                return contents, table, rows
+            # Another process may have committed between the two reads; then read both again.
+            before, contents = contents, self._contents(video_id)
+            if contents == before:
+                raise StoreError(
+                    f"the token store {self.path} is damaged: it has {rows.num_rows} of the"
+                    f" {wanted} tokens of {video_id}; seal remove the video and index it again"
+                )
+
+
+def _check_kinds(kinds: Any) -> list[str]:
+    return [check_kind(kind) for kind in kinds]
+
+
+def _contents(parts: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> _Contents:
+    """What these rows of `parts`, in order of part, make together."""
+    shapes = {(row["dimension"], row["facets"]) for row in parts if row["count"]}
+    if len(shapes) > 1:
+        raise StoreError(f"the parts of one video need one encoder; these have {sorted(shapes)}")
+    empty = [(row["dimension"], row["facets"]) for row in parts[:1]] or [(0, 1)]
+    dimension, facets = (*shapes, *empty)[0]
+    return _Contents(
+        dimension=dimension,
+        facets=facets,
+        batches={kind: [r["batch"] for r in parts if r["kind"] == kind] for kind in keys},
+        counts={kind: sum(r["count"] for r in parts if r["kind"] == kind) for kind in keys},
+    )
