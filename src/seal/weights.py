@@ -120,14 +120,16 @@ def load_model(class_name: str, weights: Weights, device: str) -> Any:
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,
             )
     except (OSError, ValueError, RuntimeError, require("safetensors").SafetensorError) as error:
         raise BackendError(f"{weights.folder} does not load as {class_name}: {error}") from error
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
+    # A mismatched key comes as (name, shape in the file, shape in the model).
+    lacking = sorted([*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])])
+    if lacking:
         raise BackendError(
-            f"{weights.folder} is no {class_name}: {len(missing)} of its weights are not there,"
-            f" {missing[0]} for one"
+            f"{weights.folder} is no {class_name}: {len(lacking)} of its weights are not there or"
+            f" of another shape, {lacking[0]} for one"
         )
     return model.to(device).eval()
 
@@ -156,12 +158,15 @@ def _content_hash(folder: Path) -> str:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """No bar for reading files from the disk: stderr belongs to the progress of the index."""
+    """No bar for reading files from the disk, and no table of the weights that one half of a model
+    leaves aside (those that it lacks are an error): stderr belongs to the progress of the index."""
     logging = transformers.utils.logging
-    was_enabled = logging.is_progress_bar_enabled()
+    had_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        if was_enabled:
+        logging.set_verbosity(verbosity)
+        if had_bar:
             logging.enable_progress_bar()
