@@ -6,12 +6,14 @@ everything, so what happened is told by the message. The signs below are those o
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from seal.errors import StoreError, StoreFullError
@@ -19,8 +21,9 @@ from seal.store import schema
 
 _FULL = ("os error 28", "os error 122", "Errno 28", "Errno 122")
 """ENOSPC and EDQUOT, as Rust and as Python write them."""
-_CONFLICT = ("conflict", "already exists")
-"""Another process was faster: with a commit, or with creating the table."""
+_CONFLICT = ("commit conflict", "concurrent")
+"""Another process committed while we prepared to."""
+_DRAFT = ".new-"
 _ATTEMPTS = 20
 """With the pauses below, half a minute in all."""
 _FIRST_PAUSE_S = 0.02
@@ -61,10 +64,29 @@ class Tables:
         """Add rows (dicts or an Arrow table) in one commit."""
 
         def append() -> None:
-            arrow_schema = schema.table_schema(name)
-            self.database.create_table(name, schema=arrow_schema, exist_ok=True).add(rows)
+            table = self.open(name)
+            if table is None:
+                self._create(name)
+                table = self.open(name)
+            table.add(rows)
 
         _retry(append)
+
+    def _create(self, name: str) -> None:
+        """Make an empty table unless another process just did.
+
+        Of two processes that let Lance create one table, the second empties it, whatever the first
+        has written by then. A folder that is renamed into place comes into being once.
+        """
+        import lancedb
+
+        with TemporaryDirectory(dir=self.path, prefix=_DRAFT) as draft:
+            lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
+            try:
+                os.rename(Path(draft) / f"{name}.lance", self.path / f"{name}.lance")
+            except OSError:
+                if name not in self.names():
+                    raise
 
     def delete(self, name: str, where: str) -> None:
         """Remove the rows that meet an SQL condition in one commit; none if there are none."""
@@ -125,7 +147,7 @@ def _retry(write: Callable[[], None]) -> None:
             write()
             return
         except (OSError, RuntimeError, ValueError) as error:
-            met = any(sign in str(error) for sign in _CONFLICT)
+            met = any(sign in str(error).lower() for sign in _CONFLICT)
             if not met or attempt == _ATTEMPTS - 1:
                 raise
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
