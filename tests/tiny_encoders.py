@@ -44,7 +44,7 @@ def pictures() -> list[UInt8]:
     return [rng.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
 
 
-TEXTS = ["a dog", "A Dog", "two cats on a red mat", "", "x", "the very same words " * 3]
+TEXTS = ["a dog", "A Dog", "two cats on a red mat", "!", "x", "the very same words"]
 
 
 def _scatter(model: torch.nn.Module) -> Any:

@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from seal import registry
+from seal.errors import OptionError
 from seal.types import Float32, UInt8
 
 
@@ -26,11 +29,33 @@ class Encoder(ABC):
 
         The relevance of a picture to a text is the maximum over q of the dot product; the
         similarity of two pictures is the dot product of their L2-normalised means over q.
+
+        Raises OptionError for anything else than such pictures.
         """
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> Float32:
-        """[n, d] of n texts; rows L2-normalised."""
+        """[n, d] of n texts; rows L2-normalised.
+
+        Raises OptionError for a text without a word.
+        """
+
+
+def check_images(images: Sequence[UInt8]) -> None:
+    """OptionError unless each is an RGB picture uint8 [height, width, 3] with a pixel in it."""
+    for image in images:
+        if image.dtype != np.uint8 or image.shape[2:] != (3,) or image.size == 0:
+            raise OptionError(
+                "a picture must be RGB uint8 [height, width, 3],"
+                f" got {image.dtype} {list(image.shape)}"
+            )
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """OptionError for a text that is empty or nothing but space: its embedding means nothing."""
+    for text in texts:
+        if not text.strip():
+            raise OptionError(f"a text to encode needs at least one word, got {text!r}")
 
 
 def load(options: Any) -> Encoder:

@@ -23,6 +23,7 @@ from typing import Any
 
 from seal.config import Blip2Encode
 from seal.encode.towers import TowersEncoder
+from seal.errors import BackendError
 
 # Texts were cut off here in training (`max_txt_len` of LAVIS's Blip2Qformer); the later positions
 # of the underlying BERT are there, but have not seen this objective.
@@ -37,6 +38,13 @@ class Blip2Encoder(TowersEncoder):
 
     def __init__(self, options: Blip2Encode) -> None:
         super().__init__(options)
+        # Most checkpoints of this type write captions and lack the contrastive heads. Said here,
+        # because the networks themselves are loaded only when they are needed.
+        if (found := self._config.architectures) != ["Blip2ForImageTextRetrieval"]:
+            raise BackendError(
+                f"the weights {options.weights!r} are a {found}, not the Blip2ForImageTextRetrieval"
+                f" that compares pictures with texts, such as {Blip2Encode.weights!r}"
+            )
         self.dimension = self._config.image_text_hidden_size
         self.facets = self._config.num_query_tokens
 

@@ -15,12 +15,16 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from seal.config import Blip2Encode
-from seal.encode import Encoder
+from seal.encode import Encoder, check_images, check_texts
 from seal.errors import BackendError
 from seal.types import Float32, UInt8
 from seal.weights import Weights, load_model, locate, require, resolve_device
 
 T = TypeVar("T")
+
+# One of these holds a tokenizer's words. Without any the library builds a tokenizer that knows no
+# words, and all texts become one.
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 
 
 class TowersEncoder(Encoder):
@@ -44,7 +48,7 @@ class TowersEncoder(Encoder):
         self._batch_size = options.batch_size
         self._weights = locate(options.weights, options.revision)
         self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
-        self._check_architecture(self._weights)
+        self._check_files(self._weights)
         try:
             self._config = transformers.AutoConfig.from_pretrained(self._weights.folder)
             self._processor = transformers.AutoImageProcessor.from_pretrained(
@@ -59,7 +63,7 @@ class TowersEncoder(Encoder):
                 f" {' '.join(str(error).split())}"
             ) from error
 
-    def _check_architecture(self, weights: Weights) -> None:
+    def _check_files(self, weights: Weights) -> None:
         found = weights.json("config.json").get("model_type")
         if found != self.architecture:
             raise BackendError(
@@ -67,8 +71,14 @@ class TowersEncoder(Encoder):
                 f" ({type(self).__name__}) runs {self.architecture!r}: choose another back end or"
                 " other weights"
             )
+        if not any((weights.folder / name).is_file() for name in VOCABULARIES):
+            raise BackendError(
+                f"{weights.folder} has no tokenizer: put one of {', '.join(VOCABULARIES)} there,"
+                " from where the weights came from"
+            )
 
     def encode_images(self, images: Sequence[UInt8]) -> Float32:
+        check_images(images)
         rows = [np.empty((0, self.facets, self.dimension), np.float32)]
         for batch in _batches(images, self._batch_size):
             # The layout is said, not guessed: a picture three pixels high looks like planes.
@@ -79,6 +89,7 @@ class TowersEncoder(Encoder):
         return np.concatenate(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
+        check_texts(texts)
         rows = [np.empty((0, self.dimension), np.float32)]
         for batch in _batches(texts, self._batch_size):
             words = self._tokenizer(
