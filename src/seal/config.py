@@ -118,7 +118,13 @@ class SamSegment:
     points_per_side: int = 32
     points_per_batch: int = 64
     min_predicted_iou: float = 0.88
+    """Masks that the model itself rates lower are dropped."""
     min_stability: float = 0.95
+    """Masks that change more with the threshold are dropped; see `Masks.stability`."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.points_per_side >= 1, "points_per_side must be at least 1")
+        _check(self, self.points_per_batch >= 1, "points_per_batch must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class Sam2Segment(SamSegment):
 
     backend: ClassVar[str] = "sam2"
     weights: str = "facebook/sam2.1-hiera-tiny"
+    min_predicted_iou: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -153,9 +160,28 @@ class Sam2Track:
     revision: str = "main"
     device: str = "auto"
     chunk_frames: int = 40
-    """Frames propagated at once; memory is proportional to it."""
+    """After so many frames the network's memory is dropped and the last masks prompt it anew;
+    memory is proportional to it."""
     prompt_interval_s: float = 2.0
-    """New objects are looked for this often."""
+    """New objects are looked for this often; what is out of sight then has ended."""
+    max_objects: int = 16
+    """Followed at once, the largest first; time and memory are proportional to it."""
+    min_area: float = 0.004
+    """Smaller masks are not followed; a share of the picture."""
+    max_area: float = 0.7
+    new_coverage: float = 0.5
+    """A mask is a new object if no more than this share of it is followed already."""
+    duplicate_iou: float = 0.8
+    """Of two objects whose masks overlap more, the younger one has ended."""
+
+    def __post_init__(self) -> None:
+        _check(self, self.chunk_frames >= 2, "chunk_frames must be at least 2")
+        _check(self, self.prompt_interval_s > 0, "prompt_interval_s must be above 0")
+        _check(self, self.max_objects >= 1, "max_objects must be at least 1")
+        areas = 0 <= self.min_area < self.max_area <= 1
+        _check(self, areas, "areas must be 0 <= min_area < max_area <= 1")
+        _check(self, 0 <= self.new_coverage < 1, "new_coverage must lie in [0, 1)")
+        _check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
 
 
 @dataclass(frozen=True)

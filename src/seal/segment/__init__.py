@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seal import registry
 from seal.types import Float32, UInt8
@@ -28,6 +28,27 @@ class Masks:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @staticmethod
+    def of(masks: NDArray[np.bool_], stability: ArrayLike) -> Masks:
+        """Measure and sort masks [n, height, width] of which none is empty, stability [n]."""
+        scores = np.asarray(stability, np.float32)
+        order = np.argsort(-scores, kind="stable")
+        masks = masks[order]
+        areas = masks.mean((1, 2), dtype=np.float32)
+        return Masks(masks, mask_boxes(masks), areas, scores[order])
+
+
+def mask_boxes(masks: NDArray[np.bool_]) -> Float32:
+    """The tight boxes [n, 4], normalised, of masks [n, height, width]; 0 0 0 0 for an empty one."""
+    height, width = masks.shape[1:]
+    rows: NDArray[np.bool_] = np.logical_or.reduce(masks, axis=2)
+    columns: NDArray[np.bool_] = np.logical_or.reduce(masks, axis=1)
+    x0, x1 = columns.argmax(1), width - columns[:, ::-1].argmax(1)
+    y0, y1 = rows.argmax(1), height - rows[:, ::-1].argmax(1)
+    boxes = np.stack([x0 / width, y0 / height, x1 / width, y1 / height], 1)
+    boxes[~np.logical_or.reduce(rows, axis=1)] = 0
+    return boxes.astype(np.float32)
 
 
 class Segmenter(ABC):

@@ -1,0 +1,187 @@
+"""The SAM family as class-agnostic segmenters: a grid of points, a mask or three for each.
+
+Automatic mask generation as in section 5 and appendix B of Kirillov et al., *Segment Anything*
+(2023), and its official script (`SamAutomaticMaskGenerator`, without crops): the picture is
+encoded once, every grid point prompts three masks, those that the model rates low or that change
+with the threshold are dropped, and so are those whose boxes overlap a better one's.
+
+Pictures are prepared here and not by the library's processors, which need torchvision.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seal.segment import Masks, Segmenter, mask_boxes
+from seal.types import Float32, Int64, UInt8, pairwise_iou
+from seal.weights import Weights, load_model, locate, require, resolve_device
+
+# The official generators of SAM and SAM 2 agree on these two and never change them: the shift of
+# the threshold, in logits, that a stable mask survives, and the overlap above which two boxes are
+# of one thing.
+STABILITY_OFFSET = 1.0
+BOX_NMS_IOU = 0.7
+
+# Masks brought to the picture's size at a time: a full batch of them in floats would need
+# gigabytes for a large picture. Any small number will do.
+DECODED_AT_ONCE = 16
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+class GridSegmenter(Segmenter):
+    """What the SAM family has in common; the subclasses are the models.
+
+    Raises BackendError if the extra is not installed or the weights are not there.
+    """
+
+    model_class: ClassVar[str]
+    mean_std: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
+    """What pictures are normalised with if the weights come without a preprocessor file."""
+
+    def __init__(self, options: Any) -> None:
+        weights = locate(options.weights, options.revision)
+        self._options = options
+        self._device = resolve_device(options.device)
+        self._model = load_model(self.model_class, weights, self._device)
+        self._side: int = self._model.prompt_encoder.input_image_size
+        self._mean_std = normalisation(weights, self.mean_std)
+        self.fingerprint = f"{options.backend}-grid-1:{weights.fingerprint}"
+
+    def segment(self, image: UInt8) -> Masks:
+        """The masks of one RGB picture [height, width, 3]."""
+        torch = require("torch")
+        size = image.shape[:2]
+        fit = self._fit(*size)
+        points = point_grid(self._options.points_per_side) * np.array(fit[::-1], np.float32)
+        parts: list[tuple[NDArray[np.uint8], Float32, Float32, Float32]] = []
+        with torch.inference_mode():
+            pixels = to_pixels(image, fit, self._side, *self._mean_std).to(self._device)
+            embeddings = self._model.get_image_embeddings(pixels)
+            for batch in (
+                torch.from_numpy(points).to(self._device).split(self._options.points_per_batch)
+            ):
+                output = self._model(
+                    image_embeddings=embeddings,
+                    input_points=batch[None, :, None],
+                    multimask_output=True,
+                )
+                ious = output.iou_scores.flatten()
+                rated = ious > self._options.min_predicted_iou
+                for rows in rated.nonzero()[:, 0].split(DECODED_AT_ONCE):
+                    if len(rows):
+                        logits = self._decode(output.pred_masks.flatten(0, 2)[rows], fit, size)
+                        parts.append(self._stable(logits, ious[rows]))
+        if not parts:
+            return Masks.of(np.zeros((0, *size), bool), np.zeros(0))
+        packed, boxes, scores, stability = (
+            np.concatenate(column) for column in zip(*parts, strict=True)
+        )
+        kept = suppress(boxes, scores, BOX_NMS_IOU)
+        masks = np.unpackbits(packed[kept], axis=1, count=size[0] * size[1])
+        return Masks.of(masks.reshape(-1, *size).astype(bool), stability[kept])
+
+    def _stable(
+        self, logits: Any, ious: Any
+    ) -> tuple[NDArray[np.uint8], Float32, Float32, Float32]:
+        """Bit-packed masks, boxes, predicted IoU and stability of the stable ones of `logits`."""
+        stability = stability_scores(logits)
+        masks = logits > 0
+        stable = (stability >= self._options.min_stability) & masks.flatten(1).any(1)
+        array = masks[stable].cpu().numpy()
+        packed = np.packbits(array.reshape(len(array), -1), axis=1)
+        scores, stability = ious[stable].cpu().numpy(), stability[stable].cpu().numpy()
+        return packed, mask_boxes(array), scores, stability
+
+    def _fit(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that a picture takes up in the model's square."""
+        return self._side, self._side
+
+    def _decode(self, logits: Any, fit: tuple[int, int], size: tuple[int, ...]) -> Any:
+        """Mask logits [n, h, w] of the model's square at the picture's size."""
+        return resize(logits, size)
+
+
+class SamSegmenter(GridSegmenter):
+    """SAM: keeps the picture's proportions and pads below and to the right."""
+
+    model_class = "SamModel"
+
+    def _fit(self, height: int, width: int) -> tuple[int, int]:
+        scale = self._side / max(height, width)
+        return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def _decode(self, logits: Any, fit: tuple[int, int], size: tuple[int, ...]) -> Any:
+        square = resize(logits, (self._side, self._side))
+        return resize(square[:, : fit[0], : fit[1]], size)
+
+
+class Sam2Segmenter(GridSegmenter):
+    """SAM 2 and 2.1: the picture fills the square."""
+
+    model_class = "Sam2Model"
+
+
+class Sam3Segmenter(GridSegmenter):
+    """The tracker of SAM 3, which takes points: the picture fills the square."""
+
+    model_class = "Sam3TrackerModel"
+    mean_std = HALF
+
+
+def normalisation(
+    weights: Weights, default: tuple[tuple[float, ...], tuple[float, ...]]
+) -> tuple[Float32, Float32]:
+    """Mean and standard deviation [3] of pictures in [0, 1], as the weights came with them."""
+    values = weights.json("preprocessor_config.json")
+    values = values or weights.json("processor_config.json").get("image_processor", {})
+    mean, std = values.get("image_mean", default[0]), values.get("image_std", default[1])
+    return np.array(mean, np.float32), np.array(std, np.float32)
+
+
+def to_pixels(image: UInt8, fit: tuple[int, int], side: int, mean: Float32, std: Float32) -> Any:
+    """A torch tensor [1, 3, side, side]: the picture resized to `fit`, normalised, zeros around."""
+    resized = Image.fromarray(image).resize(fit[::-1], Image.Resampling.BILINEAR)
+    pixels = np.zeros((side, side, 3), np.float32)
+    pixels[: fit[0], : fit[1]] = (np.asarray(resized, np.float32) / 255 - mean) / std
+    return require("torch").from_numpy(pixels.transpose(2, 0, 1)[None])
+
+
+def resize(logits: Any, size: tuple[int, ...]) -> Any:
+    """Mask logits [n, h, w] at another size, as the official decoders do it."""
+    interpolate = require("torch").nn.functional.interpolate
+    return interpolate(logits[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def point_grid(per_side: int) -> Float32:
+    """Points [per_side ** 2, 2] x y in (0, 1), row by row, at the centres of a regular grid."""
+    centres = (np.arange(per_side, dtype=np.float32) + 0.5) / per_side
+    x, y = np.meshgrid(centres, centres)
+    return np.stack([x.ravel(), y.ravel()], 1)
+
+
+def stability_scores(logits: Any) -> Any:
+    """Tensor [n] of how much of each mask [n, height, width] survives a shift of the threshold.
+
+    IoU of the masks above `STABILITY_OFFSET` and above its negative (Kirillov et al. 2023, section
+    5); not a number where the latter is empty.
+    """
+    inner = (logits > STABILITY_OFFSET).flatten(1).sum(1)
+    return inner / (logits > -STABILITY_OFFSET).flatten(1).sum(1)
+
+
+def suppress(boxes: Float32, scores: Float32, max_iou: float) -> Int64:
+    """Greedy non-maximum suppression: the rows of `boxes` [n, 4] to keep, best score first."""
+    order = np.argsort(-scores, kind="stable")
+    overlaps = pairwise_iou(boxes[order], boxes[order]) > max_iou
+    alive, kept = np.ones(len(order), bool), []
+    for i, row in enumerate(order):
+        if alive[i]:
+            kept.append(row)
+            alive &= ~overlaps[i]
+    return np.array(kept, np.int64)

@@ -1,0 +1,130 @@
+"""Tiny networks of the SAM family with random weights, saved the way checkpoints are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    Sam2Config,
+    Sam2Model,
+    Sam2VideoConfig,
+    Sam2VideoModel,
+    Sam3TrackerConfig,
+    Sam3TrackerModel,
+    SamConfig,
+    SamModel,
+)
+
+SIDE_PX = 128
+SAM_HIDDEN = 32
+# The memory attention of SAM 2 splits its channels so that fewer than this fail.
+SAM2_HIDDEN = 128
+
+
+def _prompts(hidden: int, side: int, patch: int) -> dict[str, Any]:
+    return {"hidden_size": hidden, "image_size": side, "patch_size": patch, "mask_input_channels": 4}
+
+
+def _decoder(hidden: int) -> dict[str, Any]:
+    return {
+        "hidden_size": hidden, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32,
+    }  # fmt: skip
+
+
+def _sam2_parts(hidden: int) -> dict[str, Any]:
+    sides = [SIDE_PX // 4, SIDE_PX // 8, SIDE_PX // 16]
+    backbone = {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 8, "num_attention_heads": 1,
+        "image_size": [SIDE_PX, SIDE_PX], "blocks_per_stage": [1, 1, 2, 1],
+        "embed_dim_per_stage": [8, 16, 32, 64], "num_attention_heads_per_stage": [1, 1, 2, 2],
+        "window_size_per_stage": [4, 4, 4, 4], "global_attention_blocks": [3],
+    }  # fmt: skip
+    vision = {
+        "backbone_config": backbone, "backbone_channel_list": [64, 32, 16, 8],
+        "backbone_feature_sizes": [[side, side] for side in sides], "fpn_hidden_size": hidden,
+    }  # fmt: skip
+    return {
+        "vision_config": vision,
+        "prompt_encoder_config": _prompts(hidden, SIDE_PX, 16),
+        "mask_decoder_config": _decoder(hidden),
+    }
+
+
+def sam() -> Any:
+    vision = {
+        "hidden_size": 16, "output_channels": SAM_HIDDEN, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "image_size": SIDE_PX, "patch_size": 16, "window_size": 4,
+        "global_attn_indexes": [1], "mlp_dim": 32, "num_pos_feats": SAM_HIDDEN // 2,
+    }  # fmt: skip
+    return SamModel(
+        SamConfig(
+            vision_config=vision,
+            prompt_encoder_config=_prompts(SAM_HIDDEN, SIDE_PX, 16),
+            mask_decoder_config=_decoder(SAM_HIDDEN),
+        )
+    )
+
+
+def sam2() -> Any:
+    return Sam2Model(Sam2Config(**_sam2_parts(SAM_HIDDEN)))
+
+
+def sam2_video() -> Any:
+    hidden = SAM2_HIDDEN
+    return Sam2VideoModel(
+        Sam2VideoConfig(
+            **_sam2_parts(hidden),
+            image_size=SIDE_PX,
+            memory_attention_hidden_size=hidden,
+            memory_attention_num_layers=1,
+            memory_attention_feed_forward_hidden_size=32,
+            memory_attention_rope_feat_sizes=[SIDE_PX // 16, SIDE_PX // 16],
+            memory_encoder_hidden_size=hidden,
+            memory_encoder_output_channels=16,
+            mask_downsampler_embed_dim=hidden,
+            memory_fuser_num_layers=1,
+            memory_fuser_embed_dim=hidden,
+            memory_fuser_intermediate_dim=32,
+        )
+    )
+
+
+def sam3() -> Any:
+    side, patch = 112, 14
+    patches = side // patch
+    backbone = {
+        "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": side, "patch_size": patch,
+        "window_size": 4, "global_attn_indexes": [1], "pretrain_image_size": side,
+    }  # fmt: skip
+    vision = {
+        "model_type": "sam3_vision_model", "backbone_config": backbone,
+        "fpn_hidden_size": SAM_HIDDEN,
+        "backbone_feature_sizes": [[patches * k, patches * k] for k in (4, 2, 1)],
+    }  # fmt: skip
+    return Sam3TrackerModel(
+        Sam3TrackerConfig(
+            vision_config=vision,
+            prompt_encoder_config=_prompts(SAM_HIDDEN, side, patch),
+            mask_decoder_config=_decoder(SAM_HIDDEN),
+        )
+    )
+
+
+BUILDERS = {"sam": sam, "sam2": sam2, "sam2_video": sam2_video, "sam3": sam3}
+
+
+def save(kind: str, folder: Path) -> str:
+    """Build a network of `BUILDERS`, save it in `folder` and return the folder's name."""
+    torch.manual_seed(1)
+    model = BUILDERS[kind]()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        # The library's own initial values are so small that all masks are alike and empty, and a
+        # wrong one would pass.
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.save_pretrained(folder)
+    return str(folder)
