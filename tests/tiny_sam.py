@@ -19,12 +19,18 @@ from transformers import (
 
 SIDE_PX = 128
 SAM_HIDDEN = 32
+SPREAD = 0.3
 # The memory attention of SAM 2 splits its channels so that fewer than this fail.
 SAM2_HIDDEN = 128
 
 
 def _prompts(hidden: int, side: int, patch: int) -> dict[str, Any]:
-    return {"hidden_size": hidden, "image_size": side, "patch_size": patch, "mask_input_channels": 4}
+    return {
+        "hidden_size": hidden,
+        "image_size": side,
+        "patch_size": patch,
+        "mask_input_channels": 4,
+    }
 
 
 def _decoder(hidden: int) -> dict[str, Any]:
@@ -125,6 +131,7 @@ def save(kind: str, folder: Path) -> str:
         # The library's own initial values are so small that all masks are alike and empty, and a
         # wrong one would pass.
         for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() >= 2:
+                parameter.normal_(0, SPREAD, generator=generator)
     model.save_pretrained(folder)
     return str(folder)

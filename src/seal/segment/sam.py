@@ -94,7 +94,7 @@ class GridSegmenter(Segmenter):
         masks = logits > 0
         stable = (stability >= self._options.min_stability) & masks.flatten(1).any(1)
         array = masks[stable].cpu().numpy()
-        packed = np.packbits(array.reshape(len(array), -1), axis=1)
+        packed = np.packbits(array.reshape(len(array), array.shape[1] * array.shape[2]), axis=1)
         scores, stability = ious[stable].cpu().numpy(), stability[stable].cpu().numpy()
         return packed, mask_boxes(array), scores, stability
 
