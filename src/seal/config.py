@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -201,13 +202,17 @@ class Blip2Encode:
     device: str = "auto"
     batch_size: int = 16
 
+    def __post_init__(self) -> None:
+        _check(self, self.batch_size >= 1, "batch_size must be at least 1")
+
 
 @dataclass(frozen=True)
 class ClipEncode(Blip2Encode):
     """CLIP's two towers."""
 
     backend: ClassVar[str] = "clip"
-    weights: str = "openai/clip-vit-base-patch32"
+    weights: str = "openai/clip-vit-large-patch14"
+    """Not clip-vit-base-patch32, which the hub holds as pickles only."""
 
 
 @dataclass(frozen=True)
@@ -320,7 +325,9 @@ class Options:
                 raise OptionError(
                     f"unknown {stage} back end {value!r}; valid: {', '.join(choices)}"
                 )
-            return dataclasses.replace(self, **{stage: choices[value]()})
+            chosen = choices[value]
+            keep = type(getattr(self, stage)) is chosen
+            return self if keep else dataclasses.replace(self, **{stage: chosen()})
         group = getattr(self, stage)
         hints = typing.get_type_hints(type(group))
         if name not in group.__dataclass_fields__:
@@ -369,6 +376,9 @@ def _parse(key: str, value: str, hint: Any) -> Any:
             raise OptionError(f"{key} must be one of {', '.join(arguments)}; got {value!r}")
         return value
     try:
-        return hint(value)
+        parsed = hint(value)
     except ValueError:
         raise OptionError(f"{key} must be {hint.__name__}, got {value!r}") from None
+    if hint is float and not math.isfinite(parsed):
+        raise OptionError(f"{key} must be a finite number, got {value!r}")
+    return parsed

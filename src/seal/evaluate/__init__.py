@@ -1,1 +1,1 @@
-
+"""Metrics, benchmark readers, and a film whose contents are known."""

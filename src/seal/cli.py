@@ -1,0 +1,400 @@
+"""The command `seal`: parse, call, write. Progress goes to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seal import __version__
+from seal.errors import SealError
+
+if TYPE_CHECKING:
+    from seal.index import OnProgress
+    from seal.query import IndexedVideo
+    from seal.store import Store, VideoRecord
+    from seal.types import Tokens
+
+# The heavy imports stand inside the commands: `seal --help` must be instant.
+
+
+class _Command(click.Command):
+    """A command that answers SEAL's own errors in one line on stderr and exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SealError as error:
+            _complain(error)
+            context.exit(1)
+        except KeyboardInterrupt:
+            click.echo("seal: interrupted; what is indexed so far is kept", err=True)
+            context.exit(130)
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="seal")
+def main() -> None:
+    """Turn hours of video into a few semantic tokens once; then select, find and show from them.
+
+    VIDEO is an id that `seal index` printed, or the path that was indexed.
+
+    Exit codes: 0 done, 1 failed on this input, 2 the command line is wrong.
+    """
+
+
+_store = click.option(
+    "--store",
+    "store_path",
+    default=".seal",
+    show_default=True,
+    envvar="SEAL_STORE",
+    metavar="DIR",
+    help="Where the tokens are kept.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
+_settings = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an option, such as actions.min_length_s=0.5; a wrong key lists the valid ones.",
+)
+
+
+def _attention_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of selection that have a flag of their own, short for --set attention.KEY."""
+    for name, kind, text in reversed(
+        [
+            ("budget", int, "How many tokens to select."),
+            ("objective", str, "What makes a selection good."),
+            ("solver", str, "How the selection is searched for."),
+            ("alpha", float, "Weight of relevance against diversity, 0 to 1."),
+        ]
+    ):
+        command = click.option(f"--{name}", type=kind, help=text)(command)
+    return command
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@_store
+@click.option("--profile", default="mini", show_default=True, help="mini, base or paper.")
+@_settings
+@click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
+@_json
+def index(
+    paths: tuple[str, ...],
+    store_path: str,
+    profile: str,
+    settings: tuple[str, ...],
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Index videos: files, addresses, or folders of images.
+
+    What is indexed already is not done again; an interrupted run goes on where it stopped.
+    """
+    from seal.config import Options
+    from seal.errors import VideoError
+    from seal.index import index_video
+    from seal.store import Store
+
+    options = Options.load(profile, settings)
+    store = Store(store_path, create=True)
+    failed = False
+    for path in paths:
+        began = time.monotonic()
+        try:
+            with _progress_bar(path) as on_progress:
+                record = index_video(
+                    path, store, options, profile=profile, jobs=jobs, on_progress=on_progress
+                )
+        except VideoError as error:
+            _complain(error)
+            failed = True
+            continue
+        seconds = time.monotonic() - began
+        result = _describe(store, record) | {
+            "seconds": seconds,
+            "realtime_factor": record.duration_s / seconds,
+        }
+        for start_s, end_s, reason in record.gaps:
+            click.echo(
+                f"seal: {path}: {_clock(start_s)} to {_clock(end_s)} is damaged: {reason}", err=True
+            )
+        if as_json:
+            _print_json(result)
+        else:
+            click.echo(f"{_line(result)}  {result['realtime_factor']:.1f}x real time")
+    if failed:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("video")
+@click.option("--kind", help="Only scene, object or action tokens.")
+@_store
+@_json
+def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None:
+    """List the tokens of a video."""
+    from seal.store import Store
+
+    store = Store(store_path)
+    found = store.tokens(store.resolve(video).id, kinds=None if kind is None else [kind])
+    rows = [_token(found, i) | {"track": found.track(i).tolist()} for i in range(len(found))]
+    if as_json:
+        _print_json(rows)
+    else:
+        _print_rows(rows)
+
+
+@main.command()
+@click.argument("video")
+@click.argument("query")
+@_attention_options
+@_settings
+@_store
+@_json
+def select(
+    video: str, query: str, settings: tuple[str, ...], store_path: str, as_json: bool, **flags: Any
+) -> None:
+    """Select the tokens worth looking at for a query, within a budget."""
+    indexed = _open(store_path, video, settings, flags)
+    began = time.monotonic()
+    selection = indexed.select(query)
+    seconds = time.monotonic() - began
+    rows = [
+        _token(indexed.tokens, row) | {"relevance": float(relevance)}
+        for row, relevance in zip(selection.rows, selection.relevance, strict=True)
+    ]
+    _say_if_all(indexed, len(selection))
+    if as_json:
+        _print_json(
+            {
+                "selection": rows,
+                "objective": selection.objective,
+                "upper_bound": selection.upper_bound,
+                "gap": selection.gap,
+                "seconds": seconds,
+            }
+        )
+    else:
+        _print_rows(rows)
+        click.echo(
+            f"objective {selection.objective:.4g}, at most {selection.upper_bound:.4g} possible"
+        )
+
+
+@main.command()
+@click.argument("video")
+@click.argument("query")
+@click.option("--top", type=int, help="How many moments at most.")
+@_settings
+@_store
+@_json
+def find(
+    video: str,
+    query: str,
+    top: int | None,
+    settings: tuple[str, ...],
+    store_path: str,
+    as_json: bool,
+) -> None:
+    """Find the moments that a query describes, best first."""
+    indexed = _open(store_path, video, settings, {"find.top": top})
+    moments = [
+        {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
+        for m in indexed.find(query)
+    ]
+    if as_json:
+        _print_json({"moments": moments})
+        return
+    for moment in moments:
+        span = f"{_clock(moment['start_s'])} - {_clock(moment['end_s'])}"
+        click.echo(f"{span}  score {moment['score']:.3f}")
+    if not moments:
+        click.echo("no moment stands out")
+
+
+@main.command()
+@click.argument("video")
+@click.argument("query")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="Where to write it: .html or .png."
+)
+@_attention_options
+@_settings
+@_store
+@_json
+def show(
+    video: str,
+    query: str,
+    output: str,
+    settings: tuple[str, ...],
+    store_path: str,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Write the evidence as a picture that a person can read."""
+    indexed = _open(store_path, video, settings, flags)
+    shown = len(indexed.show(query, output))
+    _say_if_all(indexed, shown)
+    if as_json:
+        _print_json({"video": indexed.record.id, "output": output, "tokens": shown})
+    else:
+        click.echo(f"{output}: {shown} tokens of {indexed.record.path}")
+
+
+@main.command("list")
+@_store
+@_json
+def list_(store_path: str, as_json: bool) -> None:
+    """List the indexed videos."""
+    from seal.store import Store
+
+    store = Store(store_path)
+    rows = [_describe(store, record) for record in store.videos()]
+    if as_json:
+        _print_json(rows)
+    else:
+        click.echo("\n".join(map(_line, rows)) or "no videos; index some with `seal index PATH`")
+
+
+@main.command()
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@_store
+@_json
+def remove(videos: tuple[str, ...], store_path: str, as_json: bool) -> None:
+    """Remove videos, with all their tokens, from the store."""
+    from seal.store import Store
+
+    store = Store(store_path)
+    records = [store.resolve(video) for video in videos]
+    for record in records:
+        store.remove(record.id)
+        if not as_json:
+            click.echo(f"removed {record.id} ({record.path})")
+    store.optimize()
+    if as_json:
+        _print_json([{"video": record.id, "path": record.path} for record in records])
+
+
+def _open(
+    store_path: str, video: str, settings: tuple[str, ...], flags: dict[str, Any]
+) -> IndexedVideo:
+    """The video, with the flags that were given on top of the settings."""
+    from seal.query import IndexedVideo
+    from seal.store import Store
+
+    given = [
+        f"{name if '.' in name else f'attention.{name}'}={value}"
+        for name, value in flags.items()
+        if value is not None
+    ]
+    return IndexedVideo(Store(store_path), video, [*settings, *given])
+
+
+def _describe(store: Store, record: VideoRecord) -> dict[str, Any]:
+    return {
+        "video": record.id,
+        "path": record.path,
+        "duration_s": record.duration_s,
+        "tokens": store.count(record.id),
+        "profile": record.profile,
+        "gaps": record.gaps,
+    }
+
+
+def _token(tokens: Tokens, row: int) -> dict[str, Any]:
+    return {
+        "id": str(tokens.ids[row]),
+        "kind": str(tokens.kinds[row]),
+        "start_s": float(tokens.start_s[row]),
+        "end_s": float(tokens.end_s[row]),
+        "box": tokens.boxes[row].tolist(),
+    }
+
+
+def _say_if_all(indexed: IndexedVideo, selected: int) -> None:
+    budget = indexed.options.attention.budget
+    if selected < budget:
+        click.echo(
+            f"seal: the video has {selected} tokens, fewer than {budget}: all selected", err=True
+        )
+
+
+def _line(result: dict[str, Any]) -> str:
+    counts = ", ".join(f"{n} {kind}" for kind, n in result["tokens"].items())
+    return f"{result['video']}  {_clock(result['duration_s'])}  {counts}  {result['path']}"
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        box = " ".join(f"{value:.3f}" for value in row["box"])
+        relevance = f"  {row['relevance']:+.3f}" if "relevance" in row else ""
+        span = f"{_clock(row['start_s'])} - {_clock(row['end_s'])}"
+        click.echo(f"{row['id']:12s} {span}  [{box}]{relevance}")
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, allow_nan=False))
+
+
+def _complain(error: SealError) -> None:
+    click.echo(f"seal: {error}", err=True)
+
+
+def _clock(seconds: float) -> str:
+    """h:mm:ss.s, without the hours where there are none."""
+    minutes, rest = divmod(round(abs(seconds), 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    sign = "-" if seconds < 0 else ""
+    return f"{sign}{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{sign}{minutes}:{rest:04.1f}"
+
+
+@contextmanager
+def _progress_bar(path: str) -> Iterator[OnProgress]:
+    """A bar on stderr if that is a terminal; nothing otherwise."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    began = time.monotonic()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[clock]}  {task.fields[speed]:.1f}x real time"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(path, total=None, clock=_clock(0), speed=0.0)
+
+        def on_progress(progress: Any) -> None:
+            done_s = progress.skipped_s + progress.done_s
+            bar.update(
+                task,
+                description=f"{progress.stage} {path}",
+                completed=done_s,
+                total=progress.total_s,
+                clock=_clock(done_s),
+                speed=progress.done_s / max(time.monotonic() - began, 1e-3),
+            )
+
+        yield on_progress
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""Video to stored tokens: one decode pass, in parts, over all cores, resumable at every part."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from itertools import groupby
+from multiprocessing.sharedctypes import SynchronizedArray
+from multiprocessing.synchronize import Event
+from pathlib import Path, PurePath
+
+import cv2
+
+from seal.config import Options, as_dict
+from seal.decompose import Backends, decompose
+from seal.store import Store, VideoRecord
+from seal.types import KINDS, Tokens
+from seal.video import Frame, Video, VideoInfo, content_id, is_address, open_video
+
+# How often the progress of the workers is looked at.
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the indexing of one video has come."""
+
+    stage: str
+    """What is going on: "reading", "indexing" or "storing"."""
+    done_s: float = 0.0
+    """Seconds of video indexed in this run."""
+    skipped_s: float = 0.0
+    """Seconds of video that an earlier run had indexed."""
+    total_s: float | None = None
+    """Length of the video; None where it is not known."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def index_video(
+    source: str | Path,
+    store: Store,
+    options: Options | None = None,
+    *,
+    profile: str = "mini",
+    jobs: int | None = None,
+    on_progress: OnProgress = lambda progress: None,
+) -> VideoRecord:
+    """Turn a video into tokens in `store`; what is stored already is not done again.
+
+    `options` are by default those of `profile`. `jobs` is the number of processes: by default one
+    per core, and a single one where a back end runs on a device, whose memory they would share.
+
+    Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
+    BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
+    """
+    began = time.monotonic()
+    options = options or Options.load(profile)
+    on_progress(Progress("reading"))
+    with open_video(source, options.video) as video:
+        info = video.info
+        starts_s = video.part_starts(options.video.part_s)
+    content = content_id(source)
+    backends = Backends.load(options)
+    record = VideoRecord(
+        id=f"{_slug(str(source))}-{content[:8]}",
+        path=str(source),
+        location=str(source) if is_address(source) else str(Path(source).absolute()),
+        content_id=content,
+        duration_s=info.duration_s,
+        start_s=info.start_s,
+        width=info.width,
+        height=info.height,
+        codec=info.codec,
+        rate_hz=info.rate_hz,
+        profile=profile,
+        encoder=backends.encoder.fingerprint,
+        encoder_options=as_dict(options.encode),
+        options=asdict(options),
+        indexed_at="",
+        seconds=0.0,
+    )
+    keys = backends.keys(options)
+    stored = store.begin(record, keys)
+    if stored.complete >= set(KINDS):
+        return store.resolve(record.id)
+    run = _Run(str(source), record.id, options, info, tuple(starts_s), stored.done)
+    end_s = info.start_s
+    for part in _parts(run, backends, jobs or _default_jobs(options), on_progress):
+        part_keys = {kind: keys[kind] for kind in part.kinds}
+        store.add(record.id, part.number, part_keys, part.tokens, part.pictures, part.gaps)
+        end_s = max(end_s, part.end_s)
+    on_progress(Progress("storing"))
+    finished = replace(
+        record,
+        duration_s=end_s - info.start_s if info.duration_s is None else info.duration_s,
+        indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began,
+    )
+    store.finish(finished, keys)
+    return store.resolve(record.id)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a process needs to know to index any part of a video."""
+
+    source: str
+    video_id: str
+    options: Options
+    info: VideoInfo
+    starts_s: tuple[float, ...]
+    """Where the parts begin; a single one if the source can only be read from start to end."""
+    done: frozenset[tuple[str, int]]
+    """(kind, part) pairs that need no work."""
+
+    def missing(self, number: int) -> frozenset[str]:
+        return frozenset(kind for kind in KINDS if (kind, number) not in self.done)
+
+    def bounds_s(self, number: int) -> tuple[float, float | None]:
+        """Start and end of a part; the last one ends with the video."""
+        end_s = self.starts_s[number + 1] if number + 1 < len(self.starts_s) else None
+        return self.starts_s[number], end_s
+
+    def part_at(self, frame: Frame) -> int:
+        """The part of a frame of a source that cannot be entered in the middle."""
+        return max(0, int((frame.time_s - self.info.start_s) // self.options.video.part_s))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part, indexed."""
+
+    number: int
+    kinds: frozenset[str]
+    tokens: Tokens
+    pictures: dict[int, bytes]
+    gaps: list[tuple[float, float, str]]
+    end_s: float
+
+
+Tick = Callable[[int, float], None]
+"""Called with a part's number and how many seconds of it are done."""
+
+
+def _parts(run: _Run, backends: Backends, jobs: int, on_progress: OnProgress) -> Iterator[_Part]:
+    """Every part that is not done yet, as it gets done."""
+    numbers = [number for number in range(len(run.starts_s)) if run.missing(number)]
+    total_s = run.info.duration_s
+    ends_s = [*run.starts_s[1:], run.info.start_s + (total_s or 0.0)]
+    skipped_s = sum(
+        ends_s[number] - run.starts_s[number]
+        for number in range(len(run.starts_s))
+        if number not in numbers
+    )
+
+    def report(done_s: Iterable[float]) -> None:
+        on_progress(Progress("indexing", sum(done_s), skipped_s, total_s))
+
+    if len(run.starts_s) > 1 and min(jobs, len(numbers)) > 1:
+        yield from _in_processes(run, numbers, min(jobs, len(numbers)), report)
+        return
+    ticks: dict[int, float] = {}
+
+    def tick(number: int, done_s: float) -> None:
+        ticks[number] = done_s
+        report(ticks.values())
+
+    with open_video(run.source, run.options.video) as video:
+        if len(run.starts_s) > 1:
+            for number in numbers:
+                frames = video.frames(*run.bounds_s(number))
+                yield _part(run, backends, video, number, run.starts_s[number], frames, tick)
+        else:
+            for number, frames in groupby(video.frames(), run.part_at):
+                start_s = run.info.start_s + number * run.options.video.part_s
+                if run.missing(number):
+                    yield _part(run, backends, video, number, start_s, frames, tick)
+
+
+def _part(
+    run: _Run,
+    backends: Backends,
+    video: Video,
+    number: int,
+    start_s: float,
+    frames: Iterator[Frame],
+    tick: Tick,
+) -> _Part:
+    end_s = start_s
+    known_gaps = len(video.gaps)
+
+    def watched() -> Iterator[Frame]:
+        nonlocal end_s
+        for frame in frames:
+            yield frame
+            end_s = float(frame.end_pts * frame.time_base)
+            tick(number, end_s - start_s)
+
+    kinds = run.missing(number)
+    batches = list(
+        decompose(
+            watched(),
+            kinds,
+            run.options,
+            backends,
+            run.info,
+            start_s=start_s,
+            video_id=run.video_id,
+        )
+    )
+    return _Part(
+        number=number,
+        kinds=kinds,
+        tokens=Tokens.concatenate(batch.tokens for batch in batches),
+        pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
+        gaps=[(g.span.start_s, g.span.end_s, g.reason) for g in video.gaps[known_gaps:]],
+        end_s=end_s,
+    )
+
+
+def _default_jobs(options: Options) -> int:
+    stages = (options.segment, options.track, options.encode)
+    return 1 if any(hasattr(stage, "device") for stage in stages) else os.cpu_count() or 1
+
+
+def _slug(source: str) -> str:
+    """The name of a source, fit for a command line."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", PurePath(source.rstrip("/")).stem).strip("-") or "video"
+
+
+# Processes
+
+
+def _in_processes(
+    run: _Run, numbers: list[int], jobs: int, report: Callable[[Iterable[float]], None]
+) -> Iterator[_Part]:
+    """The parts `numbers`, by several processes with one thread each."""
+    # Forking would copy the threads of the store; only fresh processes are safe.
+    context = multiprocessing.get_context("spawn")
+    ticks = context.Array("d", len(run.starts_s))
+    stop = context.Event()
+    arguments = (run, ticks, stop)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=arguments)
+    waiting = iter(numbers)
+    pending: set[Future[_Part]] = set()
+    try:
+        while True:
+            # One part in reserve for each process; results must not pile up.
+            for number in waiting:
+                pending.add(pool.submit(_work, number))
+                if len(pending) == 2 * jobs:
+                    break
+            if not pending:
+                return
+            done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            report(ticks)
+            for future in done:
+                yield future.result()
+    finally:
+        # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+class _StoppedError(Exception):
+    """The parent has no use for this part any more."""
+
+
+_worker: tuple[_Run, Backends, Tick]
+
+
+def _start_worker(run: _Run, ticks: SynchronizedArray[float], stop: Event) -> None:
+    global _worker
+    # Ctrl-C is the parent's to handle; if the parent is killed nobody else would stop us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+
+    def tick(number: int, done_s: float) -> None:
+        if stop.is_set():
+            raise _StoppedError
+        ticks[number] = done_s
+
+    _worker = run, Backends.load(run.options), tick
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(number: int) -> _Part:
+    run, backends, tick = _worker
+    with open_video(run.source, run.options.video, threads=1) as video:
+        frames = video.frames(*run.bounds_s(number))
+        return _part(run, backends, video, number, run.starts_s[number], frames, tick)

@@ -1,0 +1,122 @@
+"""Queries over stored tokens: everything that works without the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path, PurePath
+
+from seal import encode
+from seal.attention import relevance, select
+from seal.config import Options
+from seal.encode import Encoder
+from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.ground import Curve, find_moments, relevance_curve
+from seal.show import Storyboard, write
+from seal.store import Store, VideoRecord
+from seal.types import Float32, Moment, Selection, Tokens
+from seal.video import content_id, is_address
+
+# Encoders cut longer texts silently; nobody asks for one thing in so many words.
+_LONGEST_QUERY = 1000
+
+
+class IndexedVideo:
+    """One video of a store: its tokens, and what is asked of them.
+
+    `name` is an id, or a path or address that was indexed, or a copy of such a file. `settings`
+    such as "attention.alpha=0.5" go on top of the profile that the video was indexed with.
+
+    Raises NotIndexedError if the store has no such video, OptionError for a wrong setting.
+    """
+
+    def __init__(self, store: Store, name: str, settings: Iterable[str] = ()) -> None:
+        self.record: VideoRecord = _resolve(store, name)
+        self.options = Options.load(self.record.profile, settings)
+        self._store = store
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """All tokens of the video."""
+        return self._store.tokens(self.record.id)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder that made the tokens.
+
+        Raises StoreError if other weights than those are installed now.
+        """
+        settings = [f"encode.{key}={value}" for key, value in self.record.encoder_options.items()]
+        encoder = encode.load(Options.load(self.record.profile, settings).encode)
+        if encoder.fingerprint != self.record.encoder:
+            raise StoreError(
+                f"{self.record.path} was indexed with other encoder weights ({self.record.encoder})"
+                f" than are installed now ({encoder.fingerprint}); run `seal index` on it again"
+            )
+        return encoder
+
+    def relevance(self, query: str) -> Float32:
+        """R of every token to the query: [n], cosines.
+
+        Raises OptionError for an empty query and for one longer than 1,000 characters.
+        """
+        if not query.strip():
+            raise OptionError("the query is empty; say what to look for")
+        if len(query) > _LONGEST_QUERY:
+            raise OptionError(
+                f"the query has {len(query):,} characters; at most {_LONGEST_QUERY:,} are read"
+            )
+        return relevance(self.tokens, self.encoder.encode_texts([query])[0])
+
+    def select(self, query: str) -> Selection:
+        """The tokens worth looking at for this query, within `attention.budget`."""
+        return select(self.tokens, self.relevance(query), self.options.attention)
+
+    def find(self, query: str) -> list[Moment]:
+        """At most `find.top` moments that the query describes, best first."""
+        return find_moments(self._curve(query), self.options.find)
+
+    def show(self, query: str, path: str | Path) -> Selection:
+        """Write a storyboard, as .html or .png: the selected tokens, when and where they are.
+
+        Raises OptionError for another suffix.
+        """
+        selection, curve = self.select(query), self._curve(query)
+        moments = find_moments(curve, self.options.find)
+        storyboard = Storyboard(
+            title=PurePath(self.record.path).name,
+            query=query,
+            path=self.record.location,
+            start_s=self.record.start_s,
+            duration_s=self.record.duration_s,
+            tokens=self.tokens,
+            selection=selection,
+            thumbnails=self._store.pictures(self.record.id, self.tokens.take(selection.rows)),
+            moments=moments,
+            curve=(curve.times_s, curve.relevance),
+            facts={
+                "profile": self.record.profile,
+                "encoder": self.record.encoder,
+                "objective": self.options.attention.objective,
+            },
+            has_match=bool(moments),
+        )
+        write(storyboard, path)
+        return selection
+
+    def _curve(self, query: str) -> Curve:
+        return relevance_curve(self.tokens, self.relevance(query), self.options.find)
+
+
+def _resolve(store: Store, name: str) -> VideoRecord:
+    try:
+        return store.resolve(name)
+    except NotIndexedError:
+        # Perhaps a copy, or a file that was moved: its content is known.
+        if is_address(name) or not Path(name).exists():
+            raise
+        content = content_id(name)
+        for record in store.videos():
+            if record.content_id == content:
+                return record
+        raise

@@ -1,0 +1,84 @@
+"""A misspelt or impossible option never runs with a default."""
+
+import dataclasses
+
+import pytest
+
+from seal.config import PROFILES, Options, as_dict, digest
+from seal.errors import OptionError
+
+
+def test_settings_are_parsed_by_their_type() -> None:
+    settings = ["actions.min_length_s=0.5", "scenes.count=12", "objects.keyframes=shot"]
+    options = Options.load("mini", settings)
+    assert options.actions.min_length_s == 0.5
+    assert options.scenes.count == 12
+    assert options.objects.keyframes == "shot"
+    assert Options.load("mini", ["scenes.count=none"]).scenes.count is None
+
+
+def test_a_back_end_brings_its_own_options() -> None:
+    options = Options.load("mini", ["segment.points_per_side=16", "segment.backend=sam2"])
+    assert as_dict(options.segment)["backend"] == "sam2"
+    assert as_dict(options.segment)["points_per_side"] == 16
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("nothing.at_all=1", "valid: video.rate_hz"),
+        ("actions.minimum=1", "valid: actions.min_length_s"),
+        ("segment.points_per_side=16", "valid: segment.backend"),
+        ("encode.backend=dalle", "valid: mini, blip2, clip, siglip"),
+        ("objects.keyframes=often", "interval, codec, shot"),
+        ("video.rate_hz=fast", "must be float"),
+        ("video.rate_hz=0", r"rate_hz must lie in \(0, 1000\]"),
+        ("video.rate_hz=nan", "finite"),
+        ("actions.max_length_s=inf", "finite"),
+        ("video.short_side_px=4", "at least 16"),
+        ("video.part_s=0", "at least 1"),
+        ("video.max_duration_s=-1", "above 0"),
+        ("scenes.interval_s=0", "above 0"),
+        ("scenes.count=0", "at least 1"),
+        ("objects.min_area=0.9", "min_area < max_area"),
+        ("objects.duplicate_iou=0", "duplicate_iou"),
+        ("objects.interval_s=-1", "above 0"),
+        ("objects.max_per_keyframe=0", "at least 1"),
+        ("actions.min_length_s=20", "min_length_s < max_length_s"),
+        ("actions.frames=0", "at least 1"),
+        ("attention.budget=0", "budget must be at least 1"),
+        ("attention.alpha=1.5", r"alpha must lie in \[0, 1\]"),
+        ("attention.s_min=0", r"s_min must lie in \(0, 1\]"),
+        ("find.top=0", "at least 1"),
+        ("find.smoothing_s=0", "above 0"),
+        ("budget", "KEY=VALUE"),
+    ],
+)
+def test_wrong_settings_are_refused(setting: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Options.load("mini", [setting])
+
+
+def test_an_unknown_profile_lists_the_valid_ones() -> None:
+    with pytest.raises(OptionError, match="valid: mini, base, paper"):
+        Options.load("maxi")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_key_that_is_listed_can_be_set(profile: str) -> None:
+    options = Options.load(profile)
+    for key in options.keys():  # noqa: SIM118 - not a mapping
+        stage, _, name = key.partition(".")
+        value = as_dict(getattr(options, stage))[name]
+        assert Options.load(profile, [f"{key}={value}"]) == options
+
+
+def test_options_cannot_be_changed_after_creation() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Options.load().video.rate_hz = 1  # type: ignore[misc]
+
+
+def test_digests_tell_values_apart_and_are_stable() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert len(digest("x", 1.5, None)) == 16

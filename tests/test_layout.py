@@ -1,0 +1,92 @@
+"""The structure that the documentation promises: imports point one way, public names exist."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seal
+from seal import registry
+from seal.config import PROFILES, Options
+
+SOURCE = Path(seal.__file__).parent
+
+# A module may import from its own layer's package and from the layers before it.
+LAYERS = [
+    {"types", "errors", "config", "registry"},
+    {"video", "weights"},
+    {"segment", "track", "encode"},
+    {"decompose"},
+    {"store"},
+    {"attention"},
+    {"ground"},
+    {"show"},
+    {"index", "query"},
+    {"evaluate"},
+    {"cli"},
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def imported(path: Path) -> set[str]:
+    """The first-level names below `seal` that a file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            parts = node.module.split(".")
+            if parts == ["seal"]:
+                names |= {alias.name for alias in node.names}
+            elif parts[0] == "seal":
+                names.add(parts[1])
+    return names & RANK.keys()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for name in imported(path):
+        same_layer = RANK[name] == RANK[own] and (name == own or RANK[own] != RANK["segment"])
+        tracker_prompts = (own, name) == ("track", "segment")
+        assert RANK[name] < RANK[own] or same_layer or tracker_prompts, f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_are_short_and_documented(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), "a module says what it is for"
+    assert len(text.splitlines()) <= 450
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    for name in seal.__all__:
+        assert getattr(seal, name).__doc__, name
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = seal.nothing
+
+
+@pytest.mark.parametrize("stage", registry.BACKENDS)
+def test_every_registered_back_end_exists(stage: str) -> None:
+    for target in registry.BACKENDS[stage].values():
+        module, _, attribute = target.partition(":")
+        assert hasattr(importlib.import_module(module), attribute)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_name_registered_back_ends(profile: str) -> None:
+    options = Options.load(profile)
+    assert options.segment.backend in registry.names("segment")
+    assert options.track.backend in registry.names("track")
+    assert options.encode.backend in registry.names("encode")
+    assert options.attention.objective in registry.names("objective")
+    assert options.attention.solver in registry.names("solver")
+
+
+def test_importing_seal_imports_nothing_heavy() -> None:
+    heavy = ["av", "cv2", "lancedb", "numpy", "onnxruntime", "pyarrow", "torch", "transformers"]
+    code = f"import sys, seal; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
