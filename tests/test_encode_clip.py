@@ -123,6 +123,27 @@ def test_an_incomplete_folder_is_an_error(missing: str, clip_folder: Path, tmp_p
         load(ClipEncode(weights=str(tmp_path), device="cpu"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "{"),
+        ("config.json", '{"model_type": "clip", "projection_dim": "many"}'),
+        ("preprocessor_config.json", ""),
+        ("tokenizer.json", "{}"),
+        ("tokenizer_config.json", "{"),
+    ],
+)
+def test_a_damaged_file_is_an_error(
+    name: str, content: str, clip_folder: Path, tmp_path: Path
+) -> None:
+    for path in clip_folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BackendError, match=tmp_path.name):
+        load(ClipEncode(weights=str(tmp_path), device="cpu"))
+
+
 def test_siglip_2_of_fixed_size_is_a_siglip(tmp_path: Path) -> None:
     """The library gives the classes of SigLIP for the configuration that version 2 came with."""
     published = {

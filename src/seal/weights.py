@@ -36,9 +36,15 @@ class Weights:
     """The hub's name and commit, or for a local folder a hash of the files' contents."""
 
     def json(self, name: str) -> dict[str, Any]:
-        """The contents of one JSON file; empty if the model came without it."""
+        """The contents of one JSON file; empty if the model came without it.
+
+        Raises BackendError for a damaged one.
+        """
         path = self.folder / name
-        values: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        try:
+            values: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise BackendError(f"{path} is damaged ({error}): fetch the weights again") from error
         return values
 
 
@@ -50,6 +56,20 @@ def require(module: str) -> Any:
         raise BackendError(
             f"this back end needs {module}, which cannot be imported ({error}):"
             ' pip install "seal-video[models]"'
+        ) from error
+
+
+def library_class(name: str) -> Any:
+    """A class of transformers; BackendError if the installed one cannot give it."""
+    transformers = require("transformers")
+    try:
+        return getattr(transformers, name)
+    # A torchvision that does not fit torch makes this import fail, with a RuntimeError.
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise BackendError(
+            f"transformers {transformers.__version__} cannot give {name} ({error}):"
+            ' pip install -U "seal-video[models]"; a torchvision that does not fit the installed'
+            " torch also does this, and SEAL needs none: pip uninstall torchvision"
         ) from error
 
 
@@ -103,15 +123,7 @@ def load_model(class_name: str, weights: Weights, device: str) -> Any:
     weights: a network with a few layers left at random would run and give nonsense.
     """
     torch, transformers = require("torch"), require("transformers")
-    try:
-        model_class = getattr(transformers, class_name)
-    # A torchvision that does not fit torch makes this import fail, with a RuntimeError.
-    except (ImportError, AttributeError, RuntimeError) as error:
-        raise BackendError(
-            f"transformers {transformers.__version__} cannot give {class_name} ({error}):"
-            ' pip install -U "seal-video[models]"; a torchvision that does not fit the installed'
-            " torch also does this, and SEAL needs none: pip uninstall torchvision"
-        ) from error
+    model_class = library_class(class_name)
     try:
         with _quiet(transformers):
             model, report = model_class.from_pretrained(
@@ -122,7 +134,8 @@ def load_model(class_name: str, weights: Weights, device: str) -> Any:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
-    except (OSError, ValueError, RuntimeError, require("safetensors").SafetensorError) as error:
+    # Damaged files and another model's configuration fail anywhere inside, with errors of any kind.
+    except Exception as error:
         raise BackendError(f"{weights.folder} does not load as {class_name}: {error}") from error
     # A mismatched key comes as (name, shape in the file, shape in the model).
     lacking = sorted([*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])])

@@ -18,7 +18,7 @@ from seal.config import Blip2Encode
 from seal.encode import Encoder, check_images, check_texts
 from seal.errors import BackendError
 from seal.types import Float32, UInt8
-from seal.weights import Weights, load_model, locate, require, resolve_device
+from seal.weights import Weights, library_class, load_model, locate, require, resolve_device
 
 T = TypeVar("T")
 
@@ -43,23 +43,23 @@ class TowersEncoder(Encoder):
 
     def __init__(self, options: Blip2Encode) -> None:
         self._torch = require("torch")
-        transformers = require("transformers")
+        classes = ("AutoConfig", "AutoImageProcessor", "AutoTokenizer")
+        config, processor, tokenizer = (library_class(name) for name in classes)
         self._device = resolve_device(options.device)
         self._batch_size = options.batch_size
         self._weights = locate(options.weights, options.revision)
         self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
         self._check_files(self._weights)
+        folder = self._weights.folder
         try:
-            self._config = transformers.AutoConfig.from_pretrained(self._weights.folder)
-            self._processor = transformers.AutoImageProcessor.from_pretrained(
-                self._weights.folder, backend="pil"
-            )
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(self._weights.folder)
-        # The library raises ImportError for a tokenizer whose package (sentencepiece for the first
-        # SigLIP) is missing, the others for files that are missing or malformed.
-        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            self._config = config.from_pretrained(folder)
+            self._processor = processor.from_pretrained(folder, backend="pil")
+            self._tokenizer = tokenizer.from_pretrained(folder)
+        # Every kind is raised for files that are missing or malformed, and ImportError where the
+        # tokenizer of the first SigLIP lacks its package, sentencepiece.
+        except Exception as error:
             raise BackendError(
-                f"the image processor or the tokenizer in {self._weights.folder} cannot be loaded:"
+                f"the configuration, image processor or tokenizer in {folder} cannot be loaded:"
                 f" {' '.join(str(error).split())}"
             ) from error
 
