@@ -57,7 +57,9 @@ class Tables:
         table = self.open(name)
         if table is None:
             return []
-        rows: list[dict[str, Any]] = table.search().where(where).limit(None).to_list()
+        # With the columns named, a table whose schema is damaged is an error and not empty.
+        query = table.search().where(where).select(schema.table_schema(name).names)
+        rows: list[dict[str, Any]] = query.limit(None).to_list()
         return rows
 
     def append(self, name: str, rows: Any) -> None:
@@ -125,8 +127,8 @@ def guard(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except BaseException as error:
-        # A Rust panic is no Exception, and its class cannot be imported.
-        panic = type(error).__name__ == "PanicException"
+        # The classes of Rust's panics cannot be imported; one of them is no Exception.
+        panic = type(error).__name__ in ("PanicException", "RustPanic")
         if not panic and not isinstance(error, (OSError, RuntimeError, ValueError)):
             raise
         reason = str(error).strip() or type(error).__name__

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from seal.errors import StoreError, StoreVersionError
-from seal.types import KINDS, Tokens
+from seal.types import KINDS, Int64, Strings, Tokens
 
 VERSION = 1
 """The layout this code reads and writes."""
@@ -174,32 +174,25 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens, thumbnails: Sequence[byt
     return pa.table(columns, schema=schema)
 
 
-def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Any, Any]:
-    """How rows with `ORDER_COLUMNS` sort into ids: (order, ids), both [n].
+def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64, Strings, Strings]:
+    """How rows with `ORDER_COLUMNS` sort by kind, start, part, row: (order, kinds, ids), all [n].
 
-    By kind, start, part, row; `batches` lists those of each kind in order of part. Row order[i]
-    gets ids[i], such as "scene-0".
+    Row order[i] is token i, of kinds[i], called ids[i], such as "scene-0". `batches` lists the
+    batches of each kind in order of part.
     """
-    dictionary = rows["kind"].combine_chunks().dictionary_encode()
-    names = dictionary.dictionary.to_pylist()
-    rank = np.array([KINDS.index(name) for name in names], np.int64)
-    kind = rank[numbers(dictionary.indices)] if names else np.zeros(0, np.int64)
+    kind = np.array([KINDS.index(name) for name in rows["kind"].to_pylist()], np.int64)
     batch, part = numbers(rows["batch"]), np.zeros(len(kind), np.int64)
     for index, name in enumerate(KINDS):
-        listed = np.asarray(batches.get(name, ()), np.int64)
+        mine, listed = kind == index, np.asarray(batches.get(name, ()), np.int64)
         sorter = np.argsort(listed)
-        mine = kind == index
         part[mine] = sorter[np.searchsorted(listed, batch[mine], sorter=sorter)]
     # Seconds, not ticks: two parts of one video may count in different time bases.
-    start_s = (
-        numbers(rows["start_pts"])
-        * numbers(rows["tick_numerator"])
-        / numbers(rows["tick_denominator"])
-    )
+    tick_s = numbers(rows["tick_numerator"]) / numbers(rows["tick_denominator"])
+    start_s = numbers(rows["start_pts"]) * tick_s
     order = np.lexsort((numbers(rows["row"]), part, start_s, kind))
-    counts = np.bincount(kind, minlength=len(KINDS))
+    counts = np.bincount(kind, minlength=len(KINDS)).tolist()
     ids = [f"{name}-{i}" for name, n in zip(KINDS, counts, strict=True) for i in range(n)]
-    return order, np.array(ids, np.str_)
+    return order, np.repeat(KINDS, counts), np.array(ids, np.str_)
 
 
 def to_tokens(
@@ -209,7 +202,7 @@ def to_tokens(
 
     Raises OptionError or ValueError if the rows do not make sense.
     """
-    order, ids = token_order(rows, batches)
+    order, kinds, ids = token_order(rows, batches)
     n = len(order)
 
     def column(name: str, *shape: int) -> Any:
@@ -225,7 +218,7 @@ def to_tokens(
     return Tokens(
         ids=ids,
         video_ids=np.full(n, video_id, dtype=f"<U{max(1, len(video_id))}"),
-        kinds=np.array([name.rpartition("-")[0] for name in ids.tolist()], np.str_),
+        kinds=kinds,
         pts=np.stack([column("start_pts"), column("end_pts")], 1),
         time_base=np.stack([column("tick_numerator"), column("tick_denominator")], 1),
         boxes=column("box", 4),

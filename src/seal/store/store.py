@@ -52,6 +52,14 @@ class _Contents:
             ]
         )
 
+    @staticmethod
+    def from_json(text: str) -> _Contents:
+        """Raises ValueError if `text` is not the JSON of one."""
+        try:
+            return _Contents(**json.loads(text))
+        except TypeError as error:
+            raise ValueError(f"not a video's contents: {error}") from error
+
 
 class Store:
     """A folder of tokens. Many processes may read and write it at once.
@@ -291,7 +299,7 @@ class Store:
         kinds = [kind for kind in KINDS if any(name.startswith(f"{kind}-") for name in ids)]
         with guard(self.path):
             contents, table, rows = self._read(video_id, kinds, lambda _: schema.ORDER_COLUMNS)
-            order, names = schema.token_order(rows, contents.batches)
+            order, _, names = schema.token_order(rows, contents.batches)
             row_ids = schema.numbers(rows["_rowid"])[order].tolist()
         places = dict(zip(names.tolist(), row_ids, strict=True))
         unknown = [name for name in ids if name not in places]
@@ -315,7 +323,7 @@ class Store:
             latest.pop(row["id"], None)
             latest[row["id"]] = row
         return {
-            key: (VideoRecord.from_json(row["record"]), _Contents(**json.loads(row["contents"])))
+            key: (VideoRecord.from_json(row["record"]), _Contents.from_json(row["contents"]))
             for key, row in latest.items()
         }
 
