@@ -20,7 +20,7 @@ from transformers import (
 SIDE_PX = 128
 SAM_HIDDEN = 32
 SPREAD = 0.3
-# The memory attention of SAM 2 splits its channels so that fewer than this fail.
+# The library writes some of the sizes of SAM 2 down as numbers: with less than this it fails.
 SAM2_HIDDEN = 128
 
 
@@ -88,7 +88,7 @@ def sam2_video() -> Any:
             memory_attention_feed_forward_hidden_size=32,
             memory_attention_rope_feat_sizes=[SIDE_PX // 16, SIDE_PX // 16],
             memory_encoder_hidden_size=hidden,
-            memory_encoder_output_channels=16,
+            memory_encoder_output_channels=64,
             mask_downsampler_embed_dim=hidden,
             memory_fuser_num_layers=1,
             memory_fuser_embed_dim=hidden,
