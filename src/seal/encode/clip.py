@@ -11,6 +11,7 @@ those of variable size ("naflex", model type siglip2) are refused.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from seal.config import ClipEncode, SiglipEncode
@@ -26,6 +27,8 @@ class ClipEncoder(TowersEncoder):
         super().__init__(options)
         self.dimension, self.facets = self._config.projection_dim, 1
         self.max_words = self._config.text_config.max_position_embeddings
+        # Whole, unlike the others: the classes of its halves take projection_dim from the halves'
+        # configurations, which some checkpoints leave at the default.
         self._model = self._load("CLIPModel")
 
     # The parts are called one by one because what get_image_features returns (a tensor, or an
@@ -51,7 +54,15 @@ class SiglipEncoder(TowersEncoder):
         super().__init__(options)
         self.dimension, self.facets = self._config.vision_config.hidden_size, 1
         self.max_words = self._config.text_config.max_position_embeddings
-        self._model = self._load("SiglipModel")
+
+    # Each half loads alone, when first used: three quarters of the base model read texts.
+    @cached_property
+    def _vision(self) -> Any:
+        return self._load("SiglipVisionModel")
+
+    @cached_property
+    def _text(self) -> Any:
+        return self._load("SiglipTextModel")
 
     def _prepare(self, texts: Sequence[str]) -> list[str]:
         # Trained on lower case (SigLIP 2, section 2.1), but the tokenizer that the checkpoints of
@@ -59,7 +70,7 @@ class SiglipEncoder(TowersEncoder):
         return [text.lower() for text in texts]
 
     def _image_outputs(self, pixels: Any) -> Any:
-        return self._model.vision_model(pixel_values=pixels).pooler_output[:, None]
+        return self._vision(pixel_values=pixels).pooler_output[:, None]
 
     def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:
-        return self._model.text_model(input_ids, attention_mask=attention_mask).pooler_output
+        return self._text(input_ids, attention_mask=attention_mask).pooler_output
