@@ -1,0 +1,137 @@
+"""The embedded encoder `mini`: finds real clips by descriptions, and what it costs.
+
+    python benchmarks/mini_needles.py [--threads 1]
+
+Needles: every description of `videos/needles.json` ranks the clips by the cosine with the mean of
+five frames. Photos: the first caption of each of 200 photos that no training step saw ranks them.
+Text: rank correlation of the table's cosines with the sentence encoder's, on caption pairs. The
+intervals are 95 % bootstrap intervals over the queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from seal.config import MiniEncode
+from seal.encode.mini import MiniEncoder
+from seal.types import Float32, UInt8
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "training" / "mini"))
+import data  # noqa: E402 (the split is defined once, by the recipe)
+
+FRAMES = 5
+RESAMPLES = 10_000
+
+
+def frames_of(path: Path, count: int = FRAMES) -> list[UInt8]:
+    """`count` RGB frames in the middle of equal parts of the clip."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        start = float((stream.start_time or 0) * stream.time_base)
+        duration = container.duration / av.time_base
+        wanted = [start + duration * (i + 0.5) / count for i in range(count)]
+        found: list[UInt8] = []
+        for frame in container.decode(stream):
+            if len(found) < count and frame.time >= wanted[len(found)]:
+                found.append(frame.to_ndarray(format="rgb24"))
+    return found
+
+
+def clip_embedding(encoder: MiniEncoder, path: Path) -> Float32:
+    """[d] the mean of the frames' embeddings, L2-normalised."""
+    mean = encoder.encode_images(frames_of(path))[:, 0].mean(0)
+    unit: Float32 = mean / np.linalg.norm(mean)
+    return unit
+
+
+def needle_ranks(encoder: MiniEncoder, folder: Path) -> UInt8:
+    """[2, n] for both descriptions of every needle how many clips rank before its own."""
+    needles = json.loads((folder / "videos" / "needles.json").read_text())["needles"]
+    clips = np.stack([clip_embedding(encoder, folder / n["file"]) for n in needles])
+    return np.stack(
+        [ranks(encoder.encode_texts([n["queries"][i] for n in needles]) @ clips.T) for i in (0, 1)]
+    )
+
+
+def ranks(scores: Float32) -> UInt8:
+    """How many columns of each row score higher than the one on the diagonal."""
+    return (scores > scores.diagonal()[:, None]).sum(1)
+
+
+def report(name: str, found: UInt8, cuts: tuple[int, ...], of: int) -> None:
+    draws = np.random.default_rng(0).integers(0, len(found), (RESAMPLES, len(found)))
+    for cut in cuts:
+        hits = found < cut
+        low, high = np.percentile(hits[draws].mean(1), (2.5, 97.5))
+        print(
+            f"| {name} | R@{cut} | {hits.mean():.3f} | {low:.3f} to {high:.3f} | {cut / of:.3f} |"
+        )
+
+
+def photos(encoder: MiniEncoder) -> None:
+    """Held-out photos, and the text tower on their captions."""
+    members = list(data.members())
+    kept = [members[i] for i in data.held_out([meta for _, meta in members])]
+    images = [cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR_RGB) for code, _ in kept]
+    pictures = encoder.encode_images(images)[:, 0]
+    captions = [meta["captions"] for _, meta in kept]
+    first = encoder.encode_texts([c[0] for c in captions])
+    report("held-out photos, first caption", ranks(first @ pictures.T), (1, 5, 10), len(kept))
+    cosines = pictures @ pictures.T
+    cosines = cosines[~np.eye(len(cosines), dtype=bool)]
+    print(
+        f"| cosines of photos | mean, deviation | {cosines.mean():.3f}, {cosines.std():.3f} | | |"
+    )
+
+    from text import SentenceEncoder, spearman
+
+    sentences = [c for several in captions for c in several]
+    small, large = encoder.encode_texts(sentences), SentenceEncoder()(sentences)
+    a, b = np.random.default_rng(0).integers(0, len(sentences), (2, 20_000))
+    a, b = a[a != b], b[a != b]
+    cosine = [(e[a] * e[b]).sum(1) for e in (small, large)]
+    draws = np.random.default_rng(1).integers(0, len(a), (200, len(a)))
+    low, high = np.percentile([spearman(*(c[d] for c in cosine)) for d in draws], (2.5, 97.5))
+    print(f"| text tower | Spearman | {spearman(*cosine):.3f} | {low:.3f} to {high:.3f} | 0 |")
+
+
+def cost(encoder: MiniEncoder) -> None:
+    crops = list(np.random.default_rng(0).integers(0, 256, (32, 128, 128, 3), np.uint8))
+    for name, job, count in (
+        ("picture, batches of 32", lambda: encoder.encode_images(crops), 32),
+        ("text query", lambda: encoder.encode_texts(["a red car on a wet street at night"]), 1),
+    ):
+        seconds = []
+        for _ in range(20):
+            start = time.perf_counter()
+            job()
+            seconds.append((time.perf_counter() - start) / count)
+        best, median = 1e3 * min(seconds), 1e3 * float(np.median(seconds))
+        print(f"| {name} | ms | {median:.3f} | best {best:.3f} | |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    encoder = MiniEncoder(MiniEncode(), threads=parser.parse_args().threads)
+    cv2.setNumThreads(1)
+    print(f"{encoder.fingerprint}\n\n| what | figure | measured | 95 % interval | chance |")
+    print("|---|---|---|---|---|")
+    first, second = needle_ranks(encoder, data.DATA)
+    report("needles, first description", first, (1, 3, 5), len(first))
+    report("needles, second description", second, (1, 3, 5), len(second))
+    photos(encoder)
+    cost(encoder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Step 6: the trained tower as ONNX, with half-precision weights, and how fast it runs.
+
+The mean embedding of the training pictures is taken off (in the bias of the last layer): what all
+pictures share says nothing about any, and left in it makes all of them look alike.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
+from model import Block, Conv, Tower
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from data import CACHE, SEED, WEIGHTS, Pictures, arguments
+from seal.encode.mini import SIZE_PX, resize
+
+SAMPLE = 3000
+"""Training pictures whose mean is taken off."""
+
+
+class Graph:
+    """An ONNX graph written node by node: 1 x 1 to 3 x 3 convolutions, sums and ReLUs are all."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def add(self, kind: str, *inputs: str, **attributes: object) -> str:
+        name = f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def constant(self, value: np.ndarray, half: bool = False) -> str:
+        """Half precision on disk, widened when the model is loaded (constants are folded)."""
+        name = f"w{len(self.weights)}"
+        self.weights.append(
+            numpy_helper.from_array(value.astype(np.float16) if half else value, name)
+        )
+        return self.add("Cast", name, to=TensorProto.FLOAT) if half else name
+
+    def conv(self, x: str, layer: Conv) -> str:
+        conv, norm = layer[0], layer[1]
+        gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        weight = (conv.weight * gain[:, None, None, None]).detach().numpy()
+        bias = (norm.bias - norm.running_mean * gain).detach().numpy()
+        pads = [conv.padding[0]] * 4
+        x = self.add(
+            "Conv",
+            x,
+            self.constant(weight, True),
+            self.constant(bias),
+            pads=pads,
+            strides=conv.stride,
+        )
+        return self.add("Relu", x) if len(layer) == 3 else x
+
+
+def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
+    """uint8 "pictures" [n, 128, 128, 3] to "embeddings" [n, d], not normalised."""
+    graph = Graph()
+    x = graph.add("Cast", "pictures", to=TensorProto.FLOAT)
+    x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
+    x = graph.add("Mul", x, graph.constant(np.array(1 / 127.5, np.float32)))
+    x = graph.add("Sub", x, graph.constant(np.array(1, np.float32)))
+    for layer in tower.body:
+        if isinstance(layer, Block):
+            inner = x
+            for conv in layer.body:
+                inner = graph.conv(inner, conv)
+            x = graph.add("Relu", graph.add("Add", x, inner))
+        else:
+            x = graph.conv(x, layer)
+    x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
+    weight = graph.constant(tower.out.weight.detach().numpy(), True)
+    bias = graph.constant((tower.out.bias - mean).detach().numpy())
+    x = graph.add("Gemm", x, weight, bias, transB=1)
+    graph.nodes[-1].output[0] = "embeddings"
+    shape = ["n", SIZE_PX, SIZE_PX, 3]
+    return helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "mini",
+            [helper.make_tensor_value_info("pictures", TensorProto.UINT8, shape)],
+            [helper.make_tensor_value_info("embeddings", TensorProto.FLOAT, ["n", len(mean)])],
+            graph.weights,
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+
+
+def load(run: str) -> tuple[Tower, int]:
+    """The averaged tower of a run and the step that it is from."""
+    state = torch.load(CACHE / f"train_{run}.pt", weights_only=True)
+    prefix = "module."
+    weights = {k[len(prefix) :]: v for k, v in state["average"].items() if k.startswith(prefix)}
+    tower = Tower(weights["out.bias"].shape[0])
+    tower.load_state_dict(weights)
+    return tower.eval(), state["step"]
+
+
+def main() -> None:
+    options = arguments(__doc__, run="main", centre=1.0)
+    torch.set_num_threads(1)
+    tower, step = load(options.run)
+    pictures = Pictures.load()
+    rows = np.setdiff1d(np.arange(len(pictures)), pictures.held_out())
+    rows = np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False)
+    with torch.inference_mode():
+        batches = [np.stack([resize(pictures[i]) for i in part]) for part in np.split(rows, 30)]
+        z = torch.cat([tower(torch.from_numpy(batch)) for batch in batches])
+        mean = z.mean(0) * options.centre
+        for name, rows_ in (("as trained", z), ("centred", z - mean)):
+            unit = F.normalize(rows_, dim=1)
+            cosines = (unit @ unit.T)[~torch.eye(len(unit), dtype=torch.bool)]
+            print(f"cosines of pictures, {name}: {cosines.mean():.3f} +- {cosines.std():.3f}")
+    file = WEIGHTS / "image.onnx"
+    onnx.save(build(tower, mean), file)
+
+    session = ort.SessionOptions()
+    session.intra_op_num_threads = 1
+    net = ort.InferenceSession(file, session, providers=["CPUExecutionProvider"])
+    out = net.run(None, {"pictures": batches[0][:32]})[0]
+    error = np.abs(out - (z[:32] - mean).numpy()).max() / np.abs(out).max()
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        net.run(None, {"pictures": batches[0][:32]})
+        seconds.append(time.perf_counter() - start)
+    print(
+        f"step {step}: {file.stat().st_size / 1e6:.2f} MB, {min(seconds) / 32 * 1e3:.2f} ms"
+        f" a picture in batches of 32, error {error:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()
