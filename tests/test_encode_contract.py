@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import seal.encode
 from seal import registry
 from seal.config import Blip2Encode, ClipEncode, MiniEncode, SiglipEncode
 from seal.encode import Encoder, load
@@ -38,18 +37,12 @@ def tiny_folder(name: str, folder: Path) -> Path:
     return save(folder)
 
 
-def needs_mini() -> None:
-    if not list(Path(seal.encode.__file__).parent.glob("weights/image.onnx")):
-        pytest.skip("the mini encoder is not trained yet")
-
-
 @pytest.fixture(scope="module", params=registry.names("encode"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name = request.param
     if name in TINY:
         folder = tiny_folder(name, tmp_path_factory.mktemp(name))
         return TINY[name](weights=str(folder), device="cpu", batch_size=4)
-    needs_mini()
     return MiniEncode()
 
 
@@ -176,7 +169,6 @@ def test_a_missing_extra_says_what_to_install(missing: str) -> None:
 
 
 def test_the_shipped_encoder_needs_no_extra() -> None:
-    needs_mini()
     printed = run(
         "import sys\n"
         "for name in ('torch', 'transformers', 'safetensors', 'huggingface_hub', 'scipy'):\n"
