@@ -15,6 +15,10 @@ from seal.config import AttentionOptions
 from seal.types import Float32, Float64, Int64
 
 
+# How many columns of the similarity matrix are computed at once.
+_AHEAD = 12
+
+
 class Paper(Objective):
     """The formula as written: a = alpha, b = 1 - alpha. The sum over pairs outgrows the sum over
     tokens as k does, so that at alpha = 0.9 relevance soon counts for little."""
@@ -28,6 +32,7 @@ class Paper(Objective):
         self._relevance_weight, self._pair_weight = self._weights(options.alpha)
         self._relevance = self._relevance_weight * relevance.astype(np.float64)
         self._gains = self._relevance.copy()
+        self._columns: dict[int, Float32] = {}
 
     def _weights(self, alpha: float) -> tuple[float, float]:
         return alpha, 1 - alpha
@@ -40,8 +45,20 @@ class Paper(Objective):
 
     def add(self, row: int) -> None:
         # Each pair counts in both orders.
-        self._gains += 2 * self._difference(self._embeddings @ self._embeddings[row])
+        self._gains += 2 * self._difference(self._similarities(row))
         self._gains[row] = -np.inf
+
+    def _similarities(self, row: int) -> Float32:
+        """S of token `row` to every token: [n]."""
+        if row not in self._columns:
+            # The product is bound by reading the embeddings once. For the same price it gives the
+            # columns of those likely to be added next.
+            ahead = min(_AHEAD, len(self._gains))
+            likely = np.argpartition(self._gains, -ahead)[-ahead:]
+            rows = np.unique([row, *likely.tolist()])
+            columns = self._embeddings[rows] @ self._embeddings.T
+            self._columns = dict(zip(rows.tolist(), columns, strict=True))
+        return self._columns[row]
 
     def value(self, rows: Int64) -> float:
         chosen = self._embeddings[rows]
