@@ -14,7 +14,6 @@ from seal.attention.objective import Objective
 from seal.config import AttentionOptions
 from seal.types import Float32, Float64, Int64
 
-
 # How many columns of the similarity matrix are computed at once.
 _AHEAD = 12
 

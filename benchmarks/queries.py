@@ -1,0 +1,96 @@
+"""How long a query takes over 100,000 stored tokens, once they are loaded.
+
+    python benchmarks/queries.py [--tokens 100000] [--runs 20]
+
+The tokens are random unit vectors of the `mini` encoder's dimension in a real store; the queries go
+through the real encoder, `IndexedVideo.select` (16 tokens) and `IndexedVideo.find`.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from seal import IndexedVideo, Options, Store, Tokens, VideoRecord, encode
+from seal.config import as_dict
+
+PART = 10_000
+
+
+def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) -> Tokens:
+    """n scene tokens, one a second, from second `first` on."""
+    vectors = rng.normal(size=(n, dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    start = np.arange(first, first + n)
+    return Tokens(
+        ids=np.full(n, ""),
+        video_ids=np.full(n, "v"),
+        kinds=np.full(n, "scene"),
+        pts=np.stack([start, start + 1], 1),
+        time_base=np.tile([1, 1], (n, 1)),
+        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)),
+        scores=np.ones(n, np.float32),
+        embeddings=vectors,
+        facets=vectors[:, None],
+        track_offsets=np.zeros(n + 1, np.int64),
+        track_rows=np.empty((0, 5)),
+    )
+
+
+def timed_ms(call: Callable[[str], object], runs: int) -> list[float]:
+    times = []
+    for i in range(runs):
+        began = time.perf_counter()
+        call(f"a red ball number {i}")
+        times.append(1000 * (time.perf_counter() - began))
+    return times
+
+
+def main(n: int, runs: int) -> None:
+    options = Options.load()
+    encoder = encode.load(options.encode)
+    record = VideoRecord(
+        id="v",
+        path="v.mp4",
+        location="/v.mp4",
+        content_id="0",
+        duration_s=float(n),
+        start_s=0.0,
+        width=640,
+        height=360,
+        codec="h264",
+        rate_hz=25.0,
+        profile="mini",
+        encoder=encoder.fingerprint,
+        encoder_options=as_dict(options.encode),
+        options={},
+        indexed_at="",
+        seconds=0.0,
+    )
+    rng = np.random.default_rng(0)
+    keys = {"scene": "k"}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder, create=True)
+        store.begin(record, keys)
+        for part, first in enumerate(range(0, n, PART)):
+            tokens = random_tokens(min(PART, n - first), first, encoder.dimension, rng)
+            store.add("v", part, keys, tokens, {})
+        store.finish(record, keys)
+        began = time.perf_counter()
+        video = IndexedVideo(Store(folder), "v")
+        print(f"load {len(video.tokens):,} tokens: {time.perf_counter() - began:.2f} s")
+        video.select("warm up")
+        for name, call in (("select", video.select), ("find", video.find)):
+            times = timed_ms(call, runs)
+            print(f"{name}: median {statistics.median(times):.1f} ms, worst {max(times):.1f} ms")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=20)
+    arguments = parser.parse_args()
+    main(arguments.tokens, arguments.runs)
