@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,65 +14,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seal.store import Store, VideoRecord
+from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
+from seal.store import Progress, Store, schema
 from seal.types import KINDS, Tokens
-
-KEYS = {"scene": "s1", "object": "o1", "action": "a1"}
-
-
-def make_record(video_id: str = "film", **changes: Any) -> VideoRecord:
-    record = VideoRecord(
-        id=video_id,
-        path=f"{video_id}.mp4",
-        location=f"/videos/{video_id}.mp4",
-        content_id="c0ffee",
-        duration_s=12.5,
-        start_s=0.04,
-        width=640,
-        height=360,
-        codec="h264",
-        rate_hz=None,
-        profile="mini",
-        encoder="mini-1",
-        encoder_options={"backend": "mini"},
-        options={"video": {"rate_hz": 5.0}},
-        indexed_at="2026-01-01T00:00:00+00:00",
-        seconds=1.5,
-    )
-    return replace(record, **changes)
-
-
-def make_part(
-    kinds: list[str], starts: list[int], d: int = 4, q: int = 1, seed: int = 0
-) -> tuple[Tokens, list[bytes]]:
-    """Tokens of these kinds that start at these ticks, and a thumbnail of its own for each."""
-    n = len(kinds)
-    rng = np.random.default_rng(seed)
-    facets = rng.normal(size=(n, q, d)).astype(np.float32)
-    facets /= np.linalg.norm(facets, axis=2, keepdims=True)
-    embeddings = facets[:, 0] if q == 1 else facets.mean(1)
-    corners = rng.random((n, 2, 2)).astype(np.float32)
-    lengths = [int(rng.integers(1, 5)) if kind == "action" else 0 for kind in kinds]
-    tokens = Tokens(
-        ids=np.array([""] * n, np.str_),
-        video_ids=np.array([""] * n, np.str_),
-        kinds=np.array(kinds, np.str_),
-        pts=np.array([[start, start + 7] for start in starts], np.int64).reshape(n, 2),
-        time_base=np.tile(np.array([1001, 30000], np.int64), (n, 1)),
-        boxes=np.concatenate([corners.min(1), corners.max(1)], 1),
-        scores=rng.random(n).astype(np.float32),
-        embeddings=embeddings,
-        facets=facets,
-        track_offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-        track_rows=rng.random((sum(lengths), 5)),
-    )
-    return tokens, [bytes([seed % 256, i]) * (1 + i) for i in range(n)]
-
-
-def assert_same(got: Tokens, want: Tokens) -> None:
-    for name in want.__dataclass_fields__:
-        if name not in ("ids", "video_ids"):
-            np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
+from store_worker import (
+    KEYS,
+    assert_known,
+    assert_nothing_left_over,
+    assert_same,
+    index,
+    known_part,
+    make_part,
+    make_record,
+)
 
 
 def in_order(parts: list[tuple[int, Tokens, list[bytes]]]) -> tuple[Tokens, list[str], list[bytes]]:
@@ -94,18 +51,6 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store", create=True)
 
 
-def index(store: Store, record: VideoRecord, keys: dict[str, str] = KEYS, parts: int = 2) -> None:
-    """Index a video as `seal index` does: what is done already is not done again."""
-    progress = store.begin(record, keys)
-    for part in range(parts):
-        todo = {kind: key for kind, key in keys.items() if (kind, part) not in progress.done}
-        if todo:
-            kinds = [kind for kind in KINDS if kind in todo for _ in range(3)]
-            starts = [100 * part + 10 * i for i in range(len(kinds))]
-            store.add(record.id, part, todo, *make_part(kinds, starts, seed=part))
-    store.finish(record, keys)
-
-
 part_lists = st.lists(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(-50, 50)), max_size=8),
     min_size=1,
@@ -113,15 +58,14 @@ part_lists = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(part_lists, st.sampled_from([1, 3]), st.randoms(use_true_random=False))
 def test_what_is_written_is_what_is_read(
-    tmp_path_factory: pytest.TempPathFactory,
-    part_list: list[list[tuple[str, int]]],
-    q: int,
-    random: Any,
+    store: Store, part_list: list[list[tuple[str, int]]], q: int, random: Any
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("store"), create=True)
+    store.remove("film")  # The store is one and the same for all examples.
     parts = []
     for part, rows in enumerate(part_list):
         kinds, starts = [row[0] for row in rows], [row[1] for row in rows]
@@ -163,3 +107,218 @@ def test_gaps_of_parts_are_kept_once_and_in_order(store: Store) -> None:
     store.finish(make_record(gaps=((5.0, 6.0, "cut"),)), KEYS)
     gaps = store.resolve("film").gaps
     assert gaps == ((1.0, 2.0, "lost"), (5.0, 6.0, "cut"), (8.0, 9.0, "lost"))
+
+
+def test_indexing_twice_does_nothing(store: Store) -> None:
+    record = make_record()
+    assert len(index(store, record)) == 9
+    before = sorted(p for p in store.path.rglob("*") if p.is_file())
+    assert index(store, record) == []
+    assert sorted(p for p in store.path.rglob("*") if p.is_file()) == before
+    assert store.begin(record, KEYS).complete == set(KINDS)
+
+
+def test_another_key_redoes_its_kind_only(store: Store) -> None:
+    index(store, make_record())
+    changed = KEYS | {"action": "a2"}
+    progress = store.begin(make_record(), changed)
+    assert progress.complete == {"scene", "object"}
+    assert progress.done == {(kind, part) for kind in ("scene", "object") for part in range(3)}
+    assert index(store, make_record(), changed) == [("action", part) for part in range(3)]
+    assert_known(store, store.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+def test_readers_see_the_last_commit_while_another_is_made(store: Store) -> None:
+    index(store, make_record())
+    changed = dict.fromkeys(KINDS, "new")
+    store.begin(make_record(), changed)
+    for part in range(3):
+        store.add("film", part, changed, *known_part("film", part, changed))
+        assert_known(store, store.resolve("film"))
+    assert store.resolve("film").keys == KEYS
+    assert store.begin(make_record(), changed) == Progress(
+        frozenset((kind, part) for kind in KINDS for part in range(3)), frozenset()
+    )
+    store.finish(make_record(), changed)
+    assert store.resolve("film").keys == changed
+    assert_known(store, store.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+def test_a_video_in_the_making_is_not_there_yet(store: Store) -> None:
+    store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+    assert store.videos() == []
+    for read in (store.tokens, store.count, store.resolve):
+        with pytest.raises(NotIndexedError, match="film"):
+            read("film")
+
+
+def test_videos_come_in_the_order_of_indexing(store: Store) -> None:
+    for name in ("b", "a", "c", "a"):
+        index(store, make_record(name, seconds=np.random.rand()))
+    assert [video.id for video in store.videos()] == ["b", "c", "a"]
+
+
+def test_encoders_of_other_shapes_live_side_by_side(store: Store) -> None:
+    shapes = {"one": (4, 1), "two": (4, 3), "three": (8, 1)}
+    for name, (d, q) in shapes.items():
+        store.add(name, 0, KEYS, *make_part(["scene", "action"], [0, 1], d, q))
+        store.finish(make_record(name), KEYS)
+    for name, (d, q) in shapes.items():
+        assert_same(store.tokens(name), make_part(["scene", "action"], [0, 1], d, q)[0])
+        assert store.tokens(name, []).facets.shape == (0, q, d)
+    # A change of encoder moves a video from one table to another.
+    store.add("one", 0, {"scene": "s2"}, *make_part(["scene"], [0], 8))
+    store.finish(make_record("one"), {"scene": "s2"})
+    assert store.tokens("one").embeddings.shape == (1, 8)
+    assert store._tables.open("tokens_4x1").count_rows() == 0
+    # Parts of one commit from two encoders are the caller's mistake.
+    store.add("one", 1, {"scene": "s2"}, *make_part(["scene"], [0], 4))
+    with pytest.raises(StoreError, match="one encoder"):
+        store.finish(make_record("one"), {"scene": "s2"})
+
+
+def test_remove_leaves_nothing(store: Store) -> None:
+    index(store, make_record("a"))
+    index(store, make_record("b"))
+    store.add("a", 7, {"scene": "half done"}, *make_part(["scene"], [0]))
+    store.remove("a")
+    assert [video.id for video in store.videos()] == ["b"]
+    with pytest.raises(NotIndexedError):
+        store.tokens("a")
+    assert_nothing_left_over(store)
+    assert_known(store, store.resolve("b"))
+    assert len(index(store, make_record("a"))) == 9
+
+
+def test_optimize_changes_nothing_but_files(store: Store) -> None:
+    for name in ("a", "b"):
+        index(store, make_record(name))
+    index(store, make_record("a"), KEYS | {"scene": "s2"})
+
+    def fragments() -> int:
+        return int(store._tables.open("tokens_4x1").stats()["fragment_stats"]["num_fragments"])
+
+    assert fragments() > 1
+    store.optimize()
+    assert fragments() == 1
+    for video in store.videos():
+        assert_known(store, video)
+
+
+def test_a_name_resolves_to_the_video_it_means(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path / "x.mp4")
+    store.finish(make_record("aa11", path="/odd/../x.mp4", location=here), KEYS)
+    store.finish(make_record("aa22"), KEYS)
+    store.finish(make_record("bb33", path="aa22.mp4"), KEYS)
+    for name, video_id in {
+        "aa11": "aa11",
+        "aa1": "aa11",
+        "x.mp4": "aa11",
+        "/odd/../x.mp4": "aa11",
+        here: "aa11",
+        "aa22.mp4": "bb33",
+        "/videos/aa22.mp4": "aa22",
+        "b": "bb33",
+    }.items():
+        assert store.resolve(name).id == video_id
+    with pytest.raises(NotIndexedError, match=r"aa11.*aa22"):
+        store.resolve("aa")
+    for name in ("", "nothing.mp4", "x" * 10_000, "it's"):
+        with pytest.raises(NotIndexedError, match="seal index"):
+            store.resolve(name)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store: store.add("v", 0, {"scene": "s"}, *make_part(["action"], [0])),
+        lambda store: store.add("v", 0, {"tree": "s"}, *make_part([], [])),
+        lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], []),
+        lambda store: store.add("v", 0, KEYS, other_facets(), [b""]),
+        lambda store: store.begin(make_record(), {"tree": "s"}),
+        lambda store: store.finish(make_record(), {"tree": "s"}),
+        lambda store: store.tokens("film", ["tree"]),
+        lambda store: store.thumbnails("film", ["scene-99"]),
+        lambda store: store.thumbnails("film", ["tree-0"]),
+    ],
+)
+def test_wrong_arguments_are_refused_and_store_nothing(
+    store: Store, call: Callable[[Store], None]
+) -> None:
+    index(store, make_record())
+    with pytest.raises(OptionError):
+        call(store)
+    assert_known(store, store.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+def other_facets() -> Tokens:
+    tokens = make_part(["scene"], [0])[0]
+    return replace(tokens, facets=-tokens.facets)
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="seal index"):
+        Store(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+    (tmp_path / "holiday.mp4").touch()
+    with pytest.raises(StoreError, match=r"holiday\.mp4"):
+        Store(tmp_path, create=True)
+    with pytest.raises(StoreError, match=r"holiday\.mp4"):
+        Store(tmp_path / "holiday.mp4", create=True)
+    with pytest.raises(StoreError, match=r"holiday\.mp4"):
+        Store(tmp_path / "holiday.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.mp4"]
+
+
+def test_odd_paths_hold_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a b#c%20é", "s3:x", "deep/er"):
+        index(Store(name, create=True), make_record())
+        assert_known(Store(name), Store(name).resolve("film"))
+        assert (tmp_path / name / "parts.lance").is_dir()
+
+
+def test_a_newer_store_is_refused_by_version(store: Store) -> None:
+    schema.write_version(store.path, schema.VERSION + 1)
+    for create in (False, True):
+        with pytest.raises(StoreVersionError, match="upgrade"):
+            Store(store.path, create)
+
+
+def test_migrations_run_once_each_and_survive_interruption(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(store, make_record())
+    runs = []
+
+    def add_language(database: Any) -> None:
+        runs.append(1)
+        table = database.open_table("videos")
+        if "language" not in table.schema.names:
+            table.add_columns({"language": "'und'"})
+        if len(runs) == 1:
+            raise RuntimeError("power cut")
+
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
+    with pytest.raises(StoreError, match="schema 1"):
+        Store(store.path)
+    monkeypatch.setattr(schema, "MIGRATIONS", {1: add_language, 2: lambda _: runs.append(2)})
+    with pytest.raises(StoreError, match="power cut"):
+        Store(store.path)
+    assert schema.read_version(store.path) == 1
+    for _ in range(2):
+        assert_known(Store(store.path), Store(store.path).resolve("film"))
+    assert runs == [1, 1, 2]
+    assert Store(store.path)._tables.rows("videos")[0].keys() >= {"id"}
+    assert Store(store.path)._tables.open("videos").search().to_list()[0]["language"] == "und"
+
+
+def test_lancedb_is_imported_only_when_a_store_is_opened() -> None:
+    code = "import sys, seal.store; assert not {'lancedb', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

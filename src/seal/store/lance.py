@@ -41,12 +41,12 @@ class Tables:
     def __init__(self, path: Path) -> None:
         import lancedb
 
-        self.path = path
-        self.database = lancedb.connect(path.absolute())
+        self._folder = path.absolute()  # What looks like a URL ("s3:x") is a folder to us.
+        self.database = lancedb.connect(self._folder)
 
     def names(self) -> list[str]:
         """The tables that were ever written to."""
-        return sorted(folder.stem for folder in self.path.glob("*.lance"))
+        return sorted(folder.stem for folder in self._folder.glob("*.lance"))
 
     def open(self, name: str) -> Any:
         """A snapshot of a table as it is now; None if nothing was ever written to it."""
@@ -82,10 +82,10 @@ class Tables:
         """
         import lancedb
 
-        with TemporaryDirectory(dir=self.path, prefix=_DRAFT) as draft:
+        with TemporaryDirectory(dir=self._folder, prefix=_DRAFT) as draft:
             lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
-                os.rename(Path(draft) / f"{name}.lance", self.path / f"{name}.lance")
+                os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
             except OSError:
                 if name not in self.names():
                     raise

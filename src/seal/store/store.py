@@ -184,11 +184,11 @@ class Store:
             record = replace(video, keys=dict(keys), gaps=tuple(sorted(gaps)))
             mine = f"id = {quote(video.id)}"
             if self._entries(mine).get(video.id) != (record, contents):
-                now = time.time_ns()
-                row = {"id": video.id, "committed": now, "record": record.to_json()}
+                row = {"id": video.id, "committed": time.time_ns(), "record": record.to_json()}
                 row["contents"] = json.dumps(vars(contents))
                 self._tables.append(schema.VIDEOS, [row])
-                self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {now}")
+            latest = max(row["committed"] for row in self._tables.rows(schema.VIDEOS, mine))
+            self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {latest}")
             self._sweep(video.id, contents)
         self._known.pop(video.id, None)
 

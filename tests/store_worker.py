@@ -1,0 +1,157 @@
+"""Videos whose tokens are known, and a process that indexes them until it ends or is killed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from seal.store import Store, VideoRecord
+from seal.types import KINDS, Tokens
+
+KEYS = {"scene": "s1", "object": "o1", "action": "a1"}
+
+
+def make_record(video_id: str = "film", **changes: Any) -> VideoRecord:
+    record = VideoRecord(
+        id=video_id,
+        path=f"{video_id}.mp4",
+        location=f"/videos/{video_id}.mp4",
+        content_id="c0ffee",
+        duration_s=12.5,
+        start_s=0.04,
+        width=640,
+        height=360,
+        codec="h264",
+        rate_hz=None,
+        profile="mini",
+        encoder="mini-1",
+        encoder_options={"backend": "mini"},
+        options={"video": {"rate_hz": 5.0}},
+        indexed_at="2026-01-01T00:00:00+00:00",
+        seconds=1.5,
+    )
+    return replace(record, **changes)
+
+
+def make_part(
+    kinds: list[str], starts: list[int], d: int = 4, q: int = 1, seed: int = 0
+) -> tuple[Tokens, list[bytes]]:
+    """Tokens of these kinds that start at these ticks, and a thumbnail of its own for each."""
+    n = len(kinds)
+    rng = np.random.default_rng(seed)
+    facets = rng.normal(size=(n, q, d)).astype(np.float32)
+    facets /= np.linalg.norm(facets, axis=2, keepdims=True)
+    corners = rng.random((n, 2, 2)).astype(np.float32)
+    lengths = [int(rng.integers(1, 5)) if kind == "action" else 0 for kind in kinds]
+    tokens = Tokens(
+        ids=np.array([""] * n, np.str_),
+        video_ids=np.array([""] * n, np.str_),
+        kinds=np.array(kinds, np.str_),
+        pts=np.array([[start, start + 7] for start in starts], np.int64).reshape(n, 2),
+        time_base=np.tile(np.array([1001, 30000], np.int64), (n, 1)),
+        boxes=np.concatenate([corners.min(1), corners.max(1)], 1),
+        scores=rng.random(n).astype(np.float32),
+        embeddings=facets[:, 0] if q == 1 else facets.mean(1),
+        facets=facets,
+        track_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        track_rows=rng.random((sum(lengths), 5)),
+    )
+    return tokens, [rng.bytes(5) for _ in range(n)]
+
+
+def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, list[bytes]]:
+    """The tokens of a part of a video: of each kind 0 to 3, decided by video, part and key."""
+    pieces = []
+    for kind in sorted(keys, key=KINDS.index):
+        seed = crc32(f"{video_id} {part} {kind} {keys[kind]}".encode())
+        n = seed % 4
+        starts = [1000 * part + 10 * i for i in range(n)]
+        pieces.append(make_part([kind] * n, starts, seed=seed))
+    thumbnails = [picture for _, pictures in pieces for picture in pictures]
+    return Tokens.concatenate([tokens for tokens, _ in pieces]), thumbnails
+
+
+def index(
+    store: Store, record: VideoRecord, keys: dict[str, str] = KEYS, parts: int = 3
+) -> list[tuple[str, int]]:
+    """Index a video as `seal index` does; returns the (kind, part) pairs that needed work."""
+    progress = store.begin(record, keys)
+    worked = []
+    for part in range(parts):
+        todo = {kind: key for kind, key in keys.items() if (kind, part) not in progress.done}
+        if todo:
+            store.add(record.id, part, todo, *known_part(record.id, part, todo))
+            worked += [(kind, part) for kind in todo]
+    store.finish(record, keys)
+    return worked
+
+
+def assert_same(got: Tokens, want: Tokens) -> None:
+    for name in want.__dataclass_fields__:
+        if name not in ("ids", "video_ids"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
+
+
+def known_tokens(record: VideoRecord, parts: int = 3) -> tuple[Tokens, list[bytes]]:
+    """The tokens and pictures of a committed video, in order."""
+    pieces = [
+        known_part(record.id, part, {kind: record.keys[kind]})
+        for kind in KINDS
+        for part in range(parts)
+    ]
+    tokens = Tokens.concatenate([piece[0] for piece in pieces])
+    return tokens, [picture for piece in pieces for picture in piece[1]]
+
+
+def assert_known(store: Store, record: VideoRecord, parts: int = 3) -> None:
+    """A committed video has exactly the tokens and pictures that its keys decide."""
+    tokens, pictures = known_tokens(record, parts)
+    got = store.tokens(record.id)
+    assert_same(got, tokens)
+    assert store.thumbnails(record.id, got.ids.tolist()) == pictures
+
+
+def assert_nothing_left_over(store: Store, parts: int = 3) -> None:
+    """The tables hold what the committed videos need and not a row more."""
+    videos = store.videos()
+    tokens = sum(sum(store.count(video.id).values()) for video in videos)
+    rows = {name: store._tables.open(name).count_rows() for name in store._tables.names()}
+    assert rows == {"parts": parts * len(KINDS) * len(videos), "videos": len(videos)} | {
+        name: tokens for name in rows if name.startswith("tokens_")
+    }
+
+
+def work(path: str, name: str, rounds: int) -> None:
+    """Index two videos again and again, every time with another option, so that every round
+    replaces what the one before has stored."""
+    store = Store(path, create=True)
+    for i in range(rounds):
+        keys = KEYS | {"object": f"o{i // 2}-{os.getpid()}", "action": f"a{i // 2}"}
+        index(store, make_record(f"{name}-{i % 2}"), keys)
+
+
+def main() -> None:
+    """Per line of input ("rounds path name name ...") fork a process for each name, print their
+    ids, wait, and print how they ended. Forked, because importing LanceDB takes a second."""
+    import lancedb  # noqa: F401
+
+    for line in sys.stdin:
+        rounds, path, *names = line.split()
+        children = []
+        for name in names:
+            child = os.fork()
+            if child == 0:
+                work(path, name, int(rounds))
+                os._exit(0)
+            children.append(child)
+        print(*children, flush=True)
+        print(*(os.waitpid(child, 0)[1] for child in children), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,346 @@
+"""Killed, interrupted, full, damaged, crowded: the store loses nothing that was committed."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import store_worker
+from seal.errors import StoreError, StoreFullError
+from seal.store import Store, schema
+from seal.store.lance import Tables
+from seal.types import KINDS
+from store_worker import (
+    KEYS,
+    assert_known,
+    assert_nothing_left_over,
+    assert_same,
+    index,
+    known_part,
+    known_tokens,
+    make_record,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+class Workers:
+    """Processes that index videos into one store, started together (see store_worker.py)."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, store_worker.__file__]
+        self._launcher = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def _numbers(self) -> list[int]:
+        assert self._launcher.stdout
+        return [int(word) for word in self._launcher.stdout.readline().split()]
+
+    def start(self, path: Path, names: list[str], rounds: int) -> list[int]:
+        assert self._launcher.stdin
+        print(rounds, path, *names, file=self._launcher.stdin, flush=True)
+        children = self._numbers()
+        assert len(children) == len(names)
+        return children
+
+    def running(self) -> bool:
+        assert self._launcher.stdout
+        return not select.select([self._launcher.stdout], [], [], 0)[0]
+
+    def wait(self) -> list[int]:
+        """How each ended: 0 is well, 9 is killed."""
+        return self._numbers()
+
+    def stop(self) -> None:
+        self._launcher.communicate()
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    workers = Workers()
+    yield workers
+    workers.stop()
+
+
+def test_killed_at_any_instant_it_stays_readable_and_the_next_run_completes_it(
+    store: Store, workers: Workers
+) -> None:
+    for _ in range(6):
+        for child in workers.start(store.path, ["a", "b"], rounds=1000):
+            time.sleep(random.uniform(0.0, 0.4))
+            os.kill(child, signal.SIGKILL)
+        assert workers.wait() == [signal.SIGKILL] * 2
+        again = Store(store.path)
+        for video in again.videos():
+            assert_known(again, video)
+    for name in ("a-0", "a-1", "b-0", "b-1"):
+        index(again, make_record(name))
+        assert_known(again, again.resolve(name))
+    assert_nothing_left_over(again)
+
+
+def test_processes_that_start_at_once_share_an_empty_store(
+    tmp_path: Path, workers: Workers
+) -> None:
+    names = ["a", "b", "c"]
+    workers.start(tmp_path / "store", names, rounds=6)
+    whole = 0
+    while workers.running():
+        store = Store(tmp_path / "store", create=True)
+        for video in store.videos():
+            tokens = store.tokens(video.id)
+            if store.resolve(video.id) == video:  # Otherwise it was replaced as we read.
+                assert_same(tokens, known_tokens(video)[0])
+                whole += 1
+    assert workers.wait() == [0, 0, 0]
+    assert whole > 0
+    assert sorted(v.id for v in store.videos()) == [f"{name}-{i}" for name in names for i in (0, 1)]
+    for video in store.videos():
+        assert_known(store, video)
+    assert_nothing_left_over(store)
+
+
+class Interrupted(BaseException):
+    """What Ctrl-C raises, but ours."""
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make the n-th write to the disk from now on the last: the next one is not reached."""
+    left = [10**9]
+
+    def limited(method: Any) -> Any:
+        def write(*arguments: Any) -> None:
+            if left[0] == 0:
+                raise Interrupted
+            left[0] -= 1
+            method(*arguments)
+
+        return write
+
+    for name in ("append", "delete"):
+        monkeypatch.setattr(Tables, name, limited(getattr(Tables, name)))
+
+    def arm(writes: int) -> None:
+        left[0] = writes
+
+    return arm
+
+
+@pytest.mark.parametrize("work", ["first", "changed", "removed"])
+def test_interrupted_between_any_two_writes(
+    store: Store, interrupt_after: Callable[[int], None], work: str
+) -> None:
+    changed = KEYS | {"scene": "s2", "object": "o2"}
+    for writes in range(100):
+        if work == "first":
+            store.remove("film")
+        else:
+            index(store, make_record(), parts=2)
+        interrupt_after(writes)
+        try:
+            if work == "removed":
+                store.remove("film")
+            else:
+                index(store, make_record(), changed, parts=2)
+            break
+        except Interrupted:
+            pass
+        finally:
+            interrupt_after(10**9)
+        again = Store(store.path)
+        for video in again.videos():
+            assert_known(again, video, parts=2)
+        assert again.videos() or work != "changed"
+        if work == "removed":
+            again.remove("film")
+        else:
+            index(again, make_record(), changed, parts=2)
+            assert_known(again, again.resolve("film"), parts=2)
+        assert_nothing_left_over(again, parts=2)
+    assert writes >= 3
+
+
+def test_two_runs_of_one_video_with_the_same_options_agree(store: Store) -> None:
+    other = Store(store.path)
+    for each in (store, other):
+        assert each.begin(make_record(), KEYS).done == set()
+    for part in range(3):
+        for each in (store, other):
+            each.add("film", part, KEYS, *known_part("film", part, KEYS))
+    for each in (store, other):
+        each.finish(make_record(), KEYS)
+        assert_known(other, other.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+def test_a_run_whose_parts_another_dropped_says_so_and_can_be_repeated(store: Store) -> None:
+    ours, theirs = dict.fromkeys(KINDS, "ours"), dict.fromkeys(KINDS, "theirs")
+    store.begin(make_record(), ours)
+    store.add("film", 0, ours, *known_part("film", 0, ours))
+    index(Store(store.path), make_record(), theirs)
+    store.add("film", 1, ours, *known_part("film", 1, ours))
+    with pytest.raises(StoreError, match="same command again"):
+        store.finish(make_record(), ours)
+    assert_known(store, store.resolve("film"))
+    assert index(store, make_record(), ours)
+    assert_known(store, store.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+def test_tokens_swept_before_their_part_was_marked_are_noticed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = dict.fromkeys(KINDS, "ours"), dict.fromkeys(KINDS, "theirs")
+    append = Tables.append
+
+    def slow(tables: Tables, name: str, rows: Any) -> None:
+        if name == schema.PARTS and rows[0]["key"] == "ours":
+            monkeypatch.undo()
+            index(Store(store.path), make_record(), theirs)
+        append(tables, name, rows)
+
+    monkeypatch.setattr(Tables, "append", slow)
+    store.add("film", 0, ours, *known_part("film", 0, ours))
+    with pytest.raises(StoreError, match="same command again"):
+        store.finish(make_record(), ours)
+    assert_known(store, store.resolve("film"))
+    assert index(store, make_record(), ours)
+    assert_known(store, store.resolve("film"))
+    assert_nothing_left_over(store)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB of its own."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount command: a full disk needs a small one")
+    if mounted.returncode:
+        pytest.skip(f"a full disk needs a small one: {mounted.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> None:
+    store = Store(small_disk / "store", create=True)
+    index(store, make_record("old"))
+    ballast, outcomes = small_disk / "ballast", []
+    for free in range(0, 160, 16):
+        with ballast.open("wb") as file, suppress(OSError):
+            file.truncate(0)
+            while os.statvfs(small_disk).f_bavail > free // 4:
+                file.write(bytes(4096))
+                file.flush()
+        try:
+            index(store, make_record("new"))
+            outcomes.append("done")
+        except StoreFullError as error:
+            assert str(store.path) in str(error)  # noqa: PT017
+            outcomes.append("full")
+        for video in Store(store.path).videos():
+            assert_known(store, video)
+        ballast.unlink()
+        index(store, make_record("new"))
+        for name in ("old", "new"):
+            assert_known(store, store.resolve(name))
+        assert_nothing_left_over(store)
+        store.remove("new")
+    assert set(outcomes) == {"full", "done"}
+
+
+def damages(folder: Path) -> Iterator[str]:
+    """Cut short or overwrite one file of a store after the other: the latest one of each kind that
+    Lance needs for reading. Yields the table (or other file) that is hurt right now."""
+    noise = random.Random(0)
+    unused = {"latest_version_hint.json", "_transactions"}
+    files = [f for f in folder.rglob("*") if f.is_file() and not unused & {f.name, f.parent.name}]
+    files.sort(key=lambda file: file.stat().st_mtime_ns)
+    for file in {file.parent: file for file in files}.values():
+        data, third = file.read_bytes(), len(file.read_bytes()) // 3
+        for damage in (
+            b"",
+            data[: len(data) // 2],
+            bytes(len(data)),
+            data[:third] + noise.randbytes(third) + data[2 * third :],
+        ):
+            file.write_bytes(damage)
+            yield file.relative_to(folder).parts[0]
+        file.write_bytes(data)
+
+
+def error_of(read: Callable[[Store], object], path: Path) -> str:
+    """The message of the StoreError that opening and reading raises; empty if none."""
+    try:
+        read(Store(path))
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
+    index(store, make_record(), parts=1)
+    index(store, make_record(), KEYS | {"object": "o-new"}, parts=1)
+    record, ids = store.resolve("film"), store.tokens("film").ids.tolist()
+    reads: list[Callable[[Store], object]] = [
+        lambda store: store.videos(),
+        lambda store: store.resolve("film"),
+        lambda store: store.count("film"),
+        lambda store: assert_known(store, record, parts=1),
+        lambda store: store.thumbnails("film", ids),
+        lambda store: store.begin(record, KEYS),
+    ]
+    hurt = {
+        "store.json": {0, 1, 2, 3, 4, 5},
+        "videos.lance": {0, 1, 2, 3, 4, 5},
+        "parts.lance": {5},
+        "tokens_4x1.lance": {3, 4},
+    }
+    refused = dict.fromkeys(hurt, 0)
+    for part in damages(store.path):
+        errors = [error_of(read, store.path) for read in reads]
+        failed = {i for i, error in enumerate(errors) if error}
+        assert failed <= hurt[part]
+        assert all(str(store.path) in errors[i] for i in failed)
+        refused[part] += failed == hurt[part]
+    # Of each table a manifest, a deletion file and a data file; no deletion in `videos`.
+    assert refused == {
+        "store.json": 4,
+        "videos.lance": 8,
+        "parts.lance": 12,
+        "tokens_4x1.lance": 12,
+    }
+
+
+@pytest.mark.parametrize("table", ["videos", "parts", "tokens_4x1"])
+def test_a_table_that_lost_its_files_is_not_an_empty_one(store: Store, table: str) -> None:
+    index(store, make_record())
+    shutil.rmtree(store.path / f"{table}.lance" / "data")
+    with pytest.raises(StoreError, match=str(store.path)):
+        index(Store(store.path), make_record("other"))
+
+
+def test_a_store_without_permission_is_an_error_that_names_it(store: Store) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    (store.path / schema.VERSION_FILE).chmod(0)
+    with pytest.raises(StoreError, match=str(store.path)):
+        Store(store.path)
