@@ -192,17 +192,26 @@ def test_remove_leaves_nothing(store: Store) -> None:
     assert len(index(store, make_record("a"))) == 9
 
 
+def fragments(store: Store) -> int:
+    return int(store._tables.open("tokens_4x1").stats()["fragment_stats"]["num_fragments"])
+
+
 def test_optimize_changes_nothing_but_files(store: Store) -> None:
     for name in ("a", "b"):
         index(store, make_record(name))
     index(store, make_record("a"), KEYS | {"scene": "s2"})
-
-    def fragments() -> int:
-        return int(store._tables.open("tokens_4x1").stats()["fragment_stats"]["num_fragments"])
-
-    assert fragments() > 1
+    assert fragments(store) > 1
     store.optimize()
-    assert fragments() == 1
+    assert fragments(store) == 1
+    for video in store.videos():
+        assert_known(store, video)
+
+
+def test_files_do_not_pile_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seal.store.store._MANY_FILES", 5)
+    for name in "abcd":
+        index(store, make_record(name))
+        assert fragments(store) < 5
     for video in store.videos():
         assert_known(store, video)
 

@@ -35,7 +35,8 @@ from store_worker import (
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr("seal.store.store._MANY_FILES", 5)
     return Store(tmp_path / "store", create=True)
 
 
@@ -240,7 +241,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-def test_a_full_disk_is_an_error_and_loses_nothing(small_disk: Path) -> None:
+def test_a_full_disk_is_an_error_and_loses_nothing(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seal.store.store._MANY_FILES", 5)
     store = Store(small_disk / "store", create=True)
     index(store, make_record("old"))
     ballast, outcomes = small_disk / "ballast", []

@@ -100,11 +100,14 @@ class Tables:
 
         _retry(delete)
 
-    def optimize(self, name: str) -> None:
-        """Merge small files; remove those that no version of the last minutes needs."""
+    def optimize(self, name: str, files: int = 1) -> None:
+        """Merge small files, if there are at least `files`; remove those that no version of the
+        last minutes needs."""
 
         def optimize() -> None:
-            self.open(name).optimize(cleanup_older_than=_KEEP_VERSIONS)
+            table = self.open(name)
+            if table.stats()["fragment_stats"]["num_small_fragments"] >= files:
+                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
         _retry(optimize)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,9 @@ from seal.store.lance import Tables, either, guard, quote
 from seal.store.records import Gap, Progress, VideoRecord
 from seal.types import KINDS, Tokens, check_kind
 
+_MANY_FILES = 64
+"""`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
+every later commit 100 bytes, and merging rewrites up to a million rows with their pictures."""
 _LISTED = 5
 """How many videos an error about a missing one lists."""
 
@@ -169,7 +171,8 @@ class Store:
     def finish(self, video: VideoRecord, keys: Mapping[str, str]) -> None:
         """Commit: from now on readers see the tokens stored under `keys`, and no others.
 
-        Older tokens of the video are dropped. May be called again at any time.
+        Older tokens of the video are dropped; where parts have piled up, their files are merged.
+        May be called again at any time.
 
         Raises StoreError if another process, indexing the same video with other options, has
         dropped some of ours meanwhile.
@@ -190,6 +193,8 @@ class Store:
             latest = max(row["committed"] for row in self._tables.rows(schema.VIDEOS, mine))
             self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {latest}")
             self._sweep(video.id, contents)
+            for name in self._tables.names():
+                self._tables.optimize(name, files=_MANY_FILES)
         self._known.pop(video.id, None)
 
     def remove(self, video_id: str) -> None:
@@ -216,14 +221,16 @@ class Store:
     ) -> None:
         """Raise StoreError if a part that was there is gone, or a part has lost its tokens."""
         missing = self._known.get(video_id, set()) - {(row["kind"], row["part"]) for row in parts}
-        stored: Counter[tuple[str, int]] = Counter()
+        stored: dict[tuple[str, int], int] = {}
         table = self._tables.open(contents.table)
         if table is not None:
             where = f"video_id = {quote(video_id)} AND ({contents.where()})"
-            rows = table.search().where(where).select(["kind", "batch"]).limit(None).to_list()
-            stored.update((row["kind"], row["batch"]) for row in rows)
+            rows = table.search().where(where).select(["kind", "batch"]).limit(None).to_arrow()
+            groups = rows.group_by(["kind", "batch"]).aggregate([([], "count_all")]).to_pydict()
+            pairs = zip(groups["kind"], groups["batch"], strict=True)
+            stored = dict(zip(pairs, groups["count_all"], strict=True))
         for row in parts:
-            if stored[row["kind"], row["batch"]] != row["count"]:
+            if stored.get((row["kind"], row["batch"]), 0) != row["count"]:
                 missing.add((row["kind"], row["part"]))
                 batch = f"kind = {quote(row['kind'])} AND batch = {row['batch']}"
                 self._tables.delete(schema.PARTS, f"video_id = {quote(video_id)} AND {batch}")
