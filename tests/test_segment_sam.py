@@ -210,6 +210,20 @@ def test_the_preprocessor_file_is_followed(kind: str, folder: str, tmp_path: Pat
         (copy / name).unlink()
 
 
+def test_sam3_is_taken_out_of_the_published_checkpoint(tmp_path: Path) -> None:
+    folder = tiny_sam.save("sam3_video", tmp_path)
+    whole = transformers.Sam3VideoModel.from_pretrained(folder).state_dict()
+    segmenter = load("sam3", folder)
+    for name, weight in segmenter._model.state_dict().items():
+        if name.startswith("vision_encoder.backbone"):
+            name = f"detector_model.{name}"
+        elif name.startswith("vision_encoder.neck"):
+            name = name.replace("vision_encoder.neck", "tracker_neck")
+        else:
+            name = f"tracker_model.{name}"
+        np.testing.assert_array_equal(weight.numpy(), whole[name].numpy(), name)
+
+
 def test_points_lie_at_the_centres_of_a_grid() -> None:
     np.testing.assert_allclose(sam.point_grid(1), [[0.5, 0.5]])
     np.testing.assert_allclose(

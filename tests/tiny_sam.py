@@ -13,11 +13,14 @@ from transformers import (
     Sam2VideoModel,
     Sam3TrackerConfig,
     Sam3TrackerModel,
+    Sam3VideoConfig,
+    Sam3VideoModel,
     SamConfig,
     SamModel,
 )
 
 SIDE_PX = 128
+SAM3_SIDE_PX, SAM3_PATCH_PX = 112, 14
 SAM_HIDDEN = 32
 SPREAD = 0.3
 # The library writes some of the sizes of SAM 2 down as numbers: with less than this it fails.
@@ -97,29 +100,61 @@ def sam2_video() -> Any:
     )
 
 
-def sam3() -> Any:
-    side, patch = 112, 14
-    patches = side // patch
+def _sam3_vision() -> dict[str, Any]:
+    patches = SAM3_SIDE_PX // SAM3_PATCH_PX
     backbone = {
         "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 32,
-        "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": side, "patch_size": patch,
-        "window_size": 4, "global_attn_indexes": [1], "pretrain_image_size": side,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SAM3_SIDE_PX,
+        "patch_size": SAM3_PATCH_PX, "window_size": 4, "global_attn_indexes": [1],
+        "pretrain_image_size": SAM3_SIDE_PX,
     }  # fmt: skip
-    vision = {
+    return {
         "model_type": "sam3_vision_model", "backbone_config": backbone,
         "fpn_hidden_size": SAM_HIDDEN,
         "backbone_feature_sizes": [[patches * k, patches * k] for k in (4, 2, 1)],
     }  # fmt: skip
+
+
+def sam3() -> Any:
     return Sam3TrackerModel(
         Sam3TrackerConfig(
-            vision_config=vision,
-            prompt_encoder_config=_prompts(SAM_HIDDEN, side, patch),
+            vision_config=_sam3_vision(),
+            prompt_encoder_config=_prompts(SAM_HIDDEN, SAM3_SIDE_PX, SAM3_PATCH_PX),
             mask_decoder_config=_decoder(SAM_HIDDEN),
         )
     )
 
 
-BUILDERS = {"sam": sam, "sam2": sam2, "sam2_video": sam2_video, "sam3": sam3}
+def sam3_video() -> Any:
+    """The whole of SAM 3, which is what is published: a detector and a tracker with one encoder."""
+    part = {"hidden_size": SAM_HIDDEN, "num_attention_heads": 2}
+    layers = part | {"intermediate_size": 32, "num_layers": 1}
+    text = {
+        "model_type": "clip_text_model", "vocab_size": 50, "hidden_size": 32,
+        "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "projection_dim": 32,
+    }  # fmt: skip
+    detector = {
+        "model_type": "sam3", "vision_config": _sam3_vision(), "text_config": text,
+        "geometry_encoder_config": layers, "detr_encoder_config": layers,
+        "detr_decoder_config": layers | {"num_queries": 5}, "mask_decoder_config": part,
+    }  # fmt: skip
+    tracker = {
+        "model_type": "sam3_tracker_video", "vision_config": _sam3_vision(),
+        "prompt_encoder_config": _prompts(SAM_HIDDEN, SAM3_SIDE_PX, SAM3_PATCH_PX),
+        "mask_decoder_config": _decoder(SAM_HIDDEN), "image_size": SAM3_SIDE_PX,
+        "memory_attention_hidden_size": SAM_HIDDEN, "memory_attention_num_layers": 1,
+    }  # fmt: skip
+    return Sam3VideoModel(Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
+
+
+BUILDERS = {
+    "sam": sam,
+    "sam2": sam2,
+    "sam2_video": sam2_video,
+    "sam3": sam3,
+    "sam3_video": sam3_video,
+}
 
 
 def save(kind: str, folder: Path) -> str:

@@ -116,8 +116,13 @@ def locate(name: str, revision: str) -> Weights:
     return Weights(folder, f"{name}@{folder.name}")
 
 
-def load_model(class_name: str, weights: Weights, device: str) -> Any:
+def load_model(
+    class_name: str, weights: Weights, device: str, renamed: dict[str, str] | None = None
+) -> Any:
     """A transformers model on `device`, in float32 and evaluation mode.
+
+    `renamed` gives patterns in the names of the weights and what to put in their place, where the
+    library does not know that a checkpoint has them under other names.
 
     Raises BackendError if transformers has no such class, or if the files lack some of its
     weights: a network with a few layers left at random would run and give nonsense.
@@ -132,6 +137,7 @@ def load_model(class_name: str, weights: Weights, device: str) -> Any:
                 local_files_only=True,
                 dtype=torch.float32,
                 output_loading_info=True,
+                key_mapping=renamed,
                 ignore_mismatched_sizes=True,
             )
     # Damaged files and another model's configuration fail anywhere inside, with errors of any kind.

@@ -43,12 +43,14 @@ class GridSegmenter(Segmenter):
     model_class: ClassVar[str]
     mean_std: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
     """What pictures are normalised with if the weights come without a preprocessor file."""
+    renamed: ClassVar[dict[str, str] | None] = None
+    """See `load_model`."""
 
     def __init__(self, options: Any) -> None:
         weights = locate(options.weights, options.revision)
         self._options = options
         self._device = resolve_device(options.device)
-        self._model = load_model(self.model_class, weights, self._device)
+        self._model = load_model(self.model_class, weights, self._device, self.renamed)
         self._side: int = self._model.prompt_encoder.input_image_size
         self._mean_std = normalisation(weights, self.mean_std)
         self.fingerprint = f"{options.backend}-grid-1:{weights.fingerprint}"
@@ -132,6 +134,9 @@ class Sam3Segmenter(GridSegmenter):
 
     model_class = "Sam3TrackerModel"
     mean_std = HALF
+    # The published checkpoint is that of the whole video model. transformers 5.23 takes the tracker
+    # out of it but looks for its decoder under the wrong name, and would leave it at random.
+    renamed: ClassVar = {r"^tracker_model\.": ""}
 
 
 def normalisation(
