@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from dataclasses import replace
 from typing import Any
 from zlib import crc32
@@ -127,10 +128,11 @@ def assert_nothing_left_over(store: Store, parts: int = 3) -> None:
     }
 
 
-def work(path: str, name: str, rounds: int) -> None:
-    """Index two videos again and again, every time with another option, so that every round
-    replaces what the one before has stored."""
+def work(path: str, name: str, rounds: int, start: float) -> None:
+    """From `start` on, index two videos again and again, every time with another option, so that
+    every round replaces what the one before has stored."""
     store = Store(path, create=True)
+    time.sleep(max(0.0, start - time.time()))
     for i in range(rounds):
         keys = KEYS | {"object": f"o{i // 2}-{os.getpid()}", "action": f"a{i // 2}"}
         index(store, make_record(f"{name}-{i % 2}"), keys)
@@ -144,11 +146,11 @@ def main() -> None:
     store_module._MANY_FILES = 5  # So that merges are killed and met by others, too.
     for line in sys.stdin:
         rounds, path, *names = line.split()
-        children = []
+        children, start = [], time.time() + 0.02 * len(names)
         for name in names:
             child = os.fork()
             if child == 0:
-                work(path, name, int(rounds))
+                work(path, name, int(rounds), start)
                 os._exit(0)
             children.append(child)
         print(*children, flush=True)

@@ -82,7 +82,7 @@ def workers() -> Iterator[Workers]:
 def test_killed_at_any_instant_it_stays_readable_and_the_next_run_completes_it(
     store: Store, workers: Workers
 ) -> None:
-    for _ in range(6):
+    for _ in range(5):
         for child in workers.start(store.path, ["a", "b"], rounds=1000):
             time.sleep(random.uniform(0.0, 0.4))
             os.kill(child, signal.SIGKILL)
@@ -96,9 +96,18 @@ def test_killed_at_any_instant_it_stays_readable_and_the_next_run_completes_it(
     assert_nothing_left_over(again)
 
 
-def test_processes_that_start_at_once_share_an_empty_store(
-    tmp_path: Path, workers: Workers
-) -> None:
+def test_tables_come_into_being_once(tmp_path: Path, workers: Workers) -> None:
+    for attempt in range(6):
+        path = tmp_path / f"store{attempt}"
+        workers.start(path, ["a", "b", "c", "d"], rounds=1)
+        assert workers.wait() == [0, 0, 0, 0]
+        store = Store(path)
+        assert sorted(video.id for video in store.videos()) == ["a-0", "b-0", "c-0", "d-0"]
+        for video in store.videos():
+            assert_known(store, video)
+
+
+def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Workers) -> None:
     names = ["a", "b", "c"]
     workers.start(tmp_path / "store", names, rounds=6)
     whole = 0
@@ -185,10 +194,32 @@ def test_two_runs_of_one_video_with_the_same_options_agree(store: Store) -> None
     for part in range(3):
         for each in (store, other):
             each.add("film", part, KEYS, *known_part("film", part, KEYS))
-    for each in (store, other):
-        each.finish(make_record(), KEYS)
-        assert_known(other, other.resolve("film"))
+    store.finish(make_record(), KEYS)
+    committed = store._tables.rows(schema.VIDEOS)
+    other.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+    other.finish(make_record(), KEYS)
+    assert store._tables.rows(schema.VIDEOS) == committed
+    assert_known(other, other.resolve("film"))
     assert_nothing_left_over(store)
+
+
+def test_a_reader_overtaken_by_a_commit_reads_that_commit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(store, make_record())
+    changed = dict.fromkeys(KINDS, "changed")
+    opened = Tables.open
+
+    def slow(tables: Tables, name: str) -> Any:
+        if name.startswith(schema.TOKENS):
+            monkeypatch.undo()
+            index(Store(store.path), make_record(), changed)
+        return opened(tables, name)
+
+    monkeypatch.setattr(Tables, "open", slow)
+    tokens = store.tokens("film")
+    assert store.resolve("film").keys == changed
+    assert_same(tokens, known_tokens(store.resolve("film"))[0])
 
 
 def test_a_run_whose_parts_another_dropped_says_so_and_can_be_repeated(store: Store) -> None:
