@@ -224,6 +224,14 @@ def test_sam3_is_taken_out_of_the_published_checkpoint(tmp_path: Path) -> None:
         np.testing.assert_array_equal(weight.numpy(), whole[name].numpy(), name)
 
 
+def test_sam2_is_taken_out_of_the_published_checkpoint(tmp_path: Path) -> None:
+    """Which is that of the video model; the tracker takes the whole of it."""
+    folder = tiny_sam.save("sam2_video", tmp_path)
+    whole = transformers.Sam2VideoModel.from_pretrained(folder).state_dict()
+    for name, weight in load("sam2", folder)._model.state_dict().items():
+        np.testing.assert_array_equal(weight.numpy(), whole[name].numpy(), name)
+
+
 def test_points_lie_at_the_centres_of_a_grid() -> None:
     np.testing.assert_allclose(sam.point_grid(1), [[0.5, 0.5]])
     np.testing.assert_allclose(
