@@ -37,7 +37,6 @@ def render(board: Storyboard, folder: Path) -> str:
         for suffix in ("html", "css", "js")
     )
     link = _link(board.path, folder)
-    moments = _moments(board, link)
     return Template(template).substitute(
         page_title=escape(_shorten(f"{board.query} · {board.name()}")),
         style=style,
@@ -48,10 +47,11 @@ def render(board: Storyboard, folder: Path) -> str:
         length=clock(board.duration_s),
         query=escape(board.query),
         verdict=f'<p class="verdict" role="status">{board.verdict()}</p>' * (not board.has_match),
+        rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
         lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in KINDS)]),
         ticks="".join(_ticks(board)),
-        moments=moments,
+        moments=_moments(board, link),
         cards=_cards(board, link),
         settings="".join(
             f"<div><dt>{escape(name.capitalize())}</dt><dd>{escape(value)}</dd></div>"
@@ -89,7 +89,7 @@ def _bands(board: Storyboard) -> Iterable[str]:
 def _curve(board: Storyboard) -> str:
     low, high = board.curve_range
     points = [f"{1000 * x:.1f} {99 - 94 * y:.1f}" for x, y in board.curve_path()]
-    drawing = bounds = ""
+    drawing = bounds = span = ""
     if points:
         first, last = points[0].split()[0], points[-1].split()[0]
         line = "L".join(points)
@@ -100,9 +100,10 @@ def _curve(board: Storyboard) -> str:
         bounds = (
             f'<span class="bound high">{high:.2f}</span><span class="bound low">{low:.2f}</span>'
         )
+        span = f'<span class="range">{low:.2f} to {high:.2f}</span>'
     label = f"Relevance over time, from {low:.2f} to {high:.2f}"
     return (
-        '<div class="name-of relevance"><b>Relevance</b></div>'
+        f'<div class="name-of relevance"><b>Relevance</b>{span}</div>'
         f'<div class="lane curve">{bounds}<svg role="img" aria-label="{label}"'
         f' viewBox="0 0 1000 100" preserveAspectRatio="none">{drawing}</svg></div>'
     )

@@ -33,6 +33,8 @@ _MAX_CARDS = 120
 _MAX_QUERY_LINES = 3
 # Longer texts are cut before they are measured.
 _MAX_TEXT = 600
+# The built-in font has no dash but this one.
+_DASHES = str.maketrans("–—−", "---")
 
 Color: TypeAlias = tuple[int, int, int]
 _PAPER: Color = (252, 252, 250)
@@ -55,7 +57,7 @@ _BRIGHT: dict[str, Color] = {
 
 def write(storyboard: Storyboard, path: Path) -> None:
     """Write the picture; raises OSError where `path` cannot be written."""
-    render(storyboard).save(path, "PNG", optimize=True)
+    render(storyboard).save(path, "PNG")
 
 
 def render(board: Storyboard) -> Image.Image:
@@ -327,7 +329,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 def _plain(text: str) -> str:
     """`text` on one line and without accents, which the built-in font lacks."""
-    text = " ".join(text[:_MAX_TEXT].split()).replace("–", "-")
+    text = " ".join(text[:_MAX_TEXT].split()).translate(_DASHES)
     letters = unicodedata.normalize("NFKD", text)
     return "".join(c for c in letters if not unicodedata.combining(c) and c.isprintable())
 
