@@ -37,6 +37,10 @@ class VideoOptions:
     run has to do again, and what parallel workers are handed. A part's end ends its tracklets."""
     max_duration_s: float | None = None
     """Stop after this much video; needed for live sources, which have no end."""
+    timeout_s: float = 15.0
+    """A URL or a camera that sends nothing for this long is an error."""
+    image_rate_hz: float = 1.0
+    """How many images of a directory are shown a second."""
 
     def __post_init__(self) -> None:
         _check(self, 0 < self.rate_hz <= 1000, "rate_hz must lie in (0, 1000]")
@@ -44,6 +48,8 @@ class VideoOptions:
         _check(self, self.part_s >= 1, "part_s must be at least 1")
         limit = self.max_duration_s
         _check(self, limit is None or limit > 0, "max_duration_s must be above 0")
+        _check(self, self.timeout_s > 0, "timeout_s must be above 0")
+        _check(self, 0 < self.image_rate_hz <= 1000, "image_rate_hz must lie in (0, 1000]")
 
 
 @dataclass(frozen=True)

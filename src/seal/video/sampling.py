@@ -1,0 +1,55 @@
+"""Which frames are analysed: the first one at or after each tick of a grid.
+
+The grid belongs to the video, not to the pass over it: tick i lies at start + i / rate. So a pass
+that begins in the middle takes the very same frames there as a pass from the start.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+class Grid:
+    """Ticks at start + i / rate_hz seconds, exact; `rate_hz` is read as the decimal it prints as,
+    so that 0.6 is 3/5."""
+
+    def __init__(self, start: Fraction, rate_hz: float) -> None:
+        self.start = start
+        self.rate = Fraction(str(rate_hz))
+
+    def time(self, tick: int) -> Fraction:
+        """When this tick is, in seconds."""
+        return self.start + tick / self.rate
+
+    def before(self, time: Fraction) -> int:
+        """The last tick at or before `time`."""
+        return (time - self.start) * self.rate // 1
+
+    def at_or_after(self, time: Fraction) -> int:
+        """The first tick at or after `time`."""
+        return -((self.start - time) * self.rate // 1)
+
+    def at_or_before(self, seconds: float) -> int:
+        """The last tick at or before `seconds`, where a tick counts as its float value."""
+        tick = self.before(Fraction(seconds)) + 1
+        return tick if float(self.time(tick)) <= seconds else tick - 1
+
+
+class Sampler:
+    """Says of each frame in turn which tick it is the first frame after.
+
+    A frame that is the first after several ticks belongs to the earliest of them.
+    """
+
+    def __init__(self, grid: Grid, first_tick: int = 0) -> None:
+        """Frames are pushed from at or before tick `first_tick` on."""
+        self._grid = grid
+        self._next = first_tick
+
+    def takes(self, time: Fraction) -> int | None:
+        """The tick of the frame at `time` (later than all before it); None if it is not analysed."""
+        tick = self._grid.before(time)
+        if tick < self._next:
+            return None
+        taken, self._next = self._next, tick + 1
+        return taken

@@ -1,0 +1,128 @@
+"""What a source is (file, address, device, folder of images) and what its content is called."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import urllib.error
+import urllib.request
+from hashlib import blake2b
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from seal.errors import VideoError
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".exr", ".jp2", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp"}
+)
+_LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
+_BLOCK_BYTES = 1 << 20
+# How long the server of an address may take to name its content.
+_ADDRESS_TIMEOUT_S = 15.0
+
+
+def is_address(source: str | Path) -> bool:
+    """Whether this is a URL, such as https://... or rtsp://..., and not a path."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)) is not None
+
+
+def is_device(source: str | Path) -> bool:
+    """Whether this is a capture device, such as /dev/video0."""
+    return not is_address(source) and Path(source).is_char_device()
+
+
+def has_no_end(source: str | Path) -> bool:
+    """Whether a source of this kind goes on for ever: a device or a live protocol."""
+    return is_device(source) or urlsplit(str(source)).scheme.lower() in _LIVE_SCHEMES
+
+
+def check_readable(source: str | Path) -> None:
+    """VideoError unless `source` is an address, or a path that exists, is not empty and may be
+    read."""
+    if is_address(source):
+        return
+    try:
+        status = os.stat(source)
+        if stat.S_ISDIR(status.st_mode):
+            os.scandir(source).close()
+        elif stat.S_ISREG(status.st_mode):
+            open(source, "rb").close()
+            if status.st_size == 0:
+                raise VideoError(f"{source}: the file is empty; expected a video")
+    except OSError as error:
+        raise unreadable(source, error) from error
+
+
+def unreadable(source: str | Path, error: OSError) -> VideoError:
+    """What to tell of a path that the operating system does not let us read."""
+    if isinstance(error, FileNotFoundError):
+        return VideoError(f"{source}: no such file or directory; check the path")
+    if isinstance(error, PermissionError):
+        return VideoError(f"{source}: no permission to read it; check its owner and mode")
+    return VideoError(f"{source}: cannot be read: {error.strerror or error}")
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images in a folder by name, numbers in names by value: 2.png before 10.png.
+
+    Raises VideoError if there is none.
+    """
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise VideoError(
+            f"{folder}: a directory without images; expected a video file or images ({kinds}).\n"
+            "For several videos, name the files"
+        )
+    return sorted(files, key=lambda path: _natural(path.name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    parts = re.split(r"(\d+)", name.lower())
+    return [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)] + [(-1, name)]
+
+
+def content_id(source: str | Path) -> str:
+    """16 hex digits that change when the content does.
+
+    A file: all its bytes. A folder of images: their names and bytes. An http(s) URL: the address,
+    and the size and validators (ETag, Last-Modified) that its server states. Anything else, which
+    has no content before it is read (a camera, a pipe): the address. Raises VideoError.
+    """
+    check_readable(source)
+    digest = blake2b(digest_size=8)
+    try:
+        if is_address(source):
+            digest.update("\n".join([str(source), *_validators(str(source))]).encode())
+        elif Path(source).is_dir():
+            for path in image_files(Path(source)):
+                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+                _update(digest, path)
+        elif Path(source).is_file():
+            _update(digest, Path(source))
+        else:
+            digest.update(str(source).encode())
+    except OSError as error:
+        raise unreadable(source, error) from error
+    return digest.hexdigest()
+
+
+def _update(digest: blake2b, path: Path) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+
+
+def _validators(address: str) -> list[str]:
+    if urlsplit(address).scheme.lower() not in {"http", "https"}:
+        return []
+    try:
+        # Not a HEAD request, which some servers refuse; the body is not read.
+        with urllib.request.urlopen(address, timeout=_ADDRESS_TIMEOUT_S) as response:
+            headers = response.headers
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise VideoError(f"{address}: the server does not answer as expected: {reason}") from error
+    names = ("Content-Length", "ETag", "Last-Modified")
+    return [f"{name}: {headers[name]}" for name in names if headers[name]]
