@@ -16,14 +16,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from head import Texts
 from model import WIDTHS, Tower, contrast, distil, recall
+from muon import Muon
 from torch import Tensor, nn
 
 from data import CACHE, CROPS, SEED, Pictures, arguments, crop
-from seal.encode.mini import resize
+from seal.encode.mini import SIZE_PX, resize
 
 CURVE = Path(__file__).parent / "curve.csv"
+LOSS_WEIGHTS = {"head": 4.0, "classes": 0.5, "cells": 1.0, "text": 0.5}
+GRID = 4
+"""The side of the teacher's maps, as step 2 stored them."""
 EVERY = 100
 """Steps between checkpoints."""
+SMALL_PX, SMALL_SHARE = 96, 0.6
+"""The first part of a run sees smaller pictures, which cost little more than half."""
 
 
 def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -51,8 +57,8 @@ def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class Batches:
     """The batch of a step: crops, their teacher's answers, the texts of some."""
 
-    def __init__(self, size: int, crops: int) -> None:
-        self.size, self.crops = size, crops
+    def __init__(self, size: int, crops: int, steps: int) -> None:
+        self.size, self.crops, self.steps = size, crops, steps
         self.pictures = Pictures.load()
         self.texts = Texts(self.pictures)
         self.held = self.pictures.held_out()
@@ -72,22 +78,24 @@ class Batches:
         rng = np.random.default_rng((SEED, 1, step))
         ks = rng.integers(0, self.crops, len(rows)) * (rng.random(len(rows)) < 0.6)
         flips = rng.random(len(rows)) < 0.5
-        images = np.empty((len(rows), 128, 128, 3), np.uint8)
+        side = SMALL_PX if step < SMALL_SHARE * self.steps else SIZE_PX
+        images = np.empty((len(rows), side, side, 3), np.uint8)
         for j, (i, k, flip) in enumerate(zip(rows, ks, flips, strict=True)):
             image = augment(crop(self.pictures[i], int(k), int(i)), rng)
+            image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             images[j] = image[:, ::-1] if flip else image
         head, logits, cells = (
             torch.from_numpy(self.files[name][ks, rows].astype(np.float32))
             for name in ("head_targets", "teacher_logits", "teacher_cells")
         )
-        cells = cells.unflatten(1, (4, 4))
+        cells = cells.unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
         flipped = torch.from_numpy(flips)[:, None, None, None]
         said = torch.from_numpy(self.texts.counts[rows] > 0)
         return {
             "images": torch.from_numpy(images),
             "head": head,
             "logits": logits,
-            "cells": torch.where(flipped, cells.flip(2), cells),
+            "cells": torch.where(flipped, cells.flip(3), cells),
             "said": said,
             "texts": self.texts.draw(rows[said.numpy()], rng),
         }
@@ -106,18 +114,16 @@ class Student(nn.Module):
     def losses(self, batch: dict[str, Tensor], spread: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
             maps = self.tower.maps(batch["images"])
-            cells = self.cells(maps).permute(0, 2, 3, 1)
+            cells = self.cells(maps).float()
         pooled = maps.float().mean((2, 3))
         z = F.normalize(self.tower.out(pooled), dim=1)
+        wanted = F.adaptive_avg_pool2d(batch["cells"], cells.shape[2:])
         return {
             "head": 1 - (z * batch["head"]).sum(1).mean(),
             "classes": distil(self.classes(pooled), batch["logits"]),
-            "cells": ((cells.float() - batch["cells"]) / spread).square().mean(),
+            "cells": ((cells - wanted) / spread).square().mean(),
             "text": contrast(z[batch["said"]], batch["texts"], self.scale.exp()),
         }
-
-
-LOSS_WEIGHTS = {"head": 4.0, "classes": 0.5, "cells": 1.0, "text": 0.5}
 
 
 @torch.inference_mode()
@@ -131,12 +137,12 @@ def evaluate(tower: Tower, batches: Batches) -> list[float]:
 
 def main() -> None:
     options = arguments(
-        __doc__, steps=4000, batch=128, lr=2e-3, decay=0.05, crops=CROPS, threads=1, run="main"
+        __doc__, steps=1600, batch=128, lr=0.02, decay=0.05, crops=CROPS, threads=1, run="main"
     )
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    batches = Batches(options.batch, options.crops)
+    batches = Batches(options.batch, options.crops, options.steps)
     head = torch.load(CACHE / "head.pt", weights_only=True)
     first = {k: v.shape[-1] for k, v in batches.files.items()}
     student = Student(
@@ -144,18 +150,20 @@ def main() -> None:
     )
     student = student.to(memory_format=torch.channels_last)
     cells = batches.files["teacher_cells"][0, :500].astype(np.float32)
-    spread = torch.from_numpy(cells.reshape(-1, cells.shape[-1]).std(0))
+    spread = torch.from_numpy(cells.std((0, 1)))[:, None, None]
 
-    flat = [p for p in student.parameters() if p.ndim < 2]
-    deep = [p for p in student.parameters() if p.ndim >= 2]
-    groups = [{"params": deep, "weight_decay": options.decay}, {"params": flat, "weight_decay": 0}]
-    optimizer = torch.optim.AdamW(groups, lr=options.lr)
+    # Biases, gains, the scale and the readout of the classes are no maps between features.
+    apart = [p for p in student.parameters() if p.ndim < 2 or p is student.classes.weight]
+    maps = [p for p in student.parameters() if all(p is not q for q in apart)]
+    optimizer = Muon(
+        [{"params": maps, "decay": options.decay}, {"params": apart, "adam": True}], lr=options.lr
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, options.lr, options.steps, pct_start=0.1
+        optimizer, options.lr, options.steps, pct_start=0.1, cycle_momentum=False
     )
     average = torch.optim.swa_utils.AveragedModel(
         student.tower,
-        # An average over the last tenth of the run so far, whatever its length.
+        # All steps alike at first, then an exponential average over a twentieth of the run.
         avg_fn=lambda mean, new, n: mean + (new - mean) / min(n + 1, options.steps / 20),
         use_buffers=True,
     )
@@ -170,7 +178,7 @@ def main() -> None:
     elif CURVE.exists() and options.run == "main":
         CURVE.unlink()
 
-    clock, sums = time.time(), dict.fromkeys(LOSS_WEIGHTS, 0.0)
+    clock, begun, sums = time.time(), start, dict.fromkeys(LOSS_WEIGHTS, 0.0)
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(batches, start)
         for step in range(start, options.steps):
@@ -186,11 +194,12 @@ def main() -> None:
             schedule.step()
             average.update_parameters(student.tower)
             for name, value in losses.items():
-                sums[name] += value.item() / EVERY
+                sums[name] += value.item()
             if (step + 1) % EVERY and step + 1 < options.steps:
                 continue
             values = dict(zip(("r1", "r5", "r10"), evaluate(average.module, batches), strict=True))
-            line = {"step": step + 1, **sums, **values, "seconds": time.time() - clock}
+            means = {name: value / (step + 1 - begun) for name, value in sums.items()}
+            line = {"step": step + 1, **means, **values, "seconds": time.time() - clock}
             print(" ".join(f"{k} {v:.4g}" for k, v in line.items()), flush=True)
             if options.run == "main":
                 with CURVE.open("a", newline="") as out:
@@ -198,7 +207,7 @@ def main() -> None:
                     if out.tell() == 0:
                         writer.writerow(line)
                     writer.writerow([f"{v:.5g}" for v in line.values()])
-            clock, sums = time.time(), dict.fromkeys(LOSS_WEIGHTS, 0.0)
+            clock, begun, sums = time.time(), step + 1, dict.fromkeys(LOSS_WEIGHTS, 0.0)
             state = {name: part.state_dict() for name, part in parts.items()}
             torch.save({"step": step + 1, **state}, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").replace(checkpoint)
