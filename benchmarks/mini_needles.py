@@ -36,13 +36,17 @@ def frames_of(path: Path, count: int = FRAMES) -> list[UInt8]:
     """`count` RGB frames in the middle of equal parts of the clip."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
         start = float((stream.start_time or 0) * stream.time_base)
         duration = container.duration / av.time_base
         wanted = [start + duration * (i + 0.5) / count for i in range(count)]
         found: list[UInt8] = []
+        # In order: some clips have a single keyframe, so that each seek would start over.
         for frame in container.decode(stream):
-            if len(found) < count and frame.time >= wanted[len(found)]:
+            if frame.time >= wanted[len(found)]:
                 found.append(frame.to_ndarray(format="rgb24"))
+                if len(found) == count:
+                    break
     return found
 
 
