@@ -44,7 +44,7 @@ _CENTRE_SIGMA = 0.5
 _SIDE_DISCOUNT = 0.2
 _CONTOUR_POWER = 0.3
 _FILL_POWER = 0.3
-_MOST_MASKS = 32
+_MOST_MASKS = 24
 # Boxes that overlap more show the same thing, by the usual criterion for a detection.
 _DUPLICATE_IOU = 0.5
 
@@ -89,15 +89,15 @@ class ClassicalSegmenter(Segmenter):
         members = _proposals(graph)
         boxes = _boxes(graph, members)
         score = _score(graph, members, boxes)
+        left = np.argsort(-score, kind="stable")[: np.count_nonzero(score)]
         kept: list[int] = []
-        for i in np.argsort(-score, kind="stable"):
-            if len(kept) == _MOST_MASKS or score[i] == 0:
-                break
-            if (pairwise_iou(boxes[i : i + 1], boxes[kept]) <= _DUPLICATE_IOU).all():
-                kept.append(i)
-        size = image.shape[1::-1]
-        labels = cv2.resize(graph.labels.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
-        masks = members[kept][:, labels]
+        while len(left) and len(kept) < _MOST_MASKS:
+            kept.append(left[0])
+            left = left[pairwise_iou(boxes[left[:1]], boxes[left])[0] <= _DUPLICATE_IOU]
+        small = members[kept][:, graph.labels].view(np.uint8)
+        masks = np.empty((len(kept), *image.shape[:2]), bool)
+        for mask, coarse in zip(masks.view(np.uint8), small, strict=True):
+            cv2.resize(coarse, image.shape[1::-1], dst=mask, interpolation=cv2.INTER_NEAREST)
         areas = masks.mean((1, 2), dtype=np.float32)
         return Masks(masks, _tight_boxes(masks), areas, score[kept])
 
@@ -175,7 +175,8 @@ def _edge(features: Float32) -> Float32:
         padded = cv2.copyMakeBorder(mean, r, r, r, r, cv2.BORDER_REPLICATE)
         dx = padded[r:-r, 2 * r :] - padded[r:-r, : -2 * r]
         dy = padded[2 * r :, r:-r] - padded[: -2 * r, r:-r]
-        edge += np.sqrt((dx * dx).sum(2) + (dy * dy).sum(2)) / 3
+        square = np.einsum("hwc,hwc->hw", dx, dx) + np.einsum("hwc,hwc->hw", dy, dy)
+        edge += np.sqrt(square) / 3
     return edge
 
 
@@ -196,7 +197,9 @@ def _superpixels(lab: Float32, edge: Float32) -> Int64:
     labels = np.maximum(markers, 0).astype(np.float32)
     while (labels == 0).any():
         labels = np.where(labels == 0, cv2.dilate(labels, np.ones((3, 3))), labels)
-    return np.unique(labels, return_inverse=True)[1].reshape(height, width).astype(np.int64)
+    index = labels.astype(np.int64)
+    used: Int64 = np.cumsum(np.bincount(index.ravel()) > 0) - 1
+    return used[index]
 
 
 def _proposals(graph: _Graph) -> NDArray[np.bool_]:
@@ -316,7 +319,7 @@ def _boxes(graph: _Graph, members: NDArray[np.bool_]) -> Float32:
 def _tight_boxes(masks: NDArray[np.bool_]) -> Float32:
     """[r, 4] normalised x0 y0 x1 y1 around the true pixels of each mask [r, height, width]."""
     corners = []
-    for across in (masks.any(1), masks.any(2)):
+    for across in (np.asarray(masks.any(1)), np.asarray(masks.any(2))):
         size = across.shape[1]
         corners.append(across.argmax(1) / size)
         corners.append((size - across[:, ::-1].argmax(1)) / size)
