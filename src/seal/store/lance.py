@@ -39,6 +39,8 @@ class Tables:
     """The tables of a store. Every name is one that `seal.store.schema.table_schema` knows."""
 
     def __init__(self, path: Path) -> None:
+        # Lance warns on stderr of every commit that another process overtook; we try those again.
+        os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
         self._folder = path.absolute()  # What looks like a URL ("s3:x") is a folder to us.

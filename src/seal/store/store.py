@@ -68,6 +68,8 @@ class Store:
 
     A video is indexed kind by kind and in parts: `begin` says what is there already, `add` makes a
     part durable, `finish` commits. Readers see the last commit, never what is in the making.
+    A key stands for all that decides the tokens of a kind, how the video is cut into parts
+    included: what is stored under a key is never written again.
 
     Every method raises StoreError, naming the path, if the store is damaged, and every one that
     writes StoreFullError if the disk is full; what was stored before is then untouched.
@@ -157,7 +159,7 @@ class Store:
                 "count": int((tokens.kinds == kind).sum()),
                 "dimension": dimension,
                 "facets": facets,
-                "gaps": json.dumps(list(gaps)),
+                "gaps": json.dumps([(float(start), float(end), why) for start, end, why in gaps]),
             }
             for kind, key in keys.items()
         ]
