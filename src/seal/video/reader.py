@@ -149,7 +149,7 @@ class Video:
             if keyframe is None:
                 break
             # Reading tick n takes the frames from tick n - 1 on: see `frames`.
-            start_s = float(self._grid.time(self._grid.after(keyframe * self._tick) + 1))
+            start_s = float(self._grid.time(self._grid.at_or_after(keyframe * self._tick) + 1))
             if start_s > starts[-1] + part_s / 2:
                 starts.append(start_s)
         return starts
@@ -160,7 +160,7 @@ class Video:
         A frame belongs to the first tick that it is the next frame after, so parts that follow
         each other give every frame once, the very ones that one pass over the video gives.
         """
-        first = 0 if start_s is None else max(0, self._grid.nearest(start_s))
+        first = 0 if start_s is None else max(0, self._grid.at_or_before(start_s))
         # What comes between the tick before and the first one decides which frames are an earlier
         # part's, so decoding begins before it.
         before = max(0, first - 1)
