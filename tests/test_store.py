@@ -59,7 +59,7 @@ part_lists = st.lists(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(part_lists, st.sampled_from([1, 3]), st.randoms(use_true_random=False))
 def test_what_is_written_is_what_is_read(

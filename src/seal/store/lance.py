@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ _LONGEST_PAUSE_S = 2.0
 _KEEP_VERSIONS = timedelta(minutes=10)
 """Files of older versions go when they are older than this. Nobody reads or writes one snapshot for
 so long: a process that opened it before a clean-up still finds its files."""
+_RUST_LINE = re.compile(r",? \S+\.rs:\d+:\d+")
+"""Where in Lance's own code it happened: of no use to who reads the message."""
 _REASON_CHARACTERS = 300
 """Lance's messages carry back traces; the beginning says what happened."""
 
@@ -136,7 +139,7 @@ def guard(path: Path) -> Iterator[None]:
         panic = type(error).__name__ in ("PanicException", "RustPanic")
         if not panic and not isinstance(error, (OSError, RuntimeError, ValueError)):
             raise
-        reason = str(error).strip() or type(error).__name__
+        reason = _RUST_LINE.sub("", str(error)).strip() or type(error).__name__
         if any(sign in reason for sign in _FULL):
             raise StoreFullError(
                 f"no space left for the token store {path}: nothing that was stored is lost; make"
