@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,7 @@ from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Span
 from seal.video.frame import Frame
-from seal.video.picture import Converter, orientation, upright_size
+from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
 from seal.video.stream import ContainerStream, ImageStream, Picture, Stream
@@ -24,8 +25,8 @@ class VideoInfo:
 
     source: str
     """As given."""
-    start_s: float
-    """Presentation time of the first picture, in seconds, as the container has it."""
+    start: Fraction
+    """Presentation time of the first picture, in seconds, exact, as the container has it."""
     duration_s: float | None
     """None for live sources and where the length is not known."""
     width: int
@@ -34,12 +35,16 @@ class VideoInfo:
     rate_hz: float | None
     """Average pictures per second, for information only: times never come from it."""
     codec: str
-    rotated: bool
-    """The container says to turn or mirror the picture, which is done."""
+    rotation: int
+    """How many degrees clockwise the stored pictures are turned to be upright: 0, 90, 180, 270."""
     time_base: Fraction
     """Seconds per tick of all presentation timestamps."""
     is_live: bool
     size_bytes: int | None
+
+    @property
+    def start_s(self) -> float:
+        return float(self.start)
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,10 @@ class Video:
     """Stretches that were skipped, filled while frames are read."""
 
     def __init__(self, source: str | Path, options: VideoOptions, threads: int) -> None:
-        is_live = has_no_end(source)
-        if is_live and options.max_duration_s is None:
-            raise OptionError(
-                f"{source} is live and has no end: set video.max_duration_s to say how much to read"
-            )
         check_readable(source)
+        is_live = has_no_end(source)
+        if is_live:
+            _check_limit(source, options)
         is_folder = not is_address(source) and Path(source).is_dir()
         self._options = options
         self._stream: Stream = (
@@ -84,9 +87,18 @@ class Video:
         )
         self._tick = self._stream.time_base
         try:
-            first = next(self._stream.pictures(), None)
+            # An address without a stated end is live as well: it cannot be read twice.
+            is_live = is_live or (is_address(source) and self._stream.end is None)
+            if is_live:
+                _check_limit(source, options)
+            opened = self._stream.pictures()
+            first = next(opened, None)
             if first is None:
-                raise VideoError(f"{source}: no picture in it can be decoded; expected a video")
+                why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
+                raise VideoError(
+                    f"{source}: no picture in it can be decoded{why}; expected a video"
+                )
+            self._opened: Iterator[Picture] | None = chain([first], opened)
             self._converter = Converter(
                 first.frame, self._stream.pixel_aspect, options.short_side_px
             )
@@ -98,18 +110,27 @@ class Video:
         width, height = upright_size(first.frame, self._stream.pixel_aspect)
         self.info = VideoInfo(
             source=str(source),
-            start_s=float(start),
+            start=start,
             duration_s=self._duration_s(start),
             width=width,
             height=height,
             rate_hz=self._stream.rate_hz,
             codec=self._stream.codec,
-            rotated=any(orientation(first.frame)),
+            rotation=clockwise_degrees(first.frame),
             time_base=self._tick,
             is_live=is_live,
             size_bytes=self._stream.size_bytes,
         )
         self.gaps = []
+
+    def _pictures(self, tick: int) -> Iterator[Picture]:
+        """Those from at or before a tick on; the first pass goes on where opening left off."""
+        opened, self._opened = self._opened, None
+        if opened is not None and (tick == 0 or self.info.is_live):
+            return opened
+        if self.info.is_live:
+            raise VideoError(f"{self.info.source}: a live source can be read only once")
+        return self._stream.pictures(int(self._grid.time(tick) / self._tick) if tick else None)
 
     def _duration_s(self, start: Fraction) -> float | None:
         limit = self._options.max_duration_s
@@ -136,74 +157,76 @@ class Video:
     def part_starts(self, part_s: float) -> list[float]:
         """Where parts about `part_s` seconds long begin, for `frames`; the first is the start.
 
-        Parts begin just after keyframes, so that reading one decodes nothing twice. There is only
-        one where the source cannot be entered in the middle or its length is not known.
+        Parts begin at the first tick after a keyframe, so that `frames` decodes nothing twice.
+        There is only one where the source cannot be entered in the middle or has no known length.
         """
-        starts = [self.info.start_s]
-        if self.info.duration_s is None:
-            return starts
-        step = Fraction(part_s)
-        for i in range(1, int(self.info.duration_s / part_s) + 1):
-            nominal = self._grid.start + i * step
+        ticks = [0]
+        length_s = None if self.info.is_live else self.info.duration_s
+        number = 1
+        while length_s is not None and number * part_s < length_s:
+            # The seeks move the source away from where opening it left off.
+            self._opened = None
+            nominal = self._grid.start + number * Fraction(part_s)
             keyframe = self._stream.keyframe(int(nominal / self._tick))
-            if keyframe is None:
-                break
-            # Reading tick n takes the frames from tick n - 1 on: see `frames`.
-            start_s = float(self._grid.time(self._grid.at_or_after(keyframe * self._tick) + 1))
-            if start_s > starts[-1] + part_s / 2:
-                starts.append(start_s)
-        return starts
+            if keyframe is not None:
+                tick = self._grid.at_or_after(keyframe * self._tick)
+                ticks += [tick] if tick > ticks[-1] else []
+            number += 1
+        return [float(self._grid.time(tick)) for tick in ticks]
 
     def frames(self, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
-        """The analysed frames of the ticks from `start_s` to before `end_s`, in order of time.
+        """The analysed frames at start_s <= time < end_s, in order of time, in one decode pass.
 
-        A frame belongs to the first tick that it is the next frame after, so parts that follow
-        each other give every frame once, the very ones that one pass over the video gives.
+        Analysed is the first frame at or after each tick info.start_s + i / rate_hz, whatever
+        `start_s` is: parts that follow each other give the very frames that one pass gives.
+
+        Raises VideoError if the source fails, or is live and was read before.
         """
-        first = 0 if start_s is None else max(0, self._grid.at_or_before(start_s))
-        # What comes between the tick before and the first one decides which frames are an earlier
-        # part's, so decoding begins before it.
-        before = max(0, first - 1)
-        seek = None if first == 0 else int(self._grid.time(before) / self._tick)
         limit_s = self._options.max_duration_s
-        if limit_s is not None:
-            limit_s += self.info.start_s
-            end_s = limit_s if end_s is None else min(end_s, limit_s)
-        sampler = Sampler(self._grid, before)
-        start = self._grid.time(first)
-        last_end: int | None = None
-        key = False
-        for picture, end in self._with_ends(seek):
-            time = picture.pts * self._tick
-            if picture.lost and time >= start:
-                lost_from = self._stream_start() if last_end is None else last_end
-                self._add_gap(lost_from, picture.pts, picture.lost)
-            last_end = end
-            key = key or bool(picture.frame.key_frame)
-            tick = sampler.takes(time)
-            if tick is None or tick < first:
-                continue
-            if end_s is not None and float(self._grid.time(tick)) >= end_s:
+        limits = [] if limit_s is None else [self.info.start_s + limit_s]
+        until_s = min([*limits, float("inf") if end_s is None else end_s])
+        from_s = self.info.start_s if start_s is None else start_s
+        first = max(0, self._grid.at_or_before(from_s))
+        sampler = Sampler(self._grid, first)
+        sound_until_s = from_s
+        for picture, end in self._with_ends(self._pictures(first)):
+            time_s = float(picture.pts * self._tick)
+            if picture.lost:
+                self._add_gap(max(sound_until_s, from_s), min(time_s, until_s), picture.lost)
+            if time_s >= until_s:
                 return
-            yield Frame(self._converter(picture.frame), picture.pts, end, self._tick, key)
-            key = False
-        if self._stream.tail is not None and last_end is not None:
-            tail = self._stream.tail
-            self._add_gap(last_end, max(last_end, tail.end or last_end), tail.reason)
+            sound_until_s = float(picture.end * self._tick)
+            if sampler.takes(picture.pts * self._tick) and time_s >= from_s:
+                yield Frame(
+                    image=self._converter(picture.frame),
+                    pts=picture.pts,
+                    end_pts=end,
+                    time_base=self._tick,
+                    is_key=bool(picture.frame.key_frame),
+                )
+        tail = self._stream.tail
+        if tail is not None and tail.end is not None:
+            lost_until_s = min(float(tail.end * self._tick), until_s)
+            self._add_gap(max(sound_until_s, from_s), lost_until_s, tail.reason)
 
-    def _with_ends(self, seek: int | None) -> Iterator[tuple[Picture, int]]:
+    def _with_ends(self, pictures: Iterator[Picture]) -> Iterator[tuple[Picture, int]]:
         """Each picture and when the next one takes its place, or damage begins."""
         last: Picture | None = None
-        for picture in self._stream.pictures(seek):
+        for picture in pictures:
             if last is not None:
-                yield last, last.end if picture.lost else picture.pts
+                yield last, min(last.end, picture.pts) if picture.lost else picture.pts
             last = picture
         if last is not None:
             yield last, last.end
 
-    def _stream_start(self) -> int:
-        return int(self._grid.start / self._tick)
+    def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
+        # An error that cost no picture leaves no more than the rounding of times to ticks.
+        if end_s - start_s > float(self._tick):
+            self.gaps.append(Gap(Span(start_s, end_s), reason))
 
-    def _add_gap(self, start: int, end: int, reason: str) -> None:
-        span = Span(float(start * self._tick), float(max(start, end) * self._tick))
-        self.gaps.append(Gap(span, reason))
+
+def _check_limit(source: str | Path, options: VideoOptions) -> None:
+    if options.max_duration_s is None:
+        raise OptionError(
+            f"{source} is live and has no end: set video.max_duration_s to say how much to read"
+        )

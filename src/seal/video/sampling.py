@@ -36,9 +36,9 @@ class Grid:
 
 
 class Sampler:
-    """Says of each frame in turn which tick it is the first frame after.
+    """Says of each frame in turn whether it is the first at or after some tick.
 
-    A frame that is the first after several ticks belongs to the earliest of them.
+    A frame that is the first after several ticks is taken once.
     """
 
     def __init__(self, grid: Grid, first_tick: int = 0) -> None:
@@ -46,10 +46,10 @@ class Sampler:
         self._grid = grid
         self._next = first_tick
 
-    def takes(self, time: Fraction) -> int | None:
-        """The tick of the frame at `time` (later than all before it); None if it is not analysed."""
+    def takes(self, time: Fraction) -> bool:
+        """Whether the frame at `time` (later than all before it) is analysed."""
         tick = self._grid.before(time)
         if tick < self._next:
-            return None
-        taken, self._next = self._next, tick + 1
-        return taken
+            return False
+        self._next = tick + 1
+        return True

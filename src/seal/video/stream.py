@@ -218,7 +218,7 @@ class ContainerStream(Stream):
         while failures < _MAX_FAILURES:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:  # noqa: PERF203
+            except av.FFmpegError as error:
                 if is_address(self._source) and not isinstance(
                     error, (av.error.InvalidDataError, av.error.BlockingIOError)
                 ):
