@@ -17,11 +17,13 @@ from urllib.parse import quote, urldefrag, urlsplit
 from seal.show.storyboard import LEVELS, Entry, Storyboard, clock, span_clock
 from seal.types import KINDS
 
-# The long side of a browser's tab and of a bookmark's name.
+# As much as a browser's tab or a bookmark can show.
 _PAGE_TITLE_LENGTH = 80
 # Cards of all shapes get about this area: more columns for upright pictures than for wide ones.
 _CARD_AREA_PX = 250 * 140
 _CARD_WIDTHS_PX = (130, 320)
+# A time label further right than this share of the axis ends where its tick is.
+_LAST_LABEL = 0.97
 
 
 def write(storyboard: Storyboard, path: Path) -> None:
@@ -131,8 +133,9 @@ def _lane(board: Storyboard, kind: str) -> str:
 
 def _ticks(board: Storyboard) -> Iterable[str]:
     for i, (position, label) in enumerate(board.axis.ticks()):
-        minor = ' class="minor"' if i % 2 else ""
-        yield f'<span{minor} style="left:{100 * position:.2f}%">{label}</span>'
+        # Every second label gives way on a phone; one at the right end must not stand out.
+        names = " ".join(["minor"] * (i % 2) + ["last"] * (position > _LAST_LABEL))
+        yield f'<span class="{names}" style="left:{100 * position:.2f}%">{label}</span>'
 
 
 def _moments(board: Storyboard, link: str | None) -> str:
@@ -173,7 +176,7 @@ def _card(board: Storyboard, entry: Entry, link: str | None, top: float) -> str:
         f"{_play(board, link, entry.start_s)}</p>"
         f'<div class="meter"><i style="width:{100 * share:.1f}%"></i></div>'
         f'<p class="detail"><span>{entry.kind.capitalize()}</span>'
-        f"<span>relevance {entry.relevance:.3f}</span></p></li>"
+        f'<span><span class="word">relevance </span>{entry.relevance:.3f}</span></p></li>'
     )
 
 
