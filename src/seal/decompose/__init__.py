@@ -84,7 +84,7 @@ def decompose(
     part's frames, compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
-    scenes = Scenes(options.scenes, info, start_s)
+    scenes = Scenes(options.scenes, info, options.video.rate_hz, start_s)
     objects = Objects(options.objects, backends.segmenter)
     actions = Actions(options.actions, backends.tracker, history)
     drafts: list[Draft] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from seal.encode import Encoder
 from seal.types import Box, Float32, Float64, Tokens, UInt8
 
-NO_TRACK: Float64 = np.empty((0, 5))
+
+def _no_track() -> Float64:
+    return np.empty((0, 5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Draft:
     """RGB [height, width, 3] each; the token's embedding is the mean of theirs."""
     shown: Sequence[int]
     """Presentation timestamps of the frames that `crops` are cut from."""
-    track: Float64 = NO_TRACK
+    track: Float64 = field(default_factory=_no_track)
     """[m, 5] time_s x0 y0 x1 y1; empty unless it is an action."""
 
 
@@ -66,7 +68,7 @@ def embed(drafts: Sequence[Draft], encoder: Encoder, video_id: str, tick: Fracti
         embeddings=_normalised(facets.mean(1)),
         facets=facets,
         track_offsets=np.cumsum([0, *(len(draft.track) for draft in drafts)], dtype=np.int64),
-        track_rows=np.concatenate([NO_TRACK, *(draft.track for draft in drafts)]),
+        track_rows=np.concatenate([_no_track(), *(draft.track for draft in drafts)]),
     )
 
 

@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from seal.config import ObjectOptions
-from seal.segment import Masks
-from seal.types import pairwise_iou
+from seal.decompose.draft import Draft, crop
+from seal.segment import Masks, Segmenter
+from seal.types import Box, pairwise_iou
+from seal.video import Frame
+
+# A thing is easier to recognise with a little of what surrounds it; a share of the box's size.
+_CONTEXT = 0.1
+
+
+class Objects:
+    """The regions of keyframes.
+
+    A keyframe is due every `interval_s`; with "codec" and "shot" it then waits for the next frame
+    that the codec stores whole or that starts a shot. The first frame always is one.
+    """
+
+    def __init__(self, options: ObjectOptions, segmenter: Segmenter) -> None:
+        self._options = options
+        self._segmenter = segmenter
+        self._due: Fraction | None = None
+
+    def push(self, frame: Frame, cut: bool) -> list[Draft]:
+        """The object tokens of `frame` if it is a keyframe; `cut` says that it starts a shot."""
+        time = frame.pts * frame.time_base
+        event = {"interval": True, "codec": frame.is_key, "shot": cut}[self._options.keyframes]
+        if self._due is not None and not (event and time >= self._due):
+            return []
+        self._due = time + Fraction(self._options.interval_s)
+        found = keep(self._segmenter.segment(frame.image), self._options)
+        return [
+            Draft(
+                kind="object",
+                pts=(frame.pts, frame.end_pts),
+                box=(box := Box(*found.boxes[i].tolist())),
+                score=float(found.stability[i]),
+                crops=[crop(frame.image, box, _CONTEXT)],
+                shown=[frame.pts],
+            )
+            for i in range(len(found))
+        ]
 
 
 def keep(masks: Masks, options: ObjectOptions) -> Masks:
