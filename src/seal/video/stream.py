@@ -196,15 +196,19 @@ class ContainerStream(Stream):
         return None if time is None else round(time * base / self.time_base)
 
     def _stated_end(self) -> int | None:
-        container, stream = self._container, self._stream
+        stream = self._stream
         if has_no_end(self._source):
             return None
         if stream.duration is not None:
             return int((stream.start_time or 0) + stream.duration)
-        if container.duration is None:
-            return None
-        microsecond = Fraction(1, av.time_base)
-        return self._ticks((container.start_time or 0) + container.duration, microsecond)
+        return self._ticks(self._container_end(), Fraction(1, av.time_base))
+
+    def _container_end(self) -> int | None:
+        """The end of all streams as the container states it, in microseconds."""
+        start, duration = self._container.start_time or 0, self._container.duration
+        # Matroska's duration counts from 0, not from the first picture, in most files.
+        from_zero = "matroska" in self._container.format.name and (duration or 0) > start
+        return None if duration is None else duration + (0 if from_zero else start)
 
     def close(self) -> None:
         self._container.close()
@@ -313,12 +317,11 @@ class ContainerStream(Stream):
         self.tail = self._lost_tail(latest_s, damage.reason)
 
     def _lost_tail(self, latest_s: float, reason: str | None) -> Tail | None:
-        container = self._container
-        stated = any(name in container.format.name for name in _STATES_DURATION)
-        if stated and self.end is not None and container.duration is not None:
-            end_s = ((container.start_time or 0) + container.duration) / av.time_base
-            if end_s - latest_s > _DURATION_TOLERANCE_S:
-                return Tail(self.end, f"the file ends {end_s - latest_s:.1f} s too early")
+        stated = any(name in self._container.format.name for name in _STATES_DURATION)
+        end = self._container_end()
+        if stated and end is not None and end / av.time_base - latest_s > _DURATION_TOLERANCE_S:
+            missing_s = end / av.time_base - latest_s
+            return Tail(self.end, f"the file ends {missing_s:.1f} s before its stated end")
         return Tail(self.end, reason) if reason else None
 
 
