@@ -133,7 +133,8 @@ def _lane(board: Storyboard, kind: str) -> str:
 
 def _ticks(board: Storyboard) -> Iterable[str]:
     for i, (position, label) in enumerate(board.axis.ticks()):
-        # Every second label gives way on a phone; one at the right end must not stand out.
+        # On a phone every second label gives way, and the one at the right end, which must not
+        # stand out of the page and would run into its neighbour.
         names = " ".join(["minor"] * (i % 2) + ["last"] * (position > _LAST_LABEL))
         yield f'<span class="{names}" style="left:{100 * position:.2f}%">{label}</span>'
 
