@@ -45,7 +45,7 @@ class Thing:
             shade = np.ones_like(shade)
         grain = 1 + 0.12 * (noise(big.shape[1], len(big), rng, 12) - 0.5)
         drawn = big.astype(np.float32)
-        drawn[:, :, :3] *= (shade * grain)[:, :, None]
+        drawn[:, :, :3] = np.minimum(drawn[:, :, :3] * (shade * grain)[:, :, None], 255)
         drawn[:, :, 3] /= 255
         # Opacity goes into the colours before they are mixed, and out again after.
         drawn[:, :, :3] *= drawn[:, :, 3:]

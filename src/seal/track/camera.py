@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seal.types import Float32, UInt8
+from seal.types import Float32, Float64, UInt8
 
 _GRID_PX = 8
 """Flow is sampled this far apart to fit the camera's motion: DIS itself has blocks of 8 px."""
@@ -25,6 +25,8 @@ class Motion:
     """[height, width, 2] px from each pixel to where it was in the earlier picture."""
     residual: Float32
     """[height, width, 2] the same without the camera's motion."""
+    camera: Float32
+    """[height, width, 2] px: what the camera's motion alone would cause."""
     noise_px: float
     """The length of residual that the background shows, a robust standard deviation."""
 
@@ -32,33 +34,64 @@ class Motion:
 class Camera:
     """Flow of picture pairs of one size, and the motion of the camera in it.
 
-    Dense flow is DIS (Kroeger et al. 2016). The camera's motion is the homography that most of the
-    flow agrees with: exact for a turning camera or a flat world, near for one that is far.
+    Dense flow is DIS (Kroeger et al. 2016), on pictures first shifted onto each other: its search
+    is short, and pictures that are a fifth of a second apart can differ by a third of their width.
+    The camera's motion is the homography that most of the flow agrees with: exact for a turning
+    camera or a flat world, near for a far one.
     """
 
     def __init__(self, height: int, width: int) -> None:
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        preset = cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
+        self._dis = cv2.DISOpticalFlow.create(preset)
+        # One scale finer than the preset: blocks of 16 px, not 32, see things of that size.
+        self._dis.setFinestScale(1)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._pixels: Float32 = np.stack([x, y], 2)
         half = _GRID_PX // 2
         self._sampled = (slice(half, None, _GRID_PX), slice(half, None, _GRID_PX))
+        self._window = cv2.createHanningWindow((width // 2, height // 2), cv2.CV_32F)
 
     def motion(self, earlier: UInt8, later: UInt8) -> Motion:
         """What moved between two grey pictures [height, width]."""
-        flow = self._dis.calc(later, earlier, None)
+        flow = self._flow(earlier, later)
         camera = self._fit(flow)
         residual = flow - camera
         lengths = np.linalg.norm(residual[self._sampled], axis=2)
-        # Half of the picture is background at least, so its lower half holds no mover: the
-        # lengths of a two-dimensional normal error have their median at 1.18 deviations.
+        # Half of the picture is background at least: the lower half of the lengths holds no mover.
+        # Lengths of a two-dimensional normal error have their median at 1.18 deviations.
         noise = float(np.median(lengths)) / 1.18
-        return Motion(flow, residual, max(noise, _NOISE_PX))
+        return Motion(flow, residual, camera, max(noise, _NOISE_PX))
+
+    def _flow(self, earlier: UInt8, later: UInt8) -> Float32:
+        height, width = later.shape
+        half = [
+            cv2.resize(image, (width // 2, height // 2)).astype(np.float32)
+            for image in (later, earlier)
+        ]
+        (x, y), _ = cv2.phaseCorrelate(*half, self._window)
+        shifts = [np.zeros(2), 2 * np.array([x, y])]
+        aligned = [self._shifted(earlier, shift) for shift in shifts]
+        # A peak of the correlation may be a mover's, or chance: it has to explain the picture.
+        errors = [float(np.mean(cv2.absdiff(image, later)[::4, ::4])) for image in aligned]
+        best = int(np.argmin(errors))
+        flow = self._dis.calc(later, aligned[best], None)
+        return np.asarray(flow + shifts[best].astype(np.float32), np.float32)
+
+    def _shifted(self, image: UInt8, shift: Float64) -> UInt8:
+        """The picture as seen `shift` px further right and down."""
+        height, width = image.shape
+        matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        moved = cv2.warpAffine(
+            image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        return np.asarray(moved, np.uint8)
 
     def _fit(self, flow: Float32) -> Float32:
         """[height, width, 2] the flow that the camera's motion alone would cause."""
         points = self._pixels[self._sampled].reshape(-1, 2)
         moved = points + flow[self._sampled].reshape(-1, 2)
-        matrix, _ = cv2.findHomography(points, moved, cv2.USAC_FAST, _INLIER_PX)
+        matrix, _ = cv2.findHomography(points, moved, cv2.USAC_FAST, _INLIER_PX, None, 300)
         if matrix is None:
             return np.zeros_like(flow) + np.median(flow, axis=(0, 1))
         seen = cv2.perspectiveTransform(self._pixels, matrix)
