@@ -18,6 +18,10 @@ from seal.video.sampling import Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
 from seal.video.stream import ContainerStream, ImageStream, Picture, Stream
 
+# Between two pictures with nothing between them the times, rounded to milliseconds by some
+# containers, may leave this much.
+_ROUNDING_S = 0.0015
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -220,8 +224,7 @@ class Video:
             yield last, last.end
 
     def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
-        # An error that cost no picture leaves no more than the rounding of times to ticks.
-        if end_s - start_s > float(self._tick):
+        if end_s - start_s > _ROUNDING_S:
             self.gaps.append(Gap(Span(start_s, end_s), reason))
 
 

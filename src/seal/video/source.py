@@ -122,7 +122,8 @@ def _validators(address: str) -> list[str]:
         with urllib.request.urlopen(address, timeout=_ADDRESS_TIMEOUT_S) as response:
             headers = response.headers
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        is_status = isinstance(error, urllib.error.HTTPError)
+        reason = error if is_status else getattr(error, "reason", error)
         raise VideoError(f"{address}: the server does not answer as expected: {reason}") from error
     names = ("Content-Length", "ETag", "Last-Modified")
     return [f"{name}: {headers[name]}" for name in names if headers[name]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from errno import EIO
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -179,12 +180,16 @@ class ContainerStream(Stream):
                 f"{source}: no answer within {self._timeout_s:g} s; check the address, or raise"
                 " video.timeout_s"
             )
-        if is_address(source) and isinstance(error, av.error.InvalidDataError):
+        # FFmpeg calls it an I/O error when a server closes the line before it has seen a video.
+        is_nothing = isinstance(error, av.error.InvalidDataError) or (
+            getattr(error, "errno", None) == EIO
+        )
+        if is_address(source) and is_nothing:
             return VideoError(
                 f"{source}: the server sends something that is not a video, perhaps a web page;"
                 " expected the address of the video file or stream itself"
             )
-        if isinstance(error, av.error.InvalidDataError):
+        if isinstance(error, (av.error.InvalidDataError, av.error.EOFError)):
             return VideoError(
                 f"{source}: not a video, or cut off, or damaged at its beginning or in its index"
                 f" ({error.strerror}); expected a file that FFmpeg can read (`ffprobe` shows more)"
