@@ -42,8 +42,8 @@ def make_record(video_id: str = "film", **changes: Any) -> VideoRecord:
 
 def make_part(
     kinds: list[str], starts: list[int], d: int = 4, q: int = 1, seed: int = 0
-) -> tuple[Tokens, list[bytes]]:
-    """Tokens of these kinds that start at these ticks, and a thumbnail of its own for each."""
+) -> tuple[Tokens, dict[int, bytes]]:
+    """Tokens of these kinds that start at these ticks, and a picture of each start."""
     n = len(kinds)
     rng = np.random.default_rng(seed)
     facets = rng.normal(size=(n, q, d)).astype(np.float32)
@@ -63,10 +63,10 @@ def make_part(
         track_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         track_rows=rng.random((sum(lengths), 5)),
     )
-    return tokens, [rng.bytes(5) for _ in range(n)]
+    return tokens, {start: b"%d" % start for start in starts}
 
 
-def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, list[bytes]]:
+def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, dict[int, bytes]]:
     """The tokens of a part of a video: of each kind 0 to 3, decided by video, part and key."""
     pieces = []
     for kind in sorted(keys, key=KINDS.index):
@@ -74,8 +74,8 @@ def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, 
         n = seed % 4
         starts = [1000 * part + 10 * i for i in range(n)]
         pieces.append(make_part([kind] * n, starts, seed=seed))
-    thumbnails = [picture for _, pictures in pieces for picture in pictures]
-    return Tokens.concatenate([tokens for tokens, _ in pieces]), thumbnails
+    pictures = {pts: picture for _, pictures in pieces for pts, picture in pictures.items()}
+    return Tokens.concatenate([tokens for tokens, _ in pieces]), pictures
 
 
 def index(
@@ -99,23 +99,21 @@ def assert_same(got: Tokens, want: Tokens) -> None:
             np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
 
 
-def known_tokens(record: VideoRecord, parts: int = 3) -> tuple[Tokens, list[bytes]]:
-    """The tokens and pictures of a committed video, in order."""
-    pieces = [
-        known_part(record.id, part, {kind: record.keys[kind]})
+def known_tokens(record: VideoRecord, parts: int = 3) -> Tokens:
+    """The tokens of a committed video, in order."""
+    return Tokens.concatenate(
+        known_part(record.id, part, {kind: record.keys[kind]})[0]
         for kind in KINDS
         for part in range(parts)
-    ]
-    tokens = Tokens.concatenate([piece[0] for piece in pieces])
-    return tokens, [picture for piece in pieces for picture in piece[1]]
+    )
 
 
 def assert_known(store: Store, record: VideoRecord, parts: int = 3) -> None:
     """A committed video has exactly the tokens and pictures that its keys decide."""
-    tokens, pictures = known_tokens(record, parts)
     got = store.tokens(record.id)
-    assert_same(got, tokens)
-    assert store.thumbnails(record.id, got.ids.tolist()) == pictures
+    assert_same(got, known_tokens(record, parts))
+    # Starts lie 10 ticks apart and tokens last 7, so a token's picture is that of its start.
+    assert store.pictures(record.id, got) == [b"%d" % start for start in got.pts[:, 0]]
 
 
 def assert_nothing_left_over(store: Store, parts: int = 3) -> None:
@@ -123,6 +121,11 @@ def assert_nothing_left_over(store: Store, parts: int = 3) -> None:
     videos = store.videos()
     tokens = sum(sum(store.count(video.id).values()) for video in videos)
     rows = {name: store._tables.open(name).count_rows() for name in store._tables.names()}
+    batches = {(row["video_id"], row["batch"]) for row in store._tables.rows("parts")}
+    shown = {(row["video_id"], row["batch"]) for row in store._tables.rows("pictures")}
+    assert shown <= batches
+    assert shown or not rows.pop("pictures", 0)
+    rows.pop("pictures", None)
     assert rows == {"parts": parts * len(KINDS) * len(videos), "videos": len(videos)} | {
         name: tokens for name in rows if name.startswith("tokens_")
     }

@@ -29,21 +29,21 @@ from store_worker import (
 )
 
 
-def in_order(parts: list[tuple[int, Tokens, list[bytes]]]) -> tuple[Tokens, list[str], list[bytes]]:
-    """The slow, obvious reference: all tokens sorted by kind, start, part, row; ids; thumbnails."""
+def in_order(parts: list[tuple[int, Tokens, dict[int, bytes]]]) -> tuple[Tokens, list[str]]:
+    """The slow, obvious reference: all tokens sorted by kind, start, part, row; ids."""
     rows = []
-    for part, tokens, thumbnails in parts:
+    for part, tokens, _ in parts:
         for i, kind in enumerate(tokens.kinds.tolist()):
             key = (KINDS.index(kind), int(tokens.pts[i, 0]), part, i)
-            rows.append((key, kind, tokens.take([i]), thumbnails[i]))
+            rows.append((key, kind, tokens.take([i])))
     rows.sort(key=lambda row: row[0])
     seen = dict.fromkeys(KINDS, 0)
     ids = []
-    for _, kind, _, _ in rows:
+    for _, kind, _ in rows:
         ids.append(f"{kind}-{seen[kind]}")
         seen[kind] += 1
     nothing = parts[0][1].take([])
-    return Tokens.concatenate([nothing, *(row[2] for row in rows)]), ids, [row[3] for row in rows]
+    return Tokens.concatenate([nothing, *(row[2] for row in rows)]), ids
 
 
 @pytest.fixture
@@ -71,17 +71,20 @@ def test_what_is_written_is_what_is_read(
         kinds, starts = [row[0] for row in rows], [row[1] for row in rows]
         parts.append((part, *make_part(kinds, starts, q=q, seed=part)))
     record = make_record()
-    for part, tokens, thumbnails in random.sample(parts, len(parts)):
-        store.add(record.id, part, KEYS, tokens, thumbnails)
+    for part, tokens, pictures in random.sample(parts, len(parts)):
+        store.add(record.id, part, KEYS, tokens, pictures)
     store.finish(record, KEYS)
-    want, ids, pictures = in_order(parts)
+    want, ids = in_order(parts)
     got = store.tokens(record.id)
     assert_same(got, want)
     assert got.ids.tolist() == ids
     assert got.video_ids.tolist() == [record.id] * len(ids)
     shuffled = random.sample(range(len(ids)), len(ids)) * 2
-    thumbnails = store.thumbnails(record.id, [ids[i] for i in shuffled])
-    assert thumbnails == [pictures[i] for i in shuffled]
+    stored = sorted({pts for *_, pictures in parts for pts in pictures})
+    for i, picture in zip(shuffled, store.pictures(record.id, got.take(shuffled)), strict=True):
+        start, end = got.pts[i]
+        inside = [pts for pts in stored if start <= pts < end]
+        assert picture == b"%d" % min(inside, key=lambda pts: (abs(2 * pts - start - end), pts))
     kinds = random.sample(KINDS, random.randint(0, 3))
     chosen = [i for i, kind in enumerate(want.kinds) if kind in kinds]
     some = store.tokens(record.id, kinds)
@@ -247,13 +250,12 @@ def test_a_name_resolves_to_the_video_it_means(
     [
         lambda store: store.add("v", 0, {"scene": "s"}, *make_part(["action"], [0])),
         lambda store: store.add("v", 0, {"tree": "s"}, *make_part([], [])),
-        lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], []),
-        lambda store: store.add("v", 0, KEYS, other_facets(), [b""]),
+        lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {}),
+        lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {7: b"late"}),
+        lambda store: store.add("v", 0, KEYS, other_facets(), {0: b""}),
         lambda store: store.begin(make_record(), {"tree": "s"}),
         lambda store: store.finish(make_record(), {"tree": "s"}),
         lambda store: store.tokens("film", ["tree"]),
-        lambda store: store.thumbnails("film", ["scene-99"]),
-        lambda store: store.thumbnails("film", ["tree-0"]),
     ],
 )
 def test_wrong_arguments_are_refused_and_store_nothing(
@@ -264,6 +266,13 @@ def test_wrong_arguments_are_refused_and_store_nothing(
         call(store)
     assert_known(store, store.resolve("film"))
     assert_nothing_left_over(store)
+
+
+def test_tokens_of_another_video_have_no_pictures(store: Store) -> None:
+    index(store, make_record())
+    assert store.pictures("film", make_part([], [])[0]) == []
+    with pytest.raises(StoreError, match="no picture between"):
+        store.pictures("film", make_part(["scene"], [-99])[0])
 
 
 def other_facets() -> Tokens:

@@ -116,7 +116,7 @@ def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Work
         for video in store.videos():
             tokens = store.tokens(video.id)
             if store.resolve(video.id) == video:  # Otherwise it was replaced as we read.
-                assert_same(tokens, known_tokens(video)[0])
+                assert_same(tokens, known_tokens(video))
                 whole += 1
     assert workers.wait() == [0, 0, 0]
     assert whole > 0
@@ -219,7 +219,7 @@ def test_a_reader_overtaken_by_a_commit_reads_that_commit(
     monkeypatch.setattr(Tables, "open", slow)
     tokens = store.tokens("film")
     assert store.resolve("film").keys == changed
-    assert_same(tokens, known_tokens(store.resolve("film"))[0])
+    assert_same(tokens, known_tokens(store.resolve("film")))
 
 
 def test_a_run_whose_parts_another_dropped_says_so_and_can_be_repeated(store: Store) -> None:
@@ -334,20 +334,21 @@ def error_of(read: Callable[[Store], object], path: Path) -> str:
 def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
     index(store, make_record(), parts=1)
     index(store, make_record(), KEYS | {"object": "o-new"}, parts=1)
-    record, ids = store.resolve("film"), store.tokens("film").ids.tolist()
+    record, tokens = store.resolve("film"), store.tokens("film")
     reads: list[Callable[[Store], object]] = [
         lambda store: store.videos(),
         lambda store: store.resolve("film"),
         lambda store: store.count("film"),
         lambda store: assert_known(store, record, parts=1),
-        lambda store: store.thumbnails("film", ids),
+        lambda store: store.pictures("film", tokens),
         lambda store: store.begin(record, KEYS),
     ]
     hurt = {
         "store.json": {0, 1, 2, 3, 4, 5},
         "videos.lance": {0, 1, 2, 3, 4, 5},
         "parts.lance": {5},
-        "tokens_4x1.lance": {3, 4},
+        "pictures.lance": {3, 4},
+        "tokens_4x1.lance": {3},
     }
     refused = dict.fromkeys(hurt, 0)
     for part in damages(store.path):
@@ -356,11 +357,13 @@ def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
         assert failed <= hurt[part]
         assert all(str(store.path) in errors[i] for i in failed)
         refused[part] += failed == hurt[part]
-    # Of each table a manifest, a deletion file and a data file; no deletion in `videos`.
+    # Of each table a manifest, a deletion file and a data file; no deletion in `videos` and
+    # `pictures`.
     assert refused == {
         "store.json": 4,
         "videos.lance": 8,
         "parts.lance": 12,
+        "pictures.lance": 8,
         "tokens_4x1.lance": 12,
     }
 

@@ -1,10 +1,11 @@
 """The layout of a store on disk, its version, and the way between `Tokens` and Arrow.
 
 A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 1}), which
-makes it one, and up to three kinds of Lance table, each created when first written to:
+makes it one, and up to four kinds of Lance table, each created when first written to:
 
     videos          one row per commit: id, committed (ns), record (JSON), contents (JSON)
     parts           one row per kind and part stored: its key, its batch, how many tokens it has
+    pictures        one row per frame that shows a token, whichever tokens share it
     tokens_{d}x{q}  one row per token of the encoders with dimension d and q facets
 
 Encoders of different dimensions need different tables because the embedding is a fixed-size list
@@ -34,7 +35,7 @@ MIGRATIONS: dict[int, Callable[[Any], None]] = {}
 """Layout n -> what makes it n + 1, given the open Lance database. The version is written when the
 function has returned, so it must not mind finding its work half done."""
 
-VIDEOS, PARTS, TOKENS = "videos", "parts", "tokens_"
+VIDEOS, PARTS, PICTURES, TOKENS = "videos", "parts", "pictures", "tokens_"
 
 
 def read_version(path: Path) -> int:
@@ -100,6 +101,8 @@ def table_schema(name: str) -> Any:
             "facets": integer,
             "gaps": text,
         }
+    elif name == PICTURES:
+        columns = {"video_id": text, "batch": integer, "pts": integer, "jpeg": pa.large_binary()}
     else:
         dimension, facets = map(int, name.removeprefix(TOKENS).split("x"))
         columns = {
@@ -116,7 +119,6 @@ def table_schema(name: str) -> Any:
             "embedding": pa.list_(real, dimension),
             "facets": pa.list_(real, facets * dimension),
             "track": pa.large_list(pa.float64()),
-            "thumbnail": pa.large_binary(),
         }
         if facets == 1:
             del columns["facets"]
@@ -129,9 +131,7 @@ ORDER_COLUMNS = ("kind", "batch", "row", "start_pts", "tick_numerator", "tick_de
 
 def token_columns(name: str) -> list[str]:
     """The columns of a tokens table that `to_tokens` needs."""
-    return [
-        column for column in table_schema(name).names if column not in ("video_id", "thumbnail")
-    ]
+    return [column for column in table_schema(name).names if column != "video_id"]
 
 
 def no_rows(name: str) -> Any:
@@ -141,7 +141,7 @@ def no_rows(name: str) -> Any:
     return table_schema(name).append(pa.field("_rowid", pa.uint64())).empty_table()
 
 
-def to_arrow(video_id: str, batch: int, tokens: Tokens, thumbnails: Sequence[bytes]) -> Any:
+def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
     """`tokens` as rows of their table. `batch` and the row number tell them from all others."""
     import pyarrow as pa
 
@@ -167,7 +167,6 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens, thumbnails: Sequence[byt
         "track": pa.LargeListArray.from_arrays(
             tokens.track_offsets * 5, tokens.track_rows.reshape(-1)
         ),
-        "thumbnail": list(thumbnails),
     }
     if facets > 1:
         columns["facets"] = lists("facets", tokens.facets)

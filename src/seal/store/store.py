@@ -20,7 +20,7 @@ from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import schema
 from seal.store.lance import Tables, either, guard, quote
 from seal.store.records import Gap, Progress, VideoRecord
-from seal.types import KINDS, Tokens, check_kind
+from seal.types import KINDS, Int64, Tokens, check_kind
 
 _MANY_FILES = 64
 """`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
@@ -53,6 +53,11 @@ class _Contents:
                 if self.batches.get(kind)
             ]
         )
+
+    def where_pictures(self) -> str:
+        """SQL for: a picture that came with one of these batches."""
+        batches = sorted({batch for kind in self.batches.values() for batch in kind})
+        return f"batch IN ({', '.join(map(str, batches))})" if batches else "false"
 
     @staticmethod
     def from_json(text: str) -> _Contents:
@@ -127,14 +132,15 @@ class Store:
         part: int,
         keys: Mapping[str, str],
         tokens: Tokens,
-        thumbnails: Sequence[bytes],
+        pictures: Mapping[int, bytes],
         gaps: Sequence[Gap] = (),
     ) -> None:
         """Store part `part` of the kinds in `keys`: all of its tokens (maybe none) or nothing.
 
         On return it outlives the process. Ids and video ids in `tokens` are ignored: ids are given
-        on reading, per kind in order of start, part, row. `thumbnails` [n] are encoded pictures.
-        `gaps` are stretches of the video, in seconds, that could not be read.
+        on reading, per kind in order of start, part, row. `pictures` are encoded frames by their
+        presentation timestamps, at least one in the time of each token. `gaps` are stretches of
+        the video, in seconds, that could not be read.
 
         Raises OptionError if the arguments do not fit together.
         """
@@ -142,8 +148,7 @@ class Store:
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
-        if len(thumbnails) != len(tokens):
-            raise OptionError(f"{len(thumbnails)} thumbnails for {len(tokens)} tokens")
+        _shown(tokens, np.array(sorted(pictures), np.int64))
         _, facets, dimension = tokens.facets.shape
         if facets == 1 and not np.allclose(tokens.facets[:, 0], tokens.embeddings, atol=1e-5):
             raise OptionError("with one facet, facets and embeddings must be the same")
@@ -165,8 +170,13 @@ class Store:
         ]
         with guard(self.path):
             if len(tokens):
-                table = schema.to_arrow(video_id, batch, tokens, thumbnails)
+                table = schema.to_arrow(video_id, batch, tokens)
                 self._tables.append(schema.tokens_table(dimension, facets), table)
+                shown = [
+                    {"video_id": video_id, "batch": batch, "pts": pts, "jpeg": jpeg}
+                    for pts, jpeg in pictures.items()
+                ]
+                self._tables.append(schema.PICTURES, shown)
             self._tables.append(schema.PARTS, rows)
         self._known.setdefault(video_id, set()).update((kind, part) for kind in keys)
 
@@ -248,6 +258,7 @@ class Store:
         none is ever there without its tokens."""
         mine = f"video_id = {quote(video_id)}"
         self._tables.delete(schema.PARTS, f"{mine} AND NOT ({contents.where()})")
+        self._tables.delete(schema.PICTURES, f"{mine} AND NOT ({contents.where_pictures()})")
         for name in self._tables.names():
             if name == contents.table:
                 self._tables.delete(name, f"{mine} AND NOT ({contents.where()})")
@@ -300,28 +311,25 @@ class Store:
             shape = contents.dimension, contents.facets
             return schema.to_tokens(rows, video_id, contents.batches, *shape)
 
-    def thumbnails(self, video_id: str, ids: Sequence[str]) -> list[bytes]:
-        """The pictures of these tokens, in this order, as they were given to `add`.
+    def pictures(self, video_id: str, tokens: Tokens) -> list[bytes]:
+        """For each of these tokens of an indexed video, the stored frame nearest to its middle.
 
-        Raises NotIndexedError, and OptionError for an id that the video does not have.
+        Raises NotIndexedError, and StoreError if no frame of that time is stored.
         """
-        kinds = [kind for kind in KINDS if any(name.startswith(f"{kind}-") for name in ids)]
         with guard(self.path):
-            contents, table, rows = self._read(video_id, kinds, lambda _: schema.ORDER_COLUMNS)
-            order, _, names = schema.token_order(rows, contents.batches)
-            row_ids = schema.numbers(rows["_rowid"])[order].tolist()
-        places = dict(zip(names.tolist(), row_ids, strict=True))
-        unknown = [name for name in ids if name not in places]
-        if unknown:
-            raise OptionError(f"{video_id} has no token {unknown[0]!r}; see seal tokens")
-        if not ids:
-            return []
-        with guard(self.path):
+            where = self._contents(video_id).where_pictures()
+            table = self._tables.open(schema.PICTURES)
+            if table is None or not len(tokens):
+                _shown(tokens, np.empty(0, np.int64))
+                return []
+            query = table.search().where(f"video_id = {quote(video_id)} AND {where}")
+            rows = query.select(["pts"]).limit(None).with_row_id(True).to_arrow().sort_by("pts")
+            row_ids = schema.numbers(rows["_rowid"])
+            wanted = row_ids[_shown(tokens, schema.numbers(rows["pts"]))].tolist()
             # Lance returns each row once and in its own order.
-            query = table.take_row_ids([places[name] for name in ids])
-            found = query.select(["thumbnail"]).with_row_id().to_arrow().to_pydict()
-        pictures = dict(zip(found["_rowid"], found["thumbnail"], strict=True))
-        return [pictures[places[name]] for name in ids]
+            found = table.take_row_ids(wanted).select(["jpeg"]).with_row_id().to_arrow().to_pydict()
+        jpegs = dict(zip(found["_rowid"], found["jpeg"], strict=True))
+        return [jpegs[row_id] for row_id in wanted]
 
     def _entries(self, where: str = "true") -> dict[str, tuple[VideoRecord, _Contents]]:
         """The committed videos by id, in the order of their latest commits."""
@@ -387,3 +395,19 @@ def _contents(parts: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> _C
         batches={kind: [r["batch"] for r in parts if r["kind"] == kind] for kind in keys},
         counts={kind: sum(r["count"] for r in parts if r["kind"] == kind) for kind in keys},
     )
+
+
+def _shown(tokens: Tokens, pts: Int64) -> Int64:
+    """For each token the row of the sorted `pts` that is in its time and nearest to its middle."""
+    start, end = tokens.pts[:, 0], tokens.pts[:, 1]
+    first, last = np.searchsorted(pts, start), np.searchsorted(pts, end) - 1
+    # A token that starts and ends with one tick is shown by the frame of that tick.
+    last = np.maximum(last, np.searchsorted(pts, start, side="right") - 1)
+    if (last < first).any():
+        row = int(np.argmax(last < first))
+        raise OptionError(f"no picture between the ticks {start[row]} and {end[row]} of a token")
+    middle = (start + end) / 2
+    after = np.clip(np.searchsorted(pts, middle), first, last)
+    before = np.maximum(after - 1, first)
+    nearest: Int64 = np.where(middle - pts[before] <= pts[after] - middle, before, after)
+    return nearest
