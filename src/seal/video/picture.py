@@ -55,10 +55,15 @@ class Converter:
         scale = min(Fraction(1), Fraction(short_side_px, min(width, height)))
         self.size = max(1, round(width * scale)), max(1, round(height * scale))
         self._reformatter = VideoReformatter()
+        self._orientations: dict[int, tuple[bool, bool, bool]] = {}
 
     def __call__(self, frame: av.VideoFrame) -> UInt8:
         """[height, width, 3] RGB, contiguous."""
-        transpose, flip_x, flip_y = orientation(frame)
+        # Looking at a frame's side data ties it into a reference cycle, and frames that wait for
+        # the garbage collector fill the memory: so once for each angle.
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = orientation(frame)
+        transpose, flip_x, flip_y = self._orientations[frame.rotation]
         width, height = self.size[::-1] if transpose else self.size
         matrix = frame.colorspace
         if matrix == _UNSPECIFIED:
