@@ -162,7 +162,8 @@ def _features(lab: Float32) -> Float32:
     smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
     dx = cv2.Sobel(smooth[..., 0], cv2.CV_32F, 1, 0)
     dy = cv2.Sobel(smooth[..., 0], cv2.CV_32F, 0, 1)
-    texture = cv2.sqrt(cv2.blur(dx * dx + dy * dy, (7, 7)))
+    # The running sums of a box filter can end a little below zero where the picture is flat.
+    texture = cv2.sqrt(cv2.max(cv2.blur(dx * dx + dy * dy, (7, 7)), 0))
     # Chroma tells things apart more reliably than light, which shadows change.
     return np.dstack([smooth * np.array([1, 1.5, 1.5], np.float32), texture])
 
@@ -189,12 +190,14 @@ def _superpixels(lab: Float32, edge: Float32) -> Int64:
     cells = padded.reshape(rows, _CELL_PX, columns, _CELL_PX).transpose(0, 2, 1, 3)
     dy, dx = np.divmod(cells.reshape(rows, columns, -1).argmin(2), _CELL_PX)
     y, x = dy + np.arange(rows)[:, None] * _CELL_PX, dx + np.arange(columns) * _CELL_PX
-    markers = np.zeros((height, width), np.int32)
-    markers[y, x] = np.arange(1, rows * columns + 1).reshape(rows, columns)
+    # One pixel more on each side: OpenCV takes the outermost ones for lines, seeds included.
+    markers = np.zeros((height + 2, width + 2), np.int32)
+    markers[y + 1, x + 1] = np.arange(1, rows * columns + 1).reshape(rows, columns)
     picture = cv2.GaussianBlur(lab, (0, 0), 0.7) * [2.55, 2, 2] + [0, 128, 128]
-    cv2.watershed(np.clip(picture, 0, 255).astype(np.uint8), markers)
-    # The watershed leaves lines (and the rim) unlabelled: they go to a neighbour.
-    labels = np.maximum(markers, 0).astype(np.float32)
+    padded = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    cv2.watershed(np.clip(padded, 0, 255).astype(np.uint8), markers)
+    # The watershed leaves lines unlabelled: they go to a neighbour.
+    labels = np.maximum(markers[1:-1, 1:-1], 0).astype(np.float32)
     while (labels == 0).any():
         labels = np.where(labels == 0, cv2.dilate(labels, np.ones((3, 3))), labels)
     index = labels.astype(np.int64)
