@@ -52,7 +52,6 @@ def video(count: int, height: int = 90, width: int = 160, start: int = -640) -> 
 @pytest.fixture(scope="module", params=registry.names("track"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "motion":
-        pytest.importorskip("seal.track.motion", reason="not built yet")
         return MotionTrack()
     tiny_sam = pytest.importorskip("tiny_sam", reason="needs the [models] extra")
     folder = tiny_sam.save("sam2_video", tmp_path_factory.mktemp("sam2"))
