@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seal.config import MotionTrack
 from seal.segment import Segmenter
@@ -28,12 +29,18 @@ _REGION = 0.5
 """Evidence above this makes a region."""
 _PRIOR = 0.3
 """How much the place counts against the colours, when a thing's outline is drawn."""
+_THIN = 0.01
+"""Share of a region that its box leaves out on each side."""
+_REACH = 4
+"""Pixels of the map by which flow is off from picture to picture."""
 _MIN_AREA = 0.0012
 """Smaller regions are noise; a share of the picture."""
 _BINS = 12
 """Levels of each of L, a, b in a colour model."""
-_MATCH = 0.3
-"""A detection belongs to a tracklet if their boxes overlap by this much."""
+_MATCH = 0.5
+"""A detection belongs to a tracklet if they share this much of either."""
+_ONE = 0.7
+"""Two tracklets whose boxes overlap by this much are one."""
 _CONFIRM = 3
 """A tracklet is real once it was seen to move in so many pictures."""
 _REACH_PX = 6.0
@@ -42,6 +49,8 @@ _MOVES = 2.5
 """Residual flow of this many deviations of the background's is as likely as not a mover's."""
 _EXPLAINED = 6.0
 """Levels of colour by which noise and compression change a pixel."""
+_MOVING = 0.4
+"""... and moved in at least this share of them."""
 _PATIENCE_S = 3.5
 """A thing that stands still is kept for this long."""
 
@@ -56,13 +65,25 @@ class _Track:
     """[bins ** 3] its colours, shares."""
     pts: list[int] = field(default_factory=list)
     boxes: list[Float32] = field(default_factory=list)
-    supported: list[bool] = field(default_factory=list)
-    """Whether a detection agreed."""
+    moved: list[bool] = field(default_factory=list)
+    """Whether it was seen to move."""
+    seen: bool = True
+    """Whether it is where it should be, moving or not: its colours are."""
+    last: int = 0
+    """How many of its boxes there are up to the last in which it was seen."""
     last_moved_s: float = 0.0
     way: Float32 = field(default_factory=lambda: np.zeros(2, np.float32))
     """px it has moved by itself since it was first seen, at the flow's size."""
     reach_px: float = 0.0
     """The furthest that it was from there."""
+
+    def add(self, pts: int, box: Float32, moved: bool) -> None:
+        """Where it is at `pts`."""
+        self.pts.append(pts)
+        self.boxes.append(box)
+        self.moved.append(moved)
+        if self.seen:
+            self.last = len(self.pts)
 
 
 class MotionTracker(Tracker):
@@ -72,6 +93,7 @@ class MotionTracker(Tracker):
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None
+        self._pts = self._earlier_pts = 0
         self.end()
 
     def end(self) -> list[Tracklet]:
@@ -91,6 +113,7 @@ class MotionTracker(Tracker):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         ended = self.end() if self._grey is not None and self._grey.shape != grey.shape else []
         earlier, self._grey = self._grey, grey
+        self._earlier_pts, self._pts = self._pts, frame.pts
         lab = cv2.cvtColor(
             cv2.resize(image, (w // 2, h // 2), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab
         )
@@ -112,8 +135,11 @@ class MotionTracker(Tracker):
         warp = self._pixels + flow
         bins = _bins(lab)
         moves = _soft((residual**2).sum(2), (_MOVES * motion.noise_px) ** 2)
-        now = moves * _unexplained(lab, self._lab, self._pixels + camera)
+        unexplained = _unexplained(lab, self._lab, self._pixels + camera)
+        now = moves * unexplained
         carried = cv2.remap(self._evidence, warp, None, cv2.INTER_LINEAR)
+        # Where a mover was and the world is seen again, there is none now.
+        carried *= 0.3 + 0.7 * unexplained
         evidence = _KEEP * carried + (1 - _KEEP) * now
         self._evidence, self._lab = evidence, lab
         detections = _regions(np.maximum(evidence, 0.9 * now), bins)
@@ -128,41 +154,43 @@ class MotionTracker(Tracker):
         residual: Float32,
     ) -> list[Tracklet]:
         for track in self._tracks:
-            prior = cv2.remap(track.mask, warp, None, cv2.INTER_LINEAR)
-            track.mask = _refine(prior, bins, track.colours)
-        boxes = [_box(track.mask) for track in self._tracks]
-        found = [_box(mask) for mask in detections]
-        owner = _match(boxes, found)
+            carried = cv2.remap(track.mask, warp, None, cv2.INTER_LINEAR)
+            track.mask = _refine(carried, bins, track.colours)
+            track.seen = _box(track.mask) is not None
+            if not track.seen:
+                # Hidden, or its outline is lost: it goes on as the flow does.
+                track.mask = carried
+        owned = _assign([track.mask > 0.5 for track in self._tracks], detections)
         alive: list[_Track] = []
         dead: list[_Track] = []
-        for k, track in enumerate(self._tracks):
-            box = boxes[k]
-            mine = [i for i, o in enumerate(owner) if o == k]
-            if mine:
-                union = np.max([detections[i] for i in mine], axis=0)
-                track.mask = 0.5 * track.mask + 0.5 * union
-                box = _box(track.mask)
-                track.last_moved_s = frame.time_s
-            if box is None or frame.time_s - track.last_moved_s > _PATIENCE_S:
+        for track, mine in zip(self._tracks, owned, strict=True):
+            if mine is not None:
+                track.mask = 0.4 * track.mask + 0.6 * mine
+                track.last_moved_s, track.seen = frame.time_s, True
+            box = _box(track.mask)
+            doubled = any(_overlap(box, other.boxes[-1]) > _ONE for other in alive)
+            if box is None or doubled or frame.time_s - track.last_moved_s > _PATIENCE_S:
                 dead.append(track)
                 continue
             inside = track.mask > 0.5
             track.way -= residual[inside].mean(0)
             track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
-            track.colours = 0.9 * track.colours + 0.1 * _histogram(bins, track.mask)
-            track.pts.append(frame.pts)
-            track.boxes.append(box)
-            track.supported.append(bool(mine))
+            if mine is not None:
+                track.colours = 0.9 * track.colours + 0.1 * _histogram(bins, track.mask)
+            track.add(frame.pts, box, mine is not None)
             alive.append(track)
-        taken = (
-            np.max([t.mask for t in alive], axis=0) if alive else np.zeros_like(bins, np.float32)
-        )
-        for i, o in enumerate(owner):
-            fresh = detections[i] > 0.5
-            if o is None and (taken[fresh] > 0.5).mean() < 0.3:
-                track = _Track(detections[i], _histogram(bins, detections[i]))
-                track.pts, track.boxes = [frame.pts], [_box(detections[i])]
-                track.supported, track.last_moved_s = [True], frame.time_s
+        for mask in detections:
+            box = _box(mask)
+            if box is not None and not any((t.mask * mask).sum() > 0.1 * mask.sum() for t in alive):
+                track = _Track(mask, _histogram(bins, mask))
+                track.last_moved_s = frame.time_s
+                # What moved until now was there before: where the flow says.
+                height, width = mask.shape
+                back = np.median((warp - self._pixels)[mask > 0.5], axis=0) / (width, height)
+                before = np.clip(box + np.tile(back, 2), 0, 1).astype(np.float32)
+                if (before[2:] > before[:2]).all():
+                    track.add(self._earlier_pts, before, True)
+                track.add(frame.pts, box, True)
                 alive.append(track)
         self._tracks = alive
         return self._finish(dead)
@@ -170,12 +198,14 @@ class MotionTracker(Tracker):
     def _finish(self, tracks: list[_Track]) -> list[Tracklet]:
         return [
             Tracklet(
-                np.array(track.pts, np.int64),
-                np.array(track.boxes, np.float32),
-                float(np.mean(track.supported)),
+                np.array(track.pts[: track.last], np.int64),
+                np.array(track.boxes[: track.last], np.float32),
+                float(np.mean(track.moved[: track.last])),
             )
             for track in tracks
-            if sum(track.supported) >= _CONFIRM and track.reach_px >= _REACH_PX
+            if np.mean(track.moved[: track.last]) >= _MOVING
+            and sum(track.moved) >= _CONFIRM
+            and track.reach_px >= _REACH_PX
         ]
 
 
@@ -238,7 +268,7 @@ def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float
     Flow spills over edges by the size of its blocks, so that a region has background in it; but
     its ring has nothing else, and what the ring has much of is background inside too.
     """
-    reach = int(np.clip(0.35 * np.sqrt(mask.sum()), 3, 15))
+    reach = int(np.clip(0.35 * np.sqrt(mask.sum()), 3, 15)) if colours is None else _REACH
     near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     for _ in range(2):
         outside = _histogram(bins, near * (1 - mask) + 1e-4)
@@ -265,31 +295,50 @@ def _regions(evidence: Float32, bins: Int64) -> list[Float32]:
 
 def _box(mask: Float32) -> Float32 | None:
     """Normalised box of the largest part of a map above a half; None if there is none."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     if count < 2:
         return None
-    x, y, w, h, area = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    area = stats[largest, cv2.CC_STAT_AREA]
     if area < _MIN_AREA * mask.size / 2:
         return None
-    height, width = mask.shape
-    return np.array([x / width, y / height, (x + w) / width, (y + h) / height], np.float32)
+    part = labels == largest
+    edges = []
+    for axis in (0, 1):
+        along = np.cumsum(part.sum(axis)) / area
+        # Thin ends are spill more often than limbs.
+        first, last = np.searchsorted(along, [_THIN, 1 - _THIN])
+        edges.append((first / part.shape[1 - axis], (last + 1) / part.shape[1 - axis]))
+    (x0, x1), (y0, y1) = edges
+    return np.array([x0, y0, x1, y1], np.float32)
 
 
-def _match(boxes: list[Float32 | None], found: list[Float32 | None]) -> list[int | None]:
-    """For each detection the tracklet it belongs to, if any."""
-    nothing = np.zeros(4, np.float32)
-    owner: list[int | None] = [None] * len(found)
-    if not boxes or not found:
-        return owner
-    iou = pairwise_iou(
-        np.array([nothing if b is None else b for b in boxes]),
-        np.array([nothing if b is None else b for b in found]),
-    )
-    taken: set[int] = set()
-    for k, i in zip(*np.unravel_index(np.argsort(-iou, axis=None), iou.shape), strict=True):
-        if iou[k, i] < _MATCH:
-            break
-        if owner[i] is None and k not in taken:
-            owner[i] = int(k)
-            taken.add(int(k))
-    return owner
+def _overlap(a: Float32 | None, b: Float32 | None) -> float:
+    """Intersection over union of two boxes; 0 where one is missing."""
+    return 0.0 if a is None or b is None else float(pairwise_iou(a[None], b[None])[0, 0])
+
+
+def _assign(tracks: list[NDArray[np.bool_]], detections: list[Float32]) -> list[Float32 | None]:
+    """For each tracklet, given where it should be now, the part of the detections that is its.
+
+    A detection is of every tracklet that it covers half of, or that covers half of it. Where two
+    things cross, there is one detection of both: each keeps what is nearer to it alone.
+    """
+    owned: list[Float32 | None] = [None] * len(tracks)
+    for detection in detections:
+        solid = detection > 0.5
+        shared = np.array([(mask & solid).sum() for mask in tracks], float)
+        areas = np.array([max(1, mask.sum()) for mask in tracks], float)
+        share = np.maximum(shared / areas, shared / max(1, solid.sum())) > _MATCH
+        claims = [int(k) for k in np.flatnonzero(share)]
+        for k in claims:
+            part = detection
+            for other in claims:
+                if other != k:
+                    part = part * ~(tracks[other] & ~tracks[k])
+            if len(claims) > 1:
+                near = cv2.dilate(tracks[k].astype(np.uint8), np.ones((5, 5), np.uint8))
+                part = part * near
+            mine = owned[k]
+            owned[k] = part if mine is None else np.maximum(mine, part)
+    return owned
