@@ -61,15 +61,16 @@ def test_sampling_follows_the_rule_wherever_it_begins(
     pts = list(itertools.accumulate([start, *steps]))
     times = [Fraction(p, ticks_per_s) for p in pts]
     grid = Grid(times[0], rate_hz)
-    sampler = Sampler(grid)
-    chosen = [time for time in times if sampler.takes(time)]
+    base = Fraction(1, ticks_per_s)
+    sampler = Sampler(grid, base)
+    chosen = [p * base for p in pts if sampler.takes(p)]
     assert chosen == naive_choice(times, Fraction(str(rate_hz)))
 
     # Begun in the middle, at any frame at or before a tick, it goes on in the same way.
     first = min(skipped, len(times) - 1)
     tick = grid.at_or_after(times[first])
-    late = Sampler(grid, tick)
-    again = [time for time in times[first:] if late.takes(time)]
+    late = Sampler(grid, base, tick)
+    again = [p * base for p in pts[first:] if late.takes(p)]
     assert again == [time for time in chosen if time >= grid.time(tick)]
 
 

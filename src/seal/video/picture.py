@@ -72,8 +72,9 @@ class Converter:
         if frame.interlaced_frame:
             frame = _top_field(frame)
         # One thread: at this size more cost more than they gain.
+        # To planes, which takes less than half the time of "rgb24" for the same pixels.
         rgb = self._reformatter.reformat(
-            frame, width, height, "rgb24", src_colorspace=matrix, threads=1
+            frame, width, height, "gbrp", src_colorspace=matrix, threads=1
         )
         image = rgb.to_ndarray()
         if transpose:

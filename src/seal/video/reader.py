@@ -191,16 +191,16 @@ class Video:
         until_s = min([*limits, float("inf") if end_s is None else end_s])
         from_s = self.info.start_s if start_s is None else start_s
         first = max(0, self._grid.at_or_before(from_s))
-        sampler = Sampler(self._grid, first)
+        sampler = Sampler(self._grid, self._tick, first)
         sound_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
-            time_s = float(picture.pts * self._tick)
+            time_s = self._seconds(picture.pts)
             if picture.lost:
                 self._add_gap(max(sound_until_s, from_s), min(time_s, until_s), picture.lost)
             if time_s >= until_s:
                 return
-            sound_until_s = float(picture.end * self._tick)
-            if sampler.takes(picture.pts * self._tick) and time_s >= from_s:
+            sound_until_s = self._seconds(picture.end)
+            if sampler.takes(picture.pts) and time_s >= from_s:
                 yield Frame(
                     image=self._converter(picture.frame),
                     pts=picture.pts,
@@ -210,8 +210,12 @@ class Video:
                 )
         tail = self._stream.tail
         if tail is not None and tail.end is not None:
-            lost_until_s = min(float(tail.end * self._tick), until_s)
+            lost_until_s = min(self._seconds(tail.end), until_s)
             self._add_gap(max(sound_until_s, from_s), lost_until_s, tail.reason)
+
+    def _seconds(self, pts: int) -> float:
+        # The very float that the exact fraction has, many times faster.
+        return pts * self._tick.numerator / self._tick.denominator
 
     def _with_ends(self, pictures: Iterator[Picture]) -> Iterator[tuple[Picture, int]]:
         """Each picture and when the next one takes its place, or damage begins."""

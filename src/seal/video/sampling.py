@@ -41,15 +41,20 @@ class Sampler:
     A frame that is the first after several ticks is taken once.
     """
 
-    def __init__(self, grid: Grid, first_tick: int = 0) -> None:
-        """Frames are pushed from at or before tick `first_tick` on."""
+    def __init__(self, grid: Grid, time_base: Fraction, first_tick: int = 0) -> None:
+        """Frames are pushed from at or before tick `first_tick` of the grid on."""
         self._grid = grid
-        self._next = first_tick
+        self._time_base = time_base
+        self._due = self._pts(first_tick)
 
-    def takes(self, time: Fraction) -> bool:
-        """Whether the frame at `time` (later than all before it) is analysed."""
-        tick = self._grid.before(time)
-        if tick < self._next:
+    def _pts(self, tick: int) -> int:
+        """The first timestamp at or after a tick of the grid."""
+        return -(-self._grid.time(tick) // self._time_base)
+
+    def takes(self, pts: int) -> bool:
+        """Whether the frame at `pts` (later than all before it) is analysed."""
+        # Most frames are not: for them this is one comparison, without fractions.
+        if pts < self._due:
             return False
-        self._next = tick + 1
+        self._due = self._pts(self._grid.before(pts * self._time_base) + 1)
         return True
