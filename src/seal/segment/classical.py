@@ -39,10 +39,11 @@ _LEAST_CONTRAST = 2.3
 # Crossing a border costs its edge strength and its difference in colour, less the variation that
 # one surface has; without that allowance cost adds up over wide smooth gradients such as a sky.
 _SURFACE_VARIATION = 4.0
-# How a region's saliency share is discounted by its shape; all mild, see `_score`.
+# How a region's share of the saliency is discounted for its shape (`_score`); values twice as large
+# or half as large measure about the same.
 _CENTRE_SIGMA = 0.5
 _SIDE_DISCOUNT = 0.2
-_CONTOUR_POWER = 0.3
+_CONTOUR_POWER = 0.6
 _FILL_POWER = 0.3
 _MOST_MASKS = 24
 # Boxes that overlap more show the same thing, by the usual criterion for a detection.
@@ -278,7 +279,7 @@ def _score(graph: _Graph, members: NDArray[np.bool_], boxes: Float32) -> Float32
     """[r] in [0, 1]: how much each region looks like a thing; 0 for no contour or no saliency.
 
     The share of the picture's saliency inside, over 1 + 2 * the share of its area (a weighted Dice
-    coefficient up to a factor), times mild discounts for regions off the centre, cut by the rim,
+    coefficient up to a factor), times discounts for regions off the centre, cut by the rim,
     with a contour no stronger than usual in this picture, and that leave their box empty.
     """
     inside = members.astype(np.float32)
