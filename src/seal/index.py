@@ -76,7 +76,7 @@ def index_video(
         path=str(source),
         location=str(source) if is_address(source) else str(Path(source).absolute()),
         content_id=content,
-        duration_s=info.duration_s,
+        duration_s=info.duration_s or 0.0,
         start_s=info.start_s,
         width=info.width,
         height=info.height,
@@ -102,7 +102,7 @@ def index_video(
     on_progress(Progress("storing"))
     finished = replace(
         record,
-        duration_s=end_s - info.start_s if info.duration_s is None else info.duration_s,
+        duration_s=info.duration_s or end_s - info.start_s,
         indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
     )
@@ -263,7 +263,7 @@ def _in_processes(
             if not pending:
                 return
             done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            report(ticks)
+            report(ticks[:])
             for future in done:
                 yield future.result()
     finally:

@@ -62,7 +62,7 @@ def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Cu
     smooth: Float64 = np.divide(
         total, weight, out=np.full(bins, best[seen].min()), where=weight > 1e-3
     )
-    times_s: Float64 = start_s + (np.arange(bins) + 0.5) * step_s
+    times_s = start_s + (np.arange(bins, dtype=np.float64) + 0.5) * step_s
     return Curve(start_s, times_s, smooth)
 
 

@@ -22,8 +22,8 @@ class VideoRecord:
     """Absolute path or URL."""
     content_id: str
     """Hash of the content: the same bytes elsewhere are the same video."""
-    duration_s: float | None
-    """None where the container does not say and nobody has read to the end (a live source)."""
+    duration_s: float
+    """As the container states it, or as long as it was read where it does not say."""
     start_s: float
     """Presentation time of the first picture."""
     width: int

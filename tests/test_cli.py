@@ -1,0 +1,251 @@
+"""The command, end to end, on a film whose contents are known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from seal import Store
+from seal.cli import main
+from seal.evaluate.film import write_film
+
+TOKEN_KEYS = {"id", "kind", "start_s", "end_s", "box"}
+
+
+def seal(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def printed(result: Result) -> object:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_film(path, seed=0, duration_s=24.0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory, film: Path) -> Path:
+    path = tmp_path_factory.mktemp("indexed") / "store"
+    result = printed(seal("index", film, "--store", path, "--json"))
+    assert isinstance(result, dict)
+    assert {"video", "path", "duration_s", "tokens", "seconds", "realtime_factor"} <= result.keys()
+    assert result["path"] == str(film)
+    assert abs(result["duration_s"] - 24.0) < 0.1
+    assert result["tokens"].keys() == {"scene", "object", "action"}
+    assert min(result["tokens"].values()) > 0
+    return path
+
+
+def test_tokens_are_listed_with_time_place_and_track(film: Path, store: Path) -> None:
+    rows = printed(seal("tokens", film, "--store", store, "--json"))
+    assert isinstance(rows, list)
+    assert len({row["id"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row.keys() == TOKEN_KEYS | {"track"}
+        assert -0.1 <= row["start_s"] < row["end_s"] <= 24.1
+        assert all(0 <= value <= 1 for value in row["box"])
+        assert bool(row["track"]) == (row["kind"] == "action")
+    actions = printed(seal("tokens", film, "--store", store, "--kind", "action", "--json"))
+    assert actions == [row for row in rows if row["kind"] == "action"]
+
+
+def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, store: Path) -> None:
+    got = printed(seal("select", film, "a red ball", "--budget", "5", "--store", store, "--json"))
+    assert isinstance(got, dict)
+    assert got.keys() == {"selection", "objective", "upper_bound", "gap", "seconds"}
+    assert len(got["selection"]) == 5
+    assert all(row.keys() == TOKEN_KEYS | {"relevance"} for row in got["selection"])
+    assert got["objective"] <= got["upper_bound"] + 1e-9
+    by_relevance = ["--alpha", "1", "--budget", "5"]
+    top = printed(seal("select", film, "a red ball", *by_relevance, "--store", store, "--json"))
+    assert isinstance(top, dict)
+    relevance = [row["relevance"] for row in top["selection"]]
+    assert relevance == sorted(relevance, reverse=True)
+    assert sum(relevance) >= sum(row["relevance"] for row in got["selection"]) - 1e-6
+
+
+def test_find_prints_moments_in_the_video(film: Path, store: Path) -> None:
+    got = printed(seal("find", film, "a red ball", "--top", "2", "--store", store, "--json"))
+    assert isinstance(got, dict)
+    assert 1 <= len(got["moments"]) <= 2
+    for moment in got["moments"]:
+        assert moment.keys() == {"start_s", "end_s", "score"}
+        assert -0.1 <= moment["start_s"] <= moment["end_s"] <= 26
+
+
+@pytest.mark.parametrize("suffix", [".html", ".png"])
+def test_show_writes_a_storyboard(film: Path, store: Path, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"board{suffix}"
+    got = printed(seal("show", film, "a red ball", "-o", output, "--store", store, "--json"))
+    assert isinstance(got, dict)
+    assert got["tokens"] == 16
+    assert output.stat().st_size > 10_000
+
+
+def test_a_copy_of_an_indexed_file_is_known(film: Path, store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes())
+    assert seal("find", copy, "a red ball", "--store", store).exit_code == 0
+
+
+def test_every_command_speaks_to_people_too(film: Path, store: Path) -> None:
+    for arguments in (
+        ["tokens", film],
+        ["select", film, "a ball"],
+        ["find", film, "a ball"],
+        ["list"],
+    ):
+        result = seal(*arguments, "--store", store)
+        assert result.exit_code == 0
+        assert result.stdout.strip()
+        assert "{" not in result.stdout
+
+
+def parts(store: Path) -> dict[str, set[tuple[str, int]]]:
+    """kind -> (key, number of tokens) of the one video in a store."""
+    opened = Store(store)
+    (record,) = opened.videos()
+    counts = opened.count(record.id)
+    return {kind: {(key, counts[kind])} for kind, key in record.keys.items()}
+
+
+def test_indexing_twice_does_nothing_and_an_option_redoes_what_it_affects(
+    film: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "store"
+    printed(seal("index", film, "--store", path, "--json"))
+    (first,) = Store(path).videos()
+    before = parts(path)
+    printed(seal("index", film, "--store", path, "--json"))
+    assert Store(path).videos() == [first]
+    sparser = ["--set", "scenes.interval_s=6"]
+    result = printed(seal("index", film, "--store", path, *sparser, "--json"))
+    assert isinstance(result, dict)
+    after = parts(path)
+    assert result["tokens"]["scene"] == 4
+    assert before["scene"] != after["scene"]
+    assert (before["object"], before["action"]) == (after["object"], after["action"])
+
+
+def test_list_and_remove(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    indexed = printed(seal("index", film, "--store", path, "--json"))
+    assert isinstance(indexed, dict)
+    listed = printed(seal("list", "--store", path, "--json"))
+    assert isinstance(listed, list)
+    assert [row["video"] for row in listed] == [indexed["video"]]
+    removed = printed(seal("remove", indexed["video"], "--store", path, "--json"))
+    assert removed == [{"video": indexed["video"], "path": str(film)}]
+    assert printed(seal("list", "--store", path, "--json")) == []
+    gone = seal("find", film, "a ball", "--store", path)
+    assert gone.exit_code == 1
+    assert "not indexed" in gone.stderr
+
+
+def test_bad_inputs_are_named_and_the_rest_is_indexed(film: Path, tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a video " * 100)
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    bad = [text, empty, tmp_path / "missing.mp4", tmp_path]
+    path = tmp_path / "store"
+    result = seal("index", *bad[:2], film, *bad[2:], "--store", path, "--json")
+    assert result.exit_code == 1
+    assert [json.loads(line)["path"] for line in result.stdout.splitlines()] == [str(film)]
+    for source in bad:
+        assert str(source) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["index", "FILM", "--profile", "maxi"], "valid: mini, base, paper"),
+        (["index", "FILM", "--set", "actions.minimum=1"], "valid: actions.min_length_s"),
+        (["index", "FILM", "--set", "encode.backend=dalle"], "valid: mini"),
+        (["tokens", "FILM", "--kind", "noun"], "valid: scene, object, action"),
+        (["select", "FILM", "a ball", "--objective", "best"], "valid: paper, normalised"),
+        (["select", "FILM", "a ball", "--solver", "magic"], "valid: greedy"),
+        (["select", "FILM", "a ball", "--budget", "0"], "at least 1"),
+        (["select", "FILM", ""], "empty"),
+        (["find", "FILM", "   "], "empty"),
+        (["find", "FILM", "x" * 10_000], "10,000 characters"),
+        (["show", "FILM", "a ball", "-o", "board.gif"], ".html"),
+        (["find", "another.mp4", "a ball"], "not indexed"),
+        (["remove", "another.mp4"], "not indexed"),
+    ],
+)
+def test_wrong_values_get_one_clear_line(
+    film: Path, store: Path, arguments: list[str], message: str
+) -> None:
+    result = seal(*[film if a == "FILM" else a for a in arguments], "--store", store)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_budget_above_the_number_of_tokens_returns_all_and_says_so(
+    film: Path, store: Path
+) -> None:
+    result = seal("select", film, "a ball", "--budget", "100000", "--store", store, "--json")
+    everything = printed(seal("tokens", film, "--store", store, "--json"))
+    assert isinstance(everything, list)
+    assert len(json.loads(result.stdout)["selection"]) == len(everything)
+    assert "all selected" in result.stderr
+
+
+def test_a_store_that_is_not_there_is_an_error(film: Path, tmp_path: Path) -> None:
+    result = seal("find", film, "a ball", "--store", tmp_path / "nothing")
+    assert result.exit_code == 1
+    assert str(tmp_path / "nothing") in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["index"], ["find", "x"], ["fnid"], ["list", "--jsno"]])
+def test_a_wrong_command_line_exits_with_2(arguments: list[str]) -> None:
+    assert seal(*arguments).exit_code == 2
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task")
+    return [int(c) for task in tasks.iterdir() for c in (task / "children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_leaves_no_process_and_the_next_completes_it(
+    film: Path, store: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    path = tmp_path / "store"
+    settings = ["--set", "video.part_s=4"]
+    command = [sys.executable, "-m", "seal.cli", "index", str(film), "--store", str(path)]
+    process = subprocess.Popen([*command, *settings, "--jobs", "2"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    # The first part is stored as soon as there are tokens on the disk.
+    while not list(path.glob("tokens_*/data/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = children(process.pid)
+    os.kill(process.pid, how)
+    process.communicate(timeout=30)
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers outlive the command"
+        time.sleep(0.05)
+    assert Store(path).videos() == []
+    result = printed(seal("index", film, "--store", path, *settings, "--json"))
+    assert isinstance(result, dict)
+    again = tmp_path / "again"
+    fresh = printed(seal("index", film, "--store", again, *settings, "--json"))
+    assert isinstance(fresh, dict)
+    assert result["tokens"] == fresh["tokens"]
