@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from seal.clock import clock
 from seal.errors import OptionError
-from seal.show import Storyboard, clock, write
+from seal.show import Storyboard, write
 from seal.show.png import WIDTH
 from seal.types import KINDS, Moment, Selection, Span, Tokens
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import __version__
-from seal.errors import SealError
+from seal.clock import clock, span_clock
+from seal.errors import OptionError, SealError
 
 if TYPE_CHECKING:
     from seal.index import OnProgress
@@ -129,9 +130,8 @@ def index(
             "realtime_factor": record.duration_s / seconds,
         }
         for start_s, end_s, reason in record.gaps:
-            click.echo(
-                f"seal: {path}: {_clock(start_s)} to {_clock(end_s)} is damaged: {reason}", err=True
-            )
+            span = span_clock(start_s, end_s)
+            click.echo(f"seal: {path}: {span} is damaged: {reason}", err=True)
         if as_json:
             _print_json(result)
         else:
@@ -220,7 +220,7 @@ def find(
         _print_json({"moments": moments})
         return
     for moment in moments:
-        span = f"{_clock(moment['start_s'])} - {_clock(moment['end_s'])}"
+        span = span_clock(moment["start_s"], moment["end_s"])
         click.echo(f"{span}  score {moment['score']:.3f}")
     if not moments:
         click.echo("no moment stands out")
@@ -247,7 +247,10 @@ def show(
 ) -> None:
     """Write the evidence as a picture that a person can read."""
     indexed = _open(store_path, video, settings, flags)
-    shown = len(indexed.show(query, output))
+    try:
+        shown = len(indexed.show(query, output))
+    except OSError as error:
+        raise OptionError(f"{output} cannot be written: {error.strerror}") from error
     _say_if_all(indexed, shown)
     if as_json:
         _print_json({"video": indexed.record.id, "output": output, "tokens": shown})
@@ -335,14 +338,14 @@ def _say_if_all(indexed: IndexedVideo, selected: int) -> None:
 
 def _line(result: dict[str, Any]) -> str:
     counts = ", ".join(f"{n} {kind}" for kind, n in result["tokens"].items())
-    return f"{result['video']}  {_clock(result['duration_s'])}  {counts}  {result['path']}"
+    return f"{result['video']}  {clock(result['duration_s'])}  {counts}  {result['path']}"
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         box = " ".join(f"{value:.3f}" for value in row["box"])
         relevance = f"  {row['relevance']:+.3f}" if "relevance" in row else ""
-        span = f"{_clock(row['start_s'])} - {_clock(row['end_s'])}"
+        span = span_clock(row["start_s"], row["end_s"])
         click.echo(f"{row['id']:12s} {span}  [{box}]{relevance}")
 
 
@@ -352,14 +355,6 @@ def _print_json(value: Any) -> None:
 
 def _complain(error: SealError) -> None:
     click.echo(f"seal: {error}", err=True)
-
-
-def _clock(seconds: float) -> str:
-    """h:mm:ss.s, without the hours where there are none."""
-    minutes, rest = divmod(round(abs(seconds), 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    sign = "-" if seconds < 0 else ""
-    return f"{sign}{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{sign}{minutes}:{rest:04.1f}"
 
 
 @contextmanager
@@ -380,7 +375,7 @@ def _progress_bar(path: str) -> Iterator[OnProgress]:
         disable=not console.is_terminal,
     )
     with bar:
-        task = bar.add_task(path, total=None, clock=_clock(0), speed=0.0)
+        task = bar.add_task(path, total=None, clock=clock(0), speed=0.0)
 
         def on_progress(progress: Any) -> None:
             done_s = progress.skipped_s + progress.done_s
@@ -389,7 +384,7 @@ def _progress_bar(path: str) -> Iterator[OnProgress]:
                 description=f"{progress.stage} {path}",
                 completed=done_s,
                 total=progress.total_s,
-                clock=_clock(done_s),
+                clock=clock(done_s),
                 speed=progress.done_s / max(time.monotonic() - began, 1e-3),
             )
 

@@ -251,6 +251,10 @@ def _in_processes(
     stop = context.Event()
     arguments = (run, ticks, stop)
     pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=arguments)
+    # Numerical libraries read this as a new process loads them. Threads beyond the cores there are
+    # would spin in each other's way.
+    inherited = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
     waiting = iter(numbers)
     pending: set[Future[_Part]] = set()
     try:
@@ -270,6 +274,10 @@ def _in_processes(
         # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
         stop.set()
         pool.shutdown(cancel_futures=True)
+        if inherited is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = inherited
 
 
 class _StoppedError(Exception):

@@ -14,7 +14,8 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote, urldefrag, urlsplit
 
-from seal.show.storyboard import LEVELS, Entry, Storyboard, clock, span_clock
+from seal.clock import clock, span_clock
+from seal.show.storyboard import LEVELS, Entry, Storyboard
 from seal.types import KINDS
 
 # As much as a browser's tab or a bookmark can show.

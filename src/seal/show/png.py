@@ -16,7 +16,8 @@ from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from seal.show.storyboard import LEVELS, Entry, Storyboard, clock, span_clock
+from seal.clock import clock, span_clock
+from seal.show.storyboard import LEVELS, Entry, Storyboard
 from seal.types import KINDS
 
 WIDTH = 1600

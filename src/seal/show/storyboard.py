@@ -16,6 +16,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from seal.clock import clock, span_clock
 from seal.errors import OptionError
 from seal.types import KINDS, Float64, Int64, Moment, Selection, Tokens, check_kind
 
@@ -275,21 +276,4 @@ class Entry:
         return clock(self.start_s)
 
 
-def clock(seconds: float, tenths: bool = True) -> str:
-    """Seconds as m:ss.s, from one hour on as h:mm:ss.s; `tenths=False` leaves out the tenths."""
-    units = 10 if tenths else 1
-    total = round(abs(seconds) * units)
-    whole, tenth = divmod(total, units)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    text = f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-    sign = "-" if seconds < 0 and total else ""
-    return f"{sign}{text}.{tenth}" if tenths else f"{sign}{text}"
-
-
-def span_clock(start_s: float, end_s: float) -> str:
-    """A span such as 0:12.0–0:14.5."""
-    return f"{clock(start_s)}–{clock(end_s)}"
-
-
-__all__ = ["KINDS", "LEVELS", "Axis", "Entry", "Storyboard", "clock", "span_clock"]
+__all__ = ["KINDS", "LEVELS", "Axis", "Entry", "Storyboard"]
