@@ -121,9 +121,11 @@ def _validators(address: str) -> list[str]:
         # Not a HEAD request, which some servers refuse; the body is not read.
         with urllib.request.urlopen(address, timeout=_ADDRESS_TIMEOUT_S) as response:
             headers = response.headers
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise VideoError(f"{address}: the server does not answer as expected: {error}") from error
     except (OSError, ValueError) as error:
-        is_status = isinstance(error, urllib.error.HTTPError)
-        reason = error if is_status else getattr(error, "reason", error)
+        reason = getattr(error, "reason", error)
         raise VideoError(f"{address}: the server does not answer as expected: {reason}") from error
     names = ("Content-Length", "ETag", "Last-Modified")
     return [f"{name}: {headers[name]}" for name in names if headers[name]]
