@@ -64,11 +64,9 @@ class Camera:
 
     def _flow(self, earlier: UInt8, later: UInt8) -> Float32:
         height, width = later.shape
-        half = [
-            cv2.resize(image, (width // 2, height // 2)).astype(np.float32)
-            for image in (later, earlier)
-        ]
-        (x, y), _ = cv2.phaseCorrelate(*half, self._window)
+        half = (width // 2, height // 2)
+        here, there = (cv2.resize(i, half).astype(np.float32) for i in (later, earlier))
+        (x, y), _ = cv2.phaseCorrelate(here, there, self._window)
         shifts = [np.zeros(2), 2 * np.array([x, y])]
         aligned = [self._shifted(earlier, shift) for shift in shifts]
         # A peak of the correlation may be a mover's, or chance: it has to explain the picture.
@@ -93,6 +91,6 @@ class Camera:
         moved = points + flow[self._sampled].reshape(-1, 2)
         matrix, _ = cv2.findHomography(points, moved, cv2.USAC_FAST, _INLIER_PX, None, 300)
         if matrix is None:
-            return np.zeros_like(flow) + np.median(flow, axis=(0, 1))
+            return np.zeros_like(flow) + np.median(flow, axis=(0, 1)).astype(np.float32)
         seen = cv2.perspectiveTransform(self._pixels, matrix)
         return np.asarray(seen - self._pixels, np.float32)

@@ -258,8 +258,8 @@ def _likelihood(inside: Float32, outside: Float32, bins: Int64) -> Float32:
     """[height, width] how likely each pixel's colour is one of `inside`'s, in [0, 1]."""
     floor = 1e-4
     a, b = (inside + floor) ** 2, (outside + floor) ** 2
-    ratio: Float32 = a / (a + b)
-    return ratio[bins]
+    ratio = a / (a + b)
+    return np.asarray(ratio[bins], np.float32)
 
 
 def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float32:
@@ -335,10 +335,10 @@ def _assign(tracks: list[NDArray[np.bool_]], detections: list[Float32]) -> list[
             part = detection
             for other in claims:
                 if other != k:
-                    part = part * ~(tracks[other] & ~tracks[k])
+                    part = part * (~(tracks[other] & ~tracks[k])).astype(np.float32)
             if len(claims) > 1:
                 near = cv2.dilate(tracks[k].astype(np.uint8), np.ones((5, 5), np.uint8))
-                part = part * near
+                part = part * near.astype(np.float32)
             mine = owned[k]
             owned[k] = part if mine is None else np.maximum(mine, part)
     return owned
