@@ -170,3 +170,13 @@ def test_real_footage(segmenter: Segmenter, shared_data: Path) -> None:
     kept = keep(segmenter.segment(image), ObjectOptions())
     assert 1 <= len(kept) <= ObjectOptions().max_per_keyframe
     assert pairwise_iou([truth["boxes_xyxy"][0] / np.array(size)], kept.boxes).max() > 0.5
+
+
+def test_flat_bars_beside_a_sharp_picture_are_no_trouble() -> None:
+    """The sums of a running box filter end a little below zero on the bars of a letterbox."""
+    segmenter = segment.load(ClassicalSegment())
+    for seed in range(8):
+        picture = np.zeros((256, 455, 3), np.uint8)
+        noise = np.random.default_rng(seed).integers(0, 255, (160, 200, 3), np.uint8)
+        picture[48:208, 100:300] = noise
+        assert np.isfinite(segmenter.segment(picture).stability).all()

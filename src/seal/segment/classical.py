@@ -163,7 +163,9 @@ def _features(lab: Float32) -> Float32:
     smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
     # On all channels though only L is used: OpenCV takes a 1 x 1 array of one channel for a scalar.
     dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    texture = np.sqrt(cv2.blur(dx * dx + dy * dy, (7, 7))[..., 0])
+    # The running sums of a box filter can end a little below zero where the picture is flat.
+    square = np.maximum(cv2.blur(dx * dx + dy * dy, (7, 7))[..., 0], 0)
+    texture = np.sqrt(square)
     # Chroma tells things apart more reliably than light, which shadows change.
     return np.dstack([smooth * np.array([1, 1.5, 1.5], np.float32), texture])
 
