@@ -239,9 +239,10 @@ class AttentionOptions:
     solver: str = "greedy"
     alpha: float = 0.9
     """The weight of relevance against diversity, in [0, 1]; the paper's value."""
-    s_min: float = 0.1
+    s_min: float = 0.5
     """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
-    below it. A property of the embedding space, not of the query."""
+    below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
+    chosen for being odd."""
 
     def __post_init__(self) -> None:
         _check(self, self.budget >= 1, "budget must be at least 1")
