@@ -67,8 +67,8 @@ def needle_ranks(encoder: MiniEncoder, folder: Path) -> UInt8:
 
 
 def ranks(scores: Float32) -> UInt8:
-    """How many columns of each row score higher than the one on the diagonal."""
-    return (scores > scores.diagonal()[:, None]).sum(1)
+    """How many columns of each row rank before the diagonal's: equal scores do, and NaN."""
+    return (~(scores < scores.diagonal()[:, None])).sum(1) - 1
 
 
 def report(name: str, found: UInt8, cuts: tuple[int, ...], of: int) -> None:

@@ -96,7 +96,7 @@ def distil(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
 
 
 def recall(pictures: Tensor, texts: Tensor, ranks: tuple[int, ...] = (1, 5, 10)) -> list[float]:
-    """Text-to-picture R@k of normalised pairs [n, d]."""
+    """Text-to-picture R@k of normalised pairs [n, d]; what is not lower ranks before."""
     scores = texts @ pictures.T
-    better = (scores > scores.diagonal()[:, None]).sum(1)
+    better = (~(scores < scores.diagonal()[:, None])).sum(1) - 1
     return [(better < k).float().mean().item() for k in ranks]

@@ -119,7 +119,7 @@ def flatten(tokenizer: Tokenizer, texts: list[str]) -> tuple[torch.Tensor, np.nd
 
 
 def main() -> None:
-    options = arguments(__doc__, steps=3000, batch=1024, lr=2e-3)
+    options = arguments(__doc__, steps=1500, batch=1024, lr=2e-3)
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     pictures, encoder = Pictures.load(), SentenceEncoder()

@@ -164,7 +164,7 @@ def main() -> None:
     average = torch.optim.swa_utils.AveragedModel(
         student.tower,
         # All steps alike at first, then an exponential average over a twentieth of the run.
-        avg_fn=lambda mean, new, n: mean + (new - mean) / min(n + 1, options.steps / 20),
+        avg_fn=lambda mean, new, n: mean + (new - mean) / min(n + 1, max(1, options.steps / 20)),
         use_buffers=True,
     )
     parts = {"student": student, "optimizer": optimizer, "schedule": schedule, "average": average}
