@@ -85,7 +85,8 @@ def write_film(
             boxes = np.zeros((len(shot.things), frames, 5))
             for i, image in enumerate(_render(shot, size, boxes, rng)):
                 boxes[:, i, 0] = (start + i) / rate_hz
-                # Converted here: FFmpeg's own conversion differs a little from run to run.
+                # Converted here, exactly: the vector code of x264 already rounds a little
+                # differently from run to run.
                 planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420)
                 picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
                 picture.pts, picture.time_base = start + i, Fraction(1, rate_hz)
