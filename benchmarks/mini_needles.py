@@ -1,6 +1,6 @@
 """The embedded encoder `mini`: finds real clips by descriptions, and what it costs.
 
-    python benchmarks/mini_needles.py [--threads 1]
+    python benchmarks/mini_needles.py
 
 Needles: every description of `videos/needles.json` ranks the clips by the cosine with the mean of
 five frames. Photos: the first caption of each of 200 photos that no training step saw ranks them.
@@ -124,9 +124,8 @@ def cost(encoder: MiniEncoder) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    encoder = MiniEncoder(MiniEncode(), threads=parser.parse_args().threads)
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    encoder = MiniEncoder(MiniEncode())
     cv2.setNumThreads(1)
     print(f"{encoder.fingerprint}\n\n| what | figure | measured | 95 % interval | chance |")
     print("|---|---|---|---|---|")

@@ -20,7 +20,7 @@ from seal.errors import BackendError, OptionError
 
 @pytest.fixture(scope="module")
 def encoder() -> MiniEncoder:
-    return MiniEncoder(MiniEncode(), threads=1)
+    return MiniEncoder(MiniEncode())
 
 
 def pictures(count: int, height: int = 90, width: int = 160) -> list[np.ndarray]:
@@ -106,7 +106,7 @@ def test_neither_batch_nor_company_matters(encoder: MiniEncoder):
 
 
 def test_two_encoders_agree(encoder: MiniEncoder):
-    other = MiniEncoder(MiniEncode(), threads=2)
+    other = MiniEncoder(MiniEncode())
     assert other.fingerprint == encoder.fingerprint
     few = pictures(3)
     np.testing.assert_allclose(other.encode_images(few), encoder.encode_images(few), atol=1e-5)

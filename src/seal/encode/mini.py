@@ -69,16 +69,14 @@ class TextTower:
 
 
 class MiniEncoder(Encoder):
-    """Both towers, from the files beside this module.
-
-    threads: how many the image tower may use; 0 leaves it to ONNX Runtime (all cores).
+    """Both towers, from the files beside this module, on one thread.
 
     Raises BackendError if a file of the weights is missing.
     """
 
     facets = 1
 
-    def __init__(self, options: MiniEncode, *, threads: int = 0) -> None:
+    def __init__(self, options: MiniEncode) -> None:
         missing = [name for name in FILES if not (WEIGHTS / name).is_file()]
         if missing:
             raise BackendError(
@@ -91,9 +89,8 @@ class MiniEncoder(Encoder):
         self.fingerprint = f"mini-{digest.hexdigest()}"
 
         session = ort.SessionOptions()
-        session.intra_op_num_threads = threads
-        # Spinning workers take the core from the decoder, which runs at the same time.
-        session.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Indexing runs one process for each core.
+        session.intra_op_num_threads = 1
         self._net = ort.InferenceSession(
             WEIGHTS / "image.onnx", session, providers=["CPUExecutionProvider"]
         )
