@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from seal.config import ActionOptions
 from seal.decompose.draft import Draft, crop
 from seal.decompose.history import History
 from seal.track import Tracker, Tracklet
-from seal.types import union_box
+from seal.types import Float64, Int64, union_box
 from seal.video import Frame
 
 
@@ -25,12 +26,12 @@ class Actions:
         self._options = options
         self._tracker = tracker
         self._history = history
-        self._tick = 0.0
+        self._tick = Fraction(1)
 
     def push(self, frame: Frame, cut: bool) -> list[Draft]:
         """The action tokens that have ended by now; `cut` says that `frame` starts a new shot."""
         drafts = self.end() if cut else []
-        self._tick = float(frame.time_base)
+        self._tick = frame.time_base
         return drafts + self._drafts(self._tracker.push(frame))
 
     def end(self) -> list[Draft]:
@@ -41,7 +42,7 @@ class Actions:
         return [self._draft(piece) for tracklet in tracklets for piece in self._pieces(tracklet)]
 
     def _pieces(self, tracklet: Tracklet) -> list[Tracklet]:
-        times_s = tracklet.pts * self._tick
+        times_s = self._seconds(tracklet.pts)
         length_s = times_s[-1] - times_s[0]
         if length_s < self._options.min_length_s:
             return []
@@ -67,5 +68,9 @@ class Actions:
             score=piece.score,
             crops=[crop(self._history.image(pts), box) for pts in shown],
             shown=shown,
-            track=np.column_stack([piece.pts * self._tick, piece.boxes]),
+            track=np.column_stack([self._seconds(piece.pts), piece.boxes]),
         )
+
+    def _seconds(self, pts: Int64) -> Float64:
+        # Multiplied first, this is exact but for one rounding.
+        return pts * self._tick.numerator / self._tick.denominator

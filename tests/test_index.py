@@ -1,0 +1,213 @@
+"""Videos to stored tokens: exact times, the same tokens however the work is shared, gaps kept."""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from seal import IndexedVideo, Options, Progress, Store, VideoError, index_video
+from seal.errors import NotIndexedError, StoreError
+from seal.evaluate.film import write_film
+from seal.store import VideoRecord
+from seal.types import KINDS, Tokens
+from synthetic import turn, write_video
+
+COLUMNS = ["ids", "kinds", "pts", "time_base", "boxes", "scores", "track_rows"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    write_film(path, seed=3, duration_s=12.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film at a variable rate, turned by 90 degrees, that starts at 7 s; a disc moves in it."""
+    path = tmp_path_factory.mktemp("odd") / "odd.mp4"
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:240, :320]
+    ground = rng.integers(60, 120, (240, 320, 3), np.uint8)
+    pts = 7000 + np.cumsum(rng.choice([20, 33, 70, 110], 120))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, tick in enumerate(pts.tolist()):
+            image = ground.copy()
+            image[(x - 30 - 2 * i) ** 2 + (y - 120) ** 2 < 30**2] = (230, 40, 40)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return turn(path, (0, 1, -1, 0))
+
+
+def exact_times(path: Path) -> list[Fraction]:
+    """When each frame of a file is on the screen, by decoding all of it; and by ffprobe, if it is
+    there, which must agree."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        times = [frame.pts * stream.time_base for frame in container.decode(stream)]
+        tick = stream.time_base
+    if shutil.which("ffprobe"):
+        command = ["ffprobe", "-v", "error", "-select_streams", "v:0", "-of", "csv=p=0"]
+        command += ["-show_entries", "frame=pts", str(path)]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert [int(line.strip(",")) * tick for line in lines] == times
+    return times
+
+
+def test_every_token_of_an_odd_file_has_a_frames_exact_time(odd: Path, store: Store) -> None:
+    times = exact_times(odd)
+    assert times[0] >= 7
+    record = index_video(odd, store)
+    assert (record.width, record.height) == (240, 320)
+    assert record.start_s == float(times[0])
+    tokens = store.tokens(record.id)
+    assert set(tokens.kinds) == set(KINDS)
+    known = set(times)
+    ends = known | {times[-1] + Fraction(1)}
+    for i in range(len(tokens)):
+        start, end = tokens.time(i)
+        assert start in known
+        assert end in ends or end > times[-1]
+        assert end <= times[-1] + 1
+        assert {float(t) for t in times}.issuperset(tokens.track(i)[:, 0].tolist())
+    # The disc moves along the stored width, which is the height of the upright picture.
+    best = max(
+        (tokens.track(i) for i in range(len(tokens)) if tokens.kinds[i] == "action"), key=len
+    )
+    travelled = np.ptp(best[:, 2] + best[:, 4]) / 2, np.ptp(best[:, 1] + best[:, 3]) / 2
+    assert travelled[0] > 3 * travelled[1]
+
+
+def same(a: Tokens, b: Tokens) -> None:
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+    np.testing.assert_allclose(a.embeddings, b.embeddings, atol=1e-5)
+
+
+def test_the_number_of_processes_changes_nothing(film: Path, tmp_path: Path) -> None:
+    options = Options.load("mini", ["video.part_s=3"])
+    tokens = []
+    for jobs in (1, 3):
+        store = Store(tmp_path / str(jobs), create=True)
+        record = index_video(film, store, options, jobs=jobs)
+        tokens.append(store.tokens(record.id))
+    same(*tokens)
+    assert len(tokens[0]) > 20
+
+
+def test_progress_rises_to_the_length_of_the_film(film: Path, store: Store) -> None:
+    seen: list[Progress] = []
+    record = index_video(
+        film, store, Options.load("mini", ["video.part_s=3"]), jobs=1, on_progress=seen.append
+    )
+    indexing = [p.done_s for p in seen if p.stage == "indexing"]
+    assert indexing == sorted(indexing)
+    # The last analysed frame of each of the four parts ends a little before the part does.
+    assert indexing[-1] == pytest.approx(record.duration_s, abs=4 * 0.2)
+    assert {p.total_s for p in seen if p.stage == "indexing"} == {record.duration_s}
+    assert (seen[0].stage, seen[-1].stage) == ("reading", "storing")
+
+
+def test_a_damaged_stretch_is_a_gap_and_the_rest_is_indexed(tmp_path: Path, store: Store) -> None:
+    path = write_video(tmp_path / "a.mkv", range(0, 12_000, 40), gop=25, noise=True)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    record = index_video(path, store)
+    assert len(record.gaps) >= 1
+    start_s, end_s, reason = record.gaps[0]
+    assert 4 < start_s < end_s < 9
+    assert reason
+    starts = store.tokens(record.id, ["scene"]).start_s
+    assert (starts < start_s).any()
+    assert (starts >= end_s).any()
+
+
+def test_a_number_of_scenes_is_kept(film: Path, store: Store) -> None:
+    options = Options.load("mini", ["scenes.count=7", "video.part_s=3"])
+    record = index_video(film, store, options)
+    assert store.count(record.id)["scene"] == 7
+    gaps_s = np.diff(store.tokens(record.id, ["scene"]).start_s)
+    assert gaps_s == pytest.approx(12 / 7, abs=0.21)
+
+
+def test_a_folder_of_images_is_a_video(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(5):
+        image = np.full((90, 120, 3), 40 * i, np.uint8)
+        image[20:60, 10 * i : 10 * i + 40] = (200, 30, 30)
+        with av.open(folder / f"{i}.png", "w") as out:
+            stream = out.add_stream("png", rate=1)
+            stream.width, stream.height, stream.pix_fmt = 120, 90, "rgb24"
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            out.mux(stream.encode())
+    record = index_video(folder, store)
+    assert record.duration_s == 5
+    assert store.tokens(record.id, ["scene"]).start_s.tolist() == [0, 2, 4]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_one_and_two_frames_are_a_video(tmp_path: Path, store: Store, frames: int) -> None:
+    path = write_video(tmp_path / "short.mp4", [40 * i for i in range(frames)])
+    record = index_video(path, store)
+    assert store.count(record.id)["scene"] == 1
+    video = IndexedVideo(store, record.id)
+    assert len(video.select("a dog")) == len(video.tokens)
+    video.find("a dog")
+    video.show("a dog", tmp_path / "board.html")
+
+
+@pytest.mark.parametrize("size", [(16, 16), (7680, 4320)])
+def test_tiny_and_huge_pictures(tmp_path: Path, store: Store, size: tuple[int, int]) -> None:
+    path = write_video(tmp_path / "a.mp4", [0, 40, 80], size=size, options={"preset": "ultrafast"})
+    record = index_video(path, store)
+    assert (record.width, record.height) == size
+    assert store.count(record.id)["scene"] == 1
+
+
+def test_a_file_that_is_no_video_leaves_no_trace(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing to see " * 1000)
+    with pytest.raises(VideoError, match=r"notes\.txt"):
+        index_video(path, store)
+    assert store.videos() == []
+
+
+def test_pictures_show_the_tokens_they_belong_to(film: Path, store: Store) -> None:
+    record = index_video(film, store)
+    tokens = store.tokens(record.id)
+    pictures = store.pictures(record.id, tokens)
+    assert len(pictures) == len(tokens)
+    assert all(picture.startswith(b"\xff\xd8") for picture in pictures)
+    scenes = tokens.kinds == "scene"
+    assert len(set(np.array(pictures, object)[scenes])) == scenes.sum()
+
+
+def test_other_weights_than_the_tokens_were_made_with_are_refused(film: Path, store: Store) -> None:
+    record = index_video(film, store)
+    other: VideoRecord = replace(record, encoder="mini-of-another-day")
+    store.finish(other, dict(record.keys))
+    with pytest.raises(StoreError, match="indexed with other encoder weights"):
+        IndexedVideo(store, record.id).find("a red ball")
+
+
+def test_a_video_that_is_not_indexed_is_an_error(film: Path, store: Store) -> None:
+    with pytest.raises(NotIndexedError, match="not indexed"):
+        IndexedVideo(store, str(film))
