@@ -77,7 +77,8 @@ def main(n: int, runs: int) -> None:
         store.begin(record, keys)
         for part, first in enumerate(range(0, n, PART)):
             tokens = random_tokens(min(PART, n - first), first, encoder.dimension, rng)
-            store.add("v", part, keys, tokens, {})
+            pictures = dict.fromkeys(tokens.pts[:, 0].tolist(), b"not looked at")
+            store.add("v", part, keys, tokens, pictures)
         store.finish(record, keys)
         began = time.perf_counter()
         video = IndexedVideo(Store(folder), "v")

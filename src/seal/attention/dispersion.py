@@ -15,7 +15,7 @@ from seal.config import AttentionOptions
 from seal.types import Float32, Float64, Int64
 
 # How many columns of the similarity matrix are computed at once.
-_AHEAD = 12
+_AHEAD = 16
 
 
 class Paper(Objective):
@@ -70,18 +70,21 @@ class Paper(Objective):
         all, S(t_i, t_j) >= cos(theta_i + theta_j). Each token is granted the size - 1 most distant
         partners that this allows, then the best `size` tokens are added up. O(n (d + size))."""
         if self.size < 2:
-            return float(np.sort(self._relevance)[-self.size :].sum()) if self.size else 0.0
+            return _largest(self._relevance, self.size)
         mean = self._embeddings.mean(0)
         mean /= max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny)
         # Rounding in the float32 products may make an angle too small by up to about this much.
         slack = 1e-3
-        theta = np.arccos(np.clip(self._embeddings @ mean, -1, 1)) + slack
-        partners = np.sort(theta)[-(self.size - 1) :]
-        bound = self._relevance.copy()
+        theta = np.minimum(np.arccos(np.clip(self._embeddings @ mean, -1, 1)) + slack, np.pi)
+        cos, sin = np.cos(theta), np.sin(theta)
+        partners = np.partition(theta, len(theta) - self.size + 1)[-(self.size - 1) :]
+        bound = self._relevance.astype(np.float32)
         for partner in partners:
-            angles = np.minimum(theta + partner, np.pi)
-            bound += self._difference(np.cos(angles))
-        return float(np.sort(bound)[-self.size :].sum())
+            similarity = cos * np.cos(partner) - sin * np.sin(partner)
+            # Beyond a straight angle tokens are opposite: no similarity is below -1.
+            similarity[theta > np.pi - partner] = -1
+            bound += self._difference(similarity)
+        return _largest(bound, self.size)
 
 
 class Normalised(Paper):
@@ -91,3 +94,10 @@ class Normalised(Paper):
     def _weights(self, alpha: float) -> tuple[float, float]:
         pairs = self.size * (self.size - 1)
         return alpha / max(self.size, 1), (1 - alpha) / max(pairs, 1)
+
+
+def _largest(values: Float32 | Float64, count: int) -> float:
+    """The sum of the `count` largest of `values`."""
+    if not count:
+        return 0.0
+    return float(np.partition(values, len(values) - count)[-count:].sum(dtype=np.float64))
