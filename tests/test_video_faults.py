@@ -1,5 +1,6 @@
 """Damage becomes gaps, and what is no video becomes an error that says so."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -236,6 +238,11 @@ def test_a_damaged_image_is_a_gap(tmp_path: Path) -> None:
 class _Handler(SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         pass
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        # Whoever seeks drops the line in the middle of an answer.
+        with contextlib.suppress(ConnectionError):
+            super().copyfile(source, outputfile)
 
     def do_GET(self) -> None:
         if self.path == "/page":
