@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from seal.config import PROFILES, Options, as_dict, digest
+from seal.config import PROFILES, QUERY_STAGES, Options, as_dict, deciding, digest, only
 from seal.errors import OptionError
 
 
@@ -40,11 +40,11 @@ def test_a_back_end_brings_its_own_options() -> None:
         ("video.max_duration_s=-1", "above 0"),
         ("scenes.interval_s=0", "above 0"),
         ("scenes.count=0", "at least 1"),
-        ("objects.min_area=0.9", "min_area < max_area"),
+        ("objects.min_area=0.9", "min_area must be"),
         ("objects.duplicate_iou=0", "duplicate_iou"),
         ("objects.interval_s=-1", "above 0"),
         ("objects.max_per_keyframe=0", "at least 1"),
-        ("actions.min_length_s=20", "min_length_s < max_length_s"),
+        ("actions.min_length_s=20", "min_length_s must be"),
         ("actions.frames=0", "at least 1"),
         ("attention.budget=0", "budget must be at least 1"),
         ("attention.alpha=1.5", r"alpha must lie in \[0, 1\]"),
@@ -71,6 +71,20 @@ def test_every_key_that_is_listed_can_be_set(profile: str) -> None:
         stage, _, name = key.partition(".")
         value = as_dict(getattr(options, stage))[name]
         assert Options.load(profile, [f"{key}={value}"]) == options
+
+
+def test_options_without_effect_are_refused_where_they_have_none() -> None:
+    settings = ["attention.budget=3", "find.top=2"]
+    assert only(QUERY_STAGES, settings, "advice") == settings
+    with pytest.raises(OptionError, match=r"scenes\.count=3 has no effect here: advice"):
+        only(QUERY_STAGES, ["scenes.count=3"], "advice")
+
+
+def test_what_only_costs_time_does_not_decide_tokens() -> None:
+    slow = Options.load("base", ["segment.device=cpu", "segment.points_per_batch=1"])
+    assert deciding(slow.segment) == deciding(Options.load("base").segment)
+    other = Options.load("base", ["segment.points_per_side=8"])
+    assert deciding(other.segment) != deciding(slow.segment)
 
 
 def test_options_cannot_be_changed_after_creation() -> None:

@@ -88,6 +88,7 @@ class GivenTracker(Tracker):
     """Returns the tracklets it was made with at its end: what is tested is the splitting."""
 
     fingerprint = "given"
+    uses_segmenter = False
 
     def __init__(self, tracklets: list[Tracklet]) -> None:
         self._tracklets = tracklets

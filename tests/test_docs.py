@@ -2,12 +2,17 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+import seal
 from seal.cli import main
+from seal.config import Options
+from seal.evaluate.film import write_film
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "docs" / "first-video.md", PROJECT / "Makefile"]
@@ -27,3 +32,31 @@ def test_documented_commands_parse(page: Path) -> None:
         command = main.commands[name]
         if arguments:
             command.make_context(name, arguments, parent=click.Context(main))
+
+
+def python_blocks() -> list[str]:
+    pages = [page.read_text() for page in PAGES]
+    blocks = [
+        code for text in pages for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
+    assert len(blocks) == 2
+    code = (seal.__doc__ or "").partition("\n\n")[2]
+    return [*blocks, "\n".join(line.removeprefix("    ") for line in code.splitlines())]
+
+
+@pytest.mark.parametrize("code", python_blocks(), ids=["readme", "first-video", "docstring"])
+def test_the_python_that_is_shown_runs_as_a_script(code: str, tmp_path: Path) -> None:
+    """On a video of several parts, which a script must survive without any guard."""
+    for name in {*re.findall(r'"(\w+\.mp4)"', code)}:
+        write_film(tmp_path / name, seed=1, duration_s=6.0)
+    code = code.replace(", store)", ", store, Options.load('mini', ['video.part_s=2']))")
+    script = tmp_path / "script.py"
+    script.write_text("from seal import Options\n" + code)
+    subprocess.run([sys.executable, script], cwd=tmp_path, check=True, timeout=120)
+
+
+def test_every_key_in_the_table_of_options_is_one() -> None:
+    text = (PROJECT / "docs" / "first-video.md").read_text()
+    keys = set(re.findall(r"`(?:--set )?(\w+\.\w+)(?:=[^`]*)?`", text))
+    assert len(keys) >= 4
+    assert keys <= set(Options().keys())

@@ -1,7 +1,9 @@
 """Videos to stored tokens: exact times, the same tokens however the work is shared, gaps kept."""
 
 import shutil
+import socket
 import subprocess
+import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -180,6 +182,33 @@ def test_tiny_and_huge_pictures(tmp_path: Path, store: Store, size: tuple[int, i
     record = index_video(path, store)
     assert (record.width, record.height) == size
     assert store.count(record.id)["scene"] == 1
+
+
+def test_each_look_at_a_live_source_is_a_recording_of_its_own(tmp_path: Path, store: Store) -> None:
+    """And it is connected to once: single-client cameras allow no more."""
+    films = [
+        write_video(tmp_path / f"{i}.ts", range(0, 1000 * length, 40), codec="mpeg2video")
+        for i, length in enumerate((4, 6))
+    ]
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for film in films:
+            line, _ = server.accept()
+            with line:
+                line.sendall(film.read_bytes())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    options = Options.load("mini", ["video.max_duration_s=60", "video.part_s=2"])
+    first, second = (index_video(address, store, options) for _ in films)
+    thread.join(timeout=10)
+    server.close()
+    assert first.id != second.id
+    assert first.duration_s == pytest.approx(4, abs=0.3)
+    assert second.duration_s == pytest.approx(6, abs=0.3)
+    assert [store.count(r.id)["scene"] for r in (first, second)] == [2, 3]
 
 
 def test_a_file_that_is_no_video_leaves_no_trace(tmp_path: Path, store: Store) -> None:

@@ -49,7 +49,10 @@ def test_a_flat_curve_has_no_moments() -> None:
     options = FindOptions()
     curve = relevance_curve(tokens, np.full(len(tokens), 0.3, np.float32), options)
     np.testing.assert_allclose(curve.relevance, 0.3, rtol=1e-6)
-    assert find_moments(Curve(0.0, curve.times_s, np.full(len(curve.times_s), 0.3)), options) == []
+    assert (
+        find_moments(Curve(0.0, curve.times_s, np.full(len(curve.times_s), 0.3), 60.0), options)
+        == []
+    )
 
 
 def test_no_tokens_have_no_moments() -> None:
@@ -70,9 +73,8 @@ def test_moments_never_overlap_and_lie_in_the_video(rows: list, top: int) -> Non
     assert len(moments) <= top
     spans = sorted(moment.span for moment in moments)
     assert all(a.end_s <= b.start_s + 1e-6 for a, b in pairwise(spans))
-    step_s = options.smoothing_s
     for span in spans:
         assert span.start_s >= tokens.start_s.min() - 1e-6
-        assert span.end_s <= tokens.end_s.max() + step_s
+        assert span.end_s <= tokens.end_s.max() + 1e-6
     assert curve.relevance.max() <= scores.max() + 1e-6
     assert curve.relevance.min() >= scores.min() - 1e-6

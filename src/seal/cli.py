@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal import __version__
+from seal import __version__, registry
 from seal.clock import clock, span_clock
-from seal.errors import OptionError, SealError
+from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
+from seal.errors import OptionError, SealError, VideoError
 
 if TYPE_CHECKING:
     from seal.index import OnProgress
@@ -49,7 +50,7 @@ def main() -> None:
 
     VIDEO is an id that `seal index` printed, or the path that was indexed.
 
-    Exit codes: 0 done, 1 failed on this input, 2 the command line is wrong.
+    Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed.
     """
 
 
@@ -63,34 +64,42 @@ _store = click.option(
     help="Where the tokens are kept.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
-_settings = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change an option, such as actions.min_length_s=0.5; a wrong key lists the valid ones.",
-)
+
+
+def _settings(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    text = f"Change an option, such as {example}; a wrong key lists the valid ones."
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)
+
+
+_query_settings = _settings("attention.s_min=0.3")
 
 
 def _attention_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of selection that have a flag of their own, short for --set attention.KEY."""
-    for name, kind, text in reversed(
+    defaults = Options().attention
+    objectives = ", ".join(registry.names("objective"))
+    solvers = ", ".join(registry.names("solver"))
+    for name, text in reversed(
         [
-            ("budget", int, "How many tokens to select."),
-            ("objective", str, "What makes a selection good."),
-            ("solver", str, "How the selection is searched for."),
-            ("alpha", float, "Weight of relevance against diversity, 0 to 1."),
+            ("budget", "How many tokens to select."),
+            ("objective", f"What makes a selection good: {objectives}."),
+            ("solver", f"How the selection is searched for: {solvers}."),
+            ("alpha", "Weight of relevance against diversity, 0 to 1."),
         ]
     ):
-        command = click.option(f"--{name}", type=kind, help=text)(command)
+        default = getattr(defaults, name)
+        option = click.option(f"--{name}", type=type(default), help=f"{text}  [{default}]")
+        command = option(command)
     return command
 
 
 @main.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @_store
-@click.option("--profile", default="mini", show_default=True, help="mini, base or paper.")
-@_settings
+@click.option(
+    "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
+)
+@_settings("actions.min_length_s=0.5")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
 @_json
 def index(
@@ -105,29 +114,26 @@ def index(
 
     What is indexed already is not done again; an interrupted run goes on where it stopped.
     """
-    from seal.config import Options
-    from seal.errors import VideoError
-    from seal.index import index_video
+    from seal.index import default_jobs, index_video
     from seal.store import Store
 
-    options = Options.load(profile, settings)
+    stages = [stage for stage in STAGES if stage not in QUERY_STAGES]
+    options = Options.load(profile, only(stages, settings, "it decides what a query does"))
+    jobs = jobs or default_jobs(options)
     store = Store(store_path, create=True)
     failed = False
     for path in paths:
-        began = time.monotonic()
         try:
             with _progress_bar(path) as on_progress:
-                record = index_video(
-                    path, store, options, profile=profile, jobs=jobs, on_progress=on_progress
-                )
-        except VideoError as error:
+                record = index_video(path, store, options, jobs=jobs, on_progress=on_progress)
+        except (OptionError, VideoError) as error:
+            # The options were fine by themselves, so this is about this video.
             _complain(error)
             failed = True
             continue
-        seconds = time.monotonic() - began
         result = _describe(store, record) | {
-            "seconds": seconds,
-            "realtime_factor": record.duration_s / seconds,
+            "seconds": record.seconds,
+            "realtime_factor": record.duration_s / record.seconds,
         }
         for start_s, end_s, reason in record.gaps:
             span = span_clock(start_s, end_s)
@@ -142,15 +148,16 @@ def index(
 
 @main.command()
 @click.argument("video")
-@click.option("--kind", help="Only scene, object or action tokens.")
+@click.option("--kind", help="Only these tokens: scene, object or action.")
 @_store
 @_json
 def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None:
     """List the tokens of a video."""
+    from seal.query import find_video
     from seal.store import Store
 
     store = Store(store_path)
-    found = store.tokens(store.resolve(video).id, kinds=None if kind is None else [kind])
+    found = store.tokens(find_video(store, video).id, kinds=None if kind is None else [kind])
     rows = [_token(found, i) | {"track": found.track(i).tolist()} for i in range(len(found))]
     if as_json:
         _print_json(rows)
@@ -162,7 +169,7 @@ def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None
 @click.argument("video")
 @click.argument("query")
 @_attention_options
-@_settings
+@_query_settings
 @_store
 @_json
 def select(
@@ -198,8 +205,8 @@ def select(
 @main.command()
 @click.argument("video")
 @click.argument("query")
-@click.option("--top", type=int, help="How many moments at most.")
-@_settings
+@click.option("--top", type=int, help=f"How many moments at most.  [{Options().find.top}]")
+@_query_settings
 @_store
 @_json
 def find(
@@ -233,7 +240,7 @@ def find(
     "-o", "--output", required=True, metavar="FILE", help="Where to write it: .html or .png."
 )
 @_attention_options
-@_settings
+@_query_settings
 @_store
 @_json
 def show(
@@ -279,10 +286,11 @@ def list_(store_path: str, as_json: bool) -> None:
 @_json
 def remove(videos: tuple[str, ...], store_path: str, as_json: bool) -> None:
     """Remove videos, with all their tokens, from the store."""
+    from seal.query import find_video
     from seal.store import Store
 
     store = Store(store_path)
-    records = [store.resolve(video) for video in videos]
+    records = [find_video(store, video) for video in videos]
     for record in records:
         store.remove(record.id)
         if not as_json:
@@ -366,7 +374,7 @@ def _progress_bar(path: str) -> Iterator[OnProgress]:
     console = Console(stderr=True)
     began = time.monotonic()
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[clock]}  {task.fields[speed]:.1f}x real time"),
         TimeRemainingColumn(compact=True),

@@ -20,8 +20,10 @@ from seal.errors import OptionError
 
 
 def _check(group: object, condition: bool, rule: str) -> None:
+    """Raise OptionError unless `condition`; `rule` begins with the name of an option."""
     if not condition:
-        raise OptionError(f"{type(group).__name__}: {rule}; got {group}")
+        value = getattr(group, rule.split()[0])
+        raise OptionError(f"{rule}; got {value}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class ObjectOptions:
         _check(self, self.interval_s > 0, "interval_s must be above 0")
         _check(self, self.max_per_keyframe >= 1, "max_per_keyframe must be at least 1")
         areas = 0 <= self.min_area < self.max_area <= 1
-        _check(self, areas, "areas must be 0 <= min_area < max_area <= 1")
+        _check(self, areas, "min_area must be >= 0 and below max_area <= 1")
         _check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
 
 
@@ -103,7 +105,7 @@ class ActionOptions:
 
     def __post_init__(self) -> None:
         lengths = 0 < self.min_length_s < self.max_length_s
-        _check(self, lengths, "lengths must be 0 < min_length_s < max_length_s")
+        _check(self, lengths, "min_length_s must be above 0 and below max_length_s")
         _check(self, self.frames >= 1, "frames must be at least 1")
 
 
@@ -186,7 +188,7 @@ class Sam2Track:
         _check(self, self.prompt_interval_s > 0, "prompt_interval_s must be above 0")
         _check(self, self.max_objects >= 1, "max_objects must be at least 1")
         areas = 0 <= self.min_area < self.max_area <= 1
-        _check(self, areas, "areas must be 0 <= min_area < max_area <= 1")
+        _check(self, areas, "min_area must be >= 0 and below max_area <= 1")
         _check(self, 0 <= self.new_coverage < 1, "new_coverage must lie in [0, 1)")
         _check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
 
@@ -294,6 +296,8 @@ PROFILES: dict[str, dict[str, str]] = {
 class Options:
     """All options of a run."""
 
+    profile: str = "mini"
+    """What the others were taken from before settings changed them."""
     video: VideoOptions = field(default_factory=VideoOptions)
     scenes: SceneOptions = field(default_factory=SceneOptions)
     objects: ObjectOptions = field(default_factory=ObjectOptions)
@@ -315,7 +319,7 @@ class Options:
             raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
         if not isinstance(settings, Mapping):
             settings = dict(_split(setting) for setting in settings)
-        options = Options()
+        options = Options(profile=profile)
         for layer in (PROFILES[profile], settings):
             # A back end decides which keys its stage has, so it is set before them.
             for key in sorted(layer, key=lambda key: not key.endswith(".backend")):
@@ -324,7 +328,7 @@ class Options:
 
     def _set(self, key: str, value: str) -> Options:
         stage, _, name = key.partition(".")
-        if stage not in self.__dataclass_fields__:
+        if stage not in STAGES:
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(self.keys())}")
         if name == "backend" and stage in _STAGES:
             choices = {choice.backend: choice for choice in _STAGES[stage]}
@@ -346,16 +350,40 @@ class Options:
     def keys(self) -> list[str]:
         """Every key that can be set, given the back ends chosen."""
         keys = []
-        for stage in self.__dataclass_fields__:
+        for stage in STAGES:
             keys += [f"{stage}.backend"] if stage in _STAGES else []
             keys += [f"{stage}.{f.name}" for f in dataclasses.fields(getattr(self, stage))]
         return keys
+
+
+STAGES = tuple(f.name for f in dataclasses.fields(Options) if f.name != "profile")
+QUERY_STAGES = ("attention", "find")
+"""The stages whose options a query may change; those of the others decide what is stored."""
+
+
+def only(stages: Iterable[str], settings: Iterable[str], advice: str) -> list[str]:
+    """`settings`, or OptionError with `advice` if one is of a stage not among `stages`."""
+    stages, settings = tuple(stages), list(settings)
+    for setting in settings:
+        stage = setting.partition(".")[0]
+        if stage in STAGES and stage not in stages:
+            raise OptionError(f"{setting} has no effect here: {advice}")
+    return settings
 
 
 def as_dict(group: Any) -> dict[str, Any]:
     """One stage's options as plain values, its back end included."""
     values = dataclasses.asdict(group)
     return {"backend": group.backend, **values} if hasattr(group, "backend") else values
+
+
+# What changes how fast and where tokens are made, but not which.
+_WITHOUT_EFFECT = frozenset({"batch_size", "device", "points_per_batch", "timeout_s"})
+
+
+def deciding(group: Any) -> dict[str, Any]:
+    """The options of a stage that decide what it makes."""
+    return {key: value for key, value in as_dict(group).items() if key not in _WITHOUT_EFFECT}
 
 
 def digest(*values: Any) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from itertools import groupby
@@ -19,8 +20,9 @@ from pathlib import Path, PurePath
 
 import cv2
 
-from seal.config import Options, as_dict
+from seal.config import Options, as_dict, digest
 from seal.decompose import Backends, decompose
+from seal.errors import VideoError
 from seal.store import Store, VideoRecord
 from seal.types import KINDS, Tokens
 from seal.video import Frame, Video, VideoInfo, content_id, is_address, open_video
@@ -51,27 +53,68 @@ def index_video(
     store: Store,
     options: Options | None = None,
     *,
-    profile: str = "mini",
-    jobs: int | None = None,
+    jobs: int = 1,
     on_progress: OnProgress = lambda progress: None,
 ) -> VideoRecord:
     """Turn a video into tokens in `store`; what is stored already is not done again.
 
-    `options` are by default those of `profile`. `jobs` is the number of processes: by default one
-    per core, and a single one where a back end runs on a device, whose memory they would share.
+    `options` are by default those of the profile `mini`. `jobs` is the number of processes; with
+    more than one, a script needs the usual `if __name__ == "__main__":`, because each of them
+    imports it anew. A live source is a new recording each time.
 
     Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
     BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
     """
     began = time.monotonic()
-    options = options or Options.load(profile)
+    options = options or Options.load()
     on_progress(Progress("reading"))
     with open_video(source, options.video) as video:
         info = video.info
         starts_s = video.part_starts(options.video.part_s)
-    content = content_id(source)
-    backends = Backends.load(options)
-    record = VideoRecord(
+        content = content_id(source, options.video.timeout_s)
+        if info.is_live:
+            content = digest(content, time.time_ns())
+        backends = Backends.load(options)
+        keys = backends.keys(options)
+        record = _record(source, content, info, options, backends)
+        known = [stored for stored in store.videos() if stored.content_id == content]
+        if known:
+            # A copy, or a file that was moved.
+            record = replace(record, id=known[-1].id)
+        stored = store.begin(record, keys)
+        if stored.complete >= set(KINDS):
+            return _moved(store, known[-1], record)
+        run = _Run(str(source), record.id, options, info, tuple(starts_s), stored.done)
+        end_s = info.start_s
+        for part in _parts(run, video, backends, jobs, on_progress):
+            part_keys = {kind: keys[kind] for kind in part.kinds}
+            store.add(record.id, part.number, part_keys, part.tokens, part.pictures, part.gaps)
+            end_s = max(end_s, part.end_s)
+    on_progress(Progress("storing"))
+    finished = replace(
+        record,
+        duration_s=info.duration_s or end_s - info.start_s,
+        indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began,
+    )
+    store.finish(finished, keys)
+    return store.resolve(record.id)
+
+
+def default_jobs(options: Options) -> int:
+    """One process per core, and a single one where a back end runs on a device, whose memory the
+    processes would share."""
+    stages = (options.segment, options.track, options.encode)
+    if any(hasattr(stage, "device") for stage in stages):
+        return 1
+    # Not all cores of the machine may be ours.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _record(
+    source: str | Path, content: str, info: VideoInfo, options: Options, backends: Backends
+) -> VideoRecord:
+    return VideoRecord(
         id=f"{_slug(str(source))}-{content[:8]}",
         path=str(source),
         location=str(source) if is_address(source) else str(Path(source).absolute()),
@@ -82,32 +125,20 @@ def index_video(
         height=info.height,
         codec=info.codec,
         rate_hz=info.rate_hz,
-        profile=profile,
+        profile=options.profile,
         encoder=backends.encoder.fingerprint,
         encoder_options=as_dict(options.encode),
         options=asdict(options),
         indexed_at="",
         seconds=0.0,
     )
-    keys = backends.keys(options)
-    stored = store.begin(record, keys)
-    if stored.complete >= set(KINDS):
-        return store.resolve(record.id)
-    run = _Run(str(source), record.id, options, info, tuple(starts_s), stored.done)
-    end_s = info.start_s
-    for part in _parts(run, backends, jobs or _default_jobs(options), on_progress):
-        part_keys = {kind: keys[kind] for kind in part.kinds}
-        store.add(record.id, part.number, part_keys, part.tokens, part.pictures, part.gaps)
-        end_s = max(end_s, part.end_s)
-    on_progress(Progress("storing"))
-    finished = replace(
-        record,
-        duration_s=info.duration_s or end_s - info.start_s,
-        indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds=time.monotonic() - began,
-    )
-    store.finish(finished, keys)
-    return store.resolve(record.id)
+
+
+def _moved(store: Store, known: VideoRecord, now: VideoRecord) -> VideoRecord:
+    """What is known of a video that is indexed already, with where it lies now."""
+    if (known.path, known.location) != (now.path, now.location):
+        store.finish(replace(known, path=now.path, location=now.location), known.keys)
+    return store.resolve(known.id)
 
 
 @dataclass(frozen=True)
@@ -152,7 +183,9 @@ Tick = Callable[[int, float], None]
 """Called with a part's number and how many seconds of it are done."""
 
 
-def _parts(run: _Run, backends: Backends, jobs: int, on_progress: OnProgress) -> Iterator[_Part]:
+def _parts(
+    run: _Run, video: Video, backends: Backends, jobs: int, on_progress: OnProgress
+) -> Iterator[_Part]:
     """Every part that is not done yet, as it gets done."""
     numbers = [number for number in range(len(run.starts_s)) if run.missing(number)]
     total_s = run.info.duration_s
@@ -175,16 +208,15 @@ def _parts(run: _Run, backends: Backends, jobs: int, on_progress: OnProgress) ->
         ticks[number] = done_s
         report(ticks.values())
 
-    with open_video(run.source, run.options.video) as video:
-        if len(run.starts_s) > 1:
-            for number in numbers:
-                frames = video.frames(*run.bounds_s(number))
-                yield _part(run, backends, video, number, run.starts_s[number], frames, tick)
-        else:
-            for number, frames in groupby(video.frames(), run.part_at):
-                start_s = run.info.start_s + number * run.options.video.part_s
-                if run.missing(number):
-                    yield _part(run, backends, video, number, start_s, frames, tick)
+    if len(run.starts_s) > 1:
+        for number in numbers:
+            frames = video.frames(*run.bounds_s(number))
+            yield _part(run, backends, video, number, run.starts_s[number], frames, tick)
+    else:
+        for number, frames in groupby(video.frames(), run.part_at):
+            start_s = run.info.start_s + number * run.options.video.part_s
+            if run.missing(number):
+                yield _part(run, backends, video, number, start_s, frames, tick)
 
 
 def _part(
@@ -228,11 +260,6 @@ def _part(
     )
 
 
-def _default_jobs(options: Options) -> int:
-    stages = (options.segment, options.track, options.encode)
-    return 1 if any(hasattr(stage, "device") for stage in stages) else os.cpu_count() or 1
-
-
 def _slug(source: str) -> str:
     """The name of a source, fit for a command line."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", PurePath(source.rstrip("/")).stem).strip("-") or "video"
@@ -270,6 +297,11 @@ def _in_processes(
             report(ticks[:])
             for future in done:
                 yield future.result()
+    except BrokenProcessPool as error:
+        raise VideoError(
+            f"{run.source}: a worker process was killed, perhaps for lack of memory; what is done"
+            " is kept: run the same command again, with fewer --jobs"
+        ) from error
     finally:
         # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
         stop.set()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePath
 
 from seal import encode
 from seal.attention import relevance, select
-from seal.config import Options
+from seal.config import QUERY_STAGES, Options, only
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.ground import Curve, find_moments, relevance_curve
-from seal.show import Storyboard, write
+from seal.show import Storyboard, write, writer
 from seal.store import Store, VideoRecord
 from seal.types import Float32, Moment, Selection, Tokens
 from seal.video import content_id, is_address
@@ -31,7 +32,9 @@ class IndexedVideo:
     """
 
     def __init__(self, store: Store, name: str, settings: Iterable[str] = ()) -> None:
-        self.record: VideoRecord = _resolve(store, name)
+        advice = "it decides how a video is indexed; run `seal index` with it"
+        settings = only(QUERY_STAGES, settings, advice)
+        self.record: VideoRecord = find_video(store, name)
         self.options = Options.load(self.record.profile, settings)
         self._store = store
 
@@ -81,6 +84,7 @@ class IndexedVideo:
 
         Raises OptionError for another suffix.
         """
+        writer(path)  # A wrong suffix is an error before the work, not after it.
         selection, curve = self.select(query), self._curve(query)
         moments = find_moments(curve, self.options.find)
         storyboard = Storyboard(
@@ -108,12 +112,15 @@ class IndexedVideo:
         return relevance_curve(self.tokens, self.relevance(query), self.options.find)
 
 
-def _resolve(store: Store, name: str) -> VideoRecord:
+def find_video(store: Store, name: str) -> VideoRecord:
+    """The video of this id, or path or address as indexed, or the content of a copy of the file.
+
+    Raises NotIndexedError if the store has none.
+    """
     try:
         return store.resolve(name)
     except NotIndexedError:
-        # Perhaps a copy, or a file that was moved: its content is known.
-        if is_address(name) or not Path(name).exists():
+        if is_address(name) or not os.path.exists(name):
             raise
         content = content_id(name)
         for record in store.videos():

@@ -6,6 +6,8 @@ An objective says what a choice is worth, a solver looks for a good one. They me
 
 from __future__ import annotations
 
+import numpy as np
+
 from seal import registry
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
@@ -26,14 +28,20 @@ def relevance(tokens: Tokens, query: Float32) -> Float32:
 def select(tokens: Tokens, scores: Float32, options: AttentionOptions) -> Selection:
     """At most `options.budget` of `tokens`, given their `relevance` [n] to the query.
 
-    A budget larger than the number of tokens selects all of them.
+    A budget of at least the number of tokens selects all of them, the most relevant first.
     Raises OptionError, listing the valid names, for an unknown objective or solver.
     """
     size = min(options.budget, len(tokens))
     objective = registry.resolve("objective", options.objective)(
         scores, tokens.embeddings, size, options
     )
-    rows = registry.resolve("solver", options.solver)(objective)
+    solver = registry.resolve("solver", options.solver)
+    if size == len(tokens):
+        # There is nothing to choose, so the value is its own bound.
+        rows = np.argsort(-scores, kind="stable")
+        value = objective.value(rows)
+        return Selection(rows, scores[rows], value, value)
+    rows = solver(objective)
     return Selection(
         rows=rows,
         relevance=scores[rows],

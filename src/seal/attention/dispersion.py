@@ -16,6 +16,8 @@ from seal.types import Float32, Float64, Int64
 
 # How many columns of the similarity matrix are computed at once.
 _AHEAD = 16
+# How many rows of it.
+_BLOCK = 512
 
 
 class Paper(Objective):
@@ -61,8 +63,13 @@ class Paper(Objective):
 
     def value(self, rows: Int64) -> float:
         chosen = self._embeddings[rows]
-        difference = self._difference(chosen @ chosen.T)
-        pairs = difference.sum(dtype=np.float64) - np.trace(difference)
+        pairs = 0.0
+        # In blocks, because all tokens of a long video may be chosen.
+        for start in range(0, len(rows), _BLOCK):
+            block = chosen[start : start + _BLOCK]
+            pairs += self._difference(block @ chosen.T).sum(dtype=np.float64)
+            # A token makes no pair with itself.
+            pairs -= self._difference((block * block).sum(1)).sum(dtype=np.float64)
         return float(self._relevance[rows].sum() + pairs)
 
     def upper_bound(self) -> float:

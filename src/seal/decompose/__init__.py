@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal import encode, segment, track
-from seal.config import Options, as_dict, digest
+from seal.config import Options, deciding, digest
 from seal.decompose.actions import Actions
 from seal.decompose.draft import Draft, embed
 from seal.decompose.history import History
@@ -48,13 +48,15 @@ class Backends:
 
     def keys(self, options: Options) -> dict[str, str]:
         """For each kind of token, a hash of all that decides it, given the content of the video."""
-        segmenter: list[Any] = [self.segmenter.fingerprint, as_dict(options.segment)]
-        tracker: list[Any] = [self.tracker.fingerprint, as_dict(options.track)]
-        shared = [_TOKENS_VERSION, as_dict(options.video), self.encoder.fingerprint]
+        segmenter: list[Any] = [self.segmenter.fingerprint, deciding(options.segment)]
+        tracker: list[Any] = [self.tracker.fingerprint, deciding(options.track)]
+        if self.tracker.uses_segmenter:
+            tracker += segmenter
+        shared = [_TOKENS_VERSION, deciding(options.video), self.encoder.fingerprint]
         stages: dict[str, list[Any]] = {
-            "scene": [as_dict(options.scenes)],
-            "object": [as_dict(options.objects), *segmenter],
-            "action": [as_dict(options.actions), *segmenter, *tracker],
+            "scene": [deciding(options.scenes)],
+            "object": [deciding(options.objects), *segmenter],
+            "action": [deciding(options.actions), *tracker],
         }
         return {kind: digest(kind, shared, *stages[kind]) for kind in KINDS}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 from seal.config import SceneOptions
@@ -36,20 +37,20 @@ class Scenes:
                 f"scenes.count needs a video of known length, and {info.source} has none;"
                 " set scenes.interval_s instead"
             )
-        begin = self._analysed.at_or_before(start_s)
-        self._next = 0
-        while self._tick(self._next) < begin:
-            self._next += 1
+        self._next = self._after(self._analysed.at_or_before(start_s) - 1)
 
     def push(self, frame: Frame) -> list[Draft]:
         """The scene token of `frame`, if it is the first one at or after a tick."""
         reached = self._analysed.before(frame.pts * frame.time_base)
         if reached < self._tick(self._next):
             return []
-        while self._tick(self._next) <= reached:
-            self._next += 1
+        self._next = self._after(reached)
         span = (frame.pts, frame.end_pts)
         return [Draft("scene", span, WHOLE_FRAME, 1.0, [frame.image], [frame.pts])]
 
     def _tick(self, scene: int) -> int:
         return self._analysed.at_or_after(self._first + scene * self._step)
+
+    def _after(self, tick: int) -> int:
+        """The first scene whose tick of the analysis is later than this one."""
+        return max(0, math.floor((self._analysed.time(tick) - self._first) / self._step) + 1)

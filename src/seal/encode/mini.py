@@ -17,7 +17,7 @@ import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from seal.config import MiniEncode
-from seal.encode import Encoder
+from seal.encode import Encoder, check_images
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
 
@@ -102,12 +102,7 @@ class MiniEncoder(Encoder):
 
         Raises OptionError for anything else than such pictures.
         """
-        for image in images:
-            if image.dtype != np.uint8 or image.shape[2:] != (3,) or image.size == 0:
-                raise OptionError(
-                    "a picture must be RGB uint8 [height, width, 3],"
-                    f" got {image.dtype} {list(image.shape)}"
-                )
+        check_images(images)
         rows = np.empty((len(images), 1, self.dimension), np.float32)
         for start in range(0, len(images), BATCH):
             batch = np.stack([resize(image) for image in images[start : start + BATCH]])

@@ -33,6 +33,8 @@ class Curve:
     """[n] the middle of each instant."""
     relevance: Float64
     """[n] cosines: the best token of each instant, smoothed over time."""
+    end_s: float
+    """Where the last instant ends, which may be shorter than the others."""
 
 
 def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Curve:
@@ -43,7 +45,7 @@ def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Cu
     sampled frames and makes neighbours support each other.
     """
     if not len(tokens):
-        return Curve(0.0, np.empty(0), np.empty(0))
+        return Curve(0.0, np.empty(0), np.empty(0), 0.0)
     step_s = options.smoothing_s / _BINS_PER_SIGMA
     start_s, end_s = float(tokens.start_s.min()), float(tokens.end_s.max())
     bins = max(1, int(np.ceil((end_s - start_s) / step_s)))
@@ -63,7 +65,7 @@ def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Cu
         total, weight, out=np.full(bins, best[seen].min()), where=weight > 1e-3
     )
     times_s = start_s + (np.arange(bins, dtype=np.float64) + 0.5) * step_s
-    return Curve(start_s, times_s, smooth)
+    return Curve(start_s, times_s, smooth, end_s)
 
 
 def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
@@ -93,7 +95,8 @@ def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
         first = outside[right - 1] + 1 if right else 0
         last = outside[right] - 1 if right < len(outside) else len(relevance) - 1
         free[first : last + 1] = False
-        span = Span(float(curve.times_s[first]) - half_s, float(curve.times_s[last]) + half_s)
+        end_s = min(float(curve.times_s[last]) + half_s, curve.end_s)
+        span = Span(float(curve.times_s[first]) - half_s, end_s)
         moments.append(Moment(span, float(relevance[first : last + 1].mean())))
     return moments
 

@@ -101,6 +101,8 @@ class Store:
                 f"no token store at {self.path}: run seal index first, or say where it is with"
                 " --store"
             )
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file; a token store is a folder: choose another")
         self.path.mkdir(parents=True, exist_ok=True)
         foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
         if foreign:
@@ -289,10 +291,10 @@ class Store:
         listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
         if matches:
             raise NotIndexedError(f"several ids in {self.path} begin with {name!r}: {listed}")
+        more = ", ..." if len(videos) > _LISTED else ""
         raise NotIndexedError(
-            f"{name!r} is not indexed in {self.path}, which has {len(videos)} videos"
-            f"{': ' * bool(listed)}{listed}{', ...' * (len(videos) > _LISTED)};"
-            " run seal index on it first"
+            f"{name!r} is not indexed in {self.path}, which has"
+            f" {listed or 'no videos'}{more}; run seal index on it first"
         )
 
     def count(self, video_id: str) -> dict[str, int]:

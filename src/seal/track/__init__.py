@@ -29,6 +29,8 @@ class Tracker(ABC):
 
     fingerprint: str
     """Identifies algorithm and weights; part of the key under which tokens are stored."""
+    uses_segmenter: bool
+    """Whether the segmenter's options decide what is tracked."""
 
     @abstractmethod
     def push(self, frame: Frame) -> list[Tracklet]:

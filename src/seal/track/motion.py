@@ -90,6 +90,7 @@ class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
     fingerprint = "motion-1"
+    uses_segmenter = False
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None

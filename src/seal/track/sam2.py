@@ -57,6 +57,8 @@ class Sam2Tracker(Tracker):
     Raises BackendError if the extra is not installed or the weights are not there.
     """
 
+    uses_segmenter = True
+
     def __init__(self, options: Sam2Track, segmenter: Segmenter) -> None:
         weights = locate(options.weights, options.revision)
         self._options = options

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from seal.config import VideoOptions
 from seal.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset(
@@ -18,8 +19,6 @@ IMAGE_SUFFIXES = frozenset(
 )
 _LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
 _BLOCK_BYTES = 1 << 20
-# How long the server of an address may take to name its content.
-_ADDRESS_TIMEOUT_S = 15.0
 
 
 def is_address(source: str | Path) -> bool:
@@ -68,7 +67,11 @@ def image_files(folder: Path) -> list[Path]:
 
     Raises VideoError if there is none.
     """
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    ]
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise VideoError(
@@ -83,7 +86,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)] + [(-1, name)]
 
 
-def content_id(source: str | Path) -> str:
+def content_id(source: str | Path, timeout_s: float = VideoOptions.timeout_s) -> str:
     """16 hex digits that change when the content does.
 
     A file: all its bytes. A folder of images: their names and bytes. An http(s) URL: the address,
@@ -94,7 +97,7 @@ def content_id(source: str | Path) -> str:
     digest = blake2b(digest_size=8)
     try:
         if is_address(source):
-            digest.update("\n".join([str(source), *_validators(str(source))]).encode())
+            digest.update("\n".join([str(source), *_validators(str(source), timeout_s)]).encode())
         elif Path(source).is_dir():
             for path in image_files(Path(source)):
                 digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
@@ -114,12 +117,12 @@ def _update(digest: blake2b, path: Path) -> None:
             digest.update(block)
 
 
-def _validators(address: str) -> list[str]:
+def _validators(address: str, timeout_s: float) -> list[str]:
     if urlsplit(address).scheme.lower() not in {"http", "https"}:
         return []
     try:
         # Not a HEAD request, which some servers refuse; the body is not read.
-        with urllib.request.urlopen(address, timeout=_ADDRESS_TIMEOUT_S) as response:
+        with urllib.request.urlopen(address, timeout=timeout_s) as response:
             headers = response.headers
     except urllib.error.HTTPError as error:
         error.close()
