@@ -187,7 +187,7 @@ def test_tiny_and_huge_pictures(tmp_path: Path, store: Store, size: tuple[int, i
 def test_each_look_at_a_live_source_is_a_recording_of_its_own(tmp_path: Path, store: Store) -> None:
     """And it is connected to once: single-client cameras allow no more."""
     films = [
-        write_video(tmp_path / f"{i}.ts", range(0, 1000 * length, 40), codec="mpeg2video")
+        write_video(tmp_path / f"{i}.ts", range(0, 1000 * length, 40))
         for i, length in enumerate((4, 6))
     ]
     server = socket.create_server(("127.0.0.1", 0))
