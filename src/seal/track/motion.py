@@ -27,6 +27,10 @@ _KEEP = 0.6
 """Share of the accumulated evidence that is carried to the next picture."""
 _REGION = 0.5
 """Evidence above this makes a region."""
+_FLAT = 21
+"""Flat insides of up to so many pixels of the map are filled where flow says that they move ..."""
+_ALIKE = 0.9
+"""... and this likely have the colours of what moves around them."""
 _PRIOR = 0.3
 """How much the place counts against the colours, when a thing's outline is drawn."""
 _THIN = 0.01
@@ -136,9 +140,7 @@ class MotionTracker(Tracker):
         ended = self.end() if self._grey is not None and self._grey.shape != grey.shape else []
         earlier, self._grey = self._grey, grey
         half = (w // 2, h // 2)
-        lab = cv2.cvtColor(
-            cv2.resize(image, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab
-        )
+        lab = cv2.cvtColor(cv2.resize(image, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab)
         before, self._lab = getattr(self, "_lab", lab), lab
         if earlier is None:
             self._camera = Camera(h, w)
@@ -154,7 +156,7 @@ class MotionTracker(Tracker):
         if self._view is not None:
             # What a mover uncovers was not there before, but the world shows it from now on.
             after = _unexplained(before, lab, motion.at(self._pixels, later=True))
-            ended += self._look(self._view, np.minimum(self._view.unexplained, after))
+            ended += self._look(self._view, self._view.unexplained * after)
         flow = cv2.resize(motion.flow, half, interpolation=cv2.INTER_AREA) / 2
         residual = flow - motion.at(self._pixels) + self._pixels
         noise_px = _MOVES * motion.noise_px / 2
@@ -176,7 +178,7 @@ class MotionTracker(Tracker):
         # Where a mover was and the world is seen again, there is none now.
         carried *= 0.3 + 0.7 * unexplained
         self._evidence = _KEEP * carried + (1 - _KEEP) * now
-        detections = _regions(np.maximum(self._evidence, 0.9 * now), view.bins)
+        detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
         ended = self._associate(view, detections)
         self._earlier_pts = view.pts
         return ended
@@ -317,10 +319,15 @@ def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float
     return drawn
 
 
-def _regions(evidence: Float32, bins: Int64) -> list[Float32]:
+def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
     """Connected regions of evidence, each as a map [height, width]."""
     solid = (evidence > _REGION).astype(np.uint8)
+    # A flat thing changes at its edges only: they vouch for what moves between them.
+    between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((_FLAT, _FLAT), np.uint8))
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    inside = _histogram(bins, solid.astype(np.float32))
+    outside = _histogram(bins, 1 - between.astype(np.float32))
+    solid |= between & (moves > 0.5) & (_likelihood(inside, outside, bins) > _ALIKE)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
     large = stats[1:, cv2.CC_STAT_AREA] >= _MIN_AREA * solid.size
     found = [(labels == i + 1).astype(np.float32) for i in np.flatnonzero(large)]
