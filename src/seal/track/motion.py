@@ -276,7 +276,8 @@ def _unexplained(lab: UInt8, other: UInt8, camera: Float32) -> Float32:
 def _histogram(bins: Int64, weights: Float32) -> Float32:
     """[bins ** 3] shares of the colours, smoothed by a bin."""
     counts = np.bincount(bins.ravel(), weights.ravel(), _BINS**3).astype(np.float32)
-    cube = np.pad(counts.reshape(_BINS, _BINS, _BINS), 1)
+    cube = np.zeros((_BINS + 2, _BINS + 2, _BINS + 2), np.float32)
+    cube[1:-1, 1:-1, 1:-1] = counts.reshape(_BINS, _BINS, _BINS)
     cube = cube[2:] + 2 * cube[1:-1] + cube[:-2]
     cube = cube[:, 2:] + 2 * cube[:, 1:-1] + cube[:, :-2]
     cube = cube[:, :, 2:] + 2 * cube[:, :, 1:-1] + cube[:, :, :-2]
@@ -337,20 +338,22 @@ def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
 
 def _box(mask: Float32) -> Float32 | None:
     """Normalised box of the largest part of a map above a half; None if there is none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
-    if count < 2:
+    solid = (mask > 0.5).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(solid)
+    if not w:
         return None
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[y : y + h, x : x + w])
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     area = stats[largest, cv2.CC_STAT_AREA]
     if area < _MIN_AREA * mask.size / 2:
         return None
     part = labels == largest
     edges = []
-    for axis in (0, 1):
+    for axis, start in ((0, x), (1, y)):
         along = np.cumsum(part.sum(axis)) / area
         # Thin ends are spill more often than limbs.
-        first, last = np.searchsorted(along, [_THIN, 1 - _THIN])
-        edges.append((first / part.shape[1 - axis], (last + 1) / part.shape[1 - axis]))
+        first, last = start + np.searchsorted(along, [_THIN, 1 - _THIN])
+        edges.append((first / mask.shape[1 - axis], (last + 1) / mask.shape[1 - axis]))
     (x0, x1), (y0, y1) = edges
     return np.array([x0, y0, x1, y1], np.float32)
 
