@@ -1,6 +1,6 @@
 """What moves against the background, followed over time; CPU only, no weights.
 
-Each picture: flow less the camera's motion says where something moves (`camera`); the evidence is
+Each picture, once the next is there: flow less the camera's motion says where something moves (`camera`); the evidence is
 carried along the flow and adds up over time; regions of it, drawn to the colours that set them
 apart, are the detections. Each tracklet carries a map of where its thing is, along the flow and
 its colours, so that it survives pauses and crossings; detections correct the map.
@@ -113,7 +113,7 @@ class _Track:
 class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
-    fingerprint = "motion-1"
+    fingerprint = "motion-2"
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None
@@ -192,6 +192,11 @@ class MotionTracker(Tracker):
             if not track.seen:
                 # Hidden, or its outline is lost: it goes on as the flow does.
                 track.mask = carried
+        if len(self._tracks) > 1:
+            # A pixel is of one thing: the likeliest.
+            best = np.max([track.mask for track in self._tracks], axis=0)
+            for track in self._tracks:
+                track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
         owned = _assign([track.mask > 0.5 for track in self._tracks], detections)
         alive: list[_Track] = []
         dead: list[_Track] = []
