@@ -77,6 +77,7 @@ def test_two_movers_are_followed_apart() -> None:
         [[(60 + 12 * i, 110) for i in range(16)], [(270 - 12 * i, 200) for i in range(16)]]
     )
     tracklets = follow(frames)
+    assert len(tracklets) == 2
     best = [max(tracklets, key=lambda t: share(t, truth)) for truth in truths]
     assert best[0] is not best[1]
     for tracklet, truth in zip(best, truths, strict=True):

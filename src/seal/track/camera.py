@@ -23,12 +23,20 @@ class Motion:
 
     flow: Float32
     """[height, width, 2] px from each pixel to where it was in the earlier picture."""
-    residual: Float32
-    """[height, width, 2] the same without the camera's motion."""
-    camera: Float32
-    """[height, width, 2] px: what the camera's motion alone would cause."""
+    camera: Float64
+    """[3, 3] where the camera's motion alone takes points of the later picture in the earlier."""
     noise_px: float
     """The length of residual that the background shows, a robust standard deviation."""
+
+    def at(self, pixels: Float32, later: bool = False) -> Float32:
+        """[h, w, 2] where these of the later picture's pixels at half size were before.
+
+        With `later` they are the earlier picture's, and it is where they are afterwards.
+        """
+        matrix = np.linalg.inv(self.camera) if later else self.camera
+        # Pixel i of half the size covers 2 i and 2 i + 1.
+        seen = cv2.perspectiveTransform(2 * pixels + np.float32(0.5), matrix)
+        return np.asarray((seen - 0.5) / 2, np.float32)
 
 
 class Camera:
@@ -54,13 +62,14 @@ class Camera:
     def motion(self, earlier: UInt8, later: UInt8) -> Motion:
         """What moved between two grey pictures [height, width]."""
         flow = self._flow(earlier, later)
-        camera = self._fit(flow)
-        residual = flow - camera
-        lengths = np.linalg.norm(residual[self._sampled], axis=2)
+        points = self._pixels[self._sampled].reshape(-1, 1, 2)
+        moved = points + flow[self._sampled].reshape(-1, 1, 2)
+        camera = self._fit(points, moved)
+        lengths = np.linalg.norm(moved - cv2.perspectiveTransform(points, camera), axis=2)
         # Half of the picture is background at least: the lower half of the lengths holds no mover.
         # Lengths of a two-dimensional normal error have their median at 1.18 deviations.
         noise = float(np.median(lengths)) / 1.18
-        return Motion(flow, residual, camera, max(noise, _NOISE_PX))
+        return Motion(flow, camera, max(noise, _NOISE_PX))
 
     def _flow(self, earlier: UInt8, later: UInt8) -> Float32:
         height, width = later.shape
@@ -85,12 +94,10 @@ class Camera:
         )
         return np.asarray(moved, np.uint8)
 
-    def _fit(self, flow: Float32) -> Float32:
-        """[height, width, 2] the flow that the camera's motion alone would cause."""
-        points = self._pixels[self._sampled].reshape(-1, 2)
-        moved = points + flow[self._sampled].reshape(-1, 2)
+    def _fit(self, points: Float32, moved: Float32) -> Float64:
+        """[3, 3] the camera's motion, from points [n, 1, 2] and where most were before."""
         matrix, _ = cv2.findHomography(points, moved, cv2.USAC_FAST, _INLIER_PX, None, 300)
-        if matrix is None:
-            return np.zeros_like(flow) + np.median(flow, axis=(0, 1)).astype(np.float32)
-        seen = cv2.perspectiveTransform(self._pixels, matrix)
-        return np.asarray(seen - self._pixels, np.float32)
+        if matrix is None or abs(np.linalg.det(matrix)) < 1e-3:
+            matrix = np.eye(3)
+            matrix[:2, 2] = np.median(moved - points, axis=(0, 1))
+        return np.asarray(matrix, np.float64)

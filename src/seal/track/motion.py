@@ -1,9 +1,10 @@
 """What moves against the background, followed over time; CPU only, no weights.
 
-Each picture: flow less the camera's motion says where something moves (`camera`); the evidence is
-carried along the flow and adds up over time; regions of it, drawn to the colours that set them
-apart, are the detections. Each tracklet carries a map of where its thing is, along the flow and
-its colours, so that it survives pauses and crossings; detections correct the map.
+Each picture, once the next is there: flow less the camera's motion says where something moves
+(`camera`); the evidence is carried along the flow and adds up over time; regions of it, drawn to
+the colours that set them apart, are the detections. Each tracklet carries a map of where its thing
+is, along the flow and its colours, so that it survives pauses and crossings; detections correct
+the map.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _KEEP = 0.6
 """Share of the accumulated evidence that is carried to the next picture."""
 _REGION = 0.5
 """Evidence above this makes a region."""
+_FLAT = 21
+"""Flat insides of up to so many pixels of the map are filled where flow says that they move ..."""
+_ALIKE = 0.9
+"""... and this likely have the colours of what moves around them."""
 _PRIOR = 0.3
 """How much the place counts against the colours, when a thing's outline is drawn."""
 _THIN = 0.01
@@ -51,8 +56,28 @@ _EXPLAINED = 6.0
 """Levels of colour by which noise and compression change a pixel."""
 _MOVING = 0.4
 """... and moved in at least this share of them."""
+_TRACE = 0.02
+"""A map of less than this is nothing: work is cut to the rest."""
 _PATIENCE_S = 3.5
 """A thing that stands still is kept for this long."""
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A picture and how it came from the one before; maps are of half the flow's size."""
+
+    pts: int
+    time_s: float
+    bins: Int64
+    """[height, width] cells of the colour model."""
+    warp: Float32
+    """[height, width, 2] where each pixel was before."""
+    residual: Float32
+    """[height, width, 2] px: the motion there without the camera's."""
+    moves: Float32
+    """[height, width] whether flow says that it moves by itself."""
+    unexplained: Float32
+    """[height, width] how far the camera's motion does not explain it."""
 
 
 @dataclass(eq=False)
@@ -89,20 +114,22 @@ class _Track:
 class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
-    fingerprint = "motion-1"
+    fingerprint = "motion-2"
     uses_segmenter = False
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None
-        self._pts = self._earlier_pts = 0
+        self._earlier_pts = 0
         self.end()
 
     def end(self) -> list[Tracklet]:
         """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
-        done = self._finish(getattr(self, "_tracks", []))
+        view = getattr(self, "_view", None)
+        done = [] if view is None else self._look(view, view.unexplained)
+        done += self._finish(getattr(self, "_tracks", []))
         self._tracks: list[_Track] = []
         self._grey: UInt8 | None = None
-        self._evidence: Float32 | None = None
+        self._view: _View | None = None
         return done
 
     def push(self, frame: Frame) -> list[Tracklet]:
@@ -114,10 +141,9 @@ class MotionTracker(Tracker):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         ended = self.end() if self._grey is not None and self._grey.shape != grey.shape else []
         earlier, self._grey = self._grey, grey
-        self._earlier_pts, self._pts = self._pts, frame.pts
-        lab = cv2.cvtColor(
-            cv2.resize(image, (w // 2, h // 2), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab
-        )
+        half = (w // 2, h // 2)
+        lab = cv2.cvtColor(cv2.resize(image, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab)
+        before, self._lab = getattr(self, "_lab", lab), lab
         if earlier is None:
             self._camera = Camera(h, w)
             x, y = np.meshgrid(
@@ -125,35 +151,42 @@ class MotionTracker(Tracker):
             )
             self._pixels: Float32 = np.stack([x, y], 2)
             self._evidence = np.zeros((h // 2, w // 2), np.float32)
-            self._lab = lab
+            self._earlier_pts = frame.pts
             return ended
         assert self._camera is not None
         motion = self._camera.motion(earlier, grey)
-        half = (w // 2, h // 2)
+        if self._view is not None:
+            # What a mover uncovers was not there before, but the world shows it from now on.
+            after = _unexplained(before, lab, motion.at(self._pixels, later=True))
+            ended += self._look(self._view, self._view.unexplained * after)
         flow = cv2.resize(motion.flow, half, interpolation=cv2.INTER_AREA) / 2
-        residual = cv2.resize(motion.residual, half, interpolation=cv2.INTER_AREA)
-        camera = cv2.resize(motion.camera, half, interpolation=cv2.INTER_AREA) / 2
-        warp = self._pixels + flow
-        bins = _bins(lab)
-        moves = _soft((residual**2).sum(2), (_MOVES * motion.noise_px) ** 2)
-        unexplained = _unexplained(lab, self._lab, self._pixels + camera)
-        now = moves * unexplained
-        carried = cv2.remap(self._evidence, warp, None, cv2.INTER_LINEAR)
+        residual = flow - motion.at(self._pixels) + self._pixels
+        noise_px = _MOVES * motion.noise_px / 2
+        self._view = _View(
+            frame.pts,
+            frame.time_s,
+            _bins(lab),
+            self._pixels + flow,
+            residual,
+            _soft((residual**2).sum(2), noise_px**2),
+            _unexplained(lab, before, motion.at(self._pixels)),
+        )
+        return ended
+
+    def _look(self, view: _View, unexplained: Float32) -> list[Tracklet]:
+        """Follow everything into this picture; the tracklets that have ended by it."""
+        now = view.moves * unexplained
+        carried = cv2.remap(self._evidence, view.warp, None, cv2.INTER_LINEAR)
         # Where a mover was and the world is seen again, there is none now.
         carried *= 0.3 + 0.7 * unexplained
-        evidence = _KEEP * carried + (1 - _KEEP) * now
-        self._evidence, self._lab = evidence, lab
-        detections = _regions(np.maximum(evidence, 0.9 * now), bins)
-        return ended + self._associate(frame, detections, warp, bins, residual)
+        self._evidence = _KEEP * carried + (1 - _KEEP) * now
+        detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
+        ended = self._associate(view, detections)
+        self._earlier_pts = view.pts
+        return ended
 
-    def _associate(
-        self,
-        frame: Frame,
-        detections: list[Float32],
-        warp: Float32,
-        bins: Int64,
-        residual: Float32,
-    ) -> list[Tracklet]:
+    def _associate(self, view: _View, detections: list[Float32]) -> list[Tracklet]:
+        warp, bins = view.warp, view.bins
         for track in self._tracks:
             carried = cv2.remap(track.mask, warp, None, cv2.INTER_LINEAR)
             track.mask = _refine(carried, bins, track.colours)
@@ -161,37 +194,42 @@ class MotionTracker(Tracker):
             if not track.seen:
                 # Hidden, or its outline is lost: it goes on as the flow does.
                 track.mask = carried
+        if len(self._tracks) > 1:
+            # A pixel is of one thing: the likeliest.
+            best = np.max([track.mask for track in self._tracks], axis=0)
+            for track in self._tracks:
+                track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
         owned = _assign([track.mask > 0.5 for track in self._tracks], detections)
         alive: list[_Track] = []
         dead: list[_Track] = []
         for track, mine in zip(self._tracks, owned, strict=True):
             if mine is not None:
                 track.mask = 0.4 * track.mask + 0.6 * mine
-                track.last_moved_s, track.seen = frame.time_s, True
+                track.last_moved_s, track.seen = view.time_s, True
             box = _box(track.mask)
             doubled = any(_overlap(box, other.boxes[-1]) > _ONE for other in alive)
-            if box is None or doubled or frame.time_s - track.last_moved_s > _PATIENCE_S:
+            if box is None or doubled or view.time_s - track.last_moved_s > _PATIENCE_S:
                 dead.append(track)
                 continue
             inside = track.mask > 0.5
-            track.way -= residual[inside].mean(0)
+            track.way -= 2 * view.residual[inside].mean(0)
             track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
             if mine is not None:
                 track.colours = 0.9 * track.colours + 0.1 * _histogram(bins, track.mask)
-            track.add(frame.pts, box, mine is not None)
+            track.add(view.pts, box, mine is not None)
             alive.append(track)
         for mask in detections:
             box = _box(mask)
             if box is not None and not any((t.mask * mask).sum() > 0.1 * mask.sum() for t in alive):
                 track = _Track(mask, _histogram(bins, mask))
-                track.last_moved_s = frame.time_s
+                track.last_moved_s = view.time_s
                 # What moved until now was there before: where the flow says.
                 height, width = mask.shape
                 back = np.median((warp - self._pixels)[mask > 0.5], axis=0) / (width, height)
                 before = np.clip(box + np.tile(back, 2), 0, 1).astype(np.float32)
                 if (before[2:] > before[:2]).all():
                     track.add(self._earlier_pts, before, True)
-                track.add(frame.pts, box, True)
+                track.add(view.pts, box, True)
                 alive.append(track)
         self._tracks = alive
         return self._finish(dead)
@@ -225,13 +263,13 @@ def _soft(x: Float32, half: float) -> Float32:
     return x / (x + np.float32(half))
 
 
-def _unexplained(lab: UInt8, earlier: UInt8, camera: Float32) -> Float32:
+def _unexplained(lab: UInt8, other: UInt8, camera: Float32) -> Float32:
     """[height, width] how far the camera's motion alone does not explain each pixel, in [0, 1].
 
     What the camera shows of a still world has, within a pixel, the colours that it had before.
     What moves differs at its edges at least: they vouch for the inside between them.
     """
-    before = cv2.remap(earlier, camera, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    before = cv2.remap(other, camera, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     square = np.ones((3, 3), np.uint8)
     above = cv2.subtract(lab, cv2.dilate(before, square))
     below = cv2.subtract(cv2.erode(before, square), lab)
@@ -245,13 +283,11 @@ def _unexplained(lab: UInt8, earlier: UInt8, camera: Float32) -> Float32:
 def _histogram(bins: Int64, weights: Float32) -> Float32:
     """[bins ** 3] shares of the colours, smoothed by a bin."""
     counts = np.bincount(bins.ravel(), weights.ravel(), _BINS**3).astype(np.float32)
-    cube = counts.reshape(_BINS, _BINS, _BINS)
-    for axis in range(3):
-        cube = np.moveaxis(cube, axis, 0)
-        smooth = 2 * cube
-        smooth[1:] += cube[:-1]
-        smooth[:-1] += cube[1:]
-        cube = np.moveaxis(smooth, 0, axis)
+    cube = np.zeros((_BINS + 2, _BINS + 2, _BINS + 2), np.float32)
+    cube[1:-1, 1:-1, 1:-1] = counts.reshape(_BINS, _BINS, _BINS)
+    cube = cube[2:] + 2 * cube[1:-1] + cube[:-2]
+    cube = cube[:, 2:] + 2 * cube[:, 1:-1] + cube[:, :-2]
+    cube = cube[:, :, 2:] + 2 * cube[:, :, 1:-1] + cube[:, :, :-2]
     return np.asarray(cube.ravel() / max(float(cube.sum()), 1e-6), np.float32)
 
 
@@ -269,7 +305,13 @@ def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float
     Flow spills over edges by the size of its blocks, so that a region has background in it; but
     its ring has nothing else, and what the ring has much of is background inside too.
     """
+    if not mask.any():
+        return mask
     reach = int(np.clip(0.35 * np.sqrt(mask.sum()), 3, 15)) if colours is None else _REACH
+    x, y, w, h = cv2.boundingRect((mask > _TRACE).astype(np.uint8))
+    rows = slice(max(0, y - 2 * reach), y + h + 2 * reach)
+    columns = slice(max(0, x - 2 * reach), x + w + 2 * reach)
+    whole, mask, bins = mask, mask[rows, columns], bins[rows, columns]
     near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     for _ in range(2):
         outside = _histogram(bins, near * (1 - mask) + 1e-4)
@@ -278,15 +320,22 @@ def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float
         refined = cv2.GaussianBlur(near * (_PRIOR * mask + (1 - _PRIOR) * likely), (3, 3), 0)
         # Nothing sets it apart: the region as it is says more.
         if (refined > 0.5).sum() < 0.15 * (mask > 0.5).sum():
-            return mask
+            return whole
         mask = np.asarray(refined > 0.5, np.float32) if colours is None else refined
-    return mask
+    drawn = np.zeros_like(whole)
+    drawn[rows, columns] = mask
+    return drawn
 
 
-def _regions(evidence: Float32, bins: Int64) -> list[Float32]:
+def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
     """Connected regions of evidence, each as a map [height, width]."""
     solid = (evidence > _REGION).astype(np.uint8)
+    # A flat thing changes at its edges only: they vouch for what moves between them.
+    between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((_FLAT, _FLAT), np.uint8))
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    inside = _histogram(bins, solid.astype(np.float32))
+    outside = _histogram(bins, 1 - between.astype(np.float32))
+    solid |= between & (moves > 0.5) & (_likelihood(inside, outside, bins) > _ALIKE)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
     large = stats[1:, cv2.CC_STAT_AREA] >= _MIN_AREA * solid.size
     found = [(labels == i + 1).astype(np.float32) for i in np.flatnonzero(large)]
@@ -296,20 +345,22 @@ def _regions(evidence: Float32, bins: Int64) -> list[Float32]:
 
 def _box(mask: Float32) -> Float32 | None:
     """Normalised box of the largest part of a map above a half; None if there is none."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
-    if count < 2:
+    solid = (mask > 0.5).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(solid)
+    if not w:
         return None
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[y : y + h, x : x + w])
     largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     area = stats[largest, cv2.CC_STAT_AREA]
     if area < _MIN_AREA * mask.size / 2:
         return None
     part = labels == largest
     edges = []
-    for axis in (0, 1):
+    for axis, start in ((0, x), (1, y)):
         along = np.cumsum(part.sum(axis)) / area
         # Thin ends are spill more often than limbs.
-        first, last = np.searchsorted(along, [_THIN, 1 - _THIN])
-        edges.append((first / part.shape[1 - axis], (last + 1) / part.shape[1 - axis]))
+        first, last = start + np.searchsorted(along, [_THIN, 1 - _THIN])
+        edges.append((first / mask.shape[1 - axis], (last + 1) / mask.shape[1 - axis]))
     (x0, x1), (y0, y1) = edges
     return np.array([x0, y0, x1, y1], np.float32)
 
