@@ -1,6 +1,6 @@
 """How well action tokens follow the moving thing of each DAVIS sequence.
 
-    python benchmarks/davis_actions.py [--tracker motion]
+    python benchmarks/davis_actions.py
 
 The figure: the share of annotated frames on which one tracklet, the sequence's best, has a box of
 IoU >= 0.5 with the truth. Boxes between analysed frames are interpolated; outside its own time a
@@ -18,9 +18,7 @@ from tracking import best_shares, frames, long_enough, run
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tracker", choices=["motion"], default="motion")
-    parser.parse_args()
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     cv2.setNumThreads(1)
     shares = []
     print("| sequence | share of frames with IoU >= 0.5 | tracklets | ms per analysed frame |")

@@ -1,7 +1,6 @@
 """What the benchmarks of tracking share: frames as the index analyses them, and overlaps."""
 
 import time
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -9,32 +8,17 @@ import numpy as np
 
 from seal.config import ActionOptions, VideoOptions
 from seal.track import Tracker, Tracklet
-from seal.video.frame import Frame
+from seal.video import Frame, open_video
 
 MATCH_IOU = 0.5
 
 
 def frames(path: Path) -> tuple[list[Frame], np.ndarray]:
     """The analysed frames of a video, and the presentation timestamps of all its frames."""
-    options = VideoOptions()
-    shown, every = [], []
-    tick = 0
+    with open_video(path, VideoOptions(), threads=1) as video:
+        shown = list(video.frames())
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        for picture in container.decode(stream):
-            every.append(picture.pts)
-            passed = (picture.pts - every[0]) * stream.time_base
-            if passed < Fraction(tick) / Fraction(options.rate_hz):
-                continue
-            tick = int(passed * Fraction(options.rate_hz)) + 1
-            scale = min(1.0, options.short_side_px / min(picture.width, picture.height))
-            image = picture.to_ndarray(
-                width=round(picture.width * scale),
-                height=round(picture.height * scale),
-                format="rgb24",
-            )
-            end = picture.pts + (picture.duration or 1)
-            shown.append(Frame(image, picture.pts, end, stream.time_base, bool(picture.key_frame)))
+        every = [picture.pts for picture in container.decode(video=0)]
     return shown, np.array(every)
 
 
