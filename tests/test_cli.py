@@ -109,6 +109,22 @@ def test_a_copy_of_an_indexed_file_is_known(film: Path, tmp_path: Path) -> None:
     assert len(printed(seal("list", "--store", path, "--json"))) == 1
 
 
+def test_a_file_that_has_changed_is_not_answered_from_its_old_tokens(
+    film: Path, tmp_path: Path
+) -> None:
+    path, file = tmp_path / "store", tmp_path / "a.mp4"
+    file.write_bytes(film.read_bytes())
+    old = printed(seal("index", file, "--store", path, "--json"))
+    assert isinstance(old, dict)
+    write_film(file, seed=5, duration_s=3.0)
+    changed = seal("find", file, "a ball", "--store", path)
+    assert changed.exit_code == 1
+    assert f"has changed since it was indexed as {old['video']}" in changed.stderr
+    assert seal("find", old["video"], "a ball", "--store", path).exit_code == 0
+    printed(seal("index", file, "--store", path, "--json"))
+    assert seal("find", file, "a ball", "--store", path).exit_code == 0
+
+
 def test_every_command_speaks_to_people_too(film: Path, store: Path) -> None:
     for arguments in (
         ["tokens", film],

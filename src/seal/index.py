@@ -131,6 +131,7 @@ def _record(
         options=asdict(options),
         indexed_at="",
         seconds=0.0,
+        size_bytes=info.size_bytes,
     )
 
 

@@ -115,10 +115,16 @@ class IndexedVideo:
 def find_video(store: Store, name: str) -> VideoRecord:
     """The video of this id, or path or address as indexed, or the content of a copy of the file.
 
-    Raises NotIndexedError if the store has none.
+    Raises NotIndexedError if the store has none, or if the file has changed since.
     """
     try:
-        return store.resolve(name)
+        record = store.resolve(name)
+        is_file = name != record.id and os.path.isfile(name)
+        if is_file and os.path.getsize(name) != record.size_bytes:
+            raise NotIndexedError(
+                f"{name} has changed since it was indexed as {record.id}; run seal index on it"
+            )
+        return record
     except NotIndexedError:
         if is_address(name) or not os.path.exists(name):
             raise

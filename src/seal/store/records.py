@@ -43,6 +43,8 @@ class VideoRecord:
     """When indexing ended, ISO 8601 with time zone."""
     seconds: float
     """How long indexing took."""
+    size_bytes: int | None = None
+    """Of the file; None for what has no size. A file of another size is another video."""
     gaps: tuple[Gap, ...] = ()
     """`Store.finish` adds those that were given to `Store.add`."""
     keys: Mapping[str, str] = field(default_factory=dict)
