@@ -75,8 +75,8 @@ def image_files(folder: Path) -> list[Path]:
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise VideoError(
-            f"{folder}: a directory without images; expected a video file or images ({kinds}).\n"
-            "For several videos, name the files"
+            f"{folder}: a directory without images; expected a video file or images ({kinds});"
+            " for several videos, name the files"
         )
     return sorted(files, key=lambda path: _natural(path.name))
 
