@@ -12,7 +12,7 @@ from seal.attention import relevance, select
 from seal.config import QUERY_STAGES, Options, only
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.ground import Curve, find_moments, relevance_curve
+from seal.ground import find_moments, relevance_curve
 from seal.show import Storyboard, write, writer
 from seal.store import Store, VideoRecord
 from seal.types import Float32, Moment, Selection, Tokens
@@ -77,7 +77,8 @@ class IndexedVideo:
 
     def find(self, query: str) -> list[Moment]:
         """At most `find.top` moments that the query describes, best first."""
-        return find_moments(self._curve(query), self.options.find)
+        curve = relevance_curve(self.tokens, self.relevance(query), self.options.find)
+        return find_moments(curve, self.options.find)
 
     def show(self, query: str, path: str | Path) -> Selection:
         """Write a storyboard, as .html or .png: the selected tokens, when and where they are.
@@ -85,7 +86,9 @@ class IndexedVideo:
         Raises OptionError for another suffix.
         """
         writer(path)  # A wrong suffix is an error before the work, not after it.
-        selection, curve = self.select(query), self._curve(query)
+        scores = self.relevance(query)
+        selection = select(self.tokens, scores, self.options.attention)
+        curve = relevance_curve(self.tokens, scores, self.options.find)
         moments = find_moments(curve, self.options.find)
         storyboard = Storyboard(
             title=PurePath(self.record.path).name,
@@ -107,9 +110,6 @@ class IndexedVideo:
         )
         write(storyboard, path)
         return selection
-
-    def _curve(self, query: str) -> Curve:
-        return relevance_curve(self.tokens, self.relevance(query), self.options.find)
 
 
 def find_video(store: Store, name: str) -> VideoRecord:

@@ -99,8 +99,7 @@ class ClassicalSegmenter(Segmenter):
         masks = np.empty((len(kept), *image.shape[:2]), bool)
         for mask, coarse in zip(masks.view(np.uint8), small, strict=True):
             cv2.resize(coarse, image.shape[1::-1], dst=mask, interpolation=cv2.INTER_NEAREST)
-        areas = masks.mean((1, 2), dtype=np.float32)
-        return Masks(masks, _tight_boxes(masks), areas, score[kept])
+        return Masks.of(masks, score[kept])
 
 
 def _graph(image: UInt8) -> _Graph:
@@ -318,14 +317,4 @@ def _boxes(graph: _Graph, members: NDArray[np.bool_]) -> Float32:
         np.maximum.at(high, flat, values + 1)
         corners.append(np.where(members, low, size).min(1) / size)
         corners.append(np.where(members, high, 0).max(1) / size)
-    return np.stack([corners[k] for k in (0, 2, 1, 3)], 1).astype(np.float32)
-
-
-def _tight_boxes(masks: NDArray[np.bool_]) -> Float32:
-    """[r, 4] normalised x0 y0 x1 y1 around the true pixels of each mask [r, height, width]."""
-    corners = []
-    for across in (np.asarray(masks.any(1)), np.asarray(masks.any(2))):
-        size = across.shape[1]
-        corners.append(across.argmax(1) / size)
-        corners.append((size - across[:, ::-1].argmax(1)) / size)
     return np.stack([corners[k] for k in (0, 2, 1, 3)], 1).astype(np.float32)

@@ -125,20 +125,9 @@ def table_schema(name: str) -> Any:
     return pa.schema([pa.field(key, kind, nullable=False) for key, kind in columns.items()])
 
 
-ORDER_COLUMNS = ("kind", "batch", "row", "start_pts", "tick_numerator", "tick_denominator")
-"""What decides the order of a video's tokens, and so their ids."""
-
-
 def token_columns(name: str) -> list[str]:
     """The columns of a tokens table that `to_tokens` needs."""
     return [column for column in table_schema(name).names if column != "video_id"]
-
-
-def no_rows(name: str) -> Any:
-    """What reading a table that is not there returns."""
-    import pyarrow as pa
-
-    return table_schema(name).append(pa.field("_rowid", pa.uint64())).empty_table()
 
 
 def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
@@ -174,7 +163,7 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
 
 
 def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64, Strings, Strings]:
-    """How rows with `ORDER_COLUMNS` sort by kind, start, part, row: (order, kinds, ids), all [n].
+    """How rows of a tokens table sort by kind, start, part, row: (order, kinds, ids), all [n].
 
     Row order[i] is token i, of kinds[i], called ids[i], such as "scene-0". `batches` lists the
     batches of each kind in order of part.

@@ -309,7 +309,7 @@ class Store:
         """
         kinds = KINDS if kinds is None else _check_kinds(kinds)
         with guard(self.path):
-            contents, _, rows = self._read(video_id, kinds, schema.token_columns)
+            contents, rows = self._read(video_id, kinds)
             shape = contents.dimension, contents.facets
             return schema.to_tokens(rows, video_id, contents.batches, *shape)
 
@@ -352,25 +352,20 @@ class Store:
             raise NotIndexedError(f"no video {video_id!r} in {self.path}; see seal list")
         return entries[video_id][1]
 
-    def _read(
-        self, video_id: str, kinds: Sequence[str], columns: Any
-    ) -> tuple[_Contents, Any, Any]:
-        """A video's contents, a snapshot of its table, and its rows of these kinds.
-
-        `columns`: which columns to read, given the table's name. Rows come with their Lance ids.
-        """
+    def _read(self, video_id: str, kinds: Sequence[str]) -> tuple[_Contents, Any]:
+        """A video's contents, and its rows of these kinds."""
         contents = self._contents(video_id)
         while True:
             wanted = sum(contents.counts.get(kind, 0) for kind in kinds)
             table = self._tables.open(contents.table)
             if table is None:
-                rows = schema.no_rows(contents.table)
+                rows = schema.table_schema(contents.table).empty_table()
             else:
                 where = f"video_id = {quote(video_id)} AND ({contents.where(kinds)})"
-                query = table.search().where(where).select(list(columns(contents.table)))
-                rows = query.limit(None).with_row_id(True).to_arrow()
+                query = table.search().where(where).select(schema.token_columns(contents.table))
+                rows = query.limit(None).to_arrow()
             if rows.num_rows == wanted:
-                return contents, table, rows
+                return contents, rows
             # Another process may have committed between the two reads; then read both again.
             before, contents = contents, self._contents(video_id)
             if contents == before:
