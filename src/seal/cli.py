@@ -217,15 +217,21 @@ def find(
     store_path: str,
     as_json: bool,
 ) -> None:
-    """Find the moments that a query describes, best first."""
+    """Find the moments that a query describes, best first, and say if nothing matches."""
     indexed = _open(store_path, video, settings, {"find.top": top})
     moments = [
         {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
         for m in indexed.find(query)
     ]
+    match = _match(indexed, query)
     if as_json:
-        _print_json({"moments": moments})
+        _print_json({"moments": moments, **match})
         return
+    if match["match"] is False:
+        closest = "; what comes closest:" if moments else ""
+        click.echo(
+            f"nothing in this video matches (probability {match['probability']:.2f}){closest}"
+        )
     for moment in moments:
         span = span_clock(moment["start_s"], moment["end_s"])
         click.echo(f"{span}  score {moment['score']:.3f}")
@@ -259,10 +265,13 @@ def show(
     except OSError as error:
         raise OptionError(f"{output} cannot be written: {error.strerror}") from error
     _say_if_all(indexed, shown)
+    match = _match(indexed, query)
     if as_json:
-        _print_json({"video": indexed.record.id, "output": output, "tokens": shown})
+        _print_json({"video": indexed.record.id, "output": output, "tokens": shown, **match})
     else:
         click.echo(f"{output}: {shown} tokens of {indexed.record.path}")
+        if match["match"] is False:
+            click.echo("nothing in this video matches; these come closest")
 
 
 @main.command("list")
@@ -313,6 +322,14 @@ def _open(
         if value is not None
     ]
     return IndexedVideo(Store(store_path), video, [*settings, *given])
+
+
+def _match(indexed: IndexedVideo, query: str) -> dict[str, Any]:
+    """Whether anything matches, or null where the encoder cannot tell."""
+    match = indexed.match(query)
+    if match is None:
+        return {"match": None, "probability": None}
+    return {"match": match.found, "probability": match.probability}
 
 
 def _describe(store: Store, record: VideoRecord) -> dict[str, Any]:

@@ -260,10 +260,13 @@ class FindOptions:
     """How many moments are returned at most."""
     smoothing_s: float = 2.0
     """Standard deviation of the Gaussian that spreads a token's relevance over time."""
+    min_probability: float = 0.5
+    """A video matches a query from this probability on."""
 
     def __post_init__(self) -> None:
         _check(self, self.top >= 1, "top must be at least 1")
         _check(self, self.smoothing_s > 0, "smoothing_s must be above 0")
+        _check(self, 0 <= self.min_probability <= 1, "min_probability must lie in [0, 1]")
 
 
 _STAGES: dict[str, tuple[Any, ...]] = {

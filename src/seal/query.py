@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from seal import encode
 from seal.attention import relevance, select
@@ -20,6 +21,15 @@ from seal.video import content_id, is_address
 
 # Encoders cut longer texts silently; nobody asks for one thing in so many words.
 _LONGEST_QUERY = 1000
+
+
+class Match(NamedTuple):
+    """Whether a video shows what a query says."""
+
+    probability: float
+    """At even odds before looking."""
+    found: bool
+    """Whether it reaches `find.min_probability`."""
 
 
 class IndexedVideo:
@@ -59,7 +69,7 @@ class IndexedVideo:
         return encoder
 
     def relevance(self, query: str) -> Float32:
-        """R of every token to the query: [n], cosines.
+        """R of every token to the query: [n] in [-1, 1], calibrated where the encoder is.
 
         Raises OptionError for an empty query and for one longer than 1,000 characters.
         """
@@ -69,7 +79,18 @@ class IndexedVideo:
             raise OptionError(
                 f"the query has {len(query):,} characters; at most {_LONGEST_QUERY:,} are read"
             )
-        return relevance(self.tokens, self.encoder.encode_texts([query])[0])
+        encoder = self.encoder
+        return relevance(self.tokens, encoder.encode_texts([query])[0], encoder.calibration)
+
+    def match(self, query: str) -> Match | None:
+        """Whether anything in the video matches; None where the encoder is not calibrated."""
+        return self._match(self.relevance(query))
+
+    def _match(self, scores: Float32) -> Match | None:
+        if self.encoder.calibration is None:
+            return None
+        probability = self.encoder.calibration.probability(scores)
+        return Match(probability, probability >= self.options.find.min_probability)
 
     def select(self, query: str) -> Selection:
         """The tokens worth looking at for this query, within `attention.budget`."""
@@ -90,6 +111,14 @@ class IndexedVideo:
         selection = select(self.tokens, scores, self.options.attention)
         curve = relevance_curve(self.tokens, scores, self.options.find)
         moments = find_moments(curve, self.options.find)
+        match = self._match(scores)
+        facts = {
+            "profile": self.record.profile,
+            "encoder": self.record.encoder,
+            "objective": self.options.attention.objective,
+        }
+        if match is not None:
+            facts["probability of a match"] = f"{match.probability:.2f}"
         storyboard = Storyboard(
             title=PurePath(self.record.path).name,
             query=query,
@@ -101,12 +130,8 @@ class IndexedVideo:
             thumbnails=self._store.pictures(self.record.id, self.tokens.take(selection.rows)),
             moments=moments,
             curve=(curve.times_s, curve.relevance),
-            facts={
-                "profile": self.record.profile,
-                "encoder": self.record.encoder,
-                "objective": self.options.attention.objective,
-            },
-            has_match=bool(moments),
+            facts=facts,
+            has_match=bool(moments) if match is None else match.found,
         )
         write(storyboard, path)
         return selection

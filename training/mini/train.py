@@ -28,13 +28,14 @@ GRID = 4
 """The side of the teacher's maps, as step 2 stored them."""
 EVERY = 100
 """Steps between checkpoints."""
-SMALL_PX, SMALL_SHARE = 96, 0.6
-"""The first part of a run sees smaller pictures, which cost little more than half."""
+SMALL, SMALL_SHARE = 0.75, 0.6
+"""The first part of a run sees pictures of this share of the side, which cost little more than
+half."""
 
 
-def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     """What cameras and codecs do to a picture. Hues stay: people ask for colours."""
-    image = resize(picture)
+    image = resize(picture, side)
     if rng.random() < 0.6:
         gain, bias = rng.uniform(0.7, 1.3), rng.uniform(-25, 25)
         grey = image.mean(2, keepdims=True)
@@ -57,8 +58,8 @@ def augment(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class Batches:
     """The batch of a step: crops, their teacher's answers, the texts of some."""
 
-    def __init__(self, size: int, crops: int, steps: int) -> None:
-        self.size, self.crops, self.steps = size, crops, steps
+    def __init__(self, size: int, crops: int, steps: int, side: int) -> None:
+        self.size, self.crops, self.steps, self.side = size, crops, steps, side
         self.pictures = Pictures.load()
         self.texts = Texts(self.pictures)
         self.held = self.pictures.held_out()
@@ -78,10 +79,10 @@ class Batches:
         rng = np.random.default_rng((SEED, 1, step))
         ks = rng.integers(0, self.crops, len(rows)) * (rng.random(len(rows)) < 0.6)
         flips = rng.random(len(rows)) < 0.5
-        side = SMALL_PX if step < SMALL_SHARE * self.steps else SIZE_PX
+        side = round(self.side * (SMALL if step < SMALL_SHARE * self.steps else 1))
         images = np.empty((len(rows), side, side, 3), np.uint8)
         for j, (i, k, flip) in enumerate(zip(rows, ks, flips, strict=True)):
-            image = augment(crop(self.pictures[i], int(k), int(i)), rng)
+            image = augment(crop(self.pictures[i], int(k), int(i)), self.side, rng)
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             images[j] = image[:, ::-1] if flip else image
         head, logits, cells = (
@@ -130,19 +131,29 @@ class Student(nn.Module):
 def evaluate(tower: Tower, batches: Batches) -> list[float]:
     """Held-out R@1, R@5, R@10 among 200, first captions."""
     tower.eval()
-    images = np.stack([resize(batches.pictures[i]) for i in batches.held])
+    images = np.stack([resize(batches.pictures[i], batches.side) for i in batches.held])
     z = F.normalize(tower(torch.from_numpy(images)).float(), dim=1)
     return recall(z, batches.texts.first(batches.held))
 
 
 def main() -> None:
     options = arguments(
-        __doc__, steps=1600, batch=128, lr=0.02, decay=0.05, crops=CROPS, threads=1, run="main"
+        __doc__,
+        steps=1600,
+        batch=128,
+        lr=0.02,
+        decay=0.05,
+        crops=CROPS,
+        side=SIZE_PX,
+        threads=1,
+        run="main",
+        **{f"w_{name}": weight for name, weight in LOSS_WEIGHTS.items()},
     )
+    weights = {name: getattr(options, f"w_{name}") for name in LOSS_WEIGHTS}
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    batches = Batches(options.batch, options.crops, options.steps)
+    batches = Batches(options.batch, options.crops, options.steps, options.side)
     head = torch.load(CACHE / "head.pt", weights_only=True)
     first = {k: v.shape[-1] for k, v in batches.files.items()}
     student = Student(
@@ -186,7 +197,7 @@ def main() -> None:
             ahead = pool.submit(batches, step + 1)
             student.train()
             losses = student.losses(batch, spread)
-            loss = sum(LOSS_WEIGHTS[name] * value for name, value in losses.items())
+            loss = sum(weights[name] * value for name, value in losses.items())
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(student.parameters(), 5.0)

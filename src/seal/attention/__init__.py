@@ -11,18 +11,23 @@ import numpy as np
 from seal import registry
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
+from seal.encode.calibration import Calibration
 from seal.types import Float32, Selection, Tokens
 
 __all__ = ["Objective", "relevance", "select"]
 
 
-def relevance(tokens: Tokens, query: Float32) -> Float32:
-    """R of every token to a query embedding [d]: [n], cosines in [-1, 1].
+def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = None) -> Float32:
+    """R of every token to a query embedding [d]: [n] in [-1, 1].
 
-    Where the encoder gives a token several embeddings, the best of them counts.
+    Cosines, or what the encoder's `calibration` makes of them. Where the encoder gives a token
+    several embeddings, the best of them counts.
     """
-    scores: Float32 = tokens.facets.reshape(-1, query.size) @ query
-    return scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
+    direction, offset = (query, 0.0) if calibration is None else calibration.line(query)
+    scores: Float32 = tokens.facets.reshape(-1, query.size) @ direction
+    best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
+    clipped: Float32 = np.clip(best + np.float32(offset), -1, 1)
+    return clipped
 
 
 def select(tokens: Tokens, scores: Float32, options: AttentionOptions) -> Selection:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seal import registry
+from seal.encode.calibration import Calibration
 from seal.errors import OptionError
 from seal.types import Float32, UInt8
 
@@ -22,6 +23,8 @@ class Encoder(ABC):
     """d, the length of an embedding."""
     facets: int
     """q, how many embeddings one picture has: 1 but for BLIP-2, which has one per query output."""
+    calibration: Calibration | None = None
+    """What tells a match from the best of nothing; None where nobody has measured it."""
 
     @abstractmethod
     def encode_images(self, images: Sequence[UInt8]) -> Float32:

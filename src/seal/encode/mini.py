@@ -18,11 +18,14 @@ from tokenizers import Tokenizer
 
 from seal.config import MiniEncode
 from seal.encode import Encoder, check_images
+from seal.encode.calibration import Calibration
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
 
 WEIGHTS = Path(__file__).parent / "weights"
-FILES = ("image.onnx", "text.npz", "tokenizer.json")
+TOWERS = ("image.onnx", "text.npz", "tokenizer.json")
+"""What tokens are made with; queries also need what tells a match from none."""
+FILES = (*TOWERS, "calibration.npz")
 
 SIZE_PX = 128
 """The side that the image tower was trained for."""
@@ -30,14 +33,13 @@ BATCH = 32
 """Pictures per run: beyond this the maps leave the cache and a picture costs more, not less."""
 
 
-def resize(picture: UInt8) -> UInt8:
-    """RGB [height, width, 3] squashed to [SIZE_PX, SIZE_PX, 3], as in training.
+def resize(picture: UInt8, side: int = SIZE_PX) -> UInt8:
+    """RGB [height, width, 3] squashed to [side, side, 3], as in training.
 
     Area averaging where both sides shrink, which leaves no aliasing; bilinear otherwise.
     """
-    shrinks = min(picture.shape[:2]) > SIZE_PX
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (SIZE_PX, SIZE_PX), interpolation=method), np.uint8)
+    method = cv2.INTER_AREA if min(picture.shape[:2]) > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8)
 
 
 def normalise(rows: Float32) -> Float32:
@@ -84,7 +86,7 @@ class MiniEncoder(Encoder):
                 " or run the recipe in training/mini"
             )
         digest = blake2b(digest_size=8)
-        for name in FILES:
+        for name in TOWERS:
             digest.update((WEIGHTS / name).read_bytes())
         self.fingerprint = f"mini-{digest.hexdigest()}"
 
@@ -96,6 +98,7 @@ class MiniEncoder(Encoder):
         )
         self._texts = TextTower(WEIGHTS)
         self.dimension = self._texts.dimension
+        self.calibration = Calibration.load(WEIGHTS / "calibration.npz")
 
     def encode_images(self, images: Sequence[UInt8]) -> Float32:
         """[n, 1, d] of n RGB pictures uint8 [height, width, 3] of any sizes; rows L2-normalised.

@@ -1,0 +1,71 @@
+"""What makes the relevance of one query, in one video, comparable with that of others.
+
+A cosine of picture and text says little alone: some texts are near to all pictures, some pictures
+near to all texts, and of many tokens the best is high by chance. With b the mean embedding of texts
+in general, m and C the mean and covariance of the embeddings of pictures in general,
+
+    R(x, q) = (q - b) . (x - m) / (10 sqrt((q - b)' C (q - b)))
+
+takes off what a picture x has in common with any text (x . b) and counts in standard deviations:
+a tenth of how far x lies above pictures in general on the query's axis. All of it is linear in x,
+so that it costs nothing for each token. Whether a video of n tokens shows what the query says is
+then a logistic regression on its best token,
+
+    log odds = slope * max R + crowd * ln n + bias,    crowd < 0
+
+at even odds before looking.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seal.types import Float32
+
+UNIT = 10.0
+"""Standard deviations in a relevance of 1: cosines of these encoders spread by about a tenth, so
+that R stays on their scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Statistics of one encoder; see the module's text for the formulas."""
+
+    texts: Float32
+    """b, [d]."""
+    pictures: Float32
+    """m, [d]."""
+    covariance: Float32
+    """C, [d, d]."""
+    slope: float
+    crowd: float
+    bias: float
+
+    @staticmethod
+    def load(path: Path) -> Calibration:
+        """From an .npz of these fields by name."""
+        with np.load(path, allow_pickle=False) as stored:
+            texts, pictures, covariance = (
+                stored[name].astype(np.float32) for name in ("texts", "pictures", "covariance")
+            )
+            slope, crowd, bias = (float(stored[name]) for name in ("slope", "crowd", "bias"))
+        return Calibration(texts, pictures, covariance, slope, crowd, bias)
+
+    def line(self, query: Float32) -> tuple[Float32, float]:
+        """w [d] and c, such that R(x, query) = w . x + c of every picture's embedding x."""
+        own = query - self.texts
+        spread = math.sqrt(float(own @ self.covariance @ own))
+        direction: Float32 = own / np.float32(UNIT * spread)
+        return direction, -float(direction @ self.pictures)
+
+    def probability(self, relevance: Float32) -> float:
+        """That one of these tokens [n] shows what the query says; 0 without tokens."""
+        if not len(relevance):
+            return 0.0
+        best = float(relevance.max())
+        odds = self.slope * best + self.crowd * math.log(len(relevance)) + self.bias
+        return 1 / (1 + math.exp(-odds))
