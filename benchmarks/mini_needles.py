@@ -57,12 +57,18 @@ def clip_embedding(encoder: MiniEncoder, path: Path) -> Float32:
     return unit
 
 
+def needles(folder: Path) -> list[dict]:
+    """Every needle's {"id", "file", "queries"}."""
+    entries: list[dict] = json.loads((folder / "videos" / "needles.json").read_text())["needles"]
+    return entries
+
+
 def needle_ranks(encoder: MiniEncoder, folder: Path) -> UInt8:
     """[2, n] for both descriptions of every needle how many clips rank before its own."""
-    needles = json.loads((folder / "videos" / "needles.json").read_text())["needles"]
-    clips = np.stack([clip_embedding(encoder, folder / n["file"]) for n in needles])
+    all_ = needles(folder)
+    clips = np.stack([clip_embedding(encoder, folder / n["file"]) for n in all_])
     return np.stack(
-        [ranks(encoder.encode_texts([n["queries"][i] for n in needles]) @ clips.T) for i in (0, 1)]
+        [ranks(encoder.encode_texts([n["queries"][i] for n in all_]) @ clips.T) for i in (0, 1)]
     )
 
 
@@ -81,15 +87,20 @@ def report(name: str, found: UInt8, cuts: tuple[int, ...], of: int) -> None:
         )
 
 
-def photos(encoder: MiniEncoder) -> None:
-    """Held-out photos, and the text tower on their captions."""
+def held_out() -> tuple[list[UInt8], list[list[str]]]:
+    """The photos that no training step saw, and the five captions of each."""
     members = list(data.members())
     kept = [members[i] for i in data.held_out([meta for _, meta in members])]
     images = [cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR_RGB) for code, _ in kept]
+    return images, [meta["captions"] for _, meta in kept]
+
+
+def photos(encoder: MiniEncoder) -> None:
+    """Held-out photos, and the text tower on their captions."""
+    images, captions = held_out()
     pictures = encoder.encode_images(images)[:, 0]
-    captions = [meta["captions"] for _, meta in kept]
     first = encoder.encode_texts([c[0] for c in captions])
-    report("held-out photos, first caption", ranks(first @ pictures.T), (1, 5, 10), len(kept))
+    report("held-out photos, first caption", ranks(first @ pictures.T), (1, 5, 10), len(images))
     cosines = pictures @ pictures.T
     cosines = cosines[~np.eye(len(cosines), dtype=bool)]
     print(

@@ -80,10 +80,34 @@ def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, stor
 def test_find_prints_moments_in_the_video(film: Path, store: Path) -> None:
     got = printed(seal("find", film, "a red ball", "--top", "2", "--store", store, "--json"))
     assert isinstance(got, dict)
+    assert got.keys() == {"moments", "match", "probability"}
     assert 1 <= len(got["moments"]) <= 2
     for moment in got["moments"]:
         assert moment.keys() == {"start_s", "end_s", "score"}
         assert -0.1 <= moment["start_s"] <= moment["end_s"] <= 24.1
+
+
+def test_find_and_show_say_when_nothing_matches(film: Path, store: Path, tmp_path: Path) -> None:
+    for query, matches in (("a yellow boat", True), ("two people kissing", False)):
+        got = printed(seal("find", film, query, "--store", store, "--json"))
+        assert isinstance(got, dict)
+        assert got["match"] is matches
+        assert (got["probability"] >= 0.5) is matches
+        said = seal("find", film, query, "--store", store).stdout
+        assert ("nothing in this video matches" in said) is not matches
+        # What comes closest is shown all the same.
+        assert "score" in said
+        output = tmp_path / "board.html"
+        shown = printed(seal("show", film, query, "-o", output, "--store", store, "--json"))
+        assert isinstance(shown, dict)
+        assert (shown["match"], shown["probability"]) == (got["match"], got["probability"])
+        assert ("Nothing in this video matches" in output.read_text()) is not matches
+        people = seal("show", film, query, "-o", output, "--store", store).stdout
+        assert ("nothing in this video matches" in people) is not matches
+    strict = ["--set", "find.min_probability=0.99999"]
+    got = printed(seal("find", film, "a yellow boat", *strict, "--store", store, "--json"))
+    assert isinstance(got, dict)
+    assert got["match"] is False
 
 
 @pytest.mark.parametrize("suffix", [".html", ".png"])
