@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 import mini_needles
-from mini_needles import data
+from mini_needles import data, relevance
 from seal.config import MiniEncode
 from seal.encode.mini import MiniEncoder
 from seal.evaluate.drawing import SCENES, Colour, Rng
@@ -35,7 +35,7 @@ COLOURS = {"red": (215, 35, 30), "blue": (35, 80, 200), "yellow": (245, 205, 40)
 COLOURS |= {"green": (40, 150, 70), "black": (30, 30, 35), "white": (240, 240, 235)}
 SHAPES = {
     name: next(thing for scene in SCENES for thing in scene.things if name in thing.label)
-    for name in ("ball", "car", "boat", "person", "penguin", "plane")
+    for name in ("ball", "car", "boat", "person", "plane")
 }
 PLACES = {scene.label: scene for scene in SCENES}
 STREET, MEADOW = "a grey street with houses", "a green meadow"
@@ -164,12 +164,6 @@ PROBES: dict[str, Callable[[Rng], Pair]] = {
     "negation": negation,
     "writing": writing,
 }
-
-
-def relevance(encoder: MiniEncoder, texts: list[str], pictures: Float32) -> Float32:
-    """[texts, pictures], as `seal find` sees it."""
-    lines = [encoder.calibration.line(query) for query in encoder.encode_texts(texts)]
-    return np.stack([pictures @ direction + offset for direction, offset in lines])
 
 
 @dataclass(frozen=True)
