@@ -32,7 +32,7 @@ class Curve:
     times_s: Float64
     """[n] the middle of each instant."""
     relevance: Float64
-    """[n] cosines: the best token of each instant, smoothed over time."""
+    """[n] that of the best token of each instant, smoothed over time."""
     end_s: float
     """Where the last instant ends, which may be shorter than the others."""
 
