@@ -9,11 +9,11 @@ import numpy as np
 
 from seal.types import Float32, Float64, UInt8
 
-_GRID_PX = 8
-"""Flow is sampled this far apart to fit the camera's motion: DIS itself has blocks of 8 px."""
-_INLIER_PX = 1.0
-"""Flow within this distance of the camera's motion belongs to the background, at 320x180."""
-_NOISE_PX = 0.35
+_GRID_PX = 4
+"""Flow is sampled this far apart to fit the camera's motion: DIS itself steps by this."""
+_INLIER_PX = 0.5
+"""Flow within this distance of the camera's motion belongs to the background."""
+_NOISE_PX = 0.18
 """Flow of a still background errs by about this much, however well the camera's motion fits."""
 
 
@@ -28,15 +28,9 @@ class Motion:
     noise_px: float
     """The length of residual that the background shows, a robust standard deviation."""
 
-    def at(self, pixels: Float32, later: bool = False) -> Float32:
-        """[h, w, 2] where these of the later picture's pixels at half size were before.
-
-        With `later` they are the earlier picture's, and it is where they are afterwards.
-        """
-        matrix = np.linalg.inv(self.camera) if later else self.camera
-        # Pixel i of half the size covers 2 i and 2 i + 1.
-        seen = cv2.perspectiveTransform(2 * pixels + np.float32(0.5), matrix)
-        return np.asarray((seen - 0.5) / 2, np.float32)
+    def at(self, pixels: Float32) -> Float32:
+        """[h, w, 2] where the camera's motion alone takes these pixels of the later picture."""
+        return np.asarray(cv2.perspectiveTransform(pixels, self.camera), np.float32)
 
 
 class Camera:
@@ -51,18 +45,18 @@ class Camera:
     def __init__(self, height: int, width: int) -> None:
         preset = cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
         self._dis = cv2.DISOpticalFlow.create(preset)
-        # One scale finer than the preset: blocks of 16 px, not 32, see things of that size.
-        self._dis.setFinestScale(1)
+        # The preset is for pictures of four times the size.
+        self._dis.setFinestScale(0)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        self._pixels: Float32 = np.stack([x, y], 2)
+        self.pixels: Float32 = np.stack([x, y], 2)
         half = _GRID_PX // 2
         self._sampled = (slice(half, None, _GRID_PX), slice(half, None, _GRID_PX))
-        self._window = cv2.createHanningWindow((width // 2, height // 2), cv2.CV_32F)
+        self._window = cv2.createHanningWindow((width, height), cv2.CV_32F)
 
     def motion(self, earlier: UInt8, later: UInt8) -> Motion:
         """What moved between two grey pictures [height, width]."""
         flow = self._flow(earlier, later)
-        points = self._pixels[self._sampled].reshape(-1, 1, 2)
+        points = self.pixels[self._sampled].reshape(-1, 1, 2)
         moved = points + flow[self._sampled].reshape(-1, 1, 2)
         camera = self._fit(points, moved)
         lengths = np.linalg.norm(moved - cv2.perspectiveTransform(points, camera), axis=2)
@@ -72,14 +66,12 @@ class Camera:
         return Motion(flow, camera, max(noise, _NOISE_PX))
 
     def _flow(self, earlier: UInt8, later: UInt8) -> Float32:
-        height, width = later.shape
-        half = (width // 2, height // 2)
-        here, there = (cv2.resize(i, half).astype(np.float32) for i in (later, earlier))
+        here, there = (image.astype(np.float32) for image in (later, earlier))
         (x, y), _ = cv2.phaseCorrelate(here, there, self._window)
-        shifts = [np.zeros(2), 2 * np.array([x, y])]
+        shifts = [np.zeros(2), np.array([x, y])]
         aligned = [self._shifted(earlier, shift) for shift in shifts]
         # A peak of the correlation may be a mover's, or chance: it has to explain the picture.
-        errors = [float(np.mean(cv2.absdiff(image, later)[::4, ::4])) for image in aligned]
+        errors = [float(np.mean(cv2.absdiff(image, later))) for image in aligned]
         best = int(np.argmin(errors))
         flow = self._dis.calc(later, aligned[best], None)
         return np.asarray(flow + shifts[best].astype(np.float32), np.float32)

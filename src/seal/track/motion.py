@@ -9,6 +9,7 @@ the map.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import cv2
@@ -19,7 +20,7 @@ from seal.config import MotionTrack
 from seal.segment import Segmenter
 from seal.track import Tracker, Tracklet
 from seal.track.camera import Camera
-from seal.types import Float32, Int64, UInt8, pairwise_iou
+from seal.types import Float32, Float64, Int64, UInt8, pairwise_iou
 from seal.video.frame import Frame
 
 _AREA = 320 * 180
@@ -48,8 +49,22 @@ _ONE = 0.7
 """Two tracklets whose boxes overlap by this much are one."""
 _CONFIRM = 3
 """A tracklet is real once it was seen to move in so many pictures."""
-_REACH_PX = 6.0
-"""... and came this far by itself: noise goes to and fro. At the flow's size."""
+_REACH_PX = 3.0
+"""... and came this far by itself: noise goes to and fro."""
+_SAME = 0.7
+"""Colour models that share this much are of one thing."""
+_OTHER = 0.5
+"""Colour models that share less than this are of two."""
+_NEAR = 1.5
+"""A thing comes out of hiding within so many of its diameters of where it should be ..."""
+_DRIFT = 2.0
+"""... and so many px more for each picture for which it was hidden."""
+_PART = 0.3
+"""A tracklet in two parts, of which one has this share of the other, is of two things."""
+_VIEWS = 24
+"""A new tracklet is followed back over so many pictures."""
+_NOVICE = 0.3
+
 _MOVES = 2.5
 """Residual flow of this many deviations of the background's is as likely as not a mover's."""
 _EXPLAINED = 6.0
@@ -64,7 +79,7 @@ _PATIENCE_S = 3.5
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A picture and how it came from the one before; maps are of half the flow's size."""
+    """A picture and how it came from the one before; maps are of the flow's size."""
 
     pts: int
     time_s: float
@@ -72,6 +87,8 @@ class _View:
     """[height, width] cells of the colour model."""
     warp: Float32
     """[height, width, 2] where each pixel was before."""
+    camera: Float64
+    """[3, 3] where the camera's motion alone takes its points in the one before."""
     residual: Float32
     """[height, width, 2] px: the motion there without the camera's."""
     moves: Float32
@@ -88,48 +105,58 @@ class _Track:
     """[height, width] how likely each pixel is part of it, now."""
     colours: Float32
     """[bins ** 3] its colours, shares."""
+    born: Float32
+    """[height, width] its mask in the first picture that it was found in."""
+    place: Float64
+    """[2] px: its middle, or where that should be while it is hidden."""
+    last_moved_s: float
     pts: list[int] = field(default_factory=list)
     boxes: list[Float32] = field(default_factory=list)
+    """NaN while it is hidden."""
     moved: list[bool] = field(default_factory=list)
     """Whether it was seen to move."""
     seen: bool = True
     """Whether it is where it should be, moving or not: its colours are."""
-    last: int = 0
-    """How many of its boxes there are up to the last in which it was seen."""
-    last_moved_s: float = 0.0
-    way: Float32 = field(default_factory=lambda: np.zeros(2, np.float32))
-    """px it has moved by itself since it was first seen, at the flow's size."""
+    speed: Float64 = field(default_factory=lambda: np.zeros(2))
+    """px from picture to picture by itself."""
+    way: Float64 = field(default_factory=lambda: np.zeros(2))
+    """px it has moved by itself since it was first seen."""
     reach_px: float = 0.0
     """The furthest that it was from there."""
+    last: int = 0
+    """How many of its boxes there are up to the last in which it was seen."""
+    apart: int = 0
+    """Pictures for which it has been in two parts."""
+    earlier: list[tuple[int, Float32]] = field(default_factory=list)
+    """Times and boxes before it was found, back in time."""
 
-    def add(self, pts: int, box: Float32, moved: bool) -> None:
-        """Where it is at `pts`."""
-        self.pts.append(pts)
-        self.boxes.append(box)
-        self.moved.append(moved)
-        if self.seen:
-            self.last = len(self.pts)
+    @property
+    def real(self) -> bool:
+        return sum(self.moved) >= _CONFIRM
 
 
 class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
-    fingerprint = "motion-2"
+    fingerprint = "motion-3"
     uses_segmenter = False
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None
-        self._earlier_pts = 0
-        self.end()
+        self._pixels: Float32 | None = None
+        self._tracks: list[_Track] = []
+        self._views: deque[_View] = deque(maxlen=_VIEWS)
+        self._view: _View | None = None
+        self._grey: UInt8 | None = None
 
     def end(self) -> list[Tracklet]:
         """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
-        view = getattr(self, "_view", None)
-        done = [] if view is None else self._look(view, view.unexplained)
-        done += self._finish(getattr(self, "_tracks", []))
-        self._tracks: list[_Track] = []
-        self._grey: UInt8 | None = None
-        self._view: _View | None = None
+        done = [] if self._view is None else self._look(self._view, self._view.unexplained)
+        done += self._finish(self._tracks)
+        self._tracks = []
+        self._views.clear()
+        self._view = None
+        self._grey = None
         return done
 
     def push(self, frame: Frame) -> list[Tracklet]:
@@ -138,114 +165,202 @@ class MotionTracker(Tracker):
         scale = (_AREA / (height * width)) ** 0.5
         w, h = 2 * max(8, round(width * scale / 2)), 2 * max(8, round(height * scale / 2))
         image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(image, (w // 2, h // 2), interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2Lab)
         ended = self.end() if self._grey is not None and self._grey.shape != grey.shape else []
-        earlier, self._grey = self._grey, grey
-        half = (w // 2, h // 2)
-        lab = cv2.cvtColor(cv2.resize(image, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab)
-        before, self._lab = getattr(self, "_lab", lab), lab
-        if earlier is None:
-            self._camera = Camera(h, w)
-            x, y = np.meshgrid(
-                np.arange(w // 2, dtype=np.float32), np.arange(h // 2, dtype=np.float32)
+        if self._grey is None:
+            self._camera = Camera(h // 2, w // 2)
+            self._pixels = self._camera.pixels
+            self._evidence = np.zeros(grey.shape, np.float32)
+            nothing = np.zeros((*grey.shape, 2), np.float32)
+            zero = nothing[:, :, 0]
+            self._views.append(
+                _View(frame.pts, frame.time_s, _bins(lab), self._pixels, np.eye(3), nothing, zero, zero)
             )
-            self._pixels: Float32 = np.stack([x, y], 2)
-            self._evidence = np.zeros((h // 2, w // 2), np.float32)
-            self._earlier_pts = frame.pts
-            return ended
-        assert self._camera is not None
-        motion = self._camera.motion(earlier, grey)
-        if self._view is not None:
-            # What a mover uncovers was not there before, but the world shows it from now on.
-            after = _unexplained(before, lab, motion.at(self._pixels, later=True))
-            ended += self._look(self._view, self._view.unexplained * after)
-        flow = cv2.resize(motion.flow, half, interpolation=cv2.INTER_AREA) / 2
-        residual = flow - motion.at(self._pixels) + self._pixels
-        noise_px = _MOVES * motion.noise_px / 2
-        self._view = _View(
-            frame.pts,
-            frame.time_s,
-            _bins(lab),
-            self._pixels + flow,
-            residual,
-            _soft((residual**2).sum(2), noise_px**2),
-            _unexplained(lab, before, motion.at(self._pixels)),
-        )
+        else:
+            motion = self._camera.motion(self._grey, grey)
+            if self._view is not None:
+                # What a mover uncovers was not there before, but the world shows it from now on.
+                after = _unexplained(self._lab, lab, np.linalg.inv(motion.camera))
+                ended += self._look(self._view, self._view.unexplained * after)
+            residual = motion.flow - motion.at(self._pixels) + self._pixels
+            self._view = _View(
+                frame.pts,
+                frame.time_s,
+                _bins(lab),
+                self._pixels + motion.flow,
+                motion.camera,
+                residual,
+                _soft((residual**2).sum(2), (_MOVES * motion.noise_px) ** 2),
+                _unexplained(lab, self._lab, motion.camera),
+            )
+        self._grey, self._lab = grey, lab
         return ended
 
     def _look(self, view: _View, unexplained: Float32) -> list[Tracklet]:
         """Follow everything into this picture; the tracklets that have ended by it."""
+        self._views.append(view)
         now = view.moves * unexplained
         carried = cv2.remap(self._evidence, view.warp, None, cv2.INTER_LINEAR)
         # Where a mover was and the world is seen again, there is none now.
         carried *= 0.3 + 0.7 * unexplained
         self._evidence = _KEEP * carried + (1 - _KEEP) * now
         detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
-        ended = self._associate(view, detections)
-        self._earlier_pts = view.pts
-        return ended
-
-    def _associate(self, view: _View, detections: list[Float32]) -> list[Tracklet]:
-        warp, bins = view.warp, view.bins
         for track in self._tracks:
-            carried = cv2.remap(track.mask, warp, None, cv2.INTER_LINEAR)
-            track.mask = _refine(carried, bins, track.colours)
-            track.seen = _box(track.mask) is not None
-            if not track.seen:
-                # Hidden, or its outline is lost: it goes on as the flow does.
-                track.mask = carried
-        if len(self._tracks) > 1:
+            self._predict(track, view)
+        seen = [track for track in self._tracks if track.seen]
+        if len(seen) > 1:
             # A pixel is of one thing: the likeliest.
-            best = np.max([track.mask for track in self._tracks], axis=0)
-            for track in self._tracks:
+            best = np.max([track.mask for track in seen], axis=0)
+            for track in seen:
                 track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
-        owned = _assign([track.mask > 0.5 for track in self._tracks], detections)
-        alive: list[_Track] = []
-        dead: list[_Track] = []
-        for track, mine in zip(self._tracks, owned, strict=True):
+        claimed = _assign([track.mask > 0.5 for track in seen], detections)
+        found: list[Float32] = []
+        for track, mine in zip(seen, claimed, strict=True):
             if mine is not None:
+                for other in _others(track, mine, view.bins) if track.real else []:
+                    mine = mine * (1 - other)
+                    found.append(other)
                 track.mask = 0.4 * track.mask + 0.6 * mine
-                track.last_moved_s, track.seen = view.time_s, True
-            box = _box(track.mask)
-            doubled = any(_overlap(box, other.boxes[-1]) > _ONE for other in alive)
-            if box is None or doubled or view.time_s - track.last_moved_s > _PATIENCE_S:
-                dead.append(track)
-                continue
-            inside = track.mask > 0.5
-            track.way -= 2 * view.residual[inside].mean(0)
-            track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
-            if mine is not None:
-                track.colours = 0.9 * track.colours + 0.1 * _histogram(bins, track.mask)
-            track.add(view.pts, box, mine is not None)
-            alive.append(track)
-        for mask in detections:
-            box = _box(mask)
-            if box is not None and not any((t.mask * mask).sum() > 0.1 * mask.sum() for t in alive):
-                track = _Track(mask, _histogram(bins, mask))
                 track.last_moved_s = view.time_s
-                # What moved until now was there before: where the flow says.
-                height, width = mask.shape
-                back = np.median((warp - self._pixels)[mask > 0.5], axis=0) / (width, height)
-                before = np.clip(box + np.tile(back, 2), 0, 1).astype(np.float32)
-                if (before[2:] > before[:2]).all():
-                    track.add(self._earlier_pts, before, True)
-                track.add(view.pts, box, True)
-                alive.append(track)
-        self._tracks = alive
+            self._update(track, view, mine is not None)
+        self._hide_doubled()
+        found = [m for m in found if not any((t.mask * m).sum() > 0.5 * m.sum() for t in seen)]
+        found += [m for m in detections if not any((t.mask * m).sum() > 0.1 * m.sum() for t in seen)]
+        found += [part for track in seen if (part := _split(track)) is not None]
+        for mask in found:
+            self._find(mask, view)
+        dead = []
+        for track in self._tracks:
+            if not track.seen:
+                track.pts.append(view.pts)
+                track.boxes.append(np.full(4, np.nan, np.float32))
+                track.moved.append(False)
+            if len(track.moved) and sum(track.moved) == _CONFIRM and track.moved[-1]:
+                self._trace_back(track)
+            patience = _PATIENCE_S if track.real else _PATIENCE_S * _NOVICE
+            if view.time_s - track.last_moved_s > patience:
+                dead.append(track)
+        self._tracks = [track for track in self._tracks if track not in dead]
         return self._finish(dead)
 
-    def _finish(self, tracks: list[_Track]) -> list[Tracklet]:
-        return [
-            Tracklet(
-                np.array(track.pts[: track.last], np.int64),
-                np.array(track.boxes[: track.last], np.float32),
-                float(np.mean(track.moved[: track.last])),
+    def _predict(self, track: _Track, view: _View) -> None:
+        """Where it should be in this picture, and whether its colours are there."""
+        was = np.array([*track.place, 1.0])
+        place = np.linalg.solve(view.camera, was)
+        track.place = place[:2] / place[2] + track.speed
+        if track.seen:
+            carried = cv2.remap(track.mask, view.warp, None, cv2.INTER_LINEAR)
+        else:
+            # Flow there is of what hides it: it goes on by itself.
+            back = np.array([[1, 0, -track.speed[0]], [0, 1, -track.speed[1]], [0, 0, 1]])
+            height, width = track.mask.shape
+            flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            carried = cv2.warpPerspective(
+                track.mask, back @ view.camera, (width, height), flags=flags
             )
-            for track in tracks
-            if np.mean(track.moved[: track.last]) >= _MOVING
-            and sum(track.moved) >= _CONFIRM
-            and track.reach_px >= _REACH_PX
-        ]
+        drawn = _refine(carried, view.bins, track.colours)
+        track.seen = drawn is not carried and _box(drawn) is not None
+        track.mask = drawn if track.seen else carried
+
+    def _update(self, track: _Track, view: _View, moved: bool) -> None:
+        """Where it is in this picture."""
+        box = _box(track.mask)
+        if box is None:
+            track.seen = False
+            return
+        inside = track.mask > 0.5
+        own = -view.residual[inside].mean(0)
+        track.way += own
+        track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
+        height, width = inside.shape
+        track.place = (box[:2] + box[2:]) / 2 * (width, height)
+        others = (o.boxes[-1] for o in self._tracks if o is not track and o.seen and o.boxes)
+        if not any(_overlap(box, other) > 0 for other in others):
+            track.speed = 0.5 * track.speed + (0.5 * own if moved else 0)
+            if moved:
+                track.colours = 0.9 * track.colours + 0.1 * _histogram(view.bins, track.mask)
+        track.pts.append(view.pts)
+        track.boxes.append(box)
+        track.moved.append(moved)
+        track.last = len(track.pts)
+
+    def _hide_doubled(self) -> None:
+        """Of two tracklets in one place, the later is hidden by the other, or is the same thing."""
+        kept: list[_Track] = []
+        for track in self._tracks:
+            over = [o for o in kept if track.seen and o.seen and _overlap(track.boxes[-1], o.boxes[-1]) > _ONE]
+            if over:
+                if not track.real or any(_alike(track.colours, o.colours) > _SAME for o in over):
+                                        continue
+                track.seen = False
+                for things in (track.pts, track.boxes, track.moved):
+                    things.pop()
+                track.last -= 1
+            kept.append(track)
+        self._tracks = kept
+
+    def _find(self, mask: Float32, view: _View) -> None:
+        """A region that is no tracklet's: a hidden one that comes out again, or a new one."""
+        box = _box(mask)
+        if box is None:
+            return
+        colours = _histogram(view.bins, mask)
+        height, width = mask.shape
+        size = (box[2:] - box[:2]) * (width, height)
+        place = (box[:2] + box[2:]) / 2 * (width, height)
+        for track in self._tracks:
+            hidden = len(track.pts) - track.last
+            near = np.hypot(*(track.place - place)) < _NEAR * np.hypot(*size) + _DRIFT * hidden
+            if not track.seen and near and _alike(track.colours, colours) > _SAME:
+                track.mask, track.seen = mask, True
+                track.last_moved_s = view.time_s
+                self._update(track, view, True)
+                return
+        track = _Track(mask, colours, mask, place, view.time_s)
+        self._update(track, view, True)
+        self._tracks.append(track)
+
+    def _trace_back(self, track: _Track) -> None:
+        """Follow it back in time from where it was found."""
+        views = list(self._views)
+        while views and views[-1].pts > track.pts[0]:
+            views.pop()
+        mask = track.born
+        for view, before in zip(views[:0:-1], views[-2::-1], strict=True):
+            inside = mask > 0.5
+            step = np.median((view.warp - self._pixels)[inside], axis=0)
+            matrix = np.array([[1, 0, step[0]], [0, 1, step[1]]])
+            carried = cv2.warpAffine(mask, matrix, mask.shape[::-1])
+            drawn = _refine(carried, before.bins, track.colours)
+            box = _box(drawn)
+            areas = [float((m > 0.5).sum()) for m in (drawn, mask)]
+            if box is None or drawn is carried or not 0.5 < areas[0] / areas[1] < 2:
+                break
+            track.earlier.append((before.pts, box))
+            mask = drawn
+
+    def _finish(self, tracks: list[_Track]) -> list[Tracklet]:
+        done = []
+        for track in tracks:
+            boxes = np.array(track.boxes, np.float32)
+            seen = np.flatnonzero(~np.isnan(boxes[:, 0]))
+            end = seen[-1] + 1
+            if not (np.mean(track.moved[:end]) >= _MOVING and track.real and track.reach_px >= _REACH_PX):
+                continue
+            pts = np.array(track.pts[:end], np.int64)
+            earlier = track.earlier[::-1]
+            filled = [np.interp(pts, pts[seen], boxes[seen, k]) for k in range(4)]
+            before = np.array([box for _, box in earlier], np.float32).reshape(-1, 4)
+            done.append(
+                Tracklet(
+                    np.concatenate([np.array([p for p, _ in earlier], np.int64), pts]),
+                    np.concatenate([before, np.column_stack(filled)]).astype(np.float32),
+                    float(np.mean(track.moved[:end])),
+                )
+            )
+        return done
 
 
 def _bins(lab: UInt8) -> Int64:
@@ -263,13 +378,15 @@ def _soft(x: Float32, half: float) -> Float32:
     return x / (x + np.float32(half))
 
 
-def _unexplained(lab: UInt8, other: UInt8, camera: Float32) -> Float32:
+def _unexplained(lab: UInt8, other: UInt8, camera: Float64) -> Float32:
     """[height, width] how far the camera's motion alone does not explain each pixel, in [0, 1].
 
     What the camera shows of a still world has, within a pixel, the colours that it had before.
     What moves differs at its edges at least: they vouch for the inside between them.
     """
-    before = cv2.remap(other, camera, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = lab.shape[1::-1]
+    before = cv2.warpPerspective(other, camera, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     square = np.ones((3, 3), np.uint8)
     above = cv2.subtract(lab, cv2.dilate(before, square))
     below = cv2.subtract(cv2.erode(before, square), lab)
@@ -289,6 +406,43 @@ def _histogram(bins: Int64, weights: Float32) -> Float32:
     cube = cube[:, 2:] + 2 * cube[:, 1:-1] + cube[:, :-2]
     cube = cube[:, :, 2:] + 2 * cube[:, :, 1:-1] + cube[:, :, :-2]
     return np.asarray(cube.ravel() / max(float(cube.sum()), 1e-6), np.float32)
+
+
+def _alike(a: Float32, b: Float32) -> float:
+    """How much two colour models share, in [0, 1]: Bhattacharyya's coefficient."""
+    return float(np.sqrt(a * b).sum())
+
+
+def _others(track: _Track, region: Float32, bins: Int64) -> list[Float32]:
+    """Parts of a region that are too large and too different to be the tracklet's."""
+    near = cv2.dilate(track.mask, np.ones((2 * _REACH + 1, 2 * _REACH + 1), np.uint8))
+    beyond = ((region > 0.5) & (near < 0.5)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(beyond)
+    least = max(_MIN_AREA * beyond.size, _PART * (track.mask > 0.5).sum())
+    parts = []
+    for k in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > least):
+        part = (labels == k).astype(np.float32)
+        if _alike(_histogram(bins, part), track.colours) < _OTHER:
+            parts.append(part)
+    return parts
+
+
+def _split(track: _Track) -> Float32 | None:
+    """Its second part, once it has been in two for long; it goes on as the other."""
+    if not track.seen:
+        return None
+    solid = cv2.dilate((track.mask > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
+    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    two = count > 2 and areas[1] > max(_PART * areas[0], _MIN_AREA * solid.size)
+    track.apart = track.apart + 1 if two else 0
+    if track.apart < _CONFIRM:
+        return None
+    second = 1 + int(np.argsort(stats[1:, cv2.CC_STAT_AREA])[-2])
+    part = np.where(labels == second, track.mask, 0).astype(np.float32)
+    track.mask = track.mask - part
+    track.apart = 0
+    return part
 
 
 def _likelihood(inside: Float32, outside: Float32, bins: Int64) -> Float32:
