@@ -11,9 +11,8 @@ import numpy as np
 from seal.types import Float32, Float64, UInt8
 
 _GRID_PX = 4
-"""Flow is sampled this far apart to fit the camera's motion: DIS itself steps by this."""
-_STRIDE_PX = 5
-"""Blocks of 8 px this far apart: the preset's 4 px take 1.5 times as long for as good a flow."""
+"""DIS matches blocks of 8 px this far apart: its preset's 4 px take 1.5 times as long for a flow
+that is no better here. The camera's motion is fitted to flow as far apart."""
 _INLIER_PX = 0.5
 """Flow within this distance of the camera's motion belongs to the background."""
 _EXPLAINED = 6.0
@@ -63,7 +62,7 @@ class Camera:
         self._dis = cv2.DISOpticalFlow.create(preset)
         # The preset is for pictures of four times the size.
         self._dis.setFinestScale(0)
-        self._dis.setPatchStride(_STRIDE_PX)
+        self._dis.setPatchStride(_GRID_PX)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._pixels: Float32 = np.stack([x, y], 2)
         half = _GRID_PX // 2

@@ -10,6 +10,7 @@ the map.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -218,7 +219,15 @@ class MotionTracker(Tracker):
         ended = self._hide_doubled()
         found = [mask for mask in others if _taken(mask, seen) <= 0.5]
         found += [mask for mask in detections if _taken(mask, seen) <= 0.1]
-        found += [part for track in seen if (part := _split(track)) is not None]
+        for track in self._tracks:
+            if track.seen and (part := _parted(track)) is not None:
+                found.append(part)
+                # What it was until now was of both.
+                track.mask = track.mask - part
+                colours = histogram(view.bins, track.mask)
+                alone = dict(self._traced(track.mask, colours, view.pts))
+                rows = zip(track.pts, track.boxes, strict=True)
+                track.boxes = [alone.get(pts, box) for pts, box in rows]
         for mask in found:
             self._find(mask, view)
         alive: list[_Track] = []
@@ -269,7 +278,7 @@ class MotionTracker(Tracker):
             track.moved += 1
             track.last_moved_s = view.time_s
             if track.moved == _CONFIRM:
-                self._trace_back(track)
+                track.earlier = list(self._traced(track.born, track.colours, track.pts[0]))
 
     def _hide_doubled(self) -> list[_Track]:
         """Of two in one place, the later is hidden by the earlier; the same colours: it ends."""
@@ -309,20 +318,19 @@ class MotionTracker(Tracker):
             self._tracks.append(track)
         self._update(track, view, True)
 
-    def _trace_back(self, track: _Track) -> None:
-        """Follow it back in time from where it was found, by the flow and its colours."""
-        views = [view for view in self._views if view.pts <= track.pts[0]]
-        mask = track.born
+    def _traced(self, mask: Float32, colours: Float32, pts: int) -> Iterator[tuple[int, Float32]]:
+        """Times and boxes of what is at `mask` at `pts` before that, back in time."""
+        views = [view for view in self._views if view.pts <= pts]
         for view, before in zip(views[:0:-1], views[-2::-1], strict=True):
             step = np.median(view.motion.flow[mask > 0.5], axis=0)
             matrix = np.array([[1, 0, step[0]], [0, 1, step[1]]])
             carried = cv2.warpAffine(mask, matrix, mask.shape[::-1])
-            drawn = refine(carried, before.bins, track.colours)
+            drawn = refine(carried, before.bins, colours)
             box = box_of(drawn)
             # Nothing doubles its size from picture to picture.
             if box is None or drawn is carried or not 0.5 < area_px(drawn) / area_px(mask) < 2:
                 return
-            track.earlier.append((before.pts, box))
+            yield before.pts, box
             mask = drawn
 
 
@@ -362,24 +370,18 @@ def _others(track: _Track, region: Float32, bins: Int64) -> list[Float32]:
     return parts
 
 
-def _split(track: _Track) -> Float32 | None:
-    """Its second part, once it has been in two for long; it goes on as the other."""
-    if not track.seen:
-        return None
+def _parted(track: _Track) -> Float32 | None:
+    """Its second part, once it has been in two for long."""
     solid = cv2.dilate((track.mask > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8))
-    x, y, w, h = cv2.boundingRect(solid)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid[y : y + h, x : x + w])
-    areas = np.sort(stats[1:, cv2.CC_STAT_AREA])[::-1]
-    two = count > 2 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
+    order = np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    areas = stats[1 + order, cv2.CC_STAT_AREA]
+    two = len(areas) > 1 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
     track.apart = track.apart + 1 if two else 0
     if track.apart < _CONFIRM:
         return None
-    second = 1 + int(np.argsort(stats[1:, cv2.CC_STAT_AREA])[-2])
-    part = np.zeros_like(track.mask)
-    np.copyto(part[y : y + h, x : x + w], track.mask[y : y + h, x : x + w], where=labels == second)
-    track.mask = track.mask - part
     track.apart = 0
-    return part
+    return np.where(labels == 1 + order[1], track.mask, np.float32(0))
 
 
 def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
