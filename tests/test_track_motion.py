@@ -84,6 +84,46 @@ def test_two_movers_are_followed_apart() -> None:
         assert share(tracklet, truth) > 0.85
 
 
+def test_two_that_part_are_each_followed_from_the_first_frame() -> None:
+    frames, truths = film(
+        [
+            [(60 + 9 * i, 140 - 3 * max(0, i - 5)) for i in range(18)],
+            [(60 + 9 * i, 184 + 3 * max(0, i - 5)) for i in range(18)],
+        ]
+    )
+    tracklets = follow(frames)
+    best = [max(tracklets, key=lambda t: share(t, truth)) for truth in truths]
+    assert best[0] is not best[1]
+    for tracklet, truth in zip(best, truths, strict=True):
+        assert tracklet.pts[0] == 0
+        assert share(tracklet, truth) > 0.8
+
+
+def test_a_thing_that_was_hidden_is_the_same_when_it_comes_out() -> None:
+    # The second is drawn over the first, and hides all of it half-way.
+    frames, truths = film(
+        [[(40 + 12 * i, 150) for i in range(22)], [(292 - 12 * i, 150) for i in range(22)]]
+    )
+    tracklets = follow(frames)
+    best = [max(tracklets, key=lambda t: share(t, truth)) for truth in truths]
+    assert best[0] is not best[1]
+    for tracklet, truth in zip(best, truths, strict=True):
+        assert share(tracklet, truth) > 0.8
+        assert (np.diff(tracklet.pts) == 1).all()
+
+
+def test_pictures_of_another_shape_start_afresh() -> None:
+    frames, _ = film([[(60 + 14 * i, 150) for i in range(20)]])
+    tall = [
+        Frame(np.ascontiguousarray(f.image[:, :150]), f.pts, f.end_pts, f.time_base, f.is_key)
+        for f in frames[10:]
+    ]
+    wide, narrow = follow(frames[:10]), follow(tall)
+    together = follow(frames[:10] + tall)
+    assert len(wide) == 1
+    assert [t.pts.tolist() for t in together] == [t.pts.tolist() for t in wide + narrow]
+
+
 def test_memory_does_not_grow() -> None:
     frames, _ = film([[(60 + 2 * (i % 60), 150) for i in range(60)]])
     tracker = load(MotionTrack(), None)

@@ -9,6 +9,8 @@ the map.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import cv2
@@ -18,11 +20,23 @@ from numpy.typing import NDArray
 from seal.config import MotionTrack
 from seal.segment import Segmenter
 from seal.track import Tracker, Tracklet
-from seal.track.camera import Camera
-from seal.types import Float32, Int64, UInt8, pairwise_iou
+from seal.track.camera import Camera, Motion, soft, unexplained
+from seal.track.outline import (
+    MIN_AREA,
+    REACH_PX,
+    alike,
+    area_px,
+    box_of,
+    cells,
+    histogram,
+    likelihood,
+    overlap,
+    refine,
+)
+from seal.types import Float32, Float64, Int64, UInt8
 from seal.video.frame import Frame
 
-_AREA = 320 * 180
+_AREA = 160 * 90
 """Flow is computed on pictures of about this many pixels, whatever their shape."""
 _KEEP = 0.6
 """Share of the accumulated evidence that is carried to the next picture."""
@@ -32,48 +46,46 @@ _FLAT = 21
 """Flat insides of up to so many pixels of the map are filled where flow says that they move ..."""
 _ALIKE = 0.9
 """... and this likely have the colours of what moves around them."""
-_PRIOR = 0.3
-"""How much the place counts against the colours, when a thing's outline is drawn."""
-_THIN = 0.01
-"""Share of a region that its box leaves out on each side."""
-_REACH = 4
-"""Pixels of the map by which flow is off from picture to picture."""
-_MIN_AREA = 0.0012
-"""Smaller regions are noise; a share of the picture."""
-_BINS = 12
-"""Levels of each of L, a, b in a colour model."""
 _MATCH = 0.5
 """A detection belongs to a tracklet if they share this much of either."""
 _ONE = 0.7
 """Two tracklets whose boxes overlap by this much are one."""
 _CONFIRM = 3
 """A tracklet is real once it was seen to move in so many pictures."""
-_REACH_PX = 6.0
-"""... and came this far by itself: noise goes to and fro. At the flow's size."""
+_WAY_PX = 3.0
+"""... and came this far by itself: noise goes to and fro."""
+_SAME = 0.7
+"""Colour models that share this much are of one thing."""
+_OTHER = 0.5
+"""Colour models that share less than this are of two."""
+_NEAR = 1.5
+"""A thing comes out of hiding within so many of its diameters of where it should be ..."""
+_DRIFT_PX = 2.0
+"""... and so many px more for each picture for which it was hidden."""
+_PART = 0.3
+"""A tracklet in two parts, of which one has this share of the other, is of two things."""
+_VIEWS = 24
+"""A new tracklet is followed back over so many pictures."""
+
 _MOVES = 2.5
 """Residual flow of this many deviations of the background's is as likely as not a mover's."""
-_EXPLAINED = 6.0
-"""Levels of colour by which noise and compression change a pixel."""
 _MOVING = 0.4
 """... and moved in at least this share of them."""
-_TRACE = 0.02
-"""A map of less than this is nothing: work is cut to the rest."""
 _PATIENCE_S = 3.5
-"""A thing that stands still is kept for this long."""
+"""A thing that stands still or is hidden is kept for this long ..."""
+_DOUBT_S = 0.5
+"""... and one that is not confirmed for this long."""
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """A picture and how it came from the one before; maps are of half the flow's size."""
+    """A picture and how it came from the one before; maps are of the flow's size."""
 
     pts: int
     time_s: float
     bins: Int64
     """[height, width] cells of the colour model."""
-    warp: Float32
-    """[height, width, 2] where each pixel was before."""
-    residual: Float32
-    """[height, width, 2] px: the motion there without the camera's."""
+    motion: Motion
     moves: Float32
     """[height, width] whether flow says that it moves by itself."""
     unexplained: Float32
@@ -88,286 +100,307 @@ class _Track:
     """[height, width] how likely each pixel is part of it, now."""
     colours: Float32
     """[bins ** 3] its colours, shares."""
-    pts: list[int] = field(default_factory=list)
-    boxes: list[Float32] = field(default_factory=list)
-    moved: list[bool] = field(default_factory=list)
-    """Whether it was seen to move."""
-    seen: bool = True
-    """Whether it is where it should be, moving or not: its colours are."""
-    last: int = 0
-    """How many of its boxes there are up to the last in which it was seen."""
-    last_moved_s: float = 0.0
-    way: Float32 = field(default_factory=lambda: np.zeros(2, np.float32))
-    """px it has moved by itself since it was first seen, at the flow's size."""
+    born: Float32
+    """[height, width] its mask in the first picture that it was found in."""
+    place: Float64 = field(default_factory=lambda: np.zeros(2))
+    """px: its middle, or where that should be while it is hidden."""
+    speed: Float64 = field(default_factory=lambda: np.zeros(2))
+    """px from picture to picture by itself."""
+    way: Float64 = field(default_factory=lambda: np.zeros(2))
+    """px it has moved by itself since it was found."""
     reach_px: float = 0.0
     """The furthest that it was from there."""
+    seen: bool = True
+    """Whether it is where it should be, moving or not: its colours are."""
+    pts: list[int] = field(default_factory=list)
+    """When it was seen."""
+    boxes: list[Float32] = field(default_factory=list)
+    """Where it was then."""
+    missed: list[int] = field(default_factory=list)
+    """When it was hidden since it was found: it is given out there if it is seen again."""
+    earlier: list[tuple[int, Float32]] = field(default_factory=list)
+    """Times and boxes before it was found, back in time."""
+    moved: int = 0
+    """In so many pictures it was seen to move."""
+    last_moved_s: float = 0.0
+    apart: int = 0
+    """Pictures for which it has been in two parts."""
 
-    def add(self, pts: int, box: Float32, moved: bool) -> None:
-        """Where it is at `pts`."""
-        self.pts.append(pts)
-        self.boxes.append(box)
-        self.moved.append(moved)
-        if self.seen:
-            self.last = len(self.pts)
+    @property
+    def real(self) -> bool:
+        return self.moved >= _CONFIRM
+
+    def hidden(self) -> int:
+        """For how many pictures it has been hidden."""
+        return sum(pts > self.pts[-1] for pts in self.missed)
 
 
 class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
-    fingerprint = "motion-2"
+    fingerprint = "motion-3"
     uses_segmenter = False
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
         self._camera: Camera | None = None
-        self._earlier_pts = 0
-        self.end()
+        self._tracks: list[_Track] = []
+        self._views: deque[_View] = deque(maxlen=_VIEWS)
+        self._view: _View | None = None
 
     def end(self) -> list[Tracklet]:
         """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
-        view = getattr(self, "_view", None)
-        done = [] if view is None else self._look(view, view.unexplained)
-        done += self._finish(getattr(self, "_tracks", []))
-        self._tracks: list[_Track] = []
-        self._grey: UInt8 | None = None
-        self._view: _View | None = None
+        done = [] if self._view is None else self._look(self._view, self._view.unexplained)
+        done += _finished(self._tracks)
+        self._tracks = []
+        self._views.clear()
+        self._view = None
+        self._camera = None
         return done
 
     def push(self, frame: Frame) -> list[Tracklet]:
         """Take the next frame; the tracklets that have ended by now."""
         height, width = frame.image.shape[:2]
         scale = (_AREA / (height * width)) ** 0.5
-        w, h = 2 * max(8, round(width * scale / 2)), 2 * max(8, round(height * scale / 2))
-        image = cv2.resize(frame.image, (w, h), interpolation=cv2.INTER_LINEAR)
+        w, h = (max(8, round(side * scale)) for side in (width, height))
+        # Twice linear is the cheaper of two good ways to a small picture.
+        image = cv2.resize(frame.image, (2 * w, 2 * h), interpolation=cv2.INTER_LINEAR)
+        image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        ended = self.end() if self._grey is not None and self._grey.shape != grey.shape else []
-        earlier, self._grey = self._grey, grey
-        half = (w // 2, h // 2)
-        lab = cv2.cvtColor(cv2.resize(image, half, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2Lab)
-        before, self._lab = getattr(self, "_lab", lab), lab
-        if earlier is None:
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2Lab)
+        ended = [] if self._camera is None or self._grey.shape == grey.shape else self.end()
+        if self._camera is None:
             self._camera = Camera(h, w)
-            x, y = np.meshgrid(
-                np.arange(w // 2, dtype=np.float32), np.arange(h // 2, dtype=np.float32)
-            )
-            self._pixels: Float32 = np.stack([x, y], 2)
-            self._evidence = np.zeros((h // 2, w // 2), np.float32)
-            self._earlier_pts = frame.pts
-            return ended
-        assert self._camera is not None
-        motion = self._camera.motion(earlier, grey)
+            self._evidence = np.zeros((h, w), np.float32)
+            motion, before = self._camera.motion(grey, grey), lab
+        else:
+            motion, before = self._camera.motion(self._grey, grey), self._lab
         if self._view is not None:
             # What a mover uncovers was not there before, but the world shows it from now on.
-            after = _unexplained(before, lab, motion.at(self._pixels, later=True))
+            after = unexplained(before, lab, motion.onward)
             ended += self._look(self._view, self._view.unexplained * after)
-        flow = cv2.resize(motion.flow, half, interpolation=cv2.INTER_AREA) / 2
-        residual = flow - motion.at(self._pixels) + self._pixels
-        noise_px = _MOVES * motion.noise_px / 2
         self._view = _View(
             frame.pts,
             frame.time_s,
-            _bins(lab),
-            self._pixels + flow,
-            residual,
-            _soft((residual**2).sum(2), noise_px**2),
-            _unexplained(lab, before, motion.at(self._pixels)),
+            cells(lab),
+            motion,
+            soft(motion.residual_square, (_MOVES * motion.noise_px) ** 2),
+            unexplained(lab, before, motion.camera),
         )
+        self._grey: UInt8 = grey
+        self._lab: UInt8 = lab
         return ended
 
     def _look(self, view: _View, unexplained: Float32) -> list[Tracklet]:
         """Follow everything into this picture; the tracklets that have ended by it."""
+        self._views.append(view)
         now = view.moves * unexplained
-        carried = cv2.remap(self._evidence, view.warp, None, cv2.INTER_LINEAR)
+        carried = cv2.remap(self._evidence, view.motion.warp, None, cv2.INTER_LINEAR)
         # Where a mover was and the world is seen again, there is none now.
         carried *= 0.3 + 0.7 * unexplained
         self._evidence = _KEEP * carried + (1 - _KEEP) * now
         detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
-        ended = self._associate(view, detections)
-        self._earlier_pts = view.pts
+        for track in self._tracks:
+            self._predict(track, view)
+        seen = [track for track in self._tracks if track.seen]
+        if len(seen) > 1:
+            # A pixel is of one thing: the likeliest.
+            best = np.max([track.mask for track in seen], axis=0)
+            for track in seen:
+                track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
+        owned = _assign([track.mask > 0.5 for track in seen], detections)
+        others: list[Float32] = []
+        for track, mine in zip(seen, owned, strict=True):
+            if mine is not None:
+                for other in _others(track, mine, view.bins) if track.real else []:
+                    mine = mine * (1 - other)
+                    others.append(other)
+                track.mask = 0.4 * track.mask + 0.6 * mine
+            self._update(track, view, mine is not None)
+        ended = self._hide_doubled()
+        found = [mask for mask in others if _taken(mask, seen) <= 0.5]
+        found += [mask for mask in detections if _taken(mask, seen) <= 0.1]
+        for track in self._tracks:
+            if track.seen and (part := _parted(track)) is not None:
+                found.append(part)
+                # What it was until now was of both.
+                track.mask = track.mask - part
+                colours = histogram(view.bins, track.mask)
+                alone = dict(self._traced(track.mask, colours, view.pts))
+                rows = zip(track.pts, track.boxes, strict=True)
+                track.boxes = [alone.get(pts, box) for pts, box in rows]
+        for mask in found:
+            self._find(mask, view)
+        alive: list[_Track] = []
+        for track in self._tracks:
+            if not track.seen:
+                track.missed.append(view.pts)
+            patience = _PATIENCE_S if track.real else _DOUBT_S
+            (alive if view.time_s - track.last_moved_s <= patience else ended).append(track)
+        self._tracks = alive
+        return _finished(ended)
+
+    def _predict(self, track: _Track, view: _View) -> None:
+        """Where it should be in this picture, and whether its colours are there."""
+        place = view.motion.onward @ (*track.place, 1.0)
+        track.place = place[:2] / place[2] + track.speed
+        if track.seen:
+            carried = cv2.remap(track.mask, view.motion.warp, None, cv2.INTER_LINEAR)
+        else:
+            # Flow there is of what hides it: it goes on by itself.
+            back = np.array([[1, 0, -track.speed[0]], [0, 1, -track.speed[1]], [0, 0, 1]])
+            size, flags = track.mask.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+            carried = cv2.warpPerspective(track.mask, back @ view.motion.camera, size, flags=flags)
+        drawn = refine(carried, view.bins, track.colours)
+        # Hidden, or its outline is lost: it goes on as it was.
+        track.seen = drawn is not carried and area_px(drawn) >= MIN_AREA * drawn.size / 2
+        track.mask = drawn if track.seen else carried
+
+    def _update(self, track: _Track, view: _View, moved: bool) -> None:
+        """Note where it is in this picture, moving or not."""
+        box = box_of(track.mask)
+        if box is None:
+            track.seen = False
+            return
+        own = -view.motion.residual[track.mask > 0.5].mean(0)
+        track.way += own
+        track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
+        track.place = (box[:2] + box[2:]) / 2 * track.mask.shape[::-1]
+        track.pts.append(view.pts)
+        track.boxes.append(box)
+        # Nothing is learnt of a thing while it may be partly another.
+        rest = (o for o in self._tracks if o is not track and o.seen)
+        alone = not any(overlap(box, other.boxes[-1]) > 0 for other in rest)
+        if alone:
+            track.speed = 0.5 * track.speed + (0.5 * own if moved else 0)
+        if moved:
+            if alone:
+                track.colours = 0.9 * track.colours + 0.1 * histogram(view.bins, track.mask)
+            track.moved += 1
+            track.last_moved_s = view.time_s
+            if track.moved == _CONFIRM:
+                track.earlier = list(self._traced(track.born, track.colours, track.pts[0]))
+
+    def _hide_doubled(self) -> list[_Track]:
+        """Of two in one place, the later is hidden by the earlier; the same colours: it ends."""
+        kept: list[_Track] = []
+        ended: list[_Track] = []
+        for track in self._tracks:
+            where = track.boxes[-1]
+            same = [o for o in kept if track.seen and o.seen and overlap(where, o.boxes[-1]) > _ONE]
+            if same and (
+                not track.real or any(alike(track.colours, o.colours) > _SAME for o in same)
+            ):
+                ended.append(track)
+                continue
+            if same:
+                track.seen = False
+                track.pts.pop()
+                track.boxes.pop()
+            kept.append(track)
+        self._tracks = kept
         return ended
 
-    def _associate(self, view: _View, detections: list[Float32]) -> list[Tracklet]:
-        warp, bins = view.warp, view.bins
+    def _find(self, mask: Float32, view: _View) -> None:
+        """A region that is no tracklet's: a hidden one that comes out again, or a new one."""
+        box = box_of(mask)
+        if box is None:
+            return
+        colours = histogram(view.bins, mask)
+        size = np.array(mask.shape[::-1])
+        diameter, place = np.hypot(*((box[2:] - box[:2]) * size)), (box[:2] + box[2:]) / 2 * size
         for track in self._tracks:
-            carried = cv2.remap(track.mask, warp, None, cv2.INTER_LINEAR)
-            track.mask = _refine(carried, bins, track.colours)
-            track.seen = _box(track.mask) is not None
-            if not track.seen:
-                # Hidden, or its outline is lost: it goes on as the flow does.
-                track.mask = carried
-        if len(self._tracks) > 1:
-            # A pixel is of one thing: the likeliest.
-            best = np.max([track.mask for track in self._tracks], axis=0)
-            for track in self._tracks:
-                track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
-        owned = _assign([track.mask > 0.5 for track in self._tracks], detections)
-        alive: list[_Track] = []
-        dead: list[_Track] = []
-        for track, mine in zip(self._tracks, owned, strict=True):
-            if mine is not None:
-                track.mask = 0.4 * track.mask + 0.6 * mine
-                track.last_moved_s, track.seen = view.time_s, True
-            box = _box(track.mask)
-            doubled = any(_overlap(box, other.boxes[-1]) > _ONE for other in alive)
-            if box is None or doubled or view.time_s - track.last_moved_s > _PATIENCE_S:
-                dead.append(track)
-                continue
-            inside = track.mask > 0.5
-            track.way -= 2 * view.residual[inside].mean(0)
-            track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
-            if mine is not None:
-                track.colours = 0.9 * track.colours + 0.1 * _histogram(bins, track.mask)
-            track.add(view.pts, box, mine is not None)
-            alive.append(track)
-        for mask in detections:
-            box = _box(mask)
-            if box is not None and not any((t.mask * mask).sum() > 0.1 * mask.sum() for t in alive):
-                track = _Track(mask, _histogram(bins, mask))
-                track.last_moved_s = view.time_s
-                # What moved until now was there before: where the flow says.
-                height, width = mask.shape
-                back = np.median((warp - self._pixels)[mask > 0.5], axis=0) / (width, height)
-                before = np.clip(box + np.tile(back, 2), 0, 1).astype(np.float32)
-                if (before[2:] > before[:2]).all():
-                    track.add(self._earlier_pts, before, True)
-                track.add(view.pts, box, True)
-                alive.append(track)
-        self._tracks = alive
-        return self._finish(dead)
+            far = np.hypot(*(track.place - place)) > _NEAR * diameter + _DRIFT_PX * track.hidden()
+            if not (track.seen or far) and alike(track.colours, colours) > _SAME:
+                track.mask, track.seen = mask, True
+                break
+        else:
+            track = _Track(mask, colours, mask)
+            self._tracks.append(track)
+        self._update(track, view, True)
 
-    def _finish(self, tracks: list[_Track]) -> list[Tracklet]:
-        return [
-            Tracklet(
-                np.array(track.pts[: track.last], np.int64),
-                np.array(track.boxes[: track.last], np.float32),
-                float(np.mean(track.moved[: track.last])),
-            )
-            for track in tracks
-            if np.mean(track.moved[: track.last]) >= _MOVING
-            and sum(track.moved) >= _CONFIRM
-            and track.reach_px >= _REACH_PX
-        ]
+    def _traced(self, mask: Float32, colours: Float32, pts: int) -> Iterator[tuple[int, Float32]]:
+        """Times and boxes of what is at `mask` at `pts` before that, back in time."""
+        views = [view for view in self._views if view.pts <= pts]
+        for view, before in zip(views[:0:-1], views[-2::-1], strict=True):
+            step = np.median(view.motion.flow[mask > 0.5], axis=0)
+            matrix = np.array([[1, 0, step[0]], [0, 1, step[1]]])
+            carried = cv2.warpAffine(mask, matrix, mask.shape[::-1])
+            drawn = refine(carried, before.bins, colours)
+            box = box_of(drawn)
+            # Nothing doubles its size from picture to picture.
+            if box is None or drawn is carried or not 0.5 < area_px(drawn) / area_px(mask) < 2:
+                return
+            yield before.pts, box
+            mask = drawn
 
 
-def _bins(lab: UInt8) -> Int64:
-    """[height, width] the cell of a colour model that each pixel falls into."""
-    level = lab.astype(np.int64)
-    lightness = level[:, :, 0] * _BINS // 256
-    # a and b of real pictures fill the middle half of their range.
-    a = np.clip((level[:, :, 1] - 64) * _BINS // 128, 0, _BINS - 1)
-    b = np.clip((level[:, :, 2] - 64) * _BINS // 128, 0, _BINS - 1)
-    return (lightness * _BINS + a) * _BINS + b
+def _finished(tracks: list[_Track]) -> list[Tracklet]:
+    """What these were, those that are real."""
+    done = []
+    for track in tracks:
+        found, pts = np.array(track.pts, np.int64), np.array(track.pts + track.missed, np.int64)
+        pts = np.sort(pts[pts <= found[-1]])
+        moving = track.moved / len(pts)
+        if track.real and track.reach_px >= _WAY_PX and moving >= _MOVING:
+            seen = np.array(track.boxes)
+            boxes = np.column_stack([np.interp(pts, found, seen[:, k]) for k in range(4)])
+            before = track.earlier[::-1]
+            pts = np.concatenate([np.array([at for at, _ in before], np.int64), pts])
+            boxes = np.concatenate([np.reshape([box for _, box in before], (-1, 4)), boxes])
+            done.append(Tracklet(pts, boxes.astype(np.float32), min(1.0, moving)))
+    return done
 
 
-def _soft(x: Float32, half: float) -> Float32:
-    """x in [0, inf) to [0, 1): a half at `half`."""
-    return x / (x + np.float32(half))
+def _taken(region: Float32, tracks: list[_Track]) -> float:
+    """The largest share of a region that is a tracklet's."""
+    return max((float((t.mask * region).sum()) for t in tracks), default=0.0) / float(region.sum())
 
 
-def _unexplained(lab: UInt8, other: UInt8, camera: Float32) -> Float32:
-    """[height, width] how far the camera's motion alone does not explain each pixel, in [0, 1].
-
-    What the camera shows of a still world has, within a pixel, the colours that it had before.
-    What moves differs at its edges at least: they vouch for the inside between them.
-    """
-    before = cv2.remap(other, camera, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    square = np.ones((3, 3), np.uint8)
-    above = cv2.subtract(lab, cv2.dilate(before, square))
-    below = cv2.subtract(cv2.erode(before, square), lab)
-    change = cv2.max(above, below).astype(np.float32).sum(2)
-    # Of the whole picture, a moving camera's errors at sharp edges are the usual change.
-    change = _soft(change**2, _EXPLAINED**2 + float((change**2).mean()) / 4)
-    change = cv2.blur(change, (3, 3))
-    return np.asarray(np.minimum(2 * cv2.dilate(change, np.ones((7, 7), np.uint8)), 1), np.float32)
+def _others(track: _Track, region: Float32, bins: Int64) -> list[Float32]:
+    """Parts of a region that are too large and too different to be the tracklet's."""
+    near = cv2.dilate(track.mask, np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8))
+    beyond = ((region > 0.5) & (near < 0.5)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(beyond)
+    least = max(MIN_AREA * beyond.size, _PART * (track.mask > 0.5).sum())
+    parts = []
+    for k in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] > least):
+        part = (labels == k).astype(np.float32)
+        if alike(histogram(bins, part), track.colours) < _OTHER:
+            parts.append(part)
+    return parts
 
 
-def _histogram(bins: Int64, weights: Float32) -> Float32:
-    """[bins ** 3] shares of the colours, smoothed by a bin."""
-    counts = np.bincount(bins.ravel(), weights.ravel(), _BINS**3).astype(np.float32)
-    cube = np.zeros((_BINS + 2, _BINS + 2, _BINS + 2), np.float32)
-    cube[1:-1, 1:-1, 1:-1] = counts.reshape(_BINS, _BINS, _BINS)
-    cube = cube[2:] + 2 * cube[1:-1] + cube[:-2]
-    cube = cube[:, 2:] + 2 * cube[:, 1:-1] + cube[:, :-2]
-    cube = cube[:, :, 2:] + 2 * cube[:, :, 1:-1] + cube[:, :, :-2]
-    return np.asarray(cube.ravel() / max(float(cube.sum()), 1e-6), np.float32)
-
-
-def _likelihood(inside: Float32, outside: Float32, bins: Int64) -> Float32:
-    """[height, width] how likely each pixel's colour is one of `inside`'s, in [0, 1]."""
-    floor = 1e-4
-    a, b = (inside + floor) ** 2, (outside + floor) ** 2
-    ratio = a / (a + b)
-    return np.asarray(ratio[bins], np.float32)
-
-
-def _refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float32:
-    """A map of a thing, drawn to the colours that set it apart from what surrounds it.
-
-    Flow spills over edges by the size of its blocks, so that a region has background in it; but
-    its ring has nothing else, and what the ring has much of is background inside too.
-    """
-    if not mask.any():
-        return mask
-    reach = int(np.clip(0.35 * np.sqrt(mask.sum()), 3, 15)) if colours is None else _REACH
-    x, y, w, h = cv2.boundingRect((mask > _TRACE).astype(np.uint8))
-    rows = slice(max(0, y - 2 * reach), y + h + 2 * reach)
-    columns = slice(max(0, x - 2 * reach), x + w + 2 * reach)
-    whole, mask, bins = mask, mask[rows, columns], bins[rows, columns]
-    near = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    for _ in range(2):
-        outside = _histogram(bins, near * (1 - mask) + 1e-4)
-        inside = _histogram(bins, mask) if colours is None else colours
-        likely = cv2.blur(_likelihood(inside, outside, bins), (3, 3))
-        refined = cv2.GaussianBlur(near * (_PRIOR * mask + (1 - _PRIOR) * likely), (3, 3), 0)
-        # Nothing sets it apart: the region as it is says more.
-        if (refined > 0.5).sum() < 0.15 * (mask > 0.5).sum():
-            return whole
-        mask = np.asarray(refined > 0.5, np.float32) if colours is None else refined
-    drawn = np.zeros_like(whole)
-    drawn[rows, columns] = mask
-    return drawn
+def _parted(track: _Track) -> Float32 | None:
+    """Its second part, once it has been in two for long."""
+    solid = cv2.dilate((track.mask > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
+    order = np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
+    areas = stats[1 + order, cv2.CC_STAT_AREA]
+    two = len(areas) > 1 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
+    track.apart = track.apart + 1 if two else 0
+    if track.apart < _CONFIRM:
+        return None
+    track.apart = 0
+    return np.where(labels == 1 + order[1], track.mask, np.float32(0))
 
 
 def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
     """Connected regions of evidence, each as a map [height, width]."""
     solid = (evidence > _REGION).astype(np.uint8)
+    if not solid.any():
+        return []
     # A flat thing changes at its edges only: they vouch for what moves between them.
     between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((_FLAT, _FLAT), np.uint8))
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    inside = _histogram(bins, solid.astype(np.float32))
-    outside = _histogram(bins, 1 - between.astype(np.float32))
-    solid |= between & (moves > 0.5) & (_likelihood(inside, outside, bins) > _ALIKE)
+    unsure = (between > solid) & (moves > 0.5)
+    if unsure.any():
+        inside, outside = histogram(bins, solid), histogram(bins, 1 - between)
+        solid[unsure] = likelihood(inside, outside, bins[unsure]) > _ALIKE
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
-    large = stats[1:, cv2.CC_STAT_AREA] >= _MIN_AREA * solid.size
+    large = stats[1:, cv2.CC_STAT_AREA] >= MIN_AREA * solid.size
     found = [(labels == i + 1).astype(np.float32) for i in np.flatnonzero(large)]
-    refined = [_refine(region, bins) for region in found]
-    return [region for region in refined if _box(region) is not None]
-
-
-def _box(mask: Float32) -> Float32 | None:
-    """Normalised box of the largest part of a map above a half; None if there is none."""
-    solid = (mask > 0.5).astype(np.uint8)
-    x, y, w, h = cv2.boundingRect(solid)
-    if not w:
-        return None
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[y : y + h, x : x + w])
-    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    area = stats[largest, cv2.CC_STAT_AREA]
-    if area < _MIN_AREA * mask.size / 2:
-        return None
-    part = labels == largest
-    edges = []
-    for axis, start in ((0, x), (1, y)):
-        along = np.cumsum(part.sum(axis)) / area
-        # Thin ends are spill more often than limbs.
-        first, last = start + np.searchsorted(along, [_THIN, 1 - _THIN])
-        edges.append((first / mask.shape[1 - axis], (last + 1) / mask.shape[1 - axis]))
-    (x0, x1), (y0, y1) = edges
-    return np.array([x0, y0, x1, y1], np.float32)
-
-
-def _overlap(a: Float32 | None, b: Float32 | None) -> float:
-    """Intersection over union of two boxes; 0 where one is missing."""
-    return 0.0 if a is None or b is None else float(pairwise_iou(a[None], b[None])[0, 0])
+    refined = [refine(region, bins) for region in found]
+    return [region for region in refined if area_px(region) >= MIN_AREA * region.size / 2]
 
 
 def _assign(tracks: list[NDArray[np.bool_]], detections: list[Float32]) -> list[Float32 | None]:
