@@ -31,6 +31,17 @@ BACKENDS: dict[str, dict[str, str]] = {
         "paper": "seal.attention.dispersion:Paper",
         "normalised": "seal.attention.dispersion:Normalised",
     },
+    "baseline": {
+        "uniform": "seal.attention.baselines:uniform",
+        "random": "seal.attention.baselines:random",
+        "top-k": "seal.attention.baselines:top_k",
+        "mmr": "seal.attention.baselines:mmr",
+        "dpp": "seal.attention.determinantal:dpp",
+        "aks": "seal.attention.baselines:aks",
+        "inverse-transform": "seal.attention.baselines:inverse_transform",
+        "mdp3": "seal.attention.determinantal:mdp3",
+        "moviechat": "seal.attention.baselines:moviechat",
+    },
     "solver": {
         "greedy": "seal.attention.greedy:greedy",
     },

@@ -1,0 +1,168 @@
+"""Published ways to choose tokens, to compare with: each a function of candidates and a size.
+
+All of them answer with `min(size, n)` different rows and take each token to cost 1. Where a paper's
+method may choose fewer, or one twice, its text says how the rest is filled. Those that rest on
+determinants are in `seal.attention.determinantal`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seal.attention.candidates import Candidates
+from seal.types import Float32, Float64, Int64
+
+
+def uniform(candidates: Candidates, size: int) -> Int64:
+    """The tokens nearest to the middles of `size` equal parts of the time they span."""
+    size = min(size, len(candidates))
+    rows = np.empty(size, np.int64)
+    if not size:
+        return rows
+    times_s = candidates.times_s
+    start_s, end_s = times_s.min(), times_s.max()
+    free = np.zeros(len(candidates))
+    for i in range(size):
+        middle_s = start_s + (end_s - start_s) * (i + 0.5) / size
+        rows[i] = np.argmin(np.abs(times_s - middle_s) + free)
+        free[rows[i]] = np.inf
+    return rows
+
+
+def random(candidates: Candidates, size: int, *, seed: int = 0) -> Int64:
+    """Any tokens, all of them equally likely."""
+    return np.random.default_rng(seed).permutation(len(candidates))[:size]
+
+
+def top_k(candidates: Candidates, size: int) -> Int64:
+    """The most relevant tokens, the first of equals first."""
+    return np.argsort(-candidates.relevance, kind="stable")[:size]
+
+
+def mmr(candidates: Candidates, size: int, *, trade_off: float = 0.7) -> Int64:
+    """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998): next is the token with
+
+        argmax  trade_off * R(i) - (1 - trade_off) * max over the chosen j of S(i, j)
+
+    The paper advises 0.3 to sample what is around the query and 0.7 to focus on it.
+    """
+    size = min(size, len(candidates))
+    rows = np.empty(size, np.int64)
+    worth = trade_off * candidates.relevance.astype(np.float64)
+    # Nothing is chosen at first, and of an empty set there is no maximum to subtract.
+    nearest = np.zeros(len(candidates))
+    for i in range(size):
+        rows[i] = np.argmax(worth - (1 - trade_off) * nearest)
+        worth[rows[i]] = -np.inf
+        similarity = candidates.embeddings @ candidates.embeddings[rows[i]]
+        nearest = similarity if i == 0 else np.maximum(nearest, similarity)
+    return rows
+
+
+def aks(candidates: Candidates, size: int, *, threshold: float = 0.8, max_depth: int = 5) -> Int64:
+    """Adaptive keyframe sampling (Tang et al., CVPR 2025, section 3.3).
+
+    With relevance scaled to [0, 1]: if the best `size` tokens of a stretch of video are on average
+    more than `threshold` above the mean of all its tokens, they are chosen; otherwise the stretch
+    is cut in two halves with half of the tokens to choose each, down to `max_depth` cuts. Defaults
+    are those of the authors' script. Their halves round down, so that it chooses fewer where
+    `size` is no power of two; here the later half gets the odd one, and a stretch with only one to
+    choose is not cut.
+    """
+    order = np.argsort(candidates.times_s, kind="stable")
+    score = _unit_range(candidates.relevance)[order]
+
+    def judge(start: int, end: int, budget: int, depth: int) -> Int64:
+        part = score[start:end]
+        best = np.argsort(-part, kind="stable")[:budget]
+        stands_out = budget > 0 and part[best].mean() - part.mean() > threshold
+        if budget <= 1 or stands_out or depth == max_depth:
+            return start + best
+        middle = start + (end - start) // 2
+        first = judge(start, middle, budget // 2, depth + 1)
+        return np.concatenate([first, judge(middle, end, budget - budget // 2, depth + 1)])
+
+    return order[judge(0, len(score), min(size, len(score)), 0)]
+
+
+def inverse_transform(candidates: Candidates, size: int, *, power: float = 3.0) -> Int64:
+    """Inverse transform sampling (BOLT: Liu et al., CVPR 2025, section 3.3).
+
+    Relevance, scaled to [0, 1] and raised to `power` (the authors' value), is taken as a density
+    over time; the tokens at `size` evenly spaced quantiles of it are chosen. The paper lets a token
+    be hit by several quantiles; here it counts once, and the rest are drawn in the same way from
+    the tokens that are left.
+    """
+    order = np.argsort(candidates.times_s, kind="stable")
+    density = _unit_range(candidates.relevance)[order] ** power
+    free = np.ones(len(order), bool)
+    chosen: list[Int64] = []
+    missing = min(size, len(order))
+    while missing:
+        left = np.flatnonzero(free)
+        mass = np.cumsum(density[left])
+        if mass[-1] <= 0:
+            # Nothing of any relevance is left: all that is left is equally likely.
+            mass = np.arange(1.0, len(left) + 1)
+        quantiles = (np.arange(missing) + 0.5) / missing
+        hit = left[np.unique(np.searchsorted(mass, quantiles * mass[-1]))]
+        free[hit] = False
+        chosen.append(hit)
+        missing -= len(hit)
+    rows: Int64 = order[np.concatenate(chosen)] if chosen else order[:0]
+    return rows
+
+
+def moviechat(candidates: Candidates, size: int) -> Int64:
+    """Memory consolidation (MovieChat: Song et al., CVPR 2024, section 3.3), query-free.
+
+    Every token is a memory at first. The two neighbours in time whose means are most alike (cosine)
+    merge into one, weighted by how many tokens each stands for, until `size` are left. Tokens are
+    what is asked for, not means, so each memory is represented by its token nearest to its mean.
+    """
+    n = len(candidates)
+    if not n or not size:
+        return np.empty(0, np.int64)
+    order = np.argsort(candidates.times_s, kind="stable")
+    embeddings = candidates.embeddings[order].astype(np.float64)
+    # A memory is known by its first token: the sum of its tokens, and where the next one starts.
+    total = embeddings.copy()
+    following = np.arange(1, n + 1)
+    preceding = np.arange(-1, n - 1)
+
+    def alike(first: int) -> float:
+        """How much a memory is like the next one."""
+        if following[first] == n:
+            return -np.inf
+        a, b = total[first], total[following[first]]
+        norms = np.linalg.norm(a) * np.linalg.norm(b)
+        return float(a @ b / norms) if norms > 0 else 0.0
+
+    similarity = np.array([alike(i) for i in range(n)])
+    for _ in range(n - size):
+        first = int(np.argmax(similarity))
+        second = following[first]
+        total[first] += total[second]
+        following[first] = following[second]
+        if following[first] < n:
+            preceding[following[first]] = first
+        similarity[second] = -np.inf
+        similarity[first] = alike(first)
+        if first:
+            similarity[preceding[first]] = alike(preceding[first])
+    rows, first = [], 0
+    while first < n:
+        members = embeddings[first : following[first]]
+        rows.append(first + int(np.argmax(members @ total[first])))
+        first = int(following[first])
+    return order[rows]
+
+
+def _unit_range(relevance: Float32) -> Float64:
+    """Scaled to [0, 1]; all 0 where there is no difference."""
+    if not len(relevance):
+        return relevance.astype(np.float64)
+    lowest = relevance.min()
+    spread = float(relevance.max() - lowest)
+    scaled: Float64 = (relevance - lowest).astype(np.float64) / (spread if spread > 0 else 1.0)
+    return scaled
