@@ -174,6 +174,14 @@ def test_parts_give_the_frames_of_one_pass(
         np.testing.assert_array_equal(one.image, other.image)
 
 
+def test_parts_are_equally_long_and_none_is_left_over(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", range(0, 4200, 40), gop=5)
+    with open_video(path, VideoOptions()) as video:
+        starts = video.part_starts(2.0)
+        assert np.diff([*starts, video.info.duration_s]) == pytest.approx([1.4] * 3, abs=0.2)
+        assert video.part_starts(5.0) == [video.info.start_s]
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.floats(-1, 4), st.floats(-1, 4))
 def test_any_stretch_gives_what_one_pass_gives(

@@ -35,8 +35,9 @@ class VideoOptions:
     short_side_px: int = 256
     """Frames are scaled down until their short side has this size; never up."""
     part_s: float = 120.0
-    """The video is indexed in parts of this length, each stored when done: what an interrupted
-    run has to do again, and what parallel workers are handed. A part's end ends its tracklets."""
+    """The video is indexed in equal parts of this length at most, each stored when done: what an
+    interrupted run has to do again, and what parallel workers are handed. A part's end ends its
+    tracklets."""
     max_duration_s: float | None = None
     """Stop after this much video; needed for live sources, which have no end."""
     timeout_s: float = 15.0

@@ -21,7 +21,7 @@ from seal.types import KINDS, Tokens
 from seal.video import Frame, VideoInfo
 
 # Raise it when the same options and weights give other tokens than before: stored ones are redone.
-_TOKENS_VERSION = 1
+_TOKENS_VERSION = 2
 
 # Crops are embedded so many at a time: enough for the encoder to be fast, few enough to hold.
 _BATCH_CROPS = 64

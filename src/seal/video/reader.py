@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from types import TracebackType
 
@@ -159,23 +160,24 @@ class Video:
         self.close()
 
     def part_starts(self, part_s: float) -> list[float]:
-        """Where parts about `part_s` seconds long begin, for `frames`; the first is the start.
+        """Where parts of about `part_s` seconds at most begin, for `frames`; first is the start.
 
-        Parts begin at the first tick after a keyframe, so that `frames` decodes nothing twice.
-        There is only one where the source cannot be entered in the middle or has no known length.
+        Parts are equally long, so that none is left over when they are worked on side by side, but
+        for this: they begin at the first tick after a keyframe, so that `frames` decodes nothing
+        twice. There is only one where the source cannot be entered in the middle or has no known
+        length.
         """
         ticks = [0]
-        length_s = None if self.info.is_live else self.info.duration_s
-        number = 1
-        while length_s is not None and number * part_s < length_s:
+        length_s = Fraction(0 if self.info.is_live else self.info.duration_s or 0)
+        count = ceil(length_s / Fraction(part_s))
+        for number in range(1, count):
             # The seeks move the source away from where opening it left off.
             self._opened = None
-            nominal = self._grid.start + number * Fraction(part_s)
+            nominal = self._grid.start + number * length_s / count
             keyframe = self._stream.keyframe(int(nominal / self._tick))
             if keyframe is not None:
                 tick = self._grid.at_or_after(keyframe * self._tick)
                 ticks += [tick] if tick > ticks[-1] else []
-            number += 1
         return [float(self._grid.time(tick)) for tick in ticks]
 
     def frames(self, start_s: float | None = None, end_s: float | None = None) -> Iterator[Frame]:
