@@ -19,14 +19,15 @@ def uniform(candidates: Candidates, size: int) -> Int64:
     rows = np.empty(size, np.int64)
     if not size:
         return rows
-    times_s = candidates.times_s
-    start_s, end_s = times_s.min(), times_s.max()
-    free = np.zeros(len(candidates))
+    order = np.argsort(candidates.times_s, kind="stable")
+    times_s = candidates.times_s[order]
+    start_s, end_s = times_s[0], times_s[-1]
+    taken = np.zeros(len(candidates))
     for i in range(size):
         middle_s = start_s + (end_s - start_s) * (i + 0.5) / size
-        rows[i] = np.argmin(np.abs(times_s - middle_s) + free)
-        free[rows[i]] = np.inf
-    return rows
+        rows[i] = np.argmin(np.abs(times_s - middle_s) + taken)
+        taken[rows[i]] = np.inf
+    return order[rows]
 
 
 def random(candidates: Candidates, size: int, *, seed: int = 0) -> Int64:
