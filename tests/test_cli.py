@@ -226,7 +226,7 @@ def test_bad_inputs_are_named_and_the_rest_is_indexed(film: Path, tmp_path: Path
         (["index", "FILM", "--set", "encode.backend=dalle"], "valid: mini"),
         (["tokens", "FILM", "--kind", "noun"], "valid: scene, object, action"),
         (["select", "FILM", "a ball", "--objective", "best"], "valid: paper, normalised"),
-        (["select", "FILM", "a ball", "--solver", "magic"], "valid: greedy"),
+        (["select", "FILM", "a ball", "--solver", "magic"], "valid: swaps, greedy"),
         (["select", "FILM", "a ball", "--budget", "0"], "at least 1"),
         (["select", "FILM", ""], "empty"),
         (["find", "FILM", "   "], "empty"),

@@ -239,18 +239,38 @@ class AttentionOptions:
     budget: int = 16
     """How many tokens are selected (|T_s|)."""
     objective: str = "normalised"
-    solver: str = "greedy"
+    solver: str = "swaps"
     alpha: float = 0.9
     """The weight of relevance against diversity, in [0, 1]; the paper's value."""
     s_min: float = 0.5
     """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
     below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
     chosen for being odd."""
+    background: float = 0.07
+    """Coverage: how much a token matters that has nothing to do with the query; one that has all to
+    do with it matters 1 more."""
+    sharpness: float = 2.0
+    """Coverage: the power of similarity; the higher, the less a token stands for unlike ones."""
+    near: float = 0.2
+    """Coverage: how much less a token stands for one of another time, in [0, 1]."""
+    near_s: float = 50.0
+    """Coverage: after this long that share has fallen to 1/e."""
+    improve_s: float = 0.05
+    """How long the solver `swaps` may go on after its greedy start; a machine under load may then
+    choose otherwise."""
+    certify_s: float = 0.0
+    """How long the bound may be tightened beyond what costs little."""
 
     def __post_init__(self) -> None:
         _check(self, self.budget >= 1, "budget must be at least 1")
         _check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         _check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
+        _check(self, self.background >= 0, "background must be at least 0")
+        _check(self, self.sharpness > 0, "sharpness must be above 0")
+        _check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
+        _check(self, self.near_s > 0, "near_s must be above 0")
+        _check(self, self.improve_s >= 0, "improve_s must be at least 0")
+        _check(self, self.certify_s >= 0, "certify_s must be at least 0")
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ BACKENDS: dict[str, dict[str, str]] = {
         "siglip": "seal.encode.clip:SiglipEncoder",
     },
     "objective": {
-        "paper": "seal.attention.dispersion:Paper",
-        "normalised": "seal.attention.dispersion:Normalised",
+        "paper": "seal.attention.paper:Paper",
+        "normalised": "seal.attention.normalised:Normalised",
+        "coverage": "seal.attention.coverage:Coverage",
     },
     "baseline": {
         "uniform": "seal.attention.baselines:uniform",
@@ -43,7 +44,12 @@ BACKENDS: dict[str, dict[str, str]] = {
         "moviechat": "seal.attention.baselines:moviechat",
     },
     "solver": {
-        "greedy": "seal.attention.greedy:greedy",
+        "swaps": "seal.attention.solvers:swaps",
+        "greedy": "seal.attention.solvers:greedy",
+        "lazy": "seal.attention.solvers:lazy",
+        "stochastic": "seal.attention.solvers:stochastic",
+        "exact": "seal.attention.solvers:exact",
+        "naive": "seal.attention.solvers:naive",
     },
 }
 

@@ -1,7 +1,7 @@
 """Query-aware choice of a fixed number of tokens (section 3.2 of the paper).
 
-An objective says what a choice is worth, a solver looks for a good one. They meet at
-`Objective.gains` and `Objective.add`, so either side grows alone.
+An objective says what a choice is worth, a solver looks for a good one, and the objective says how
+far any other could be ahead of it. They meet at `Objective`, so that either side grows alone.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from seal import registry
+from seal.attention.candidates import Budget, Candidates
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
+from seal.errors import OptionError
 from seal.types import Float32, Selection, Tokens
 
-__all__ = ["Objective", "relevance", "select"]
+__all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
 
 
 def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = None) -> Float32:
@@ -31,25 +33,32 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
 
 
 def select(tokens: Tokens, scores: Float32, options: AttentionOptions) -> Selection:
-    """At most `options.budget` of `tokens`, given their `relevance` [n] to the query.
+    """At most `options.budget` of `tokens`, given their `relevance` [n] to the query."""
+    return choose(Candidates.of(tokens, scores), options)
 
-    A budget of at least the number of tokens selects all of them, the most relevant first.
-    Raises OptionError, listing the valid names, for an unknown objective or solver.
+
+def choose(
+    candidates: Candidates, options: AttentionOptions, budget: Budget | None = None
+) -> Selection:
+    """The candidates worth looking at within `options.budget`, or another `budget`.
+
+    A budget for at least all candidates selects all of them, the most relevant first.
+    Raises OptionError, listing the valid names, for an unknown objective or solver, and if what the
+    budget includes does not fit into it.
     """
-    size = min(options.budget, len(tokens))
-    objective = registry.resolve("objective", options.objective)(
-        scores, tokens.embeddings, size, options
+    n = len(candidates)
+    budget = budget or Budget.of(options.budget, n)
+    if budget.left(budget.include) < 0:
+        raise OptionError(f"the tokens to include cost more than the budget of {budget.amount:g}")
+    objective: Objective = registry.resolve("objective", options.objective)(
+        candidates, budget.size, options
     )
     solver = registry.resolve("solver", options.solver)
-    if size == len(tokens):
+    if budget.size == n:
         # There is nothing to choose, so the value is its own bound.
-        rows = np.argsort(-scores, kind="stable")
-        value = objective.value(rows)
-        return Selection(rows, scores[rows], value, value)
-    rows = solver(objective)
-    return Selection(
-        rows=rows,
-        relevance=scores[rows],
-        objective=objective.value(rows),
-        upper_bound=objective.upper_bound(),
-    )
+        rows = np.argsort(-candidates.relevance, kind="stable")
+        bound = objective.value(rows)
+    else:
+        rows = solver(objective, budget, options)
+        bound = objective.upper_bound(rows, budget, options.certify_s)
+    return Selection(rows, candidates.relevance[rows], objective.value(rows), bound)

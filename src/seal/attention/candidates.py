@@ -1,12 +1,15 @@
-"""What a choice is made from."""
+"""What a choice is made from, and what it may cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from seal.types import Float32, Float64, Int64, Tokens
+
+_NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,20 +21,87 @@ class Candidates:
     embeddings: Float32
     """[n, d] L2-normalised; S of two tokens is their dot product."""
     times_s: Float64
-    """[n] the middle of each token, in seconds; ascending order is not asked for."""
-    costs: Float64 = field(default_factory=lambda: np.ones(0))
-    """[n] what a token takes from the budget, above 0; all 1 where none are given."""
-    include: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
-    """Rows that are part of every choice."""
-
-    def __post_init__(self) -> None:
-        if not self.costs.size:
-            object.__setattr__(self, "costs", np.ones(len(self)))
+    """[n] the middle of each token, in seconds; in any order."""
+    past: Candidates | None = None
+    """Tokens that can no longer be chosen, or a sample of them, but that a choice has to stand for:
+    what streaming has left behind."""
+    past_weight: float = 1.0
+    """How many tokens of the past one of `past` stands for."""
 
     def __len__(self) -> int:
         return len(self.relevance)
 
     @staticmethod
     def of(tokens: Tokens, relevance: Float32) -> Candidates:
-        """All of `tokens`, at a cost of 1 each."""
+        """All of `tokens`."""
         return Candidates(relevance, tokens.embeddings, tokens.middle_s)
+
+    def take(self, rows: Int64) -> Candidates:
+        """The candidates of these rows alone; the past is left out."""
+        return Candidates(self.relevance[rows], self.embeddings[rows], self.times_s[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """What a choice may cost in all, what it has to hold and what it must not."""
+
+    amount: float
+    costs: Float64
+    """[n] above 0: what each token takes of it, in the answerer's units."""
+    include: Int64 = field(default_factory=lambda: _NO_ROWS)
+    """Rows that every choice holds; they cost as the others do."""
+    exclude: Int64 = field(default_factory=lambda: _NO_ROWS)
+    """Rows that no choice holds."""
+
+    @staticmethod
+    def of(size: int, n: int) -> Budget:
+        """Any `size` of n tokens."""
+        return Budget(size, np.ones(n))
+
+    @cached_property
+    def free(self) -> Int64:
+        """Rows that a solver may add."""
+        mask = np.ones(len(self.costs), bool)
+        mask[self.include] = mask[self.exclude] = False
+        return np.flatnonzero(mask)
+
+    @cached_property
+    def size(self) -> int:
+        """The largest number of tokens that a choice can have."""
+        spent = np.cumsum(np.sort(self.costs[self.free]))
+        return len(self.include) + int((spent <= self.left(self.include)).sum())
+
+    @cached_property
+    def uniform(self) -> bool:
+        """Whether all that can be chosen cost the same: then a choice has `size` tokens."""
+        costs = np.delete(self.costs, self.exclude)
+        return len(costs) == 0 or bool((costs == costs[0]).all())
+
+    def left(self, rows: Int64) -> float:
+        """What is left of the amount after these."""
+        return float(self.amount - self.costs[rows].sum()) + 1e-9
+
+    def vertex(self, values: Float64) -> Float64:
+        """[n] in [0, 1] how much of each token to take for the largest sum of `values`.
+
+        That of the linear relaxation of all choices, so that no choice's sum is larger: exactly
+        `size` tokens where all cost the same; otherwise by value for cost, the last in part.
+        """
+        taken = np.zeros(len(values))
+        taken[self.include] = 1
+        free = self.free
+        if self.uniform:
+            count = self.size - len(self.include)
+            if count:
+                taken[free[np.argpartition(values[free], len(free) - count)[-count:]]] = 1
+            return taken
+        rest, costs = values[free], self.costs[free]
+        order = np.argsort(-rest / costs, kind="stable")
+        before = np.cumsum(costs[order]) - costs[order]
+        part = np.clip((self.left(self.include) - before) / costs[order], 0, 1)
+        taken[free[order]] = np.where(rest[order] > 0, part, 0)
+        return taken
+
+    def most(self, values: Float64) -> float:
+        """At least the sum of `values` [n] over any choice."""
+        return float(values @ self.vertex(values))

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+from seal.attention.candidates import Budget, Candidates
+from seal.config import AttentionOptions
 from seal.types import Float64, Int64
 
 
 class Objective(ABC):
-    """The worth of a choice of `size` out of n tokens, and of each token as the next to join it."""
+    """The worth of a choice out of n candidates, and of each candidate as the next to join it.
 
-    size: int
-    """How many tokens are to be chosen."""
+    An objective holds a choice that solvers change by `add` and `remove`. Where its formula names
+    k, the size of the choice, it means `size`, the size aimed at, from the first token on.
+    """
+
+    submodular: ClassVar[bool]
+    """Whether no gain ever rises as tokens join: what lazy solvers live on."""
+
+    def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
+        self.candidates = candidates
+        self.size = size
+        self.options = options
 
     @abstractmethod
-    def gains(self) -> Float64:
-        """[n] by how much the value rises if a token joins those added so far; -inf for those."""
+    def gains(self, rows: Int64 | None = None) -> Float64:
+        """By how much the value rises if a token joins: [n], or of `rows` alone. -inf for those
+        that are in."""
 
     @abstractmethod
     def add(self, row: int) -> None:
-        """Token `row` joins the choice."""
+        """Token `row`, not yet in, joins the choice."""
+
+    @abstractmethod
+    def remove(self, row: int) -> None:
+        """Token `row` leaves the choice."""
 
     @abstractmethod
     def value(self, rows: Int64) -> float:
         """The value of a whole choice, computed afresh, whatever was added so far."""
 
     @abstractmethod
-    def upper_bound(self) -> float:
-        """No choice of `size` tokens has a larger value."""
+    def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
+        """No choice within the budget has a larger value, however it is found.
+
+        `rows` is the best choice known. The bound tightens while `seconds` last.
+        """

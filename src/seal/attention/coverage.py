@@ -1,0 +1,135 @@
+"""Query-weighted facility location: what the query is about, all of it represented.
+
+    F(T) = alpha / k * sum_{t in T} R(t, q) + (1 - alpha) * sum_i w_i max_{t in T} K(i, t)
+    w_i proportional to background + max(R(i, q), 0)
+    K(i, t) = max(S(i, t), 0)^sharpness * (1 - near + near * exp(-|time_i - time_t| / near_s))
+
+Every token i, chosen or not, is represented by the chosen one most like it, K; it matters as much
+as it has to do with the query, w, and a little for being there. With near > 0 a token of the same
+time represents better than one of another. Monotone (but for negative R) and submodular, so that
+greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978). Facility location as
+summary: Lin and Bilmes (2011); weighted by a query: Iyer and Bilmes (2019).
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from seal.attention.candidates import Budget, Candidates
+from seal.attention.objective import Objective
+from seal.config import AttentionOptions
+from seal.types import Float32, Float64, Int64
+
+_CELLS = 2**23
+"""K is computed for at most so many pairs; beyond, a sample of tokens stands for all: 32 MB."""
+_SAMPLE = 1024
+"""As many tokens at least are in the sample."""
+_STEPS = 200
+"""Subgradient steps at most."""
+
+
+class Coverage(Objective):
+    """Facility location over all tokens, or over a sample of them by weight."""
+
+    submodular = True
+
+    def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
+        super().__init__(candidates, size, options)
+        self._own: Float64 = options.alpha / max(size, 1) * candidates.relevance.astype(np.float64)
+        past = candidates.past
+        parts = [candidates] if past is None else [candidates, past]
+        relevance = np.concatenate([part.relevance for part in parts]).astype(np.float64)
+        embeddings = np.concatenate([part.embeddings for part in parts])
+        times_s = np.concatenate([part.times_s for part in parts])
+        weights = options.background + np.maximum(relevance, 0)
+        weights[len(candidates) :] *= candidates.past_weight
+        weights *= (1 - options.alpha) / max(float(weights.sum()), np.finfo(float).tiny)
+        # Each of the sample stands for the same weight: those in even steps along the times.
+        room = max(_SAMPLE, _CELLS // max(len(candidates), 1))
+        if len(weights) > room:
+            order = np.argsort(times_s, kind="stable")
+            total = np.cumsum(weights[order])
+            at = (np.arange(room) + 0.5) / room * total[-1]
+            rows, counts = np.unique(order[np.searchsorted(total, at)], return_counts=True)
+            embeddings, times_s = embeddings[rows], times_s[rows]
+            weights = counts * (total[-1] / room)
+        self._weights = weights.astype(np.float32)
+        self._kernel = self._similarities(embeddings, times_s)
+        self._inside: list[int] = []
+        self._covered = np.zeros(len(self._weights), np.float32)
+
+    def _similarities(self, embeddings: Float32, times_s: Float64) -> Float32:
+        """K of every candidate to every token that is to be represented: [n, m]."""
+        o = self.options
+        kernel: Float32 = self.candidates.embeddings @ embeddings.T
+        np.maximum(kernel, 0, out=kernel)
+        if o.sharpness != 1:
+            np.power(kernel, np.float32(o.sharpness), out=kernel)
+        if o.near:
+            apart = np.subtract.outer(self.candidates.times_s, times_s).astype(np.float32)
+            np.abs(apart, out=apart)
+            apart *= np.float32(-1 / o.near_s)
+            np.exp(apart, out=apart)
+            apart *= np.float32(o.near)
+            apart += np.float32(1 - o.near)
+            kernel *= apart
+        return kernel
+
+    def gains(self, rows: Int64 | None = None) -> Float64:
+        kernel, own = self._kernel, self._own
+        if rows is not None:
+            kernel, own = kernel[rows], own[rows]
+        gains = own + self._beyond(kernel, self._covered)
+        inside = self._inside if rows is None else np.isin(rows, self._inside)
+        gains[inside] = -np.inf
+        return gains
+
+    def _beyond(self, kernel: Float32, level: Float32) -> Float64:
+        """[n] what each token covers above `level` [m]."""
+        if not level.any():
+            return (kernel @ self._weights).astype(np.float64)
+        return np.array([np.maximum(row - level, 0) @ self._weights for row in kernel], np.float64)
+
+    def add(self, row: int) -> None:
+        self._inside.append(row)
+        np.maximum(self._covered, self._kernel[row], out=self._covered)
+
+    def remove(self, row: int) -> None:
+        self._inside.remove(row)
+        self._covered = self._cover(self._inside)
+
+    def _cover(self, rows: Int64 | list[int]) -> Float32:
+        covered: Float32 = np.max(self._kernel[rows], axis=0, initial=0)
+        return covered
+
+    def value(self, rows: Int64) -> float:
+        return float(self._own[rows].sum() + self._cover(rows).astype(np.float64) @ self._weights)
+
+    def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
+        """The Lagrangian relaxation of facility location (Cornuejols, Fisher and Nemhauser 1977).
+
+        For any levels u, F(T) <= sum_i w_i u_i + sum_{t in T} (own gain + what t covers above u).
+        At u = what `rows` cover this is the online bound of submodular functions (Leskovec et al.
+        2007); subgradient steps on u tighten it while `seconds` last.
+        """
+        deadline = time.monotonic() + seconds
+        known = self.value(rows)
+        level = self._cover(rows)
+        best, scale = np.inf, 1.0
+        for _ in range(_STEPS):
+            above = np.maximum(self._kernel - level, 0)
+            taken = budget.vertex(self._own + above @ self._weights)
+            bound = float(level.astype(np.float64) @ self._weights)
+            bound += float(taken @ (self._own + above @ self._weights))
+            scale *= 1.0 if bound < best else 0.7
+            best = min(best, bound)
+            # Each token is covered once, by one of the chosen: more of them above u raise it.
+            slope = self._weights * (1 - taken @ (above > 0))
+            size = float(slope @ slope)
+            if size == 0 or best - known < 1e-6 * abs(best) or time.monotonic() > deadline:
+                break
+            level = np.maximum(level - np.float32(scale * (bound - known) / size) * slope, 0)
+            level = level.astype(np.float32)
+        return best + 1e-6 * (1 + abs(best))
