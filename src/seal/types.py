@@ -81,14 +81,18 @@ def check_boxes(boxes: ArrayLike) -> Float32:
     return array
 
 
+def _areas(boxes: Float32) -> Float32:
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
 def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
     """Intersection over union of every box of `a` [n, 4] with every box of `b` [m, 4]: [n, m]."""
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
     corner0 = np.maximum(a[:, None, :2], b[None, :, :2])
     corner1 = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(corner1 - corner0, 0, None), axis=2)
-    areas = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None] + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    union = areas - shared
+    width, height = np.moveaxis(np.maximum(corner1 - corner0, 0), 2, 0)
+    shared = width * height
+    union = (_areas(a)[:, None] + _areas(b)) - shared
     iou: Float32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
 

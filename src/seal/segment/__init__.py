@@ -35,7 +35,7 @@ class Masks:
         scores = np.asarray(stability, np.float32)
         order = np.argsort(-scores, kind="stable")
         masks = masks[order]
-        areas = masks.mean((1, 2), dtype=np.float32)
+        areas = np.array([np.count_nonzero(mask) / mask.size for mask in masks], np.float32)
         return Masks(masks, mask_boxes(masks), areas, scores[order])
 
 

@@ -95,10 +95,13 @@ class ClassicalSegmenter(Segmenter):
         while len(left) and len(kept) < _MOST_MASKS:
             kept.append(left[0])
             left = left[pairwise_iou(boxes[left[:1]], boxes[left])[0] <= _DUPLICATE_IOU]
-        small = members[kept][:, graph.labels].view(np.uint8)
+        # The regions that a pixel is in, as bits of one number, are enlarged at once.
+        bits = np.left_shift(1, np.arange(len(kept)), dtype=np.int32)
+        small = (bits @ members[kept])[graph.labels]
+        large = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         masks = np.empty((len(kept), *image.shape[:2]), bool)
-        for mask, coarse in zip(masks.view(np.uint8), small, strict=True):
-            cv2.resize(coarse, image.shape[1::-1], dst=mask, interpolation=cv2.INTER_NEAREST)
+        for mask, bit in zip(masks, bits, strict=True):
+            np.not_equal(large & bit, 0, out=mask)
         return Masks.of(masks, score[kept])
 
 
@@ -148,7 +151,8 @@ def _merge_borders(
 ) -> tuple[Int64, Float32, Float32]:
     """Borders between the same two of n regions become one; those inside a region vanish."""
     outer = ends[:, 0] != ends[:, 1]
-    low, high = ends[outer].min(1), ends[outer].max(1)
+    i, j = ends[outer].T
+    low, high = np.minimum(i, j), np.maximum(i, j)
     keys, place = np.unique(low * n + high, return_inverse=True)
     merged = [
         np.bincount(place, values[outer], minlength=len(keys)).astype(np.float32)
