@@ -15,6 +15,7 @@ from seal import __version__, registry
 from seal.clock import clock, span_clock
 from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
 from seal.errors import OptionError, SealError, VideoError
+from seal.evaluate.command import evaluate
 
 if TYPE_CHECKING:
     from seal.index import OnProgress
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 # The heavy imports stand inside the commands: `seal --help` must be instant.
 
 
-class _Command(click.Command):
-    """A command that answers SEAL's own errors in one line on stderr and exit code 1."""
+class _Group(click.Group):
+    """Commands that answer SEAL's own errors in one line on stderr and exit code 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -39,10 +40,6 @@ class _Command(click.Command):
             context.exit(130)
 
 
-class _Group(click.Group):
-    command_class = _Command
-
-
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="seal")
 def main() -> None:
@@ -53,6 +50,8 @@ def main() -> None:
     Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed.
     """
 
+
+main.add_command(evaluate, "eval")
 
 _store = click.option(
     "--store",

@@ -7,6 +7,7 @@
     │   ├── NotIndexedError    the store has no such video
     │   ├── StoreFullError     no space left; what was stored before is untouched
     │   └── StoreVersionError  written by a newer SEAL
+    ├── DataError              the files of a benchmark are missing or not what they should be
     └── BackendError           a back end cannot be loaded: a missing extra or missing weights
 
 Every message says what came, what was expected and what to try. Paths are shown as given.
@@ -39,6 +40,10 @@ class StoreFullError(StoreError):
 
 class StoreVersionError(StoreError):
     """A store that a newer version of SEAL has written."""
+
+
+class DataError(SealError):
+    """The files of a benchmark that are missing or not what they should be."""
 
 
 class BackendError(SealError):

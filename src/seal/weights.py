@@ -48,14 +48,14 @@ class Weights:
         return values
 
 
-def require(module: str) -> Any:
-    """Import a module of the [models] extra; BackendError that says how to install it."""
+def require(module: str, extra: str = "models") -> Any:
+    """Import a module of an extra; BackendError that says how to install it."""
     try:
         return import_module(module)
     except ImportError as error:
         raise BackendError(
-            f"this back end needs {module}, which cannot be imported ({error}):"
-            ' pip install "seal-video[models]"'
+            f"this needs {module}, which cannot be imported ({error}):"
+            f' pip install "seal-video[{extra}]"'
         ) from error
 
 

@@ -1,0 +1,39 @@
+"""Means with the range that chance explains."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from seal.types import Float64
+
+RESAMPLES = 10_000
+_LEVEL = 0.95
+_SEED = 0
+
+
+class Estimate(NamedTuple):
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def bootstrap(scores: ArrayLike) -> Estimate:
+    """The mean of `scores` [n], one for each independent unit, n >= 1.
+
+    The interval is the percentile bootstrap's (Efron 1979) of 10,000 resamples with a fixed seed:
+    scores of one length are resampled alike, so that a mean of differences is a paired comparison.
+    """
+    values: Float64 = np.asarray(scores, np.float64)
+    rng = np.random.default_rng(_SEED)
+    draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    tail = 50 * (1 - _LEVEL)
+    low, high = np.percentile(values[draws].mean(1), (tail, 100 - tail))
+    return Estimate(float(values.mean()), float(low), float(high))

@@ -1,0 +1,41 @@
+"""The ways to choose tokens that benchmarks compare, under one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from seal import registry
+from seal.attention import Candidates, choose
+from seal.config import AttentionOptions
+from seal.errors import OptionError
+from seal.types import Int64
+
+Method = Callable[[Candidates, int], Int64]
+"""At most so many rows of the candidates."""
+
+
+def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, Method]:
+    """The baselines, then every objective with these options; or only those `wanted`.
+
+    Raises OptionError, listing the valid names, for an unknown one.
+    """
+    every: dict[str, Method] = {
+        name: registry.resolve("baseline", name) for name in registry.names("baseline")
+    }
+    for name in registry.names("objective"):
+        every[name] = _chosen(replace(options, objective=name))
+    wanted = list(wanted) or list(every)
+    unknown = [name for name in wanted if name not in every]
+    if unknown:
+        raise OptionError(f"unknown method {unknown[0]!r}; valid: {', '.join(every)}")
+    return {name: every[name] for name in wanted}
+
+
+def _chosen(options: AttentionOptions) -> Method:
+    """What `seal select` does with these options, at any budget."""
+
+    def method(candidates: Candidates, size: int) -> Int64:
+        return choose(candidates, replace(options, budget=size)).rows
+
+    return method

@@ -1,0 +1,205 @@
+"""Query-focused video summarisation (Sharghi, Laurel and Gong, CVPR 2017).
+
+Hours of egocentric video as 5-second shots, each with the concepts it shows (of 48); queries of two
+concepts, each with the summaries of three people, and an oracle that agrees best with all three. A
+machine's summary is compared with each person's by what the shots show: shots are paired by
+maximum-weight bipartite matching, the weight of a pair being the IoU of their concepts.
+
+Here selectors see the concepts as embeddings: [48] 0 or 1, L2-normalised. The relevance of a shot
+is the share of the query's concepts that it shows: 0, 0.5 or 1. It has been measured to serve every
+selector better than the cosine of shot and query, which prefers shots that show little else. The
+budget is the oracle's length.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal.attention import Candidates
+from seal.errors import DataError
+from seal.evaluate.bootstrap import bootstrap
+from seal.evaluate.methods import Method
+from seal.types import Float32, Float64, Int64
+from seal.weights import require
+
+SHOT_S = 5.0
+USERS = (1, 2, 3)
+_TAGS = "Dense_per_shot_tags"
+_SUMMARIES = "Query-Focused_Summaries"
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """Two concepts, and what people and the oracle would show of the video for them."""
+
+    name: str
+    concepts: Int64
+    """[2] columns of `QfvsVideo.tags`."""
+    oracle: Int64
+    """[m] rows of `QfvsVideo.tags`: shots, in ascending order, each once."""
+    users: tuple[Int64, ...]
+    """The same of each of three people."""
+
+
+@dataclass(frozen=True, eq=False)
+class QfvsVideo:
+    """One video: what its shots show, and the queries asked of it."""
+
+    name: str
+    tags: Float32
+    """[n, 48] 1 where a shot shows a concept, otherwise 0."""
+    queries: list[Query]
+
+    def candidates(self, query: Query) -> Candidates:
+        """The shots as selectors see them; a shot without concepts has an embedding of zeros."""
+        norms = np.linalg.norm(self.tags, axis=1, keepdims=True)
+        return Candidates(
+            relevance=self.tags[:, query.concepts].mean(1),
+            embeddings=self.tags / np.maximum(norms, 1),
+            times_s=SHOT_S * (np.arange(len(self.tags), dtype=np.float64) + 0.5),
+        )
+
+
+def read(folder: str | Path) -> list[QfvsVideo]:
+    """All videos in a folder laid out as the dataset is published.
+
+    Files list shots by their number from 1 on, some of them twice; a shot is in a summary or not.
+    Raises DataError, naming the file, if one is missing or does not say what it should.
+    """
+    folder = Path(folder)
+    words = " ".join(_lines(folder / _TAGS / "Dictionary.txt")).split()
+    concepts = {word.strip("'"): column for column, word in enumerate(words)}
+    names = sorted(path.name for path in (folder / _TAGS).iterdir() if path.is_dir())
+    if not names:
+        raise DataError(f"{folder / _TAGS} has no folder of a video, such as P01")
+    return [_read_video(folder, name, concepts) for name in names]
+
+
+def _read_video(folder: Path, name: str, concepts: dict[str, int]) -> QfvsVideo:
+    path = folder / _TAGS / name / f"{name}.txt"
+    lines = _lines(path)
+    tags = np.zeros((len(lines), len(concepts)), np.float32)
+    for row, line in enumerate(lines):
+        for tag in filter(None, (tag.strip() for tag in line.split(","))):
+            if tag not in concepts:
+                raise DataError(f"{path}, line {row + 1}: {tag!r} is not in Dictionary.txt")
+            tags[row, concepts[tag]] = 1
+    summaries = folder / _SUMMARIES
+    oracles = sorted((summaries / "Oracle_Summaries" / name).glob("*_oracle.txt"))
+    if not oracles:
+        where = summaries / "Oracle_Summaries" / name
+        raise DataError(f"{where} has no summaries, such as Book_Street_oracle.txt")
+    queries = []
+    for path in oracles:
+        query = path.name.removesuffix("_oracle.txt")
+        asked = query.split("_")
+        if len(asked) != 2 or not set(asked) <= concepts.keys():
+            raise DataError(f"{path}: its name is not two concepts of Dictionary.txt")
+        users = [summaries / "User_Summaries" / name / f"{query}_user{user}.txt" for user in USERS]
+        queries.append(
+            Query(
+                name=query,
+                concepts=np.array([concepts[concept] for concept in asked]),
+                oracle=_read_shots(path, len(tags)),
+                users=tuple(_read_shots(user, len(tags)) for user in users),
+            )
+        )
+    return QfvsVideo(name, tags, queries)
+
+
+def _read_shots(path: Path, count: int) -> Int64:
+    """The rows of the shots that a file lists."""
+    shots = set()
+    for number, line in enumerate(_lines(path), start=1):
+        for word in line.split():
+            if not (word.isascii() and word.isdigit() and 1 <= int(word) <= count):
+                expected = f"a shot from 1 to {count}"
+                raise DataError(f"{path}, line {number}: expected {expected}, got {word!r}")
+            shots.add(int(word) - 1)
+    if not shots:
+        raise DataError(f"{path} lists no shots")
+    return np.array(sorted(shots))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text: {error}") from error
+    if not lines:
+        raise DataError(f"{path} is empty")
+    return lines
+
+
+def matching_f1(tags: Float32, machine: Int64, human: Int64) -> float:
+    """How well two summaries, rows of `tags` [n, c], agree: section 3.2 of the paper.
+
+    With w the weight of the best matching, precision is w / |machine|, recall w / |human|, and the
+    score is their harmonic mean: 0 to 1, symmetric. A pair of shots without concepts weighs 0.
+    """
+    if not len(machine) or not len(human):
+        return 0.0
+    shared = tags[machine] @ tags[human].T
+    union = tags[machine].sum(1)[:, None] + tags[human].sum(1) - shared
+    iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    rows, columns = require("scipy.optimize", "eval").linear_sum_assignment(iou, maximize=True)
+    # The harmonic mean of w / a and w / b.
+    return float(2 * iou[rows, columns].sum(dtype=np.float64) / (len(machine) + len(human)))
+
+
+def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, Any]:
+    """F1 of every method, mean over the three people, with intervals over the queries.
+
+    Returns plain values: see `seal eval qfvs --json`.
+    """
+    require("scipy.optimize", "eval")
+    asked = [(video, query) for video in videos for query in video.queries]
+    oracle = np.array([_agreement(video, query, query.oracle) for video, query in asked])
+    people = np.array([_among_people(video, query) for video, query in asked])
+    figures = {}
+    for name, method in methods.items():
+        scores, seconds = np.empty(len(asked)), 0.0
+        for i, (video, query) in enumerate(asked):
+            candidates = video.candidates(query)
+            began = time.perf_counter()
+            rows = method(candidates, len(query.oracle))
+            seconds += time.perf_counter() - began
+            scores[i] = _agreement(video, query, rows)
+        figures[name] = _figures(asked, scores) | {"seconds": seconds}
+    return {
+        "videos": {video.name: len(video.tags) for video in videos},
+        "queries": [f"{video.name}/{query.name}" for video, query in asked],
+        "oracle": _figures(asked, oracle),
+        "people": _figures(asked, people),
+        "methods": figures,
+    }
+
+
+def _agreement(video: QfvsVideo, query: Query, rows: Int64) -> float:
+    return float(np.mean([matching_f1(video.tags, rows, user) for user in query.users]))
+
+
+def _among_people(video: QfvsVideo, query: Query) -> float:
+    """How well people agree with each other, mean over pairs."""
+    pairs = combinations(query.users, 2)
+    return float(np.mean([matching_f1(video.tags, a, b) for a, b in pairs]))
+
+
+def _figures(asked: list[tuple[QfvsVideo, Query]], scores: Float64) -> dict[str, Any]:
+    names = np.array([video.name for video, _ in asked])
+    return {
+        "f1": bootstrap(scores)._asdict(),
+        "videos": {
+            name: bootstrap(scores[names == name])._asdict()
+            for name in dict.fromkeys(names.tolist())
+        },
+        "scores": scores.tolist(),
+    }
