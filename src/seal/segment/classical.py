@@ -79,7 +79,7 @@ class ClassicalSegmenter(Segmenter):
     for weak contours (`_score`): a region that stands out firmly is found whatever the threshold.
     """
 
-    fingerprint = "classical-1"
+    fingerprint = "classical-2"
 
     def __init__(self, options: ClassicalSegment) -> None:
         del options  # It has none; every segmenter is made from its options.
@@ -119,9 +119,9 @@ def _graph(image: UInt8) -> _Graph:
     colour = np.stack(
         [np.bincount(flat, features[..., c].ravel(), minlength=n) for c in range(4)], 1
     )
-    low, high = np.array([0, -60, -60, 0]), np.array([100, 60, 60, 60])
-    bins = np.clip((features - low) / (high - low) * _BINS, 0, _BINS - 1).astype(np.int64)
-    index = (labels[..., None] * 4 + np.arange(4)) * _BINS + bins
+    low, high = np.array([[0, -60, -60, 0], [100, 60, 60, 60]], np.float32)
+    bins = np.clip((features - low) * (_BINS / (high - low)), 0, _BINS - 1).astype(np.int64)
+    index = (labels * (4 * _BINS))[..., None] + (bins + np.arange(4) * _BINS)
     histogram = np.bincount(index.ravel(), minlength=n * 4 * _BINS).reshape(n, -1)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     pairs, strengths = [], []
@@ -198,7 +198,8 @@ def _superpixels(lab: Float32, edge: Float32) -> Int64:
     # One pixel more on each side: OpenCV takes the outermost ones for lines, seeds included.
     markers = np.zeros((height + 2, width + 2), np.int32)
     markers[y + 1, x + 1] = np.arange(1, rows * columns + 1).reshape(rows, columns)
-    picture = cv2.GaussianBlur(lab, (0, 0), 0.7) * [2.55, 2, 2] + [0, 128, 128]
+    scale, offset = np.array([[2.55, 2, 2], [0, 128, 128]], np.float32)
+    picture = cv2.GaussianBlur(lab, (0, 0), 0.7) * scale + offset
     padded = cv2.copyMakeBorder(picture, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     cv2.watershed(np.clip(padded, 0, 255).astype(np.uint8), markers)
     # The watershed leaves lines unlabelled: they go to a neighbour.
@@ -251,9 +252,10 @@ def _hierarchy(
         if len(area) <= _PAIRS_BELOW:
             found.append(members[i] | members[j])
         a, b = i[merging], j[merging]
-        target = np.arange(len(area))
-        target[b] = a
-        kept, new = np.unique(target, return_inverse=True)
+        stays = np.ones(len(area), bool)
+        stays[b] = False
+        kept, new = np.flatnonzero(stays), np.cumsum(stays) - 1
+        new[b] = new[a]
         members[a] |= members[b]
         found.append(members[a])
         for sums in (area, colour, histogram):
