@@ -104,6 +104,23 @@ def test_what_is_removed_was_never_there(
     np.testing.assert_allclose(objective.gains(), fresh.gains(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+@given(instances, choices)
+def test_exchanges_are_differences_of_values(
+    name: str, c: Candidates, options: AttentionOptions
+) -> None:
+    assume(len(c) >= 4)
+    objective = make(name, c, 3, options)
+    for row in (2, 0, 1):
+        objective.add(row)
+    change = objective.exchanges(np.array([0, 2]), np.arange(3, len(c)))
+    before = objective.value(np.arange(3))
+    for i, out in enumerate((0, 2)):
+        for j, row in enumerate(range(3, len(c))):
+            after = objective.value(np.array([r for r in range(3) if r != out] + [row]))
+            assert change[i, j] == pytest.approx(after - before, rel=1e-4, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", SUBMODULAR)
 @given(instances, choices)
 def test_gains_of_submodular_objectives_never_rise(
@@ -214,7 +231,11 @@ def test_the_naive_solver_is_the_reference(name: str, solver: str) -> None:
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_bounds_tighten_with_time(name: str) -> None:
-    c = instance(1, 1500, 16, False)
+    rng = np.random.default_rng(0)
+    groups = np.repeat(rng.normal(size=(10, 8)), 150, axis=0)
+    embeddings = (groups + 0.2 * rng.normal(size=groups.shape)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    c = Candidates(embeddings @ embeddings[0], embeddings, np.arange(1500.0))
     options = AttentionOptions(objective=name, budget=20, alpha=0.5)
     quick = choose(c, options)
     slow = choose(c, AttentionOptions(**{**vars(options), "certify_s": 2.0}))

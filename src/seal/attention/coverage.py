@@ -26,6 +26,8 @@ _CELLS = 2**23
 """K is computed for at most so many pairs; beyond, a sample of tokens stands for all: 32 MB."""
 _SAMPLE = 1024
 """As many tokens at least are in the sample."""
+_BLOCK = 512
+"""Rows of K that are looked at at once."""
 _STEPS = 200
 """Subgradient steps at most."""
 
@@ -58,6 +60,7 @@ class Coverage(Objective):
         self._weights = weights.astype(np.float32)
         self._kernel = self._similarities(embeddings, times_s)
         self._inside: list[int] = []
+        self._is_inside = np.zeros(len(candidates), bool)
         self._covered = np.zeros(len(self._weights), np.float32)
 
     def _similarities(self, embeddings: Float32, times_s: Float64) -> Float32:
@@ -65,10 +68,13 @@ class Coverage(Objective):
         o = self.options
         kernel: Float32 = self.candidates.embeddings @ embeddings.T
         np.maximum(kernel, 0, out=kernel)
-        if o.sharpness != 1:
-            np.power(kernel, np.float32(o.sharpness), out=kernel)
-        if o.near:
-            apart = np.subtract.outer(self.candidates.times_s, times_s).astype(np.float32)
+        kernel **= np.float32(o.sharpness)
+        if o.near and len(times_s):
+            begin_s = times_s.min()
+            mine, theirs = (
+                (t - begin_s).astype(np.float32) for t in (self.candidates.times_s, times_s)
+            )
+            apart = mine[:, None] - theirs
             np.abs(apart, out=apart)
             apart *= np.float32(-1 / o.near_s)
             np.exp(apart, out=apart)
@@ -81,24 +87,44 @@ class Coverage(Objective):
         kernel, own = self._kernel, self._own
         if rows is not None:
             kernel, own = kernel[rows], own[rows]
-        gains = own + self._beyond(kernel, self._covered)
-        inside = self._inside if rows is None else np.isin(rows, self._inside)
-        gains[inside] = -np.inf
+        gains = own + self._above(kernel, self._covered)
+        gains[self._is_inside if rows is None else self._is_inside[rows]] = -np.inf
         return gains
 
-    def _beyond(self, kernel: Float32, level: Float32) -> Float64:
-        """[n] what each token covers above `level` [m]."""
-        if not level.any():
-            return (kernel @ self._weights).astype(np.float64)
-        return np.array([np.maximum(row - level, 0) @ self._weights for row in kernel], np.float64)
+    def _above(self, kernel: Float32, level: Float32) -> Float64:
+        """[n] what each token of `kernel` [n, m] covers above `level` [m]."""
+        above = [
+            np.maximum(kernel[start : start + _BLOCK] - level, 0) @ self._weights
+            for start in range(0, len(kernel), _BLOCK)
+        ]
+        return np.concatenate(above).astype(np.float64) if above else np.zeros(0)
 
     def add(self, row: int) -> None:
         self._inside.append(row)
+        self._is_inside[row] = True
         np.maximum(self._covered, self._kernel[row], out=self._covered)
 
     def remove(self, row: int) -> None:
         self._inside.remove(row)
+        self._is_inside[row] = False
         self._covered = self._cover(self._inside)
+
+    def exchanges(self, out: Int64, rows: Int64) -> Float64:
+        """In O(m) for each of `rows`, after FastPAM (Schubert and Rousseeuw 2019)."""
+        chosen = self._kernel[self._inside]
+        first = chosen.argmax(0)
+        chosen[first, np.arange(len(first))] = 0
+        second = chosen.max(0)
+        place = {row: i for i, row in enumerate(self._inside)}
+        places = np.array([place[row] for row in out.tolist()])
+        change = np.empty((len(out), len(rows)))
+        for j, row in enumerate(rows.tolist()):
+            covered = np.maximum(self._kernel[row], self._covered)
+            # Where the one to leave stood for a token, the next best or the new one does.
+            loss = self._weights * (covered - np.maximum(self._kernel[row], second))
+            rise = float((covered - self._covered) @ self._weights)
+            change[:, j] = rise - np.bincount(first, loss, len(chosen))[places]
+        return change + self._own[rows] - self._own[out, None]
 
     def _cover(self, rows: Int64 | list[int]) -> Float32:
         covered: Float32 = np.max(self._kernel[rows], axis=0, initial=0)
@@ -119,14 +145,14 @@ class Coverage(Objective):
         level = self._cover(rows)
         best, scale = np.inf, 1.0
         for _ in range(_STEPS):
-            above = np.maximum(self._kernel - level, 0)
-            taken = budget.vertex(self._own + above @ self._weights)
-            bound = float(level.astype(np.float64) @ self._weights)
-            bound += float(taken @ (self._own + above @ self._weights))
+            worth = self._own + self._above(self._kernel, level)
+            taken = budget.vertex(worth)
+            bound = float(level.astype(np.float64) @ self._weights + taken @ worth)
             scale *= 1.0 if bound < best else 0.7
             best = min(best, bound)
             # Each token is covered once, by one of the chosen: more of them above u raise it.
-            slope = self._weights * (1 - taken @ (above > 0))
+            some = np.flatnonzero(taken)
+            slope = self._weights * (1 - taken[some] @ (self._kernel[some] > level))
             size = float(slope @ slope)
             if size == 0 or best - known < 1e-6 * abs(best) or time.monotonic() > deadline:
                 break

@@ -39,6 +39,11 @@ class Objective(ABC):
         """Token `row` leaves the choice."""
 
     @abstractmethod
+    def exchanges(self, out: Int64, rows: Int64) -> Float64:
+        """[len(out), len(rows)] by how much the value rises if one of `rows`, none of them in,
+        takes the place of one of `out`, all of them in."""
+
+    @abstractmethod
     def value(self, rows: Int64) -> float:
         """The value of a whole choice, computed afresh, whatever was added so far."""
 

@@ -23,9 +23,9 @@ from seal.types import Float32, Float64, Int64
 _AHEAD = 16
 # How many rows of it.
 _BLOCK = 512
-# The bound looks at the pairs of so many times `size` tokens; at the first two cores always.
-_CORES = (2, 4, 1, 8, 16, 32, 64)
-_ALWAYS = 2
+# The bound looks at the pairs of so many times `size` tokens; at the first three cores always.
+_CORES = (1, 2, 4, 8, 16, 32, 64)
+_ALWAYS = 3
 _LARGEST_CORE = 1024
 # Frank-Wolfe steps; the bound hardly moves after 40.
 _STEPS = 60
@@ -41,7 +41,7 @@ class Paper(Objective):
         relevance_weight, self._pair_weight = self._weights(options.alpha)
         self._relevance: Float64 = relevance_weight * candidates.relevance.astype(np.float64)
         self._gains = self._relevance.copy()
-        self._inside: dict[int, Float64] = {}
+        self._inside: dict[int, Float32] = {}
         """The choice, with what each token's pairs add to the gains of all."""
         self._columns: dict[int, Float32] = {}
 
@@ -59,13 +59,18 @@ class Paper(Objective):
 
     def add(self, row: int) -> None:
         # Each pair counts in both orders.
-        pairs = 2 * self._difference(self._similarities(row)).astype(np.float64)
+        pairs = 2 * self._difference(self._similarities(row))
         pairs[row] = 0
         self._inside[row] = pairs
         self._gains += pairs
 
     def remove(self, row: int) -> None:
         self._gains -= self._inside.pop(row)
+
+    def exchanges(self, out: Int64, rows: Int64) -> Float64:
+        shared = np.stack([self._inside[row][rows] for row in out.tolist()])
+        # What the one to leave adds to the others is a gain, too: that of its coming back.
+        return self._gains[rows] - shared - self._gains[out, None]
 
     def _similarities(self, row: int) -> Float32:
         """S of token `row` to every token: [n]."""
@@ -109,7 +114,7 @@ class Paper(Objective):
             return budget.most(self._relevance)
         free = budget.free[np.argsort(-self._relevance[budget.free], kind="stable")]
         order = np.concatenate([budget.include, free])
-        best = np.inf
+        best, began = np.inf, time.monotonic()
         for i, times in enumerate(_CORES):
             core = times * size
             # Beyond the core nothing but relevance counts, so that, of tokens of one cost, none
@@ -117,8 +122,10 @@ class Paper(Objective):
             some = order[: core + size] if budget.uniform else order
             room = Budget(budget.amount, budget.costs[some], np.arange(len(budget.include)))
             best = min(best, self._relaxed(some, core, np.isin(some, rows), room))
+            began, took = time.monotonic(), time.monotonic() - began
             done = core >= len(order) or core > _LARGEST_CORE
-            if done or (i + 1 >= _ALWAYS and time.monotonic() >= deadline):
+            # Twice the core takes up to eight times as long.
+            if done or (i + 1 >= _ALWAYS and began + 8 * took > deadline):
                 break
         bound = best + self._pair_weight * size * (size - 1) / self.options.s_min
         # Of the products in single precision.

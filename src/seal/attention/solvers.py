@@ -6,7 +6,6 @@ chosen, those that the budget includes first.
 
 from __future__ import annotations
 
-import heapq
 import time
 
 import numpy as np
@@ -14,12 +13,16 @@ import numpy as np
 from seal.attention.candidates import Budget
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
-from seal.types import Float64, Int64
+from seal.types import Int64
 
 _EPSILON = 0.1
 """Stochastic greedy is within 1 - 1/e - _EPSILON of the best, in expectation."""
-_TOLERANCE = 1e-9
-"""A swap has to gain more: rounding would swap for ever."""
+_AHEAD = 32
+"""So many gains are computed again at once."""
+_POOL = 256
+"""So many tokens are tried for an exchange."""
+_TOLERANCE = 1e-6
+"""An exchange has to gain this share of the value: rounding would exchange for ever."""
 
 
 def _begin(objective: Objective, budget: Budget) -> list[int]:
@@ -53,11 +56,15 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
     if objective.submodular:
         return lazy(objective, budget, options)
     chosen = _begin(objective, budget)
-    while len(rows := _affordable(budget, chosen)):
-        # All gains cost an objective that keeps them up to date no more than some.
-        gains = objective.gains()[rows] / budget.costs[rows]
-        chosen.append(int(rows[np.argmax(gains)]))
-        objective.add(chosen[-1])
+    open_ = np.zeros(len(budget.costs), bool)
+    open_[budget.free] = True
+    left = budget.left(budget.include)
+    while (open_ := open_ & (budget.costs <= left)).any():
+        row = int(np.argmax(np.where(open_, objective.gains() / budget.costs, -np.inf)))
+        objective.add(row)
+        chosen.append(row)
+        open_[row] = False
+        left -= budget.costs[row]
     return np.array(chosen, np.int64)
 
 
@@ -65,23 +72,27 @@ def lazy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int
     """The same choice, for submodular objectives: a gain that was the largest once and still is
     the largest when computed again needs no look at the others (Minoux 1978)."""
     chosen = _begin(objective, budget)
-    rows = _affordable(budget, chosen)
-    worth = objective.gains(rows) / budget.costs[rows]
-    queue = [(-gain, row, 0) for gain, row in zip(worth.tolist(), rows.tolist(), strict=True)]
-    heapq.heapify(queue)
-    left = budget.left(np.array(chosen, np.int64))
-    while queue:
-        _, row, known_at = heapq.heappop(queue)
-        if budget.costs[row] > left:
-            continue
-        if known_at == len(chosen):
-            chosen.append(row)
-            objective.add(row)
-            left -= budget.costs[row]
-        else:
-            gain = float(objective.gains(np.array([row]))[0] / budget.costs[row])
-            heapq.heappush(queue, (-gain, row, len(chosen)))
-    return np.array(chosen, np.int64)
+    worth = np.full(len(budget.costs), -np.inf)
+    """At least the gain for its cost of each token that can join."""
+    worth[budget.free] = objective.gains(budget.free) / budget.costs[budget.free]
+    left = budget.left(budget.include)
+    ahead = min(_AHEAD, len(worth))
+    while True:
+        worth[budget.costs > left] = -np.inf
+        fresh = np.zeros(len(worth), bool)
+        while not fresh[row := int(np.argmax(worth))]:
+            if worth[row] == -np.inf:
+                return np.array(chosen, np.int64)
+            # Many at once cost little more than one.
+            stale = np.where(fresh, -np.inf, worth)
+            rows = np.argpartition(stale, -ahead)[-ahead:]
+            rows = rows[stale[rows] > -np.inf]
+            worth[rows] = objective.gains(rows) / budget.costs[rows]
+            fresh[rows] = True
+        objective.add(row)
+        chosen.append(row)
+        worth[row] = -np.inf
+        left -= budget.costs[row]
 
 
 def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
@@ -100,25 +111,30 @@ def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) 
 
 
 def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
-    """Greedy, then each chosen token in turn gives way to a better one, until none does or
-    `options.improve_s` are over."""
+    """Greedy, then the best exchange of one token for another, again and again, until there is
+    none or `options.improve_s` are over. Those that gain most beside the choice are tried."""
     deadline = time.monotonic() + options.improve_s
-    chosen = greedy(objective, budget, options).tolist()
-    fixed = len(budget.include)
-    since = 0
-    while since < len(chosen) - fixed and time.monotonic() < deadline:
-        # The place of the first chosen is looked at last: it has had the least choice since.
-        row = chosen.pop(fixed)
-        objective.remove(row)
-        gains = _masked(objective.gains(), _affordable(budget, chosen))
-        best = int(np.argmax(gains))
-        if gains[best] > gains[row] + _TOLERANCE * (1 + abs(gains[row])):
-            row, since = best, 0
-        else:
-            since += 1
-        objective.add(row)
-        chosen.append(row)
-    return np.array(chosen, np.int64)
+    chosen = greedy(objective, budget, options)
+    mine = np.arange(len(budget.include), len(chosen))
+    improved = len(mine) > 0
+    while improved and time.monotonic() < deadline:
+        improved = False
+        rows = budget.free[~np.isin(budget.free, chosen)]
+        order = np.argsort(-objective.gains(rows), kind="stable")
+        pool = rows[order[:_POOL]]
+        while len(pool) and time.monotonic() < deadline:
+            change = objective.exchanges(chosen[mine], pool)
+            room = budget.left(chosen) + budget.costs[chosen[mine]]
+            change[budget.costs[pool] > room[:, None]] = -np.inf
+            i, j = np.unravel_index(int(np.argmax(change)), change.shape)
+            if change[i, j] <= _TOLERANCE * (1 + abs(objective.value(chosen))):
+                break
+            out, row = int(chosen[mine[i]]), int(pool[j])
+            objective.remove(out)
+            objective.add(row)
+            chosen[mine[i]], pool[j] = row, out
+            improved = True
+    return chosen
 
 
 def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
@@ -151,10 +167,3 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         nodes.append((include, np.append(exclude, row)))
         nodes.append((found, exclude))
     return best
-
-
-def _masked(gains: Float64, rows: Int64) -> Float64:
-    """The gains of `rows`, -inf for all others."""
-    masked = np.full(len(gains), -np.inf)
-    masked[rows] = gains[rows]
-    return masked
