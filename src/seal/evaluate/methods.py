@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import numpy as np
+
 from seal import registry
 from seal.attention import Candidates, choose
+from seal.attention.streaming import stream_choose
 from seal.config import AttentionOptions
 from seal.errors import OptionError
 from seal.types import Int64
@@ -14,9 +17,15 @@ from seal.types import Int64
 Method = Callable[[Candidates, int], Int64]
 """At most so many rows of the candidates."""
 
+STREAMING = " (streaming)"
+_WINDOW = 200
+"""Tokens at a time: at the default profile's rate, those of about 40 s."""
+
 
 def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, Method]:
     """The baselines, then every objective with these options; or only those `wanted`.
+
+    After those come the objectives window by window, their names followed by `STREAMING`.
 
     Raises OptionError, listing the valid names, for an unknown one.
     """
@@ -25,6 +34,8 @@ def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, 
     }
     for name in registry.names("objective"):
         every[name] = _chosen(replace(options, objective=name))
+    for name in registry.names("objective"):
+        every[name + STREAMING] = _streamed(replace(options, objective=name))
     wanted = list(wanted) or list(every)
     unknown = [name for name in wanted if name not in every]
     if unknown:
@@ -37,5 +48,16 @@ def _chosen(options: AttentionOptions) -> Method:
 
     def method(candidates: Candidates, size: int) -> Int64:
         return choose(candidates, replace(options, budget=size)).rows
+
+    return method
+
+
+def _streamed(options: AttentionOptions) -> Method:
+    """What `seal watch` does with these options."""
+
+    def method(candidates: Candidates, size: int) -> Int64:
+        order = np.argsort(candidates.times_s, kind="stable")
+        chosen = stream_choose(candidates.take(order), replace(options, budget=size), _WINDOW)
+        return order[chosen]
 
     return method

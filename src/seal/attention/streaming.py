@@ -1,0 +1,250 @@
+"""Streaming: T_sub(t) = select(T_t u T_sub(t-1)), a window of tokens at a time (section 3.2).
+
+What a window t brings, T_t, meets what was chosen before, and the objective chooses again: memory
+is that of a window and a choice, however long the stream. Objectives that ask what a choice stands
+for (`Candidates.past`) would forget what the stream looked like. For them a sample of what has left
+the window is kept, `AttentionOptions.memory` tokens of it, all equally likely to be in it
+(Algorithm R: Vitter, "Random sampling with a reservoir", 1985), each for as many as it was drawn
+from. A query that comes late chooses from the window and from that sample.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal.attention import choose, relevance
+from seal.attention.candidates import Candidates
+from seal.config import AttentionOptions
+from seal.encode.calibration import Calibration
+from seal.errors import StoreError, StoreVersionError
+from seal.types import Float32, Int64, Selection, Tokens
+
+_VERSION = 1
+"""The layout of a saved state."""
+_FORMAT = "seal-stream"
+_COLUMNS = [field.name for field in fields(Tokens)]
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """A query and what is chosen for it by now."""
+
+    text: str
+    """Empty where nothing is asked: then no token is more relevant than another."""
+    embedding: Float32
+    """[d] L2-normalised; zeros where nothing is asked."""
+    tokens: Tokens
+    """T_sub, in the order chosen."""
+    selection: Selection
+    """Of `tokens`, all of them, at the last window."""
+
+
+class Stream:
+    """Standing queries over a stream of tokens, each with its own choice.
+
+    The sample of the past is shared. The same windows give the same choices, a state that was saved
+    and loaded in between included, as far as the solver is not stopped by the clock.
+    """
+
+    def __init__(
+        self, dimension: int, options: AttentionOptions, calibration: Calibration | None = None
+    ) -> None:
+        """For tokens with embeddings [dimension]; `calibration` is that of their encoder."""
+        self._options = options
+        self._calibration = calibration
+        self._dimension = dimension
+        self.queries: list[Standing] = []
+        self._window: Tokens | None = None
+        """The last one: it becomes past when the next one comes."""
+        self._sample: Tokens | None = None
+        self._seen = 0
+        """How many tokens are past."""
+
+    def ask(self, text: str, embedding: Float32 | None) -> Standing:
+        """A query stands from now on; its first choice is from the last window and the sample.
+
+        `embedding` is that of the text, [d]; None with an empty text if nothing is asked.
+        """
+        if embedding is None:
+            embedding = np.zeros(self._dimension, np.float32)
+        known = [tokens for tokens in (self._window, self._sample) if tokens is not None]
+        standing = self._choose(text, embedding, known)
+        self.queries.append(standing)
+        return standing
+
+    def push(self, tokens: Tokens) -> None:
+        """The next window: every query chooses from it and from what it had chosen."""
+        if self._window is not None:
+            held = [tokens for tokens in (self._sample, self._window) if tokens is not None]
+            rows = _remember(self._seen, len(self._window), self._options.memory)
+            self._sample = Tokens.concatenate(held).take(rows)
+            self._seen += len(self._window)
+        self._window = tokens
+        self.queries = [
+            self._choose(query.text, query.embedding, [tokens, query.tokens])
+            for query in self.queries
+        ]
+
+    def _choose(self, text: str, embedding: Float32, parts: list[Tokens]) -> Standing:
+        parts = parts or [_no_tokens(self._dimension)]
+        # Those of no tokens may have been made before the number of facets was known.
+        tokens = Tokens.concatenate([part for part in parts if len(part)] or parts[:1])
+        # A token of the window cannot be in the sample, but one chosen for its coverage can.
+        past = None
+        if self._sample is not None and len(self._sample):
+            past = Candidates.of(self._sample, self._relevance(self._sample, embedding))
+        scores = self._relevance(tokens, embedding)
+        rows = _select(Candidates.of(tokens, scores), past, self._seen, self._options)
+        chosen = Selection(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
+        return Standing(text, embedding, tokens.take(rows.rows), chosen)
+
+    def _relevance(self, tokens: Tokens, embedding: Float32) -> Float32:
+        asked = bool(embedding.any())
+        return relevance(tokens, embedding, self._calibration if asked else None)
+
+    # State
+
+    def save(self, path: Path, notes: Mapping[str, Any]) -> None:
+        """Write all that is remembered, and JSON-able `notes`, in one atomic step.
+
+        Raises StoreError if it cannot be written.
+        """
+        parts = {"window": self._window, "sample": self._sample}
+        parts |= {f"query{i}": query.tokens for i, query in enumerate(self.queries)}
+        arrays: dict[str, Any] = {}
+        for name, tokens in parts.items():
+            if tokens is not None:
+                arrays |= {f"{name}.{column}": getattr(tokens, column) for column in _COLUMNS}
+        for i, query in enumerate(self.queries):
+            arrays[f"query{i}.embedding"] = query.embedding
+            arrays[f"query{i}.relevance"] = query.selection.relevance
+            arrays[f"query{i}.worth"] = [query.selection.objective, query.selection.upper_bound]
+        head = {"format": _FORMAT, "schema": _VERSION, "seen": self._seen, "notes": dict(notes)}
+        head["dimension"] = self._dimension
+        head["queries"] = [query.text for query in self.queries]
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            with draft.open("wb") as file:
+                np.savez(file, head=np.array(json.dumps(head)), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            reason = error.strerror or error
+            raise StoreError(f"the state {path} cannot be written: {reason}") from error
+
+    @staticmethod
+    def load(
+        path: Path, options: AttentionOptions, calibration: Calibration | None = None
+    ) -> tuple[Stream, dict[str, Any]]:
+        """What `save` wrote: the stream, and the notes.
+
+        Raises StoreError if the file is something else, StoreVersionError if a newer SEAL wrote it.
+        """
+        try:
+            # Of a file cut short NumPy would leave its own handle open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                head = json.loads(str(stored["head"]))
+                if head["format"] != _FORMAT:
+                    raise ValueError("another format")
+                if head["schema"] > _VERSION:
+                    raise StoreVersionError(
+                        f"{path} was written by a newer SEAL (schema {head['schema']}, this one"
+                        f" knows up to {_VERSION}); upgrade, or use another --state"
+                    )
+                return Stream._restored(head, stored, options, calibration), head["notes"]
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise StoreError(
+                f"{path} is not the state of a stream, or damaged ({error}); remove it, or use"
+                " another --state"
+            ) from error
+
+    @staticmethod
+    def _restored(
+        head: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        options: AttentionOptions,
+        calibration: Calibration | None,
+    ) -> Stream:
+        def tokens(name: str) -> Tokens:
+            return Tokens(**{column: stored[f"{name}.{column}"] for column in _COLUMNS})
+
+        stream = Stream(head["dimension"], options, calibration)
+        stream._seen = head["seen"]
+        stream._window = tokens("window") if "window.ids" in stored else None
+        stream._sample = tokens("sample") if "sample.ids" in stored else None
+        for i, text in enumerate(head["queries"]):
+            chosen = tokens(f"query{i}")
+            value, bound = stored[f"query{i}.worth"].tolist()
+            scores = stored[f"query{i}.relevance"]
+            selection = Selection(np.arange(len(chosen)), scores, value, bound)
+            stream.queries.append(Standing(text, stored[f"query{i}.embedding"], chosen, selection))
+        return stream
+
+
+def stream_choose(candidates: Candidates, options: AttentionOptions, window: int) -> Int64:
+    """What streaming over `candidates`, in order of time, chooses in the end: rows of them.
+
+    The very steps of `Stream`, `window` candidates at a time, where relevance is known.
+    """
+    n = len(candidates)
+    kept = sample = np.empty(0, np.int64)
+    for start in range(0, n, window):
+        offered = np.concatenate([np.arange(start, min(start + window, n)), kept])
+        past = candidates.take(sample) if len(sample) else None
+        chosen = _select(candidates.take(offered), past, start, options)
+        kept = offered[chosen.rows]
+        leaving = np.arange(start, min(start + window, n))
+        held = np.concatenate([sample, leaving])
+        sample = held[_remember(start, len(leaving), options.memory)]
+    return kept
+
+
+def _select(
+    candidates: Candidates, past: Candidates | None, seen: int, options: AttentionOptions
+) -> Selection:
+    """The choice from `candidates`, where `past` is a sample of `seen` tokens."""
+    weight = seen / len(past) if past is not None else 1.0
+    c = candidates
+    return choose(Candidates(c.relevance, c.embeddings, c.times_s, past, weight), options)
+
+
+def _remember(seen: int, new: int, size: int) -> Int64:
+    """Which rows of (the sample, `new` more tokens) are the sample from now on.
+
+    `seen` tokens came before, and the sample holds min(seen, size) of them. The draws follow from
+    `seen` alone, so that there is no state of a generator to keep.
+    """
+    held = min(seen, size)
+    rows = np.arange(min(held + new, size))
+    late = np.arange(len(rows) - held, new)
+    drawn = np.random.default_rng([0, seen]).integers(0, seen + late + 1)
+    enters = drawn < size
+    # Of two that draw one place the later one has it, as if they had come one by one.
+    rows[drawn[enters]] = held + late[enters]
+    return rows
+
+
+def _no_tokens(dimension: int) -> Tokens:
+    return Tokens(
+        ids=np.empty(0, np.str_),
+        video_ids=np.empty(0, np.str_),
+        kinds=np.empty(0, np.str_),
+        pts=np.empty((0, 2), np.int64),
+        time_base=np.empty((0, 2), np.int64),
+        boxes=np.empty((0, 4), np.float32),
+        scores=np.empty(0, np.float32),
+        embeddings=np.empty((0, dimension), np.float32),
+        facets=np.empty((0, 1, dimension), np.float32),
+        track_offsets=np.zeros(1, np.int64),
+        track_rows=np.empty((0, 5)),
+    )
