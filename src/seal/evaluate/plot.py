@@ -1,0 +1,48 @@
+"""Recall against the budget, as a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seal import registry
+from seal.errors import OptionError
+from seal.weights import require
+
+_OURS = ("#d1495b", "#00798c", "#edae49", "#66418d", "#2e8b57", "#8c5a2b")
+
+
+def draw(result: dict[str, Any], path: str) -> None:
+    """The recall of every method of `seal eval haystack`, to a .png, .svg or .pdf.
+
+    Objectives are in colour with their intervals, baselines in grey.
+    Raises BackendError without matplotlib, OptionError if the file cannot be written.
+    """
+    figure = require("matplotlib.figure", "eval").Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    budgets = result["budgets"]
+    baselines = registry.names("baseline")
+    colours = iter(_OURS * len(result["methods"]))
+    for i, (name, row) in enumerate(result["methods"].items()):
+        low, mean, high = (
+            [row["recall"][str(budget)][key] for budget in budgets]
+            for key in ("low", "mean", "high")
+        )
+        if name in baselines:
+            marker = "osv^Dx+*P"[i % 9]
+            axes.plot(budgets, mean, color="0.55", marker=marker, markersize=4, lw=0.8, label=name)
+            continue
+        colour = next(colours)
+        bold = name == result["default"]
+        axes.plot(budgets, mean, color=colour, lw=2.4 if bold else 1.4, label=name)
+        axes.fill_between(budgets, low, high, color=colour, alpha=0.12 if bold else 0, lw=0)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(budgets, [str(budget) for budget in budgets])
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("tokens selected")
+    axes.set_ylabel(f"recall of {len(result['needles'])} needles")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    try:
+        figure.savefig(path, dpi=100)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{path} cannot be written: {error}") from error
