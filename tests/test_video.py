@@ -18,7 +18,8 @@ from seal.config import VideoOptions
 from seal.errors import OptionError
 from seal.video import Frame, open_video
 from seal.video.picture import Converter, orientation
-from seal.video.sampling import Grid, Sampler
+from seal.video.sampling import Candidates, Grid, Sampler
+from seal.video.stream import ContainerStream
 from synthetic import number_of, turn, write_video
 
 ALL = VideoOptions(rate_hz=1000)
@@ -72,6 +73,27 @@ def test_sampling_follows_the_rule_wherever_it_begins(
     late = Sampler(grid, base, tick)
     again = [p * base for p in pts[first:] if late.takes(p)]
     assert again == [time for time in chosen if time >= grid.time(tick)]
+
+
+@given(
+    st.permutations(range(6)),
+    st.lists(st.integers(1, 400), min_size=6, max_size=60),
+    st.sampled_from([0.6, 5.0, 29.97]),
+)
+def test_no_picture_that_is_taken_is_left_out_in_whatever_order_they_are_decoded(
+    order: list[int], steps: list[int], rate_hz: float
+) -> None:
+    pts = list(itertools.accumulate([-500, *steps]))
+    grid, base = Grid(Fraction(-500, 1000), rate_hz), Fraction(1, 1000)
+    sampler = Sampler(grid, base)
+    taken = {at for at in pts if sampler.takes(at)}
+    groups = [pts[i : i + 6] for i in range(0, len(pts), 6)]
+    decoded = [group[i] for group in groups for i in order if i < len(group)]
+    needs = Candidates(grid, base)
+    assert taken <= {at for at in decoded if needs(at)}
+    # In order of time nothing else is needed.
+    needs = Candidates(grid, base)
+    assert taken == {at for at in pts if needs(at)}
 
 
 @given(st.integers(-(10**6), 10**6), st.integers(0, 10**5), st.floats(0.1, 100))
@@ -172,6 +194,40 @@ def test_parts_give_the_frames_of_one_pass(
     assert [(f.pts, f.end_pts) for f in together] == [(f.pts, f.end_pts) for f in whole]
     for one, other in zip(together, whole, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("name", sorted(CONTAINERS))
+def test_pictures_left_out_change_nothing(made: dict[str, Path], name: str) -> None:
+    options = VideoOptions(rate_hz=7)
+    taken = {frame.pts for frame in read(made[name], options)}
+    whole = read(made[name])
+    grid = Grid(whole[0].pts * whole[0].time_base, 7)
+    sampler = Sampler(grid, whole[0].time_base)
+    assert taken == {frame.pts for frame in whole if sampler.takes(frame.pts)}
+    every = {frame.pts: frame for frame in whole}
+    for frame in read(made[name], options, threads=1):
+        assert frame.end_pts == every[frame.pts].end_pts
+        np.testing.assert_array_equal(frame.image, every[frame.pts].image)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_pictures_that_nothing_needs_are_not_decoded(tmp_path: Path, name: str, codec: str) -> None:
+    path = write_video(
+        tmp_path / name,
+        range(50),
+        time_base=Fraction(1, 25),
+        codec=codec,
+        b_frames=2,
+        options={"x264-params": "b-adapt=0"} if codec == "libx264" else None,
+    )
+    stream = ContainerStream(path, threads=1, timeout_s=1)
+    every = [picture.pts for picture in stream.pictures()]
+    stream.needs = lambda pts: False
+    pictures = list(stream.pictures())
+    stream.close()
+    assert [picture.pts for picture in pictures] == every
+    assert np.mean([picture.frame is None for picture in pictures]) >= 0.3
 
 
 def test_parts_are_equally_long_and_none_is_left_over(tmp_path: Path) -> None:

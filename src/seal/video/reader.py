@@ -15,7 +15,7 @@ from seal.errors import OptionError, VideoError
 from seal.types import Span
 from seal.video.frame import Frame
 from seal.video.picture import Converter, clockwise_degrees, upright_size
-from seal.video.sampling import Grid, Sampler
+from seal.video.sampling import Candidates, Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
 from seal.video.stream import ContainerStream, ImageStream, Picture, Stream
 
@@ -98,7 +98,7 @@ class Video:
                 _check_limit(source, options)
             opened = self._stream.pictures()
             first = next(opened, None)
-            if first is None:
+            if first is None or first.frame is None:
                 why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
                 raise VideoError(
                     f"{source}: no picture in it can be decoded{why}; expected a video"
@@ -193,6 +193,8 @@ class Video:
         until_s = min([*limits, float("inf") if end_s is None else end_s])
         from_s = self.info.start_s if start_s is None else start_s
         first = max(0, self._grid.at_or_before(from_s))
+        # What is not analysed need not be decoded.
+        self._stream.needs = Candidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
         sound_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
@@ -202,7 +204,7 @@ class Video:
             if time_s >= until_s:
                 return
             sound_until_s = self._seconds(picture.end)
-            if sampler.takes(picture.pts) and time_s >= from_s:
+            if picture.frame and sampler.takes(picture.pts) and time_s >= from_s:
                 yield Frame(
                     image=self._converter(picture.frame),
                     pts=picture.pts,

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+# No codec lets a picture overtake more others than this.
+_REORDERED = 32
+
 
 class Grid:
     """Ticks at start + i / rate_hz seconds, exact; `rate_hz` is read as the decimal it prints as,
@@ -57,4 +60,29 @@ class Sampler:
         if pts < self._due:
             return False
         self._due = self._pts(self._grid.before(pts * self._time_base) + 1)
+        return True
+
+
+class Candidates:
+    """Says of packets, in the order in which they are decoded, whose picture may be analysed.
+
+    It is not if an earlier one is at or after the same tick.
+    """
+
+    def __init__(self, grid: Grid, time_base: Fraction) -> None:
+        # The tick at or before a timestamp, in integers: there is a packet for every picture.
+        step, offset = time_base * grid.rate, grid.start * grid.rate
+        self._divisor = step.denominator * offset.denominator
+        self._factor = step.numerator * offset.denominator
+        self._offset = offset.numerator * step.denominator
+        self._first: dict[int, int] = {}
+
+    def __call__(self, pts: int) -> bool:
+        """Whether the picture at `pts` may be the first at or after some tick."""
+        tick = (pts * self._factor - self._offset) // self._divisor
+        if pts > self._first.get(tick, pts):
+            return False
+        self._first[tick] = pts
+        if len(self._first) > _REORDERED:
+            del self._first[next(iter(self._first))]
         return True

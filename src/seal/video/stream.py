@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from errno import EIO
 from fractions import Fraction
@@ -39,7 +39,8 @@ _NOT_VIDEO = frozenset({"tty"})
 class Picture:
     """A decoded frame and when it is on the screen, in ticks of the stream's time base."""
 
-    frame: av.VideoFrame
+    frame: av.VideoFrame | None
+    """None where it was not needed, for others neither, and was not decoded."""
     pts: int
     end: int
     """`pts` plus the duration that the container states."""
@@ -67,6 +68,8 @@ class Stream(ABC):
     size_bytes: int | None
     tail: Tail | None = None
     """Set when `pictures` has ended, if pictures are missing there."""
+    needs: Callable[[int], bool] = staticmethod(lambda pts: True)
+    """Says of timestamps, in the order of decoding, whether the picture there is needed."""
 
     @abstractmethod
     def pictures(self, pts: int | None = None) -> Iterator[Picture]:
@@ -287,6 +290,7 @@ class ContainerStream(Stream):
         latest_s = 0.0
         position = 0
         default = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
+        spare: set[int] = set()
         for packet in packets:
             if isinstance(packet, str):
                 damage.missing(packet)
@@ -303,6 +307,11 @@ class ContainerStream(Stream):
             if packet.stream is not self._stream:
                 continue
             damage.at(packet)
+            # Which pictures no other one is made from is for the decoder to say.
+            self._stream.codec_context.skip_frame = "DEFAULT"
+            if packet.pts is not None and damage.healed and not self.needs(packet.pts):
+                self._stream.codec_context.skip_frame = "NONREF"
+                spare.add(packet.pts)
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -311,14 +320,19 @@ class ContainerStream(Stream):
             for frame in frames:
                 pts = frame.pts if frame.pts is not None else frame.dts
                 pts = last_end if pts is None else pts
-                if damage.hides(frame, pts):
-                    continue
-                if last is not None and pts <= last:
-                    damage.reason = damage.reason or "times that go back"
-                    continue
-                last, last_end = pts, pts + (frame.duration or default)
-                yield Picture(frame, pts, last_end, damage.reason)
-                damage.reason = None
+                skipped = sorted(at for at in spare if at < pts)
+                spare.difference_update([*skipped, pts])
+                for shown, at in [*((None, at) for at in skipped), (frame, pts)]:
+                    if damage.hides(shown, at):
+                        continue
+                    if last is not None and at <= last:
+                        damage.reason = damage.reason or "times that go back"
+                        continue
+                    last, last_end = at, at + ((shown and shown.duration) or default)
+                    yield Picture(shown, at, last_end, damage.reason)
+                    damage.reason = None
+        if damage.healed:
+            yield from (Picture(None, at, at + default, None) for at in sorted(spare))
         self.tail = self._lost_tail(latest_s, damage.reason)
 
     def _lost_tail(self, latest_s: float, reason: str | None) -> Tail | None:
@@ -341,6 +355,11 @@ class _Damage:
         self._dts = 0
         self._first: int | None = None
         self._sound = 0
+
+    @property
+    def healed(self) -> bool:
+        """Whether pictures are taken as they come."""
+        return self._first is None
 
     def missing(self, reason: str) -> None:
         """Something before the next packet is missing."""
@@ -366,16 +385,17 @@ class _Damage:
         self._sound = self._sound if sound is None else max(self._sound, sound)
         self.reason = self.reason or reason
 
-    def hides(self, frame: av.VideoFrame, pts: int) -> bool:
-        """Whether to leave this picture out."""
-        if frame.is_corrupt:
+    def hides(self, frame: av.VideoFrame | None, pts: int) -> bool:
+        """Whether to leave this picture, decoded or not, out."""
+        if frame and frame.is_corrupt:
             self._first = pts if self._first is None else min(pts, self._first)
             self._sound = pts + 1
             self.reason = self.reason or "pictures cannot be decoded whole"
             return True
         if self._first is None or pts < self._first:
             return False
-        if (frame.key_frame and pts >= self._sound) or pts - self._first > self._healed_after:
+        is_sound = frame is not None and frame.key_frame and pts >= self._sound
+        if is_sound or pts - self._first > self._healed_after:
             self._first = None
             return False
         return True
