@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ class Motion:
     warp: Float32
     """[height, width, 2] px: where each pixel was in the earlier picture."""
 
-    @property
+    @cached_property
     def onward(self) -> Float64:
         """[3, 3] where the camera's motion alone takes points of the earlier picture."""
         return np.asarray(np.linalg.inv(self.camera), np.float64)

@@ -373,7 +373,9 @@ def _others(track: _Track, region: Float32, bins: Int64) -> list[Float32]:
 def _parted(track: _Track) -> Float32 | None:
     """Its second part, once it has been in two for long."""
     solid = cv2.dilate((track.mask > 0.5).astype(np.uint8), np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
+    x, y, w, h = cv2.boundingRect(solid)
+    inside = np.s_[y : y + h, x : x + w]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[inside])
     order = np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
     areas = stats[1 + order, cv2.CC_STAT_AREA]
     two = len(areas) > 1 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
@@ -381,7 +383,9 @@ def _parted(track: _Track) -> Float32 | None:
     if track.apart < _CONFIRM:
         return None
     track.apart = 0
-    return np.where(labels == 1 + order[1], track.mask, np.float32(0))
+    part = np.zeros_like(track.mask)
+    part[inside] = np.where(labels == 1 + order[1], track.mask[inside], np.float32(0))
+    return part
 
 
 def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
