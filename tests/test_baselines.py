@@ -74,6 +74,7 @@ def test_random_is_seeded_and_even() -> None:
     choose = registry.resolve("baseline", "random")
     candidates = made(0, 20)
     assert (choose(candidates, 5, seed=1) == choose(candidates, 5, seed=1)).all()
+    assert (choose(candidates, 5) != choose(made(1, 20), 5)).any()
     counts = np.zeros(20)
     for seed in range(2000):
         counts[choose(candidates, 5, seed=seed)] += 1

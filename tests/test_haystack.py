@@ -12,13 +12,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal import IndexedVideo, Store, index_video
+from seal import IndexedVideo, Options, Store, index_video
+from seal.attention import Candidates
 from seal.cli import main
 from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.film import write_film
-from seal.evaluate.haystack import NEEDLE_S, read_needles, splice
+from seal.evaluate.haystack import NEEDLE_S, _moment_recall, evaluate, read_needles, splice
 from seal.evaluate.plot import draw
-from seal.types import Span, Tokens
+from seal.types import Moment, Span, Tokens
 from test_types import make_tokens
 
 RATE_HZ = 25
@@ -196,6 +197,47 @@ def test_the_command_prints_one_object(data: Path, together: bool) -> None:
     assert [line.split()[0] for line in lines[3:5]] == ["uniform", "normalised"]
 
 
+def test_a_needle_is_found_by_its_own_tokens_and_no_others(data: Path) -> None:
+    store = Store(data / "store2", create=True)
+    shown: list[np.ndarray] = []
+
+    def short_only(candidates: Candidates, size: int) -> np.ndarray:
+        if not shown:
+            shown.append(IndexedVideo(store, str(data / "videos" / "short.mp4")).tokens.embeddings)
+        same = (candidates.embeddings[:, None] == shown[0][None]).all(2).any(1)
+        return np.flatnonzero(same)
+
+    methods = {
+        "normalised": lambda candidates, size: np.arange(len(candidates)),
+        "nothing": lambda candidates, size: np.empty(0, np.int64),
+        "short": short_only,
+    }
+    options = Options.load(settings=["attention.objective=normalised"])
+    for together in (False, True):
+        result = evaluate(data, store, methods, options, together=together, budgets=[5], jobs=1)[
+            "methods"
+        ]
+        means = {name: row["recall"]["5"]["mean"] for name, row in result.items()}
+        assert means == {"normalised": 1, "nothing": 0, "short": 0.5}
+        ahead = {name: row["default_ahead"]["5"]["mean"] for name, row in result.items()}
+        assert ahead == {"normalised": 0, "nothing": 1, "short": 0.5}
+
+
+def test_moments_are_recalled_by_rank_and_overlap() -> None:
+    span = Span(10.0, 20.0)
+    wide, inside, beside = Span(0.0, 100.0), Span(12.0, 20.0), Span(20.0, 30.0)
+
+    def recall(*spans: Span) -> list[bool]:
+        return _moment_recall([Moment(each, 1.0) for each in spans], span)
+
+    # At IoU 0.3 among the first and the first five, then with any overlap.
+    assert recall() == [False, False, False, False]
+    assert recall(inside) == [True, True, True, True]
+    assert recall(wide, inside) == [False, True, True, True]
+    assert recall(beside, wide) == [False, False, False, True]
+    assert recall(beside, beside, beside, beside, beside, inside) == [False] * 4
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -204,8 +246,10 @@ def test_the_command_prints_one_object(data: Path, together: bool) -> None:
         ("[]", "is no list of needles"),
         ('{"needles": []}', "has no needles"),
         ('{"needles": [{"id": "a", "file": "a.mp4"}]}', "is no list of needles"),
-        ('{"needles": [{"id": "a", "file": "a.mp4", "queries": []}]}', "without descriptions"),
-        ('{"needles": [{"id": "a", "file": "a.mp4", "queries": [" "]}]}', "without descriptions"),
+        ('{"needles": [{"id": "a", "file": "a.mp4", "queries": []}]}', "no descriptions"),
+        ('{"needles": [{"id": "a", "file": "a.mp4", "queries": [" "]}]}', "no descriptions"),
+        ('{"needles": [{"id": "a", "file": "a.mp4", "queries": "car"}]}', "no descriptions"),
+        ('{"needles": [{"id": "a", "file": 3, "queries": ["x"]}]}', "is no list of needles"),
         ('{"needles": [{"id": "a", "file": "a.mp4", "queries": ["x"]}]}', r"a\.mp4 is not there"),
     ],
 )

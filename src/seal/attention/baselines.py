@@ -7,6 +7,8 @@ determinants are in `seal.attention.determinantal`.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 
 from seal.attention.candidates import Candidates
@@ -31,8 +33,13 @@ def uniform(candidates: Candidates, size: int) -> Int64:
 
 
 def random(candidates: Candidates, size: int, *, seed: int = 0) -> Int64:
-    """Any tokens, all of them equally likely."""
-    return np.random.default_rng(seed).permutation(len(candidates))[:size]
+    """Any tokens, all of them equally likely.
+
+    The draw depends on what was asked too: one draw for all questions would be lucky or not as a
+    whole, which no interval over questions would show.
+    """
+    asked = crc32(candidates.relevance.tobytes())
+    return np.random.default_rng([seed, asked, size]).permutation(len(candidates))[:size]
 
 
 def top_k(candidates: Candidates, size: int) -> Int64:

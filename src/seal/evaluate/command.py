@@ -41,7 +41,8 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
             "wanted",
             multiple=True,
             metavar="NAME",
-            help=f"Only this one; can be given several times.  [{names}]",
+            help=f"Only this one; can be given several times.  [{names}; and, window by window,"
+            " objectives followed by (streaming)]",
         ),
         click.option(
             "--data",

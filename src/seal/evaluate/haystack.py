@@ -75,23 +75,25 @@ def read_needles(data: str | Path) -> list[Needle]:
     path = Path(data) / NEEDLES
     try:
         listed = json.loads(path.read_text("utf-8"))["needles"]
-        needles = [
-            Needle(str(entry["id"]), Path(data) / entry["file"], tuple(entry["queries"]))
-            for entry in listed
-        ]
-        valid = needles and all(
-            needle.texts and all(isinstance(text, str) and text.strip() for text in needle.texts)
-            for needle in needles
-        )
+        needles = [_needle(Path(data), entry) for entry in listed]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no list of needles: {error!r}") from error
-    if not valid:
-        raise DataError(f"{path} has no needles, or one without descriptions in its queries")
+    if not needles:
+        raise DataError(f"{path} has no needles")
     for needle in needles:
         _exists(needle.path)
     return needles
+
+
+def _needle(folder: Path, entry: dict[str, Any]) -> Needle:
+    """Raises KeyError, TypeError or ValueError if the entry is not what it should be."""
+    texts = entry["queries"]
+    described = isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts)
+    if not described or not all(text.strip() for text in texts):
+        raise ValueError(f"no descriptions in the queries of {entry['id']}")
+    return Needle(str(entry["id"]), folder / entry["file"], tuple(texts))
 
 
 def _exists(path: Path) -> Path:
