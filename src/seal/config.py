@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from hashlib import blake2b
 from typing import Any, ClassVar, Literal
 
 from seal.errors import OptionError
+from seal.settings import parse, split
 
 
 def _check(group: object, condition: bool, rule: str) -> None:
@@ -293,6 +293,24 @@ class FindOptions:
         _check(self, 0 <= self.min_probability <= 1, "min_probability must lie in [0, 1]")
 
 
+@dataclass(frozen=True)
+class WatchOptions:
+    """Streaming mode: how a source is watched, whatever its tokens are made with."""
+
+    window_s: float = 60.0
+    """Tokens are made and chosen from so much at a time; memory is proportional to it. A window's
+    end ends its tracklets."""
+    budget: int = 64
+    """How many tokens are kept for each query."""
+    give_up_s: float = 300.0
+    """A source that is lost is tried again for so long."""
+
+    def __post_init__(self) -> None:
+        _check(self, 1 <= self.window_s < math.inf, "window_s must be at least 1")
+        _check(self, self.budget >= 1, "budget must be at least 1")
+        _check(self, self.give_up_s >= 0, "give_up_s must be at least 0")
+
+
 _STAGES: dict[str, tuple[Any, ...]] = {
     "segment": (ClassicalSegment, SamSegment, Sam2Segment, Sam3Segment),
     "track": (MotionTrack, Sam2Track),
@@ -345,7 +363,7 @@ class Options:
         if profile not in PROFILES:
             raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
         if not isinstance(settings, Mapping):
-            settings = dict(_split(setting) for setting in settings)
+            settings = dict(split(setting) for setting in settings)
         options = Options(profile=profile)
         for layer in (PROFILES[profile], settings):
             # A back end decides which keys its stage has, so it is set before them.
@@ -371,7 +389,7 @@ class Options:
         if name not in group.__dataclass_fields__:
             valid = [k for k in self.keys() if k.startswith(f"{stage}.")]
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(valid)}")
-        group = dataclasses.replace(group, **{name: _parse(key, value, hints[name])})
+        group = dataclasses.replace(group, **{name: parse(key, value, hints[name])})
         return dataclasses.replace(self, **{stage: group})
 
     def keys(self) -> list[str]:
@@ -417,30 +435,3 @@ def digest(*values: Any) -> str:
     """A short stable hash of JSON-able values: part of the key under which tokens are stored."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _split(setting: str) -> tuple[str, str]:
-    key, equals, value = setting.partition("=")
-    if not equals:
-        raise OptionError(f"a setting is KEY=VALUE, got {setting!r}")
-    return key.strip(), value.strip()
-
-
-def _parse(key: str, value: str, hint: Any) -> Any:
-    """`value` as the type that the option is annotated with."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value.lower() == "none":
-            return None
-        hint = next(a for a in arguments if a is not type(None))
-    if origin is Literal:
-        if value not in arguments:
-            raise OptionError(f"{key} must be one of {', '.join(arguments)}; got {value!r}")
-        return value
-    try:
-        parsed = hint(value)
-    except ValueError:
-        raise OptionError(f"{key} must be {hint.__name__}, got {value!r}") from None
-    if hint is float and not math.isfinite(parsed):
-        raise OptionError(f"{key} must be a finite number, got {value!r}")
-    return parsed

@@ -73,14 +73,8 @@ class IndexedVideo:
 
         Raises OptionError for an empty query and for one longer than 1,000 characters.
         """
-        if not query.strip():
-            raise OptionError("the query is empty; say what to look for")
-        if len(query) > _LONGEST_QUERY:
-            raise OptionError(
-                f"the query has {len(query):,} characters; at most {_LONGEST_QUERY:,} are read"
-            )
-        encoder = self.encoder
-        return relevance(self.tokens, encoder.encode_texts([query])[0], encoder.calibration)
+        embedding = embed_query(self.encoder, query)
+        return relevance(self.tokens, embedding, self.encoder.calibration)
 
     def match(self, query: str) -> Match | None:
         """Whether anything in the video matches; None where the encoder is not calibrated."""
@@ -135,6 +129,18 @@ class IndexedVideo:
         )
         write(storyboard, path)
         return selection
+
+
+def embed_query(encoder: Encoder, query: str) -> Float32:
+    """[d] of a query. Raises OptionError if it is empty, or longer than 1,000 characters."""
+    if not query.strip():
+        raise OptionError("the query is empty; say what to look for")
+    if len(query) > _LONGEST_QUERY:
+        raise OptionError(
+            f"the query has {len(query):,} characters; at most {_LONGEST_QUERY:,} are read"
+        )
+    embedding: Float32 = encoder.encode_texts([query])[0]
+    return embedding
 
 
 def find_video(store: Store, name: str) -> VideoRecord:

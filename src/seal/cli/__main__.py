@@ -1,0 +1,5 @@
+"""`python -m seal.cli` is `seal`."""
+
+from seal.cli import main
+
+main()

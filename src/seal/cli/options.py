@@ -1,0 +1,50 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from seal import registry
+from seal.config import Options
+
+store_option = click.option(
+    "--store",
+    "store_path",
+    default=".seal",
+    show_default=True,
+    envvar="SEAL_STORE",
+    metavar="DIR",
+    help="Where the tokens are kept.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print machine-readable results."
+)
+
+
+def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    text = f"Change an option, such as {example}; a wrong key lists the valid ones."
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)
+
+
+query_settings = settings_option("attention.s_min=0.3")
+
+
+def attention_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of selection that have a flag of their own, short for --set attention.KEY."""
+    defaults = Options().attention
+    objectives = ", ".join(registry.names("objective"))
+    solvers = ", ".join(registry.names("solver"))
+    for name, text in reversed(
+        [
+            ("budget", "How many tokens to select."),
+            ("objective", f"What makes a selection good: {objectives}."),
+            ("solver", f"How the selection is searched for: {solvers}."),
+            ("alpha", "Weight of relevance against diversity, 0 to 1."),
+        ]
+    ):
+        default = getattr(defaults, name)
+        option = click.option(f"--{name}", type=type(default), help=f"{text}  [{default}]")
+        command = option(command)
+    return command

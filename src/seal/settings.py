@@ -1,0 +1,38 @@
+"""Settings as text: "key=value", and the value as the type of its option."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from typing import Any, Literal
+
+from seal.errors import OptionError
+
+
+def split(setting: str) -> tuple[str, str]:
+    """ "key=value" in two. Raises OptionError."""
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise OptionError(f"a setting is KEY=VALUE, got {setting!r}")
+    return key.strip(), value.strip()
+
+
+def parse(key: str, value: str, hint: Any) -> Any:
+    """`value` as the type `hint` that the option `key` is annotated with. Raises OptionError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value.lower() == "none":
+            return None
+        hint = next(a for a in arguments if a is not type(None))
+    if origin is Literal:
+        if value not in arguments:
+            raise OptionError(f"{key} must be one of {', '.join(arguments)}; got {value!r}")
+        return value
+    try:
+        parsed = hint(value)
+    except ValueError:
+        raise OptionError(f"{key} must be {hint.__name__}, got {value!r}") from None
+    if hint is float and not math.isfinite(parsed):
+        raise OptionError(f"{key} must be a finite number, got {value!r}")
+    return parsed

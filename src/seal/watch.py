@@ -1,0 +1,270 @@
+"""A file, a camera or a stream, window by window: standing queries, answered in fixed memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal.attention.streaming import Standing, Stream
+from seal.config import Options, VideoOptions, WatchOptions
+from seal.decompose import Backends, decompose
+from seal.errors import OptionError, StoreError, VideoError
+from seal.query import embed_query
+from seal.types import KINDS, Span, Tokens
+from seal.video import Frame, Gap, Video, VideoInfo, is_address, open_video
+from seal.video.source import is_device
+
+_FIRST_PAUSE_S = 0.25
+"""Before the first try to reach a source again; each further pause is twice as long ..."""
+_LONGEST_PAUSE_S = 10.0
+"""... up to this."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What one window brought, and what is chosen after it."""
+
+    number: int
+    start_s: float
+    """When its first picture is on the screen, on the clock of the source's first picture."""
+    end_s: float
+    """When its last picture ends."""
+    counts: Mapping[str, int]
+    """kind -> number of tokens."""
+    gaps: list[Gap]
+    """What could not be seen since the window before."""
+    choices: list[Standing]
+    """The queries, each with what is chosen for it by now."""
+
+
+def watch(
+    source: str,
+    options: Options,
+    watching: WatchOptions,
+    queries: Iterable[str] = (),
+    *,
+    state: Path | None = None,
+    say: Say = lambda text: None,
+) -> Iterator[Window]:
+    """The windows of a source as they end, each with a choice of tokens for every query.
+
+    Without a query nothing is more relevant than anything else. In memory are a window and the
+    choices. A connection that is lost is tried again for `watching.give_up_s`; `say` is told. The
+    clock goes on meanwhile, and what was missed is a gap.
+
+    With `state`, a file, all that is remembered is saved after each window. If it is there, its
+    queries go on standing beside `queries`, which then come late, and a file is read on from where
+    it was left. A window may come twice if the process is killed while it is being saved.
+
+    Raises VideoError if the source cannot be read, or is gone for good; OptionError for wrong
+    queries and for a state of another source; StoreError if the state cannot be read or written;
+    BackendError if a back end cannot be loaded.
+    """
+    backends = Backends.load(options)
+    encoder = backends.encoder
+    asked = {text: embed_query(encoder, text) for text in queries}
+    attention = replace(options.attention, budget=watching.budget)
+    stream = Stream(encoder.dimension, attention, encoder.calibration)
+    notes: dict[str, Any] = {}
+    if state is not None and state.exists():
+        stream, notes = Stream.load(state, attention, encoder.calibration)
+        _check_same(state, notes, source, encoder.fingerprint)
+    known = {query.text for query in stream.queries}
+    late = [stream.ask(text, asked[text]) for text in asked if text not in known]
+    if not stream.queries:
+        stream.ask("", None)
+    feed = _Feed(source, options.video, watching.give_up_s, say, notes)
+    counts = notes.get("counts", dict.fromkeys(KINDS, 0))
+    number = None
+    for number, frames in groupby(feed.frames(), lambda seen: feed.window(seen, watching.window_s)):
+        seen = _Seen(frames)
+        parts = [
+            batch.tokens
+            for connection, part in groupby(seen, lambda seen: seen[0])
+            for batch in decompose(
+                (frame for _, frame in part),
+                KINDS,
+                options,
+                backends,
+                connection.info,
+                start_s=feed.origin_s + number * watching.window_s,
+                video_id=source,
+            )
+        ]
+        tokens = _named(Tokens.concatenate(parts), counts)
+        stream.push(tokens)
+        brought = {kind: int((tokens.kinds == kind).sum()) for kind in KINDS}
+        counts = {kind: counts[kind] + brought[kind] for kind in KINDS}
+        gaps, feed.gaps = feed.gaps, []
+        yield Window(number, seen.start_s, seen.end_s, brought, gaps, stream.queries)
+        if state is not None:
+            notes = {"source": source, "encoder": encoder.fingerprint, "counts": counts}
+            notes |= {"origin_s": feed.origin_s, "reached_s": seen.end_s, "at": time.time()}
+            notes["last"] = [number, seen.start_s]
+            stream.save(state, notes)
+    if feed.failure is not None:
+        raise feed.failure
+    if late and number is None and notes:
+        # All of it was seen before these were asked.
+        number, start_s = notes["last"]
+        yield Window(number, start_s, notes["reached_s"], {}, [], stream.queries)
+        if state is not None:
+            stream.save(state, notes)
+
+
+def _check_same(state: Path, notes: Mapping[str, Any], source: str, encoder: str) -> None:
+    if notes["source"] != source:
+        raise OptionError(f"{state} is the state of watching {notes['source']}; use another")
+    if notes["encoder"] != encoder:
+        raise StoreError(
+            f"{state} has tokens of another encoder ({notes['encoder']}) than is used now"
+            f" ({encoder}); remove it, or use another --state"
+        )
+
+
+def _named(tokens: Tokens, counts: Mapping[str, int]) -> Tokens:
+    """`tokens` in order of start, with ids that go on from `counts` of each kind."""
+    tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
+    ids = np.empty(len(tokens), object)
+    for kind in KINDS:
+        rows = np.flatnonzero(tokens.kinds == kind)
+        ids[rows] = [f"{kind}-{counts[kind] + i}" for i in range(len(rows))]
+    return replace(tokens, ids=ids.astype(np.str_))
+
+
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    """One time that the source was opened."""
+
+    info: VideoInfo
+    """With times on the clock of the first connection."""
+
+
+_Timed = tuple[_Connection, Frame]
+
+
+class _Seen(Iterator[_Timed]):
+    """The frames of a window, and from when to when they were."""
+
+    def __init__(self, frames: Iterator[_Timed]) -> None:
+        self._frames = frames
+        self.start_s = self.end_s = np.inf
+
+    def __next__(self) -> _Timed:
+        connection, frame = next(self._frames)
+        self.start_s = min(self.start_s, frame.time_s)
+        self.end_s = float(frame.end_pts * frame.time_base)
+        return connection, frame
+
+
+class _Feed:
+    """The frames of a source on one clock, over as many connections as it takes."""
+
+    def __init__(
+        self,
+        source: str,
+        options: VideoOptions,
+        give_up_s: float,
+        say: Say,
+        notes: Mapping[str, Any],
+    ) -> None:
+        self.gaps: list[Gap] = []
+        """What could not be seen, as it becomes known."""
+        self.failure: VideoError | None = None
+        """Why there are no more frames, if the source has failed: what was seen comes first."""
+        self.origin_s = float(notes.get("origin_s", 0.0))
+        """When the first picture ever was."""
+        self._reached_s: float | None = notes.get("reached_s")
+        self._seen_at: float = notes.get("at", 0.0)
+        """When the latest frame came, on the clock of the world."""
+        self._source = source
+        self._limit_s = options.max_duration_s
+        self._options = replace(options, max_duration_s=float("inf"))
+        self._give_up_s = give_up_s
+        self._say = say
+
+    def window(self, seen: _Timed, window_s: float) -> int:
+        """The number of the window that a frame is in."""
+        return int((seen[1].time_s - self.origin_s) // window_s)
+
+    def frames(self) -> Iterator[_Timed]:
+        """All frames from where the notes were taken, until the source ends or `failure` is set.
+
+        Raises VideoError if it cannot be opened at first.
+        """
+        video: Video | None = open_video(self._source, self._options)
+        why = "not watched"
+        while video is not None:
+            with video:
+                try:
+                    yield from self._connected(video, why)
+                    if not video.info.is_live or self._is_over():
+                        return
+                    why = f"{self._source}: the stream has ended"
+                except VideoError as error:
+                    if not (is_address(self._source) or is_device(self._source)):
+                        self.failure = error
+                        return
+                    why = str(error)
+            self._say(f"{why}; trying again for {self._give_up_s:g} s")
+            video = self._open_again(why)
+
+    def _connected(self, video: Video, why: str) -> Iterator[_Timed]:
+        """The frames of one connection; `why` there was none before."""
+        info, shift = video.info, 0
+        if self._reached_s is None:
+            self.origin_s = self._reached_s = info.start_s
+        elif info.is_live:
+            start_s = self._reached_s + max(0.0, time.time() - self._seen_at)
+            shift = math.ceil((start_s - info.start_s) / info.time_base)
+        offset = shift * info.time_base
+        connection = _Connection(replace(info, start=info.start + offset))
+        if shift:
+            self.gaps.append(Gap(Span(self._reached_s, connection.info.start_s), why))
+        from_s = None if info.is_live else self._reached_s
+        for frame in video.frames(from_s):
+            self._seen_at = time.time()
+            timed = replace(frame, pts=frame.pts + shift, end_pts=frame.end_pts + shift)
+            self._take_gaps(video, float(offset))
+            self._reached_s = float(timed.end_pts * timed.time_base)
+            if self._limit_s is not None and timed.time_s >= self.origin_s + self._limit_s:
+                return
+            yield connection, timed
+        self._take_gaps(video, float(offset))
+
+    def _take_gaps(self, video: Video, offset_s: float) -> None:
+        if video.gaps:
+            for gap in video.gaps:
+                span = Span(gap.span.start_s + offset_s, gap.span.end_s + offset_s)
+                self.gaps.append(Gap(span, gap.reason))
+            video.gaps = []
+
+    def _is_over(self) -> bool:
+        """Whether all that was to be watched has been."""
+        limit_s, reached_s = self._limit_s, self._reached_s
+        return limit_s is not None and (reached_s or 0.0) >= self.origin_s + limit_s
+
+    def _open_again(self, why: str) -> Video | None:
+        """The source as soon as it answers; None if nothing has come from it for too long.
+
+        `why` it was lost.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while (gone_s := time.time() - self._seen_at) < self._give_up_s:
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            try:
+                return open_video(self._source, self._options)
+            except VideoError as error:
+                why = str(error)
+        self.failure = VideoError(f"{why}; nothing came for {gone_s:.0f} s: given up")
+        return None
