@@ -25,7 +25,7 @@ LAYERS = [
     {"ground"},
     {"show"},
     {"query"},
-    {"index", "watch"},
+    {"corpus", "index", "watch"},
     {"evaluate"},
     {"cli"},
 ]

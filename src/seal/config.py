@@ -255,6 +255,8 @@ class AttentionOptions:
     """Coverage: how much less a token stands for one of another time, in [0, 1]."""
     near_s: float = 50.0
     """Coverage: after this long that share has fallen to 1/e."""
+    candidates: int = 4096
+    """Over all videos of a store: the choice is made among so many, the most relevant."""
     memory: int = 1024
     """Streaming: how many tokens of what has left the window are remembered, as a sample of it."""
     improve_s: float = 0.05
@@ -271,6 +273,7 @@ class AttentionOptions:
         _check(self, self.sharpness > 0, "sharpness must be above 0")
         _check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
         _check(self, self.near_s > 0, "near_s must be above 0")
+        _check(self, self.candidates >= 1, "candidates must be at least 1")
         _check(self, self.memory >= 1, "memory must be at least 1")
         _check(self, self.improve_s >= 0, "improve_s must be at least 0")
         _check(self, self.certify_s >= 0, "certify_s must be at least 0")

@@ -59,14 +59,7 @@ class IndexedVideo:
 
         Raises StoreError if other weights than those are installed now.
         """
-        settings = [f"encode.{key}={value}" for key, value in self.record.encoder_options.items()]
-        encoder = encode.load(Options.load(self.record.profile, settings).encode)
-        if encoder.fingerprint != self.record.encoder:
-            raise StoreError(
-                f"{self.record.path} was indexed with other encoder weights ({self.record.encoder})"
-                f" than are installed now ({encoder.fingerprint}); run `seal index` on it again"
-            )
-        return encoder
+        return load_encoder(self.record)
 
     def relevance(self, query: str) -> Float32:
         """R of every token to the query: [n] in [-1, 1], calibrated where the encoder is.
@@ -129,6 +122,18 @@ class IndexedVideo:
         )
         write(storyboard, path)
         return selection
+
+
+def load_encoder(record: VideoRecord) -> Encoder:
+    """The encoder that made the tokens of a video. Raises StoreError for other weights than its."""
+    settings = [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
+    encoder = encode.load(Options.load(record.profile, settings).encode)
+    if encoder.fingerprint != record.encoder:
+        raise StoreError(
+            f"{record.path} was indexed with other encoder weights ({record.encoder})"
+            f" than are installed now ({encoder.fingerprint}); run `seal index` on it again"
+        )
+    return encoder
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:

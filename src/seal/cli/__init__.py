@@ -140,25 +140,43 @@ def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None
 
 
 @main.command()
-@click.argument("video")
-@click.argument("query")
+@click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
+@click.option("--all", "everywhere", is_flag=True, help="From every video in the store: no VIDEO.")
 @attention_options
 @query_settings
 @store_option
 @json_option
 def select(
-    video: str, query: str, settings: tuple[str, ...], store_path: str, as_json: bool, **flags: Any
+    words: tuple[str, ...],
+    everywhere: bool,
+    settings: tuple[str, ...],
+    store_path: str,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Select the tokens worth looking at for a query, within a budget."""
-    indexed = _open(store_path, video, settings, flags)
-    began = time.monotonic()
-    selection = indexed.select(query)
+    if len(words) != (1 if everywhere else 2):
+        raise click.UsageError("expected QUERY alone" if everywhere else "expected VIDEO and QUERY")
+    if everywhere:
+        from seal.corpus import Corpus
+        from seal.store import Store
+
+        corpus = Corpus(Store(store_path), _given(settings, flags))
+        began = time.monotonic()
+        tokens, selection = corpus.select(words[0])
+    else:
+        indexed = _open(store_path, words[0], settings, flags)
+        began = time.monotonic()
+        selection = indexed.select(words[1])
+        tokens = indexed.tokens.take(selection.rows)
+        say_if_all(indexed, len(selection))
     seconds = time.monotonic() - began
     rows = [
-        token_row(indexed.tokens, row) | {"relevance": float(relevance)}
-        for row, relevance in zip(selection.rows, selection.relevance, strict=True)
+        ({"video": str(tokens.video_ids[row])} if everywhere else {})
+        | token_row(tokens, row)
+        | {"relevance": float(relevance)}
+        for row, relevance in enumerate(selection.relevance)
     ]
-    say_if_all(indexed, len(selection))
     if as_json:
         print_json(
             {
@@ -292,12 +310,7 @@ def _open(
     from seal.query import IndexedVideo
     from seal.store import Store
 
-    given = [
-        f"{name if '.' in name else f'attention.{name}'}={value}"
-        for name, value in flags.items()
-        if value is not None
-    ]
-    return IndexedVideo(Store(store_path), video, [*settings, *given])
+    return IndexedVideo(Store(store_path), video, _given(settings, flags))
 
 
 def _match(indexed: IndexedVideo, query: str) -> dict[str, Any]:
@@ -306,3 +319,13 @@ def _match(indexed: IndexedVideo, query: str) -> dict[str, Any]:
     if match is None:
         return {"match": None, "probability": None}
     return {"match": match.found, "probability": match.probability}
+
+
+def _given(settings: tuple[str, ...], flags: dict[str, Any]) -> list[str]:
+    """The settings, with the flags that were given on top."""
+    given = [
+        f"{name if '.' in name else f'attention.{name}'}={value}"
+        for name, value in flags.items()
+        if value is not None
+    ]
+    return [*settings, *given]

@@ -59,7 +59,8 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         box = " ".join(f"{value:.3f}" for value in row["box"])
         relevance = f"  {row['relevance']:+.3f}" if "relevance" in row else ""
         span = span_clock(row["start_s"], row["end_s"])
-        click.echo(f"{row['id']:12s} {span}  [{box}]{relevance}")
+        video = f"{row['video']}  " if "video" in row else ""
+        click.echo(f"{video}{row['id']:12s} {span}  [{box}]{relevance}")
 
 
 def print_json(value: Any) -> None:

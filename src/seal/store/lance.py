@@ -32,6 +32,13 @@ _LONGEST_PAUSE_S = 2.0
 _KEEP_VERSIONS = timedelta(minutes=10)
 """Files of older versions go when they are older than this. Nobody reads or writes one snapshot for
 so long: a process that opened it before a clean-up still finds its files."""
+_WORTH_AN_INDEX = 200_000
+"""Rows of vectors; looking at fewer takes well under a second."""
+_PARTITIONS = 256
+_PER_CODE = 8
+"""Numbers of a vector that one byte of the index stands for."""
+_SAMPLE_RATE = 64
+"""Vectors for each partition that the index learns from."""
 _RUST_LINE = re.compile(r",? \S+\.rs:\d+:\d+")
 """Where in Lance's own code it happened: of no use to who reads the message."""
 _REASON_CHARACTERS = 300
@@ -115,6 +122,27 @@ class Tables:
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
         _retry(optimize)
+
+    def index_vectors(self, name: str) -> None:
+        """Make or bring up to date the vector index of a table of tokens that is worth one."""
+        from lancedb.index import IvfPq
+
+        def index() -> None:
+            table = self.open(name)
+            if table.count_rows() < _WORTH_AN_INDEX:
+                return
+            if not table.list_indices():
+                dimension = table.schema.field("embedding").type.list_size
+                config = IvfPq(
+                    distance_type="cosine",
+                    num_partitions=_PARTITIONS,
+                    num_sub_vectors=max(1, dimension // _PER_CODE),
+                    sample_rate=_SAMPLE_RATE,
+                )
+                table.create_index("embedding", config=config)
+            table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+        _retry(index)
 
 
 def quote(text: str) -> str:

@@ -125,6 +125,10 @@ def table_schema(name: str) -> Any:
     return pa.schema([pa.field(key, kind, nullable=False) for key, kind in columns.items()])
 
 
+ORDER_COLUMNS = ["kind", "batch", "row", "start_pts", "tick_numerator", "tick_denominator"]
+"""What `token_order` needs of a tokens table."""
+
+
 def token_columns(name: str) -> list[str]:
     """The columns of a tokens table that `to_tokens` needs."""
     return [column for column in table_schema(name).names if column != "video_id"]
@@ -162,13 +166,16 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
     return pa.table(columns, schema=schema)
 
 
-def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64, Strings, Strings]:
-    """How rows of a tokens table sort by kind, start, part, row: (order, kinds, ids), all [n].
+def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64, Strings, Int64]:
+    """How rows of a tokens table sort by kind, start, part, row: (order, kinds, numbers), all [n].
 
-    Row order[i] is token i, of kinds[i], called ids[i], such as "scene-0". `batches` lists the
-    batches of each kind in order of part.
+    Row order[i] is token i, of kinds[i] and numbers[i]: together its id, such as "scene-0".
+    `batches` lists the batches of each kind in order of part.
     """
-    kind = np.array([KINDS.index(name) for name in rows["kind"].to_pylist()], np.int64)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = numbers(pc.index_in(rows["kind"], value_set=pa.array(KINDS))).astype(np.int64)
     batch, part = numbers(rows["batch"]), np.zeros(len(kind), np.int64)
     for index, name in enumerate(KINDS):
         mine, listed = kind == index, np.asarray(batches.get(name, ()), np.int64)
@@ -178,19 +185,49 @@ def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64,
     tick_s = numbers(rows["tick_numerator"]) / numbers(rows["tick_denominator"])
     start_s = numbers(rows["start_pts"]) * tick_s
     order = np.lexsort((numbers(rows["row"]), part, start_s, kind))
-    counts = np.bincount(kind, minlength=len(KINDS)).tolist()
-    ids = [f"{name}-{i}" for name, n in zip(KINDS, counts, strict=True) for i in range(n)]
-    return order, np.repeat(KINDS, counts), np.array(ids, np.str_)
+    counts = np.bincount(kind, minlength=len(KINDS))
+    return order, np.repeat(KINDS, counts), np.concatenate([np.arange(n) for n in counts])
+
+
+def among(rows: Any, video_id: str, batches: Mapping[str, Sequence[int]]) -> Any:
+    """Those of `rows` that are of this video and these batches of their kinds."""
+    import pyarrow.compute as pc
+
+    rows = rows.filter(pc.equal(rows["video_id"], video_id))
+    kinds, batch = rows["kind"].to_pylist(), rows["batch"].to_pylist()
+    listed = {(kind, number) for kind in batches for number in batches[kind]}
+    return rows.filter(np.array([pair in listed for pair in zip(kinds, batch, strict=True)], bool))
+
+
+def _keys(rows: Any) -> Any:
+    """What tells the rows of one video apart: [n]."""
+    pair = np.dtype([("batch", np.int64), ("row", np.int64)])
+    keys = np.empty(rows.num_rows, pair)
+    keys["batch"], keys["row"] = numbers(rows["batch"]), numbers(rows["row"])
+    return keys
 
 
 def to_tokens(
-    rows: Any, video_id: str, batches: Mapping[str, Sequence[int]], dimension: int, facets: int
+    rows: Any,
+    video_id: str,
+    batches: Mapping[str, Sequence[int]],
+    dimension: int,
+    facets: int,
+    *,
+    every: Any = None,
 ) -> Tokens:
     """Rows of a tokens table, in any order, as the tokens of one video.
 
+    Where they are not all of its tokens, `every` one has a row there with `ORDER_COLUMNS`.
     Raises OptionError or ValueError if the rows do not make sense.
     """
-    order, kinds, ids = token_order(rows, batches)
+    order, kinds, places = token_order(rows, batches)
+    if every is not None:
+        # Some of all tokens come in the same order as all of them.
+        overall, _, all_places = token_order(every, batches)
+        places = all_places[np.isin(_keys(every)[overall], _keys(rows))]
+    pairs = zip(kinds.tolist(), places.tolist(), strict=True)
+    ids = np.array([f"{kind}-{place}" for kind, place in pairs], np.str_)
     n = len(order)
 
     def column(name: str, *shape: int) -> Any:

@@ -20,11 +20,15 @@ from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import schema
 from seal.store.lance import Tables, either, guard, quote
 from seal.store.records import Gap, Progress, VideoRecord
-from seal.types import KINDS, Int64, Tokens, check_kind
+from seal.types import KINDS, Float32, Int64, Tokens, check_kind
 
 _MANY_FILES = 64
 """`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
 every later commit 100 bytes, and merging rewrites up to a million rows with their pictures."""
+_PROBES = 100
+"""Parts of the vector index that a search looks into."""
+_REFINE = 6
+"""So many times the tokens asked for are compared exactly."""
 _LISTED = 5
 """How many videos an error about a missing one lists."""
 
@@ -218,10 +222,13 @@ class Store:
             self._sweep(video_id, _contents([], {}))
 
     def optimize(self) -> None:
-        """Merge small files and give back the space of what was dropped ten minutes ago or more."""
+        """Merge small files, give back the space of what was dropped ten minutes ago or more, and
+        index the vectors of large tables."""
         with guard(self.path):
             for name in self._tables.names():
                 self._tables.optimize(name)
+                if name.startswith(schema.TOKENS):
+                    self._tables.index_vectors(name)
 
     def _parts(self, video_id: str, keys: Mapping[str, str]) -> list[dict[str, Any]]:
         """The rows of `parts` under these keys, one for each kind and part, in order of part."""
@@ -312,6 +319,36 @@ class Store:
             contents, rows = self._read(video_id, kinds)
             shape = contents.dimension, contents.facets
             return schema.to_tokens(rows, video_id, contents.batches, *shape)
+
+    def nearest(self, direction: Float32, facets: int, limit: int) -> Tokens:
+        """The `limit` tokens of all indexed videos whose embeddings are nearest in angle to
+        `direction` [d], by video, of those with so many facets.
+
+        Exact, by a look at every token, but for those that `optimize` has put into an index; then
+        some of the nearest may be missed. Fewer where others, not committed, were nearer.
+        """
+        name = schema.tokens_table(direction.size, facets)
+        with guard(self.path):
+            entries = self._entries()
+            mine = {key: one for key, (_, one) in entries.items() if one.table == name}
+            table = self._tables.open(name)
+            rows = schema.table_schema(name).empty_table()
+            nothing = schema.to_tokens(rows, "", {}, direction.size, facets)
+            if table is None:
+                return nothing
+            query = table.search(direction, vector_column_name="embedding").limit(limit)
+            query = query.distance_type("cosine").nprobes(_PROBES).refine_factor(_REFINE)
+            rows = query.select(schema.table_schema(name).names).to_arrow()
+            parts = []
+            for video in sorted(set(rows["video_id"].to_pylist()) & set(mine)):
+                contents = mine[video]
+                where = f"video_id = {quote(video)} AND ({contents.where()})"
+                every = table.search().where(where).select(schema.ORDER_COLUMNS)
+                every = every.limit(None).to_arrow()
+                found = schema.among(rows, video, contents.batches)
+                shape = direction.size, facets
+                parts.append(schema.to_tokens(found, video, contents.batches, *shape, every=every))
+            return Tokens.concatenate([*parts, nothing])
 
     def pictures(self, video_id: str, tokens: Tokens) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.

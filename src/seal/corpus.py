@@ -1,0 +1,75 @@
+"""One query over every video of a store: the nearest tokens first, then a choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+
+from seal.attention import choose, relevance
+from seal.attention.candidates import Candidates
+from seal.config import QUERY_STAGES, Options, only
+from seal.encode import Encoder
+from seal.errors import NotIndexedError, StoreError
+from seal.query import embed_query, load_encoder
+from seal.store import Store
+from seal.types import Selection, Tokens
+
+_PAUSE_S = 1e6
+"""Tokens of different videos are so far apart in time: further than any objective looks."""
+
+
+class Corpus:
+    """All videos of a store as one.
+
+    `settings` go on top of the default profile. Raises NotIndexedError if there is no video, and
+    StoreError, naming videos, if they were not all indexed with one encoder.
+    """
+
+    def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
+        advice = "it decides how a video is indexed; run `seal index` with it"
+        self.options = Options.load(settings=only(QUERY_STAGES, settings, advice))
+        self._store = store
+        self._records = store.videos()
+        if not self._records:
+            raise NotIndexedError(f"{store.path} has no videos; run seal index first")
+        latest = self._records[-1]
+        others = [record for record in self._records if record.encoder != latest.encoder]
+        if others:
+            raise StoreError(
+                f"{len(others)} videos were indexed with another encoder than {latest.path}"
+                f" ({latest.encoder}), such as {others[0].path} ({others[0].encoder}): index them"
+                " again with the same profile, or into another --store"
+            )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of all videos. Raises StoreError if other weights are installed now."""
+        return load_encoder(self._records[-1])
+
+    def nearest(self, query: str) -> Tokens:
+        """The `attention.candidates` tokens of all videos that are most relevant to a query.
+
+        Where the encoder gives a token several embeddings, those whose mean is.
+        """
+        embedding = embed_query(self.encoder, query)
+        calibration = self.encoder.calibration
+        # Relevance is linear in a token's embedding, and this is its direction.
+        direction = embedding if calibration is None else calibration.line(embedding)[0]
+        limit = self.options.attention.candidates
+        return self._store.nearest(direction, self.encoder.facets, limit)
+
+    def select(self, query: str) -> tuple[Tokens, Selection]:
+        """The tokens worth looking at, in the order chosen, and how good the choice is.
+
+        The value and its bound are those of a choice among the nearest tokens.
+        """
+        tokens = self.nearest(query)
+        scores = relevance(tokens, embed_query(self.encoder, query), self.encoder.calibration)
+        _, video = np.unique(tokens.video_ids, return_inverse=True)
+        times_s = tokens.middle_s + _PAUSE_S * video
+        found = choose(Candidates(scores, tokens.embeddings, times_s), self.options.attention)
+        rows = np.arange(len(found))
+        chosen = Selection(rows, found.relevance, found.objective, found.upper_bound)
+        return tokens.take(found.rows), chosen

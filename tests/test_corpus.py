@@ -1,0 +1,116 @@
+"""`seal select --all`: the nearest tokens of every video, and a choice among them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from seal import IndexedVideo, Store
+from seal.cli import main
+from seal.corpus import Corpus
+from seal.errors import NotIndexedError, StoreError
+from seal.evaluate.film import write_film
+
+
+def seal(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two films in one store."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for seed in (0, 1):
+        write_film(folder / f"film{seed}.mp4", seed=seed, duration_s=8.0)
+        path = folder / f"film{seed}.mp4"
+        assert seal("index", path, "--store", folder / "store", "--jobs", "1").exit_code == 0
+    return folder
+
+
+def every(store: Store, query: str) -> dict[tuple[str, str], float]:
+    """(video, id) -> relevance of every token, by the queries over one video."""
+    found = {}
+    for record in store.videos():
+        video = IndexedVideo(store, record.id)
+        scores = video.relevance(query).tolist()
+        found |= {
+            (record.id, str(name)): r for name, r in zip(video.tokens.ids, scores, strict=True)
+        }
+    return found
+
+
+def test_the_nearest_are_the_most_relevant_of_all_videos_under_their_own_ids(folder: Path) -> None:
+    store = Store(folder / "store")
+    scores = every(store, "a red ball")
+    tokens = Corpus(store, ["attention.candidates=20"]).nearest("a red ball")
+    names = list(zip(tokens.video_ids.tolist(), tokens.ids.tolist(), strict=True))
+    assert len(set(names)) == len(names) == 20
+    assert len(set(tokens.video_ids)) == 2
+    worst = sorted(scores.values())[-20]
+    assert min(scores[name] for name in names) == pytest.approx(worst, abs=1e-5)
+    for row, (video, name) in enumerate(names):
+        own = store.tokens(video)
+        (there,) = np.flatnonzero(own.ids == name)
+        np.testing.assert_array_equal(own.embeddings[there], tokens.embeddings[row])
+        assert own.time(int(there)) == tokens.time(row)
+
+
+def test_all_candidates_of_one_video_give_its_own_choice(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    seal("index", folder / "film0.mp4", "--store", path, "--jobs", "1")
+    video = IndexedVideo(Store(path), str(folder / "film0.mp4"), ["attention.solver=greedy"])
+    own = video.select("a red ball")
+    tokens, chosen = Corpus(Store(path), ["attention.solver=greedy"]).select("a red ball")
+    assert sorted(tokens.ids) == sorted(video.tokens.ids[own.rows])
+    assert chosen.objective == pytest.approx(own.objective, rel=1e-5)
+
+
+def test_the_command_names_the_videos(folder: Path) -> None:
+    store = ["--store", folder / "store"]
+    result = seal("select", "--all", "a red ball", "--budget", "12", *store, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found.keys() == {"selection", "objective", "upper_bound", "gap", "seconds"}
+    assert len(found["selection"]) == 12
+    assert {row["video"] for row in found["selection"]} <= {v.id for v in Store(store[1]).videos()}
+    text = seal("select", "--all", "a red ball", *store).stdout
+    assert found["selection"][0]["video"] in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [["select", "--all", "a", "b"], ["select", "a"], ["select", "--all"]]
+)
+def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
+    assert seal(*arguments).exit_code == 2
+
+
+def test_a_store_without_videos_or_with_two_encoders_is_an_error(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(NotIndexedError, match="no videos"):
+        Corpus(Store(tmp_path / "empty", create=True))
+    path = tmp_path / "store"
+    for seed in (0, 1):
+        seal("index", folder / f"film{seed}.mp4", "--store", path, "--jobs", "1")
+    store = Store(path)
+    first = store.videos()[0]
+    store.finish(replace(first, encoder="mini-of-another-day"), first.keys)
+    with pytest.raises(StoreError, match="with another encoder"):
+        Corpus(store)
+
+
+def test_with_an_index_it_finds_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The films have too few tokens to be worth an index, so the threshold is lowered."""
+    store = Store(folder / "store")
+    before = Corpus(store, ["attention.candidates=8"]).nearest("a red ball")
+    monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 1)
+    monkeypatch.setattr("seal.store.lance._PARTITIONS", 1)
+    monkeypatch.setattr("seal.store.lance._SAMPLE_RATE", 256)
+    for _ in range(2):
+        store.optimize()
+        after = Corpus(Store(folder / "store"), ["attention.candidates=8"]).nearest("a red ball")
+        assert set(after.ids) & set(before.ids)
+        assert len(after) == 8
