@@ -88,7 +88,9 @@ def main(n: int, videos: int, budget: int, runs: int) -> None:
                 corpus.select(f"a red ball number {i}")
                 times.append(time.perf_counter() - began)
                 nearest = corpus.nearest(f"a red ball number {i}")
-                candidates.append({(str(v), str(t)) for v, t in zip(*nearest, strict=True)})
+                candidates.append(
+                    {(str(v), str(t)) for v, t in zip(nearest.video_ids, nearest.ids, strict=True)}
+                )
             found[name] = candidates
             median, worst = statistics.median(times), max(times)
             print(f"{name}: select {budget}, median {median:.2f} s, worst {worst:.2f} s")
