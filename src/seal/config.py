@@ -246,9 +246,14 @@ class AttentionOptions:
     """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
     below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
     chosen for being odd."""
-    background: float = 0.07
-    """Coverage: how much a token matters that has nothing to do with the query; one that has all to
-    do with it matters 1 more."""
+    focus: float = 0.45
+    """Coverage: the share of the weight that goes to what has to do with the query, however much or
+    little of the video that is; the rest goes to all tokens alike."""
+    certainty: float = 4.0
+    """Coverage: the power of relevance; the higher, the less a token counts that has only something
+    to do with the query."""
+    own: float = 0.05
+    """Coverage: the weight of the relevance of the chosen against what they stand for."""
     sharpness: float = 2.0
     """Coverage: the power of similarity; the higher, the less a token stands for unlike ones."""
     near: float = 0.2
@@ -269,7 +274,9 @@ class AttentionOptions:
         _check(self, self.budget >= 1, "budget must be at least 1")
         _check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         _check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
-        _check(self, self.background >= 0, "background must be at least 0")
+        _check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")
+        _check(self, self.certainty > 0, "certainty must be above 0")
+        _check(self, 0 <= self.own <= 1, "own must lie in [0, 1]")
         _check(self, self.sharpness > 0, "sharpness must be above 0")
         _check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
         _check(self, self.near_s > 0, "near_s must be above 0")

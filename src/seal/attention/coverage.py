@@ -1,14 +1,15 @@
 """Query-weighted facility location: what the query is about, all of it represented.
 
-    F(T) = alpha / k * sum_{t in T} R(t, q) + (1 - alpha) * sum_i w_i max_{t in T} K(i, t)
-    w_i proportional to background + max(R(i, q), 0)
+    F(T) = own / k * sum_{t in T} R(t, q) + (1 - own) * sum_i w_i max_{t in T} K(i, t)
+    w_i = focus * r_i / sum_j r_j + (1 - focus) / n,    r_i = max(R(i, q), 0)^certainty
     K(i, t) = max(S(i, t), 0)^sharpness * (1 - near + near * exp(-|time_i - time_t| / near_s))
 
-Every token i, chosen or not, is represented by the chosen one most like it, K; it matters as much
-as it has to do with the query, w, and a little for being there. With near > 0 a token of the same
-time represents better than one of another. Monotone (but for negative R) and submodular, so that
-greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978). Facility location as
-summary: Lin and Bilmes (2011); weighted by a query: Iyer and Bilmes (2019).
+Every token i, chosen or not, is represented by the chosen one most like it, K. It matters for what
+it has to do with the query and for being there, w: the former in a fixed share of all, however much
+or little of the video that is, as in the summaries that people make (LOG, "Selection"). With near
+above 0 a token of the same time represents better than one of another. Monotone (but for negative
+R) and submodular, so that greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978).
+Facility location as summary: Lin and Bilmes (2011); weighted by a query: Iyer and Bilmes (2019).
 """
 
 from __future__ import annotations
@@ -39,15 +40,22 @@ class Coverage(Objective):
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         super().__init__(candidates, size, options)
-        self._own: Float64 = options.alpha / max(size, 1) * candidates.relevance.astype(np.float64)
+        self._own: Float64 = options.own / max(size, 1) * candidates.relevance.astype(np.float64)
         past = candidates.past
         parts = [candidates] if past is None else [candidates, past]
         relevance = np.concatenate([part.relevance for part in parts]).astype(np.float64)
         embeddings = np.concatenate([part.embeddings for part in parts])
         times_s = np.concatenate([part.times_s for part in parts])
-        weights = options.background + np.maximum(relevance, 0)
-        weights[len(candidates) :] *= candidates.past_weight
-        weights *= (1 - options.alpha) / max(float(weights.sum()), np.finfo(float).tiny)
+        number = np.ones(len(relevance))
+        number[len(candidates) :] = candidates.past_weight
+        number /= max(float(number.sum()), 1)
+        weights = number * np.maximum(relevance, 0) ** options.certainty
+        about = float(weights.sum())
+        if about > 0:
+            weights = options.focus / about * weights + (1 - options.focus) * number
+        else:
+            weights = number
+        weights *= 1 - options.own
         # Each of the sample stands for the same weight: those in even steps along the times.
         room = max(_SAMPLE, _CELLS // max(len(candidates), 1))
         if len(weights) > room:
