@@ -249,12 +249,17 @@ def test_bounds_tighten_with_time(name: str) -> None:
 
 
 def test_a_sample_covers_as_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    c = instance(0, 6000, 16, False)
+    rng = np.random.default_rng(0)
+    # Tokens of a video come in kinds; without any, a sample loses 3 %.
+    groups = np.repeat(rng.normal(size=(100, 16)), 60, axis=0)
+    embeddings = (groups + 0.3 * rng.normal(size=groups.shape)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    c = Candidates(embeddings @ embeddings[0], embeddings, np.arange(6000.0))
     options = AttentionOptions(objective="coverage", budget=20, solver="greedy")
     sampled = choose(c, options)
     monkeypatch.setattr(coverage, "_CELLS", 6000**2)
     dense = choose(c, options)
-    assert make("coverage", c, 20, options).value(sampled.rows) >= 0.98 * dense.objective
+    assert make("coverage", c, 20, options).value(sampled.rows) >= 0.99 * dense.objective
     assert dense.rows.tolist() != sampled.rows.tolist(), "nothing was sampled"
 
 

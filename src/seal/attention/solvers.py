@@ -21,6 +21,8 @@ _AHEAD = 32
 """So many gains are computed again at once."""
 _POOL = 256
 """So many tokens are tried for an exchange."""
+_NODE_S = 0.01
+"""A tighter bound at a node saves more nodes than it costs time."""
 _TOLERANCE = 1e-6
 """An exchange has to gain this share of the value: rounding would exchange for ever."""
 
@@ -151,7 +153,7 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         node = Budget(budget.amount, budget.costs, include, exclude)
         if budget.uniform and node.size < budget.size:
             continue
-        bound = objective.upper_bound(best, node, seconds=0)
+        bound = objective.upper_bound(best, node, _NODE_S)
         if bound <= value + 1e-6 * (1 + abs(value)):
             continue
         rows = _affordable(node, include.tolist())
