@@ -15,9 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from queries import random_tokens
-from seal import Options, Store, VideoRecord, encode
-from seal.config import as_dict
+from queries import made_up_record, random_tokens
+from seal import Options, Store, encode
 from seal.corpus import Corpus
 from seal.types import Tokens
 
@@ -41,24 +40,7 @@ def fill(store: Store, n: int, videos: int) -> None:
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     keys = {"scene": "k"}
     for video in range(videos):
-        record = VideoRecord(
-            id=f"v{video}",
-            path=f"v{video}.mp4",
-            location=f"/v{video}.mp4",
-            content_id=str(video),
-            duration_s=float(n // videos),
-            start_s=0.0,
-            width=640,
-            height=360,
-            codec="h264",
-            rate_hz=25.0,
-            profile="mini",
-            encoder=encoder.fingerprint,
-            encoder_options=as_dict(options.encode),
-            options={},
-            indexed_at="",
-            seconds=0.0,
-        )
+        record = made_up_record(f"v{video}", n // videos, options)
         tokens = clustered(random_tokens(n // videos, 0, encoder.dimension, rng), centres, rng)
         store.begin(record, keys)
         # One picture for all: nobody looks at them.

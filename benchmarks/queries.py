@@ -40,6 +40,28 @@ def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) 
     )
 
 
+def made_up_record(video_id: str, duration_s: float, options: Options) -> VideoRecord:
+    """A video that exists only as tokens, of the encoder of these options."""
+    return VideoRecord(
+        id=video_id,
+        path=f"{video_id}.mp4",
+        location=f"/{video_id}.mp4",
+        content_id=video_id,
+        duration_s=float(duration_s),
+        start_s=0.0,
+        width=640,
+        height=360,
+        codec="h264",
+        rate_hz=25.0,
+        profile="mini",
+        encoder=encode.load(options.encode).fingerprint,
+        encoder_options=as_dict(options.encode),
+        options={},
+        indexed_at="",
+        seconds=0.0,
+    )
+
+
 def timed_ms(call: Callable[[str], object], runs: int) -> list[float]:
     times = []
     for i in range(runs):
@@ -52,24 +74,7 @@ def timed_ms(call: Callable[[str], object], runs: int) -> list[float]:
 def main(n: int, runs: int) -> None:
     options = Options.load()
     encoder = encode.load(options.encode)
-    record = VideoRecord(
-        id="v",
-        path="v.mp4",
-        location="/v.mp4",
-        content_id="0",
-        duration_s=float(n),
-        start_s=0.0,
-        width=640,
-        height=360,
-        codec="h264",
-        rate_hz=25.0,
-        profile="mini",
-        encoder=encoder.fingerprint,
-        encoder_options=as_dict(options.encode),
-        options={},
-        indexed_at="",
-        seconds=0.0,
-    )
+    record = made_up_record("v", n, options)
     rng = np.random.default_rng(0)
     keys = {"scene": "k"}
     with tempfile.TemporaryDirectory() as folder:
