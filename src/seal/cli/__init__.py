@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import __version__
+from seal.cli.evaluate import evaluate
 from seal.cli.options import (
     attention_options,
     json_option,
@@ -30,7 +31,6 @@ from seal.cli.watch import watch
 from seal.clock import span_clock
 from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
 from seal.errors import OptionError, SealError, VideoError
-from seal.evaluate.command import evaluate
 
 if TYPE_CHECKING:
     from seal.query import IndexedVideo

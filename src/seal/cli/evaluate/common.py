@@ -1,0 +1,74 @@
+"""What the benchmarks have in common: options, the head of the JSON, the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seal import registry
+from seal.cli.options import json_option, query_settings
+from seal.config import QUERY_STAGES, Options, as_dict, only
+from seal.errors import DataError
+
+# The heavy imports stand inside the functions: `seal --help` must be instant.
+
+method_option = click.option(
+    "--method",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one; can be given several times.  ["
+    + ", ".join(registry.names("baseline") + registry.names("objective"))
+    + "; and, window by window, objectives followed by (streaming)]",
+)
+
+
+def benchmark_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that all benchmarks have: `data`, `settings`, `as_json`."""
+    data_option = click.option(
+        "--data",
+        default="../shared/data",
+        show_default=True,
+        envvar="SEAL_TEST_DATA",
+        metavar="DIR",
+        help="Where the data lies; the folders of the benchmarks are looked for in it.",
+    )
+    return data_option(query_settings(json_option(command)))
+
+
+def query_options(settings: tuple[str, ...]) -> Options:
+    """The options of a run, of which `settings` may only change what a query does."""
+    advice = "benchmarks fix how videos are indexed"
+    return Options.load(settings=only(QUERY_STAGES, settings, advice))
+
+
+def head(benchmark: str, data: str, options: Options, settings: dict[str, Any]) -> dict[str, Any]:
+    """How the JSON of every benchmark begins; `settings` are those that only this one has."""
+    from seal.evaluate.bootstrap import RESAMPLES
+
+    fixed = {"data": data, "attention": as_dict(options.attention), "resamples": RESAMPLES}
+    return {"benchmark": benchmark, "settings": fixed | settings}
+
+
+def folder_of(data: str, name: str = ".") -> Path:
+    """The folder of a benchmark inside that of all data; it may be given itself."""
+    folder = Path(data)
+    if not folder.is_dir():
+        raise DataError(f"{data} is no folder: say where the data lies with --data")
+    return folder / name if (folder / name).is_dir() else folder
+
+
+def interval(estimate: dict[str, float]) -> str:
+    """The cell of an estimate: its value and its 95 % interval."""
+    from seal.evaluate.bootstrap import Estimate
+
+    return str(Estimate(**estimate))
+
+
+def print_line(name: str, cells: list[str], seconds: str = "") -> None:
+    """A row of a table."""
+    row = f"{name:24s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
+    click.echo(row)

@@ -1,0 +1,105 @@
+"""`seal eval haystack`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from seal.cli.evaluate.common import (
+    benchmark_options,
+    folder_of,
+    head,
+    interval,
+    method_option,
+    print_line,
+    query_options,
+)
+from seal.cli.output import print_json
+from seal.config import as_dict
+
+
+@click.command()
+@benchmark_options
+@method_option
+@click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")
+@click.option(
+    "--store",
+    "store_path",
+    default=".seal-haystack",
+    show_default=True,
+    metavar="DIR",
+    help="Where the tokens of film and clips are kept: they are indexed once.",
+)
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    type=click.IntRange(1),
+    help="How many tokens to select; can be given several times.  [8, 16, 32, 64]",
+)
+@click.option("--together", is_flag=True, help="All clips in the film at once, hay to each other.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
+@click.option("--plot", metavar="FILE", help="Draw recall against the budget, as .png or .svg.")
+def haystack(
+    data: str,
+    wanted: tuple[str, ...],
+    settings: tuple[str, ...],
+    film: str | None,
+    store_path: str,
+    budgets: tuple[int, ...],
+    together: bool,
+    jobs: int | None,
+    plot: str | None,
+    as_json: bool,
+) -> None:
+    """Needles in a haystack: real clips spliced into a film, asked for by their descriptions.
+
+    Film and clips are looked for in DIR/videos, with the descriptions in DIR/videos/needles.json.
+    """
+    from seal.evaluate import haystack
+    from seal.evaluate.methods import methods
+    from seal.store import Store
+    from seal.weights import require
+
+    if plot is not None:
+        require("matplotlib", "eval")  # Before the work, not after it.
+    options = query_options(settings)
+    chosen = methods(options.attention, wanted)
+    figures = haystack.evaluate(
+        folder_of(data),
+        Store(store_path, create=True),
+        chosen,
+        options,
+        film=film,
+        together=together,
+        budgets=sorted(set(budgets)) or haystack.BUDGETS,
+        jobs=jobs,
+        on_video=lambda path: click.echo(f"indexing {path} unless it is", err=True),
+    )
+    settings_used = {"find": as_dict(options.find), "needle_s": haystack.NEEDLE_S}
+    result = head("haystack", data, options, settings_used) | figures
+    if plot is not None:
+        from seal.evaluate.plot import draw
+
+        draw(result, plot)
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _print(result: dict[str, Any]) -> None:
+    sizes = [str(budget) for budget in result["budgets"]]
+    click.echo(f"{len(result['needles'])} needles; recall with 95 % interval at so many tokens\n")
+    print_line("method", sizes, "seconds")
+    for name, row in result["methods"].items():
+        print_line(name, [interval(row["recall"][size]) for size in sizes], f"{row['seconds']:.1f}")
+    if result["default"] in result["methods"]:
+        click.echo(f"\nby how much {result['default']}, the default, is ahead\n")
+        for name, row in result["methods"].items():
+            if name != result["default"]:
+                print_line(name, [interval(row["default_ahead"][size]) for size in sizes])
+    click.echo("\nmoments of `seal find`\n")
+    for name, estimate in result["find"].items():
+        print_line(name, [interval(estimate)])
