@@ -1,7 +1,6 @@
 """`seal select --all`: the nearest tokens of every video, and a choice among them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from seal.cli import main
 from seal.corpus import Corpus
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
+from store_worker import KEYS, make_record
 
 
 def seal(*arguments: str | Path) -> Result:
@@ -87,19 +87,18 @@ def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     assert seal(*arguments).exit_code == 2
 
 
-def test_a_store_without_videos_or_with_two_encoders_is_an_error(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotIndexedError, match="no videos"):
         Corpus(Store(tmp_path / "empty", create=True))
-    path = tmp_path / "store"
-    for seed in (0, 1):
-        seal("index", folder / f"film{seed}.mp4", "--store", path, "--jobs", "1")
-    store = Store(path)
-    first = store.videos()[0]
-    store.finish(replace(first, encoder="mini-of-another-day"), first.keys)
-    with pytest.raises(StoreError, match="with another encoder"):
+    store = Store(tmp_path / "store", create=True)
+    for number in range(13):
+        encoder = "mini-of-today" if number == 12 else "mini-of-another-day"
+        record = make_record(f"v{number}", path=f"film{number}.mp4", encoder=encoder)
+        store.finish(record, KEYS)
+    with pytest.raises(StoreError) as caught:
         Corpus(store)
+    named = ", ".join(f"film{number}.mp4 (mini-of-another-day)" for number in range(10))
+    assert f"than film12.mp4 (mini-of-today): {named} and 2 more;" in str(caught.value)
 
 
 def test_with_an_index_it_finds_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

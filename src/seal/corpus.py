@@ -14,8 +14,10 @@ from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
 from seal.query import embed_query, load_encoder
 from seal.store import Store
-from seal.types import Selection, Tokens
+from seal.types import Float32, Selection, Tokens
 
+_LISTED = 10
+"""How many videos of another encoder an error names."""
 _PAUSE_S = 1e6
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -37,10 +39,12 @@ class Corpus:
         latest = self._records[-1]
         others = [record for record in self._records if record.encoder != latest.encoder]
         if others:
+            listed = ", ".join(f"{one.path} ({one.encoder})" for one in others[:_LISTED])
+            more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
             raise StoreError(
-                f"{len(others)} videos were indexed with another encoder than {latest.path}"
-                f" ({latest.encoder}), such as {others[0].path} ({others[0].encoder}): index them"
-                " again with the same profile, or into another --store"
+                f"these videos were indexed with another encoder than {latest.path}"
+                f" ({latest.encoder}): {listed}{more}; index them again with the same profile, or"
+                " into another --store"
             )
 
     @cached_property
@@ -53,7 +57,9 @@ class Corpus:
 
         Where the encoder gives a token several embeddings, those whose mean is.
         """
-        embedding = embed_query(self.encoder, query)
+        return self._nearest(embed_query(self.encoder, query))
+
+    def _nearest(self, embedding: Float32) -> Tokens:
         calibration = self.encoder.calibration
         # Relevance is linear in a token's embedding, and this is its direction.
         direction = embedding if calibration is None else calibration.line(embedding)[0]
@@ -65,8 +71,9 @@ class Corpus:
 
         The value and its bound are those of a choice among the nearest tokens.
         """
-        tokens = self.nearest(query)
-        scores = relevance(tokens, embed_query(self.encoder, query), self.encoder.calibration)
+        embedding = embed_query(self.encoder, query)
+        tokens = self._nearest(embedding)
+        scores = relevance(tokens, embedding, self.encoder.calibration)
         _, video = np.unique(tokens.video_ids, return_inverse=True)
         times_s = tokens.middle_s + _PAUSE_S * video
         found = choose(Candidates(scores, tokens.embeddings, times_s), self.options.attention)
