@@ -24,6 +24,7 @@ from seal.cli.output import (
     print_rows,
     progress_bar,
     say_if_all,
+    selection_of,
     token_row,
     video_line,
 )
@@ -171,24 +172,11 @@ def select(
         tokens = indexed.tokens.take(selection.rows)
         say_if_all(indexed, len(selection))
     seconds = time.monotonic() - began
-    rows = [
-        ({"video": str(tokens.video_ids[row])} if everywhere else {})
-        | token_row(tokens, row)
-        | {"relevance": float(relevance)}
-        for row, relevance in enumerate(selection.relevance)
-    ]
+    found = selection_of(tokens, selection, everywhere)
     if as_json:
-        print_json(
-            {
-                "selection": rows,
-                "objective": selection.objective,
-                "upper_bound": selection.upper_bound,
-                "gap": selection.gap,
-                "seconds": seconds,
-            }
-        )
+        print_json(found | {"seconds": seconds})
     else:
-        print_rows(rows)
+        print_rows(found["selection"])
         click.echo(
             f"objective {selection.objective:.4g}, at most {selection.upper_bound:.4g} possible"
         )

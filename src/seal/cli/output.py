@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seal.index import OnProgress
     from seal.query import IndexedVideo
     from seal.store import Store, VideoRecord
-    from seal.types import Tokens
+    from seal.types import Selection, Tokens
 
 
 def describe(store: Store, record: VideoRecord) -> dict[str, Any]:
@@ -38,6 +38,22 @@ def token_row(tokens: Tokens, row: int) -> dict[str, Any]:
         "start_s": float(tokens.start_s[row]),
         "end_s": float(tokens.end_s[row]),
         "box": tokens.boxes[row].tolist(),
+    }
+
+
+def selection_of(tokens: Tokens, selection: Selection, everywhere: bool = False) -> dict[str, Any]:
+    """A selection, whose tokens these are, in the order chosen; `everywhere` names their videos."""
+    rows = [
+        ({"video": str(tokens.video_ids[row])} if everywhere else {})
+        | token_row(tokens, row)
+        | {"relevance": float(relevance)}
+        for row, relevance in enumerate(selection.relevance)
+    ]
+    return {
+        "selection": rows,
+        "objective": selection.objective,
+        "upper_bound": selection.upper_bound,
+        "gap": selection.gap,
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.options import json_option, settings_option
-from seal.cli.output import print_json, token_row
+from seal.cli.output import print_json, selection_of
 from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options, WatchOptions
 
@@ -102,16 +102,7 @@ def _described(source: str, window: Window) -> dict[str, Any]:
         "tokens": dict(window.counts),
         "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in window.gaps],
         "queries": [
-            {
-                "query": choice.text or None,
-                "selection": [
-                    token_row(choice.tokens, row) | {"relevance": float(relevance)}
-                    for row, relevance in enumerate(choice.selection.relevance)
-                ],
-                "objective": choice.selection.objective,
-                "upper_bound": choice.selection.upper_bound,
-                "gap": choice.selection.gap,
-            }
+            {"query": choice.text or None} | selection_of(choice.tokens, choice.selection)
             for choice in window.choices
         ],
     }
