@@ -9,7 +9,7 @@ import numpy as np
 
 from seal.attention import choose, relevance
 from seal.attention.candidates import Candidates
-from seal.config import QUERY_STAGES, Options, only
+from seal.config import Options, for_query
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
 from seal.query import embed_query, load_encoder
@@ -30,8 +30,7 @@ class Corpus:
     """
 
     def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
-        advice = "it decides how a video is indexed; run `seal index` with it"
-        self.options = Options.load(settings=only(QUERY_STAGES, settings, advice))
+        self.options = Options.load(settings=for_query(settings))
         self._store = store
         self._records = store.videos()
         if not self._records:

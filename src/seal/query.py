@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from seal import encode
 from seal.attention import relevance, select
-from seal.config import QUERY_STAGES, Options, only
+from seal.config import Options, for_query
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.ground import find_moments, relevance_curve
@@ -42,8 +42,7 @@ class IndexedVideo:
     """
 
     def __init__(self, store: Store, name: str, settings: Iterable[str] = ()) -> None:
-        advice = "it decides how a video is indexed; run `seal index` with it"
-        settings = only(QUERY_STAGES, settings, advice)
+        settings = for_query(settings)
         self.record: VideoRecord = find_video(store, name)
         self.options = Options.load(self.record.profile, settings)
         self._store = store

@@ -1,4 +1,4 @@
-"""Settings as text: "key=value", and the value as the type of its option."""
+"""Settings as text: "key=value", the value as the type of its option, and whether it is valid."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def parse(key: str, value: str, hint: Any) -> Any:
     if hint is float and not math.isfinite(parsed):
         raise OptionError(f"{key} must be a finite number, got {value!r}")
     return parsed
+
+
+def check(group: object, condition: bool, rule: str) -> None:
+    """Raise OptionError unless `condition`; `rule` begins with the name of an option."""
+    if not condition:
+        value = getattr(group, rule.split()[0])
+        raise OptionError(f"{rule}; got {value}")

@@ -1,0 +1,214 @@
+"""What decides which tokens a video gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """The one decode pass that feeds every stage."""
+
+    rate_hz: float = 5.0
+    """Analysed frames per second; the first frame at or after each tick is taken as it is."""
+    short_side_px: int = 256
+    """Frames are scaled down until their short side has this size; never up."""
+    part_s: float = 120.0
+    """The video is indexed in equal parts of this length at most, each stored when done: what an
+    interrupted run has to do again, and what parallel workers are handed. A part's end ends its
+    tracklets."""
+    max_duration_s: float | None = None
+    """Stop after this much video; needed for live sources, which have no end."""
+    timeout_s: float = 15.0
+    """A URL or a camera that sends nothing for this long is an error."""
+    image_rate_hz: float = 1.0
+    """How many images of a directory are shown a second."""
+
+    def __post_init__(self) -> None:
+        check(self, 0 < self.rate_hz <= 1000, "rate_hz must lie in (0, 1000]")
+        check(self, self.short_side_px >= 16, "short_side_px must be at least 16")
+        check(self, self.part_s >= 1, "part_s must be at least 1")
+        limit = self.max_duration_s
+        check(self, limit is None or limit > 0, "max_duration_s must be above 0")
+        check(self, self.timeout_s > 0, "timeout_s must be above 0")
+        check(self, 0 < self.image_rate_hz <= 1000, "image_rate_hz must lie in (0, 1000]")
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """Scene tokens: whole frames, uniformly sampled."""
+
+    interval_s: float = 2.0
+    """One frame every so often, used where `count` is not set."""
+    count: int | None = None
+    """N_scene of the paper: this many frames over the whole video, however long."""
+
+    def __post_init__(self) -> None:
+        check(self, self.interval_s > 0, "interval_s must be above 0")
+        check(self, self.count is None or self.count >= 1, "count must be at least 1")
+
+
+@dataclass(frozen=True)
+class ObjectOptions:
+    """Object tokens: what a segmenter finds on keyframes."""
+
+    keyframes: Literal["interval", "codec", "shot"] = "interval"
+    """A keyframe every `interval_s`; or where the codec has one; or at the start of each shot. The
+    latter two at most one every `interval_s`."""
+    interval_s: float = 2.0
+    max_per_keyframe: int = 8
+    """The most stable ones are kept."""
+    min_area: float = 0.004
+    """Smaller regions are dropped; a share of the picture."""
+    max_area: float = 0.7
+    duplicate_iou: float = 0.8
+    """Of two boxes on one keyframe that overlap more, the less stable one is dropped."""
+
+    def __post_init__(self) -> None:
+        check(self, self.interval_s > 0, "interval_s must be above 0")
+        check(self, self.max_per_keyframe >= 1, "max_per_keyframe must be at least 1")
+        areas = 0 <= self.min_area < self.max_area <= 1
+        check(self, areas, "min_area must be >= 0 and below max_area <= 1")
+        check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class ActionOptions:
+    """Action tokens: what a tracker follows."""
+
+    min_length_s: float = 0.8
+    """L_min of the paper: shorter tracklets are dropped."""
+    max_length_s: float = 10.0
+    """L_max of the paper: longer tracklets are split into equal pieces."""
+    frames: int = 4
+    """An action token's embedding is the mean over this many frames of its crop."""
+
+    def __post_init__(self) -> None:
+        lengths = 0 < self.min_length_s < self.max_length_s
+        check(self, lengths, "min_length_s must be above 0 and below max_length_s")
+        check(self, self.frames >= 1, "frames must be at least 1")
+
+
+@dataclass(frozen=True)
+class ClassicalSegment:
+    """Regions of colour and texture; CPU only, no weights."""
+
+    backend: ClassVar[str] = "classical"
+
+
+@dataclass(frozen=True)
+class SamSegment:
+    """SAM, prompted with a grid of points (Kirillov et al. 2023, section 5)."""
+
+    backend: ClassVar[str] = "sam"
+    weights: str = "facebook/sam-vit-huge"
+    revision: str = "main"
+    device: str = "auto"
+    points_per_side: int = 32
+    points_per_batch: int = 64
+    min_predicted_iou: float = 0.88
+    """Masks that the model itself rates lower are dropped."""
+    min_stability: float = 0.95
+    """Masks that change more with the threshold are dropped; see `Masks.stability`."""
+
+    def __post_init__(self) -> None:
+        check(self, self.points_per_side >= 1, "points_per_side must be at least 1")
+        check(self, self.points_per_batch >= 1, "points_per_batch must be at least 1")
+
+
+@dataclass(frozen=True)
+class Sam2Segment(SamSegment):
+    """SAM 2 as an image model."""
+
+    backend: ClassVar[str] = "sam2"
+    weights: str = "facebook/sam2.1-hiera-tiny"
+    min_predicted_iou: float = 0.8
+
+
+@dataclass(frozen=True)
+class Sam3Segment(SamSegment):
+    """The tracker model of SAM 3, which takes point prompts, as an image model."""
+
+    backend: ClassVar[str] = "sam3"
+    weights: str = "facebook/sam3"
+
+
+@dataclass(frozen=True)
+class MotionTrack:
+    """What moves against the background once the camera's motion is taken out; no weights."""
+
+    backend: ClassVar[str] = "motion"
+
+
+@dataclass(frozen=True)
+class Sam2Track:
+    """Masks of keyframes, propagated by SAM 2."""
+
+    backend: ClassVar[str] = "sam2"
+    weights: str = "facebook/sam2.1-hiera-tiny"
+    revision: str = "main"
+    device: str = "auto"
+    chunk_frames: int = 40
+    """After so many frames the network's memory is dropped and the last masks prompt it anew;
+    memory is proportional to it."""
+    prompt_interval_s: float = 2.0
+    """New objects are looked for this often; what is out of sight then has ended."""
+    max_objects: int = 16
+    """Followed at once, the largest first; time and memory are proportional to it."""
+    min_area: float = 0.004
+    """Smaller masks are not followed; a share of the picture."""
+    max_area: float = 0.7
+    new_coverage: float = 0.5
+    """A mask is a new object if no more than this share of it is followed already."""
+    duplicate_iou: float = 0.8
+    """Of two objects whose masks overlap more, the younger one has ended."""
+
+    def __post_init__(self) -> None:
+        check(self, self.chunk_frames >= 2, "chunk_frames must be at least 2")
+        check(self, self.prompt_interval_s > 0, "prompt_interval_s must be above 0")
+        check(self, self.max_objects >= 1, "max_objects must be at least 1")
+        areas = 0 <= self.min_area < self.max_area <= 1
+        check(self, areas, "min_area must be >= 0 and below max_area <= 1")
+        check(self, 0 <= self.new_coverage < 1, "new_coverage must lie in [0, 1)")
+        check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class MiniEncode:
+    """The encoder shipped in the wheel: CPU, nothing to download."""
+
+    backend: ClassVar[str] = "mini"
+
+
+@dataclass(frozen=True)
+class Blip2Encode:
+    """BLIP-2's image-text contrastive towers, the encoder of the paper."""
+
+    backend: ClassVar[str] = "blip2"
+    weights: str = "Salesforce/blip2-itm-vit-g"
+    revision: str = "main"
+    device: str = "auto"
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        check(self, self.batch_size >= 1, "batch_size must be at least 1")
+
+
+@dataclass(frozen=True)
+class ClipEncode(Blip2Encode):
+    """CLIP's two towers."""
+
+    backend: ClassVar[str] = "clip"
+    weights: str = "openai/clip-vit-large-patch14"
+    """Not clip-vit-base-patch32, which the hub holds as pickles only."""
+
+
+@dataclass(frozen=True)
+class SiglipEncode(Blip2Encode):
+    """The two towers of SigLIP or SigLIP 2 with a fixed picture size."""
+
+    backend: ClassVar[str] = "siglip"
+    weights: str = "google/siglip2-base-patch16-224"

@@ -1,0 +1,97 @@
+"""What is done with tokens, which stay as they are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class AttentionOptions:
+    """Which tokens a query gets (section 3.2)."""
+
+    budget: int = 16
+    """How many tokens are selected (|T_s|)."""
+    objective: str = "normalised"
+    solver: str = "swaps"
+    alpha: float = 0.9
+    """The weight of relevance against diversity, in [0, 1]; the paper's value."""
+    s_min: float = 0.5
+    """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
+    below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
+    chosen for being odd."""
+    focus: float = 0.45
+    """Coverage: the share of the weight that goes to what has to do with the query, however much or
+    little of the video that is; the rest goes to all tokens alike."""
+    certainty: float = 4.0
+    """Coverage: the power of relevance; the higher, the less a token counts that has only something
+    to do with the query."""
+    own: float = 0.05
+    """Coverage: the weight of the relevance of the chosen against what they stand for."""
+    sharpness: float = 2.0
+    """Coverage: the power of similarity; the higher, the less a token stands for unlike ones."""
+    near: float = 0.2
+    """Coverage: how much less a token stands for one of another time, in [0, 1]."""
+    near_s: float = 50.0
+    """Coverage: after this long that share has fallen to 1/e."""
+    candidates: int = 4096
+    """Over all videos of a store: the choice is made among so many, the most relevant."""
+    memory: int = 1024
+    """Streaming: how many tokens of what has left the window are remembered, as a sample of it."""
+    improve_s: float = 0.05
+    """How long the solver `swaps` may go on after its greedy start; a machine under load may then
+    choose otherwise."""
+    certify_s: float = 0.0
+    """How long the bound may be tightened beyond what costs little."""
+
+    def __post_init__(self) -> None:
+        check(self, self.budget >= 1, "budget must be at least 1")
+        check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
+        check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
+        check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")
+        check(self, self.certainty > 0, "certainty must be above 0")
+        check(self, 0 <= self.own <= 1, "own must lie in [0, 1]")
+        check(self, self.sharpness > 0, "sharpness must be above 0")
+        check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
+        check(self, self.near_s > 0, "near_s must be above 0")
+        check(self, self.candidates >= 1, "candidates must be at least 1")
+        check(self, self.memory >= 1, "memory must be at least 1")
+        check(self, self.improve_s >= 0, "improve_s must be at least 0")
+        check(self, self.certify_s >= 0, "certify_s must be at least 0")
+
+
+@dataclass(frozen=True)
+class FindOptions:
+    """From the relevance of tokens over time to moments, without training."""
+
+    top: int = 5
+    """How many moments are returned at most."""
+    smoothing_s: float = 2.0
+    """Standard deviation of the Gaussian that spreads a token's relevance over time."""
+    min_probability: float = 0.5
+    """A video matches a query from this probability on."""
+
+    def __post_init__(self) -> None:
+        check(self, self.top >= 1, "top must be at least 1")
+        check(self, self.smoothing_s > 0, "smoothing_s must be above 0")
+        check(self, 0 <= self.min_probability <= 1, "min_probability must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """Streaming mode: how a source is watched, whatever its tokens are made with."""
+
+    window_s: float = 60.0
+    """Tokens are made and chosen from so much at a time; memory is proportional to it. A window's
+    end ends its tracklets."""
+    budget: int = 64
+    """How many tokens are kept for each query."""
+    give_up_s: float = 300.0
+    """A source that is lost is tried again for so long."""
+
+    def __post_init__(self) -> None:
+        check(self, 1 <= self.window_s < math.inf, "window_s must be at least 1")
+        check(self, self.budget >= 1, "budget must be at least 1")
+        check(self, self.give_up_s >= 0, "give_up_s must be at least 0")
