@@ -46,7 +46,6 @@ BACKENDS: dict[str, dict[str, str]] = {
     "solver": {
         "swaps": "seal.attention.solvers:swaps",
         "greedy": "seal.attention.solvers:greedy",
-        "lazy": "seal.attention.solvers:lazy",
         "stochastic": "seal.attention.solvers:stochastic",
         "exact": "seal.attention.solvers:exact",
         "naive": "seal.attention.solvers:naive",

@@ -54,9 +54,13 @@ def naive(objective: Objective, budget: Budget, options: AttentionOptions) -> In
 
 
 def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
-    """The token with the largest gain for its cost joins, again and again; of equals the first."""
+    """The token with the largest gain for its cost joins, again and again; of equals the first.
+
+    Gains are kept up to date as tokens join; those of submodular objectives only where they may
+    have become the largest: the choice is the same.
+    """
     if objective.submodular:
-        return lazy(objective, budget, options)
+        return _lazy(objective, budget)
     chosen = _begin(objective, budget)
     open_ = np.zeros(len(budget.costs), bool)
     open_[budget.free] = True
@@ -70,9 +74,9 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
     return np.array(chosen, np.int64)
 
 
-def lazy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
-    """The same choice, for submodular objectives: a gain that was the largest once and still is
-    the largest when computed again needs no look at the others (Minoux 1978)."""
+def _lazy(objective: Objective, budget: Budget) -> Int64:
+    """Lazy greedy: where gains never rise, one that was the largest once and still is the largest
+    when computed again needs no look at the others (Minoux 1978)."""
     chosen = _begin(objective, budget)
     worth = np.full(len(budget.costs), -np.inf)
     """At least the gain for its cost of each token that can join."""
