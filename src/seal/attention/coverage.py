@@ -29,8 +29,10 @@ _SAMPLE = 1024
 """As many tokens at least are in the sample."""
 _BLOCK = 512
 """Rows of K that are looked at at once."""
-_STEPS = 200
+_STEPS = 500
 """Subgradient steps at most."""
+_PATIENCE = 10
+"""The steps become shorter after so many that did not help: at once, and they end too soon."""
 
 
 class Coverage(Objective):
@@ -151,12 +153,14 @@ class Coverage(Objective):
         deadline = time.monotonic() + seconds
         known = self.value(rows)
         level = self._cover(rows)
-        best, scale = np.inf, 1.0
+        best, scale, failed = np.inf, 1.0, 0
         for _ in range(_STEPS):
             worth = self._own + self._above(self._kernel, level)
             taken = budget.vertex(worth)
             bound = float(level.astype(np.float64) @ self._weights + taken @ worth)
-            scale *= 1.0 if bound < best else 0.7
+            failed = 0 if bound < best else failed + 1
+            if failed == _PATIENCE:
+                scale, failed = 0.7 * scale, 0
             best = min(best, bound)
             # Each token is covered once, by one of the chosen: more of them above u raise it.
             some = np.flatnonzero(taken)

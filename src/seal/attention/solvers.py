@@ -25,6 +25,8 @@ _NODE_S = 0.01
 """A tighter bound at a node saves more nodes than it costs time."""
 _TOLERANCE = 1e-6
 """An exchange has to gain this share of the value: rounding would exchange for ever."""
+_ROUNDING = 3e-6
+"""What bounds leave for rounding, and a little more: `exact` is exact up to this share."""
 
 
 def _begin(objective: Objective, budget: Budget) -> list[int]:
@@ -158,7 +160,7 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         if budget.uniform and node.size < budget.size:
             continue
         bound = objective.upper_bound(best, node, _NODE_S)
-        if bound <= value + 1e-6 * (1 + abs(value)):
+        if bound <= value + _ROUNDING * (1 + abs(value)):
             continue
         rows = _affordable(node, include.tolist())
         if len(include) == budget.size or not len(rows):
