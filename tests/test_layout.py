@@ -16,7 +16,7 @@ SOURCE = Path(seal.__file__).parent
 
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
-    {"types", "errors", "settings", "config", "registry", "clock"},
+    {"types", "errors", "files", "settings", "config", "registry", "clock"},
     {"video", "weights"},
     {"segment", "track", "encode"},
     {"decompose"},

@@ -25,15 +25,20 @@ class Estimate(NamedTuple):
         return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def bootstrap(scores: ArrayLike) -> Estimate:
-    """The mean of `scores` [n], one for each independent unit, n >= 1.
+def bootstrap(scores: ArrayLike, units: ArrayLike | None = None) -> Estimate:
+    """The mean of `scores` [n], n >= 1.
 
     The interval is the percentile bootstrap's (Efron 1979) of 10,000 resamples with a fixed seed:
     scores of one length are resampled alike, so that a mean of differences is a paired comparison.
+    What is drawn are independent units: each score by itself, or all those together that have the
+    same name in `units` [n], such as the video that they are about.
     """
     values: Float64 = np.asarray(scores, np.float64)
+    unit = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
+    sums, sizes = np.bincount(unit, values), np.bincount(unit)
     rng = np.random.default_rng(_SEED)
-    draws = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    draws = rng.integers(0, len(sums), (RESAMPLES, len(sums)))
     tail = 50 * (1 - _LEVEL)
-    low, high = np.percentile(values[draws].mean(1), (tail, 100 - tail))
+    means = sums[draws].sum(1) / sizes[draws].sum(1)
+    low, high = np.percentile(means, (tail, 100 - tail))
     return Estimate(float(values.mean()), float(low), float(high))

@@ -1,0 +1,109 @@
+"""`seal eval nlq`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seal.cli.evaluate.common import interval, print_line, query_options
+from seal.cli.options import json_option, query_settings, store_option
+from seal.cli.output import print_json
+from seal.config import as_dict
+from seal.errors import OptionError
+
+if TYPE_CHECKING:
+    from seal.evaluate.ego4d import Prediction, Query
+
+
+@click.command()
+@click.option(
+    "--annotations", required=True, metavar="FILE", help="As published, such as nlq_val.json."
+)
+@click.option(
+    "--predictions",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="A submission to score; can be given several times. Without any, `seal find` is asked.",
+)
+@click.option("--top", multiple=True, type=int, help="k of R@k; several times.  [1, 3, 5]")
+@click.option("--iou", multiple=True, type=float, help="IoU of a hit; several.  [0.01, 0.3, 0.5]")
+@click.option("--inclusive", is_flag=True, help="A hit is an IoU of at least --iou, not above it.")
+@click.option("--submission", metavar="FILE", help="Write what was found, for the server.")
+@click.option("--log", "log_path", metavar="FILE", help="Write a JSON line for each query.")
+@query_settings
+@store_option
+@json_option
+def nlq(
+    annotations: str,
+    files: tuple[str, ...],
+    top: tuple[int, ...],
+    iou: tuple[float, ...],
+    inclusive: bool,
+    submission: str | None,
+    log_path: str | None,
+    settings: tuple[str, ...],
+    store_path: str,
+    as_json: bool,
+) -> None:
+    """Ego4D-NLQ: recall and mean IoU of the moments that answer questions about egocentric clips.
+
+    Every query counts, one without predictions as missed; what the official script says of those
+    with predictions stands beside. `seal find` is asked of the indexed files CLIP_UID.mp4.
+    """
+    from seal.evaluate import nlq
+    from seal.evaluate.bootstrap import RESAMPLES
+    from seal.evaluate.ego4d import read_annotations, read_predictions, write_submission
+    from seal.evaluate.localisation import Rules
+    from seal.files import write_json_lines
+
+    if files and (submission or settings):
+        raise OptionError("--submission and --set are about `seal find`: leave out --predictions")
+    rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
+    queries = read_annotations(annotations)
+    methods = {file: read_predictions(file) for file in files}
+    used: dict[str, Any] = {"annotations": annotations, "resamples": RESAMPLES, **as_dict(rules)}
+    if not files:
+        settings = (f"find.top={max(rules.top)}", *settings)
+        used |= {"store": store_path, "find": as_dict(query_options(settings).find)}
+        methods["find"] = _find(queries, store_path, settings)
+    if submission is not None:
+        write_submission(submission, methods["find"])
+    if log_path is not None:
+        lines = [
+            {"method": name, **line}
+            for name, predictions in methods.items()
+            for line in nlq.log(nlq.outcomes(queries, predictions, rules), rules)
+        ]
+        write_json_lines(log_path, lines)
+    result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries)}
+    result["methods"] = {
+        name: nlq.evaluate(queries, predictions, rules) for name, predictions in methods.items()
+    }
+    if as_json:
+        print_json(result)
+    else:
+        _print(result)
+
+
+def _find(queries: list[Query], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
+    from seal.evaluate.nlq import Finder, localise
+    from seal.store import Store
+
+    finder = Finder(Store(store_path), settings)
+    with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
+        return localise(queries, finder, on_query=lambda: bar.update(1))
+
+
+def _print(result: dict[str, Any]) -> None:
+    counted = result["queries"] - sum(result["not_counted"].values())
+    click.echo(f"{result['queries']} queries of {result['clips']} clips, {counted} of them counted")
+    for name, row in result["methods"].items():
+        official = row["official"]
+        click.echo(f"\n{name}: {row['missing']} without predictions, counted as missed\n")
+        print_line("", ["with 95 % interval", f"official, of {official['evaluated']}"])
+        for metric, estimate in row["recall"].items():
+            print_line(metric, [interval(estimate), f"{float(official['recall'][metric]):.3f}"])
+        print_line("mean IoU", [interval(row["mean_iou"]), f"{float(official['mIoU']):.3f}"])

@@ -1,0 +1,51 @@
+"""Files of data sets: read whole, or a DataError that names the file and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from seal.errors import DataError
+
+
+def read_text(path: str | Path) -> str:
+    """The UTF-8 text of a file, of which a mark at its beginning is no part."""
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text: {error}") from error
+
+
+def read_json(path: str | Path) -> Any:
+    """The value that a JSON file holds."""
+    return _parsed(str(path), read_text(path))
+
+
+def read_json_lines(path: str | Path) -> list[Any]:
+    """The values of a file with one JSON value a line; empty lines are none."""
+    lines = enumerate(read_text(path).splitlines(), start=1)
+    return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+
+
+def _parsed(where: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where} is not JSON: {error}") from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file of UTF-8 text."""
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_json_lines(path: str | Path, values: Iterable[Any]) -> None:
+    """Write a file with one JSON value a line."""
+    write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))

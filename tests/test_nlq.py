@@ -1,0 +1,268 @@
+"""Ego4D-NLQ: the official figures to the letter, what they leave out, and malformed files."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from seal.cli import main
+from seal.errors import DataError, NotIndexedError
+from seal.evaluate import nlq
+from seal.evaluate.ego4d import (
+    Key,
+    Prediction,
+    read_annotations,
+    read_predictions,
+    write_submission,
+)
+from seal.evaluate.film import write_film
+from seal.evaluate.localisation import Rules
+from seal.types import Moment, Span
+
+OFFICIAL = ["ego4d_nlq", "ego4d_nlq_zero_length"]
+
+
+def entry(start_s: float | None, end_s: float | None, text: str | None = "where?") -> Any:
+    times = {} if start_s is None else {"clip_start_sec": start_s, "clip_end_sec": end_s}
+    return {"query": text, "template": "Objects: Where is object X?", **times}
+
+
+def annotations(*clips: Sequence[Any]) -> dict[str, Any]:
+    """Each clip with one annotation, of these queries."""
+    return {
+        "version": "1",
+        "videos": [
+            {
+                "video_uid": f"v{i}",
+                "clips": [
+                    {
+                        "clip_uid": f"c{i}",
+                        "annotations": [{"annotation_uid": f"a{i}", "language_queries": queries}],
+                    }
+                ],
+            }
+            for i, queries in enumerate(clips)
+        ],
+    }
+
+
+def submission(*results: tuple[int, int, list[list[float]]]) -> dict[str, Any]:
+    return {
+        "version": "1.0",
+        "challenge": "ego4d_nlq_challenge",
+        "results": [
+            {
+                "clip_uid": f"c{i}",
+                "annotation_uid": f"a{i}",
+                "query_idx": index,
+                "predicted_times": times,
+            }
+            for i, index, times in results
+        ],
+    }
+
+
+def written(path: Path, value: Any) -> Path:
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def figures(folder: Path, truth: Any, predicted: Any, rules: Rules | None = None) -> dict[str, Any]:
+    queries = read_annotations(written(folder / "annotations.json", truth))
+    predictions = read_predictions(written(folder / "predictions.json", predicted))
+    return nlq.evaluate(queries, predictions, rules or Rules())
+
+
+def same(a: Any, b: Any) -> bool:
+    return math.isclose(float(a), float(b), abs_tol=1e-9) or (
+        math.isnan(float(a)) and math.isnan(float(b))
+    )
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_official_figures_are_reproduced(shared_data: Path, name: str) -> None:
+    folder = shared_data / "official" / name
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    expected = json.loads((folder / "official.json").read_text())
+    files = [str(folder / "ground_truth.json"), str(folder / "predictions.json")]
+    command = ["eval", "nlq", "--annotations", files[0], "--predictions", files[1], "--json"]
+    result = json.loads(CliRunner().invoke(main, command, catch_exceptions=False).stdout)
+    found = result["methods"][files[1]]["official"]
+    assert found.keys() == expected.keys()
+    assert found["recall"].keys() == expected["recall"].keys()
+    assert all(same(found["recall"][key], value) for key, value in expected["recall"].items())
+    assert same(found["mIoU"], expected["mIoU"])
+    assert (found["evaluated"], found["queries"]) == (expected["evaluated"], expected["queries"])
+
+
+def test_missing_predictions_are_misses_but_not_officially(tmp_path: Path) -> None:
+    truth = annotations([entry(0, 10), entry(5, 6)], [entry(1, 2)])
+    result = figures(tmp_path, truth, submission((0, 0, [[0, 9]]), (1, 0, [])))
+    assert result["missing"] == 2
+    assert result["recall"]["R@1 IoU=0.5"]["mean"] == pytest.approx(1 / 3)
+    assert result["mean_iou"]["mean"] == pytest.approx(0.3)
+    official = result["official"]
+    assert (official["evaluated"], official["queries"]) == (1, 3)
+    assert official["recall"]["R@1 IoU=0.5"] == 1
+    assert official["mIoU"] == pytest.approx(0.9)
+
+
+def test_only_the_official_mean_is_not_a_number(tmp_path: Path) -> None:
+    truth = annotations([entry(4, 4), entry(0, 1)])
+    predicted = submission((0, 0, [[4, 4]]), (0, 1, [[0, 1]]))
+    result = figures(tmp_path, truth, predicted)
+    assert result["official"]["mIoU"] == "nan"
+    assert result["mean_iou"]["mean"] == 0.5
+
+
+def test_inclusive_rules_do_not_change_the_official_figures(tmp_path: Path) -> None:
+    predicted = submission((0, 0, [[0, 5]]))
+    rules = Rules((1,), (0.5,), inclusive=True)
+    result = figures(tmp_path, annotations([entry(0, 10)]), predicted, rules)
+    assert result["recall"]["R@1 IoU=0.5"]["mean"] == 1
+    assert result["official"]["recall"]["R@1 IoU=0.5"] == 0
+
+
+def test_repeated_predictions_count_again_officially_and_once_here(tmp_path: Path) -> None:
+    predicted = submission((0, 0, [[0, 10]]), (0, 0, [[20, 30]]))
+    result = figures(tmp_path, annotations([entry(0, 10)]), predicted)
+    assert result["repeated"] == 1
+    assert result["recall"]["R@1 IoU=0.5"]["mean"] == 1
+    assert result["official"]["recall"]["R@1 IoU=0.5"] == 0.5
+    assert result["official"]["evaluated"] == 2
+
+
+def test_queries_without_text_or_times_do_not_count_and_are_reported(tmp_path: Path) -> None:
+    truth = annotations([entry(0, 10), entry(0, 1, None), entry(0, 1, " "), entry(None, None)])
+    result = figures(tmp_path, truth, submission((0, 0, [[0, 10]])))
+    assert result["missing"] == 0
+    assert result["official"]["queries"] == 4
+    described = nlq.describe(read_annotations(tmp_path / "annotations.json"))
+    assert described["not_counted"] == {"no text": 2, "no times": 1}
+
+
+def test_a_third_column_is_no_part_of_the_span(tmp_path: Path) -> None:
+    predicted = submission((0, 0, [[0, 10, 0.7], [3, 4, 0.2]]))
+    result = figures(tmp_path, annotations([entry(0, 10)]), predicted)
+    assert result["official"]["mIoU"] == 1
+
+
+def test_intervals_are_over_clips(tmp_path: Path) -> None:
+    """Many queries about one clip are not many clips: nothing is known of the next one."""
+    truth = annotations([entry(0, 10)] * 50, [entry(0, 10)] * 50)
+    predicted = submission(*[(0, i, [[0, 10]]) for i in range(50)])
+    estimate = figures(tmp_path, truth, predicted)["recall"]["R@1 IoU=0.5"]
+    assert (estimate["low"], estimate["mean"], estimate["high"]) == (0, 0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{", "not JSON"),
+        ({}, "videos"),
+        ([], "annotations of Ego4D"),
+        ({"videos": []}, "no queries"),
+        ({"videos": [{"clips": [{"clip_uid": "c"}]}]}, "'annotations'"),
+        (annotations([entry(0, "ten")]), "query 0 of annotation a0, clip c0 is answered from 0"),  # type: ignore[arg-type]
+        (annotations([None]), "annotations of Ego4D"),
+    ],
+)
+def test_malformed_annotations_are_named(tmp_path: Path, value: Any, message: str) -> None:
+    path = written(tmp_path / "nlq_val.json", value)
+    with pytest.raises(DataError, match=message) as caught:
+        read_annotations(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "no list of results"),
+        (submission() | {"version": "2.0"}, "expected the version '1.0', got '2.0'"),
+        (submission() | {"challenge": None}, "challenge"),
+        (submission() | {"results": [{"clip_uid": "c"}]}, "result 1: expected.*annotation_uid"),
+        (submission((0, 0, [[1, 2]]), (0, 1, [3, 4])), "result 2"),  # type: ignore[list-item]
+        (submission((0, 0, [["a", "b"]])), "result 1"),  # type: ignore[list-item]
+    ],
+)
+def test_malformed_predictions_are_named(tmp_path: Path, value: Any, message: str) -> None:
+    path = written(tmp_path / "predictions.json", value)
+    with pytest.raises(DataError, match=message) as caught:
+        read_predictions(path)
+    assert str(path) in str(caught.value)
+
+
+def test_predictions_of_other_queries_are_an_error(tmp_path: Path) -> None:
+    truth = annotations([entry(0, 10), entry(None, None)])
+    with pytest.raises(DataError, match="no query 2 of annotation a0, clip c0"):
+        figures(tmp_path, truth, submission((0, 2, [[0, 1]])))
+    with pytest.raises(DataError, match=r"query 1 of annotation a0.*server"):
+        figures(tmp_path, truth, submission((0, 1, [[0, 1]])))
+    with pytest.raises(DataError, match="no query of the annotations"):
+        figures(tmp_path, annotations([entry(None, None)]), submission())
+
+
+def test_a_submission_is_read_as_it_was_written(tmp_path: Path) -> None:
+    predictions = [
+        Prediction(Key("c0", "a0", 0), np.array([[0.1, 2.5], [3.0, 4.0]])),
+        Prediction(Key("c0", "a0", 1), np.empty((0, 2))),
+    ]
+    write_submission(tmp_path / "out.json", predictions)
+    (read,) = read_predictions(tmp_path / "out.json")
+    assert read.key == predictions[0].key
+    np.testing.assert_array_equal(read.times_s, predictions[0].times_s)
+    with pytest.raises(DataError, match="cannot be written"):
+        write_submission(tmp_path / "no" / "out.json", predictions)
+
+
+def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
+    truth = annotations([entry(0, 10), entry(1, 2, None)], [entry(3, 4)])
+    queries = read_annotations(written(tmp_path / "annotations.json", truth))
+
+    def localiser(video: str, query: str) -> list[Moment]:
+        if video == "c1":
+            raise NotIndexedError(video)
+        assert query == "where?"
+        return [Moment(Span(0, 10), 1.0)]
+
+    predictions = nlq.localise(queries, localiser)
+    assert [prediction.key for prediction in predictions] == [Key("c0", "a0", 0)]
+    result = nlq.evaluate(queries, predictions, Rules())
+    assert result["missing"] == 1
+    with pytest.raises(DataError, match="none of the 1 clips is indexed, such as c1"):
+        nlq.localise(queries[2:], localiser)
+
+
+def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:
+    write_film(tmp_path / "c0.mp4", seed=1, duration_s=6.0)
+    truth = annotations([entry(0, 3, "a red circle"), entry(1, 6)], [entry(1, 2)])
+    written(tmp_path / "annotations.json", truth)
+    runner = CliRunner()
+    store = ["--store", str(tmp_path / "store")]
+    indexed = runner.invoke(main, ["index", str(tmp_path / "c0.mp4"), *store])
+    assert indexed.exit_code == 0, indexed.output
+    command = ["eval", "nlq", "--annotations", str(tmp_path / "annotations.json")]
+    outputs = ["--submission", str(tmp_path / "out.json"), "--log", str(tmp_path / "log.jsonl")]
+    run = runner.invoke(main, [*command, *store, *outputs, "--json"])
+    assert run.exit_code == 0, run.output
+    result = json.loads(run.stdout)
+    assert result["benchmark"] == "nlq"
+    assert result["methods"]["find"]["missing"] >= 1
+    scored = runner.invoke(main, [*command, "--predictions", str(tmp_path / "out.json"), "--json"])
+    again = json.loads(scored.stdout)["methods"][str(tmp_path / "out.json")]
+    assert again == result["methods"]["find"]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["query_idx"] for line in lines] == [0, 1, 0]
+    assert lines[2]["predicted_times"] == []
+    table = runner.invoke(main, [*command, "--predictions", str(tmp_path / "out.json")])
+    assert "mean IoU" in table.stdout
+    mixed = [*command, "--predictions", str(tmp_path / "out.json"), *outputs]
+    refused = runner.invoke(main, mixed)
+    assert refused.exit_code == 1
+    assert "--submission" in refused.stderr
