@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
 from seal.config.indexing import (
     ActionOptions,
     Blip2Encode,
@@ -47,7 +48,9 @@ __all__ = [
     "Blip2Encode",
     "ClassicalSegment",
     "ClipEncode",
+    "DecodeOptions",
     "FindOptions",
+    "HeadOptions",
     "MiniEncode",
     "MotionTrack",
     "ObjectOptions",
@@ -58,6 +61,7 @@ __all__ = [
     "SamSegment",
     "SceneOptions",
     "SiglipEncode",
+    "TrainOptions",
     "VideoOptions",
     "WatchOptions",
     "as_dict",

@@ -1,0 +1,94 @@
+"""The localisation head: its sizes, and how it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Sizes of the localisation head. They are part of a checkpoint."""
+
+    dimension: int = 256
+    """d of the stored embeddings."""
+    width: int = 96
+    """Channels of the backbone, which sees the video once."""
+    heads: int = 4
+    layers: int = 2
+    """Blocks of divided space-time attention."""
+    window: int = 16
+    """Attention over time is within blocks of so many positions and the two blocks beside."""
+    levels: int = 4
+    """Of the temporal pyramid; each has half the positions of the one below."""
+    fused: int = 32
+    """Channels after a query has come in: what every further query costs grows with it."""
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "width", "heads", "window", "levels", "fused"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        # A quarter of a head turns with a token's start, and as much with its end.
+        whole = self.width % (4 * self.heads) == 0
+        check(self, whole, "width must be a multiple of four times heads")
+        check(self, self.fused % self.heads == 0, "fused must be a multiple of heads")
+        check(self, self.layers >= 0, "layers must be at least 0")
+        check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """From scored spans to moments."""
+
+    top: int = 5
+    """How many moments are returned at most."""
+    candidates: int = 200
+    """So many spans, the best ones, go into suppression."""
+    sigma: float = 0.4
+    """Soft suppression: a span that overlaps a better one by IoU loses exp(-IoU^2 / sigma)."""
+
+    def __post_init__(self) -> None:
+        check(self, self.top >= 1, "top must be at least 1")
+        check(self, self.candidates >= self.top, "candidates must be at least top")
+        check(self, self.sigma > 0, "sigma must be above 0")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the localisation head is trained."""
+
+    positions: Literal["tokens", "frames"] = "tokens"
+    """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
+    budget: int = 450
+    """How many positions the head sees of a video."""
+    steps: int = 1200
+    batch_size: int = 16
+    """Queries for each step and process."""
+    accumulate: int = 1
+    """Batches for each change of the weights."""
+    learning_rate: float = 1e-3
+    warmup: int = 60
+    """Steps until the learning rate is reached; then it falls to 0 as a cosine does."""
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    """Longer gradients are shortened to this."""
+    ema: float = 0.995
+    """The weights kept are this running mean of those trained."""
+    precision: Literal["no", "fp16", "bf16"] = "no"
+    workers: int = 1
+    """Processes that make samples; 0 makes them in between."""
+    save_every: int = 200
+    """Steps from checkpoint to checkpoint; an interrupted run goes on from the last one."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("budget", "steps", "batch_size", "accumulate", "save_every"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        check(self, self.learning_rate > 0, "learning_rate must be above 0")
+        check(self, 0 <= self.warmup <= self.steps, "warmup must lie between 0 and steps")
+        check(self, self.weight_decay >= 0, "weight_decay must be at least 0")
+        check(self, self.clip_norm > 0, "clip_norm must be above 0")
+        check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")
+        check(self, self.workers >= 0, "workers must be at least 0")
