@@ -17,4 +17,5 @@ def evaluate() -> None:
     """
 
 
+for _command in (qfvs, haystack, nlq):
     evaluate.add_command(_command)
