@@ -27,7 +27,8 @@ def read_json(path: str | Path) -> Any:
 
 def read_json_lines(path: str | Path) -> list[Any]:
     """The values of a file with one JSON value a line; empty lines are none."""
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    # Not splitlines: JSON strings may hold other line separators, such as U+2028, as they are.
+    lines = enumerate(read_text(path).split("\n"), start=1)
     return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
 
 

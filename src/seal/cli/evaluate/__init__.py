@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from seal.cli.evaluate.haystack import haystack
+from seal.cli.evaluate.lvbench import lvbench
 from seal.cli.evaluate.nlq import nlq
 from seal.cli.evaluate.qfvs import qfvs
 
@@ -17,5 +18,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, nlq):
+for _command in (qfvs, haystack, lvbench, nlq):
     evaluate.add_command(_command)
