@@ -1,5 +1,6 @@
 """Objectives, bounds and solvers against slow, obvious references."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +13,7 @@ from seal.attention import Budget, Candidates, choose, coverage, relevance, sele
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
 from seal.errors import OptionError
+from seal.types import Float32, Tokens
 from test_types import make_tokens
 
 OBJECTIVES = registry.names("objective")
@@ -158,7 +160,6 @@ def test_the_upper_bound_holds_for_every_choice(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(deadline=None)
 @given(instances, choices, st.integers(0, 10**6), st.floats(1, 6))
 def test_costs_inclusion_and_exclusion_are_kept_and_bounded(
     name: str, c: Candidates, options: AttentionOptions, seed: int, amount: float
@@ -206,7 +207,6 @@ def test_greedy_takes_the_best_next_token(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(deadline=None)
 @given(instances, choices)
 def test_swaps_are_no_worse_than_greedy_and_exact_is_best(
     name: str, c: Candidates, options: AttentionOptions
@@ -287,6 +287,74 @@ def test_what_is_included_must_fit() -> None:
     c = instance(0, 5, 3, False)
     with pytest.raises(OptionError, match="include cost more than the budget of 1"):
         choose(c, AttentionOptions(), Budget(1, np.ones(5), np.array([0, 1])))
+
+
+PRICES = {"scene": 0.5, "object": 1.5, "action": 2.5}
+
+
+def mixed(n: int, seed: int) -> tuple[Tokens, Float32]:
+    """Tokens of all kinds, with what their ids say, and their relevance."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.choice(list(PRICES), n)
+    ids = np.array([f"{kind}-{row}" for row, kind in enumerate(kinds.tolist())])
+    tokens = replace(make_tokens(n, seed=seed), kinds=kinds, ids=ids)
+    return tokens, rng.uniform(-1, 1, n).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@given(st.integers(0, 10**6), st.integers(4, 8), choices, st.sampled_from(["greedy", "swaps"]))
+def test_kinds_cost_what_the_options_say_and_the_bound_holds(
+    name: str, seed: int, n: int, options: AttentionOptions, solver: str
+) -> None:
+    tokens, scores = mixed(n, seed)
+    priced = {f"cost_{kind}": price for kind, price in PRICES.items()}
+    changed = {"objective": name, "solver": solver, "budget": options.budget + 2}
+    options = replace(options, **priced, **changed)
+    price = np.array([PRICES[kind] for kind in tokens.kinds.tolist()])
+    got = select(tokens, scores, options, tokens.ids[2:3].tolist(), tokens.ids[:2].tolist())
+    feasible = [
+        np.array([2, *rest])
+        for k in range(n - 2)
+        for rest in combinations(range(3, n), k)
+        if price[[2, *rest]].sum() <= options.budget
+    ]
+    if len(set(price[2:].tolist())) == 1:
+        feasible = [rows for rows in feasible if len(rows) == max(map(len, feasible))]
+    assert sorted(got.rows.tolist()) in [rows.tolist() for rows in feasible]
+    # What is left is too little for anything else.
+    left = options.budget - price[got.rows].sum()
+    assert all(price[row] > left for row in range(3, n) if row not in got.rows)
+    objective = make(name, Candidates.of(tokens, scores), max(map(len, feasible)), options)
+    assert got.objective == pytest.approx(objective.value(got.rows), rel=1e-5, abs=1e-5)
+    assert got.upper_bound >= max(objective.value(rows) for rows in feasible) - 1e-9
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_kind_that_costs_more_is_chosen_less(name: str) -> None:
+    tokens, scores = mixed(120, 1)
+    counts = []
+    for cost in (0.5, 1.0, 3.0):
+        options = AttentionOptions(budget=12, objective=name, cost_action=cost, solver="greedy")
+        rows = select(tokens, scores, options).rows
+        counts.append(int((tokens.kinds[rows] == "action").sum()))
+    assert counts[0] > counts[1] > counts[2]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "message"),
+    [
+        (["action-9", "x"], [], "no token action-9, x; `seal tokens`"),
+        ([], ["action-9"], "no token action-9"),
+        (["action-0", "action-1"], ["action-1"], "action-1 cannot be included and excluded"),
+        (["action-0", "action-1", "action-2"], [], "include cost more than the budget of 2"),
+    ],
+)
+def test_wrong_ids_and_too_many_are_named(
+    include: list[str], exclude: list[str], message: str
+) -> None:
+    options = AttentionOptions(budget=2)
+    with pytest.raises(OptionError, match=message):
+        select(make_tokens(5), np.ones(5, np.float32), options, include, exclude)
 
 
 @pytest.mark.parametrize("option", [{"objective": "best"}, {"solver": "magic"}])

@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from seal.attention import choose, relevance
-from seal.attention.candidates import Candidates
+from seal.attention import Budget, Candidates, choose, relevance
 from seal.config import Options, for_query
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
@@ -75,7 +74,9 @@ class Corpus:
         scores = relevance(tokens, embedding, self.encoder.calibration)
         _, video = np.unique(tokens.video_ids, return_inverse=True)
         times_s = tokens.middle_s + _PAUSE_S * video
-        found = choose(Candidates(scores, tokens.embeddings, times_s), self.options.attention)
+        options = self.options.attention
+        candidates = Candidates(scores, tokens.embeddings, times_s)
+        found = choose(candidates, options, Budget.of_tokens(tokens, options))
         rows = np.arange(len(found))
         chosen = Selection(rows, found.relevance, found.objective, found.upper_bound)
         return tokens.take(found.rows), chosen

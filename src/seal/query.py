@@ -78,23 +78,36 @@ class IndexedVideo:
         probability = self.encoder.calibration.probability(scores)
         return Match(probability, probability >= self.options.find.min_probability)
 
-    def select(self, query: str) -> Selection:
-        """The tokens worth looking at for this query, within `attention.budget`."""
-        return select(self.tokens, self.relevance(query), self.options.attention)
+    def select(
+        self, query: str, include: Iterable[str] = (), exclude: Iterable[str] = ()
+    ) -> Selection:
+        """The tokens worth looking at for this query, within `attention.budget`.
+
+        Those with the ids `include` are among them, and those with the ids `exclude` are not.
+        Raises OptionError for an id that no token has, and if what is included does not fit.
+        """
+        scores = self.relevance(query)
+        return select(self.tokens, scores, self.options.attention, include, exclude)
 
     def find(self, query: str) -> list[Moment]:
         """At most `find.top` moments that the query describes, best first."""
         curve = relevance_curve(self.tokens, self.relevance(query), self.options.find)
         return find_moments(curve, self.options.find)
 
-    def show(self, query: str, path: str | Path) -> Selection:
+    def show(
+        self,
+        query: str,
+        path: str | Path,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+    ) -> Selection:
         """Write a storyboard, as .html or .png: the selected tokens, when and where they are.
 
-        Raises OptionError for another suffix.
+        Raises OptionError for another suffix, and as `select` does.
         """
         writer(path)  # A wrong suffix is an error before the work, not after it.
         scores = self.relevance(query)
-        selection = select(self.tokens, scores, self.options.attention)
+        selection = select(self.tokens, scores, self.options.attention, include, exclude)
         curve = relevance_curve(self.tokens, scores, self.options.find)
         moments = find_moments(curve, self.options.find)
         match = self._match(scores)

@@ -237,7 +237,8 @@ class Selection:
     objective: float
     """The objective's value at this choice."""
     upper_bound: float
-    """No choice of this size has a larger value."""
+    """No choice has a larger value: of this size where all tokens cost the same, within the budget
+    where they do not."""
 
     @property
     def gap(self) -> float:

@@ -6,6 +6,8 @@ far any other could be ahead of it. They meet at `Objective`, so that either sid
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from seal import registry
@@ -32,9 +34,21 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
     return clipped
 
 
-def select(tokens: Tokens, scores: Float32, options: AttentionOptions) -> Selection:
-    """At most `options.budget` of `tokens`, given their `relevance` [n] to the query."""
-    return choose(Candidates.of(tokens, scores), options)
+def select(
+    tokens: Tokens,
+    scores: Float32,
+    options: AttentionOptions,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> Selection:
+    """The tokens of a video worth looking at within `options.budget`, given their `relevance` [n].
+
+    Tokens take of the budget what their kind costs. Those with the ids `include` are among them,
+    and those with the ids `exclude` are not. Raises OptionError for an id that no token has, and if
+    what is included does not fit into the budget.
+    """
+    budget = Budget.of_tokens(tokens, options, include, exclude)
+    return choose(Candidates.of(tokens, scores), options, budget)
 
 
 def choose(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from seal.types import Float32, Float64, Int64, Tokens
+from seal.config import AttentionOptions
+from seal.errors import OptionError
+from seal.types import KINDS, Float32, Float64, Int64, Tokens
 
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -58,6 +61,24 @@ class Budget:
         """Any `size` of n tokens."""
         return Budget(size, np.ones(n))
 
+    @staticmethod
+    def of_tokens(
+        tokens: Tokens,
+        options: AttentionOptions,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+    ) -> Budget:
+        """`options.budget` for `tokens` of one video, of which some, by their ids, have to be
+        chosen and others must not be.
+
+        Raises OptionError for an id that no token has, and for one that is asked for and forbidden.
+        """
+        rows, never = _rows(tokens, include), _rows(tokens, exclude)
+        both = tokens.ids[np.intersect1d(rows, never)].tolist()
+        if both:
+            raise OptionError(f"{', '.join(both)} cannot be included and excluded")
+        return Budget(options.budget, costs(tokens, options), rows, never)
+
     @cached_property
     def free(self) -> Int64:
         """Rows that a solver may add."""
@@ -105,3 +126,23 @@ class Budget:
     def most(self, values: Float64) -> float:
         """At least the sum of `values` [n] over any choice."""
         return float(values @ self.vertex(values))
+
+
+def costs(tokens: Tokens, options: AttentionOptions) -> Float64:
+    """[n] what each token takes of the budget, by its kind."""
+    costs = np.empty(len(tokens))
+    for kind in KINDS:
+        costs[tokens.kinds == kind] = getattr(options, f"cost_{kind}")
+    return costs
+
+
+def _rows(tokens: Tokens, ids: Iterable[str]) -> Int64:
+    """The rows of the tokens with these ids, in the order of `ids`, each once."""
+    wanted = list(dict.fromkeys(ids))
+    rows = {name: row for row, name in enumerate(tokens.ids.tolist())} if wanted else {}
+    unknown = [name for name in wanted if name not in rows]
+    if unknown:
+        raise OptionError(
+            f"the video has no token {', '.join(unknown)}; `seal tokens` lists those it has"
+        )
+    return np.array([rows[name] for name in wanted], np.int64)

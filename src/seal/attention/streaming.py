@@ -14,14 +14,13 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seal.attention import choose, relevance
-from seal.attention.candidates import Candidates
+from seal.attention import Budget, Candidates, choose, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
@@ -102,7 +101,8 @@ class Stream:
         if self._sample is not None and len(self._sample):
             past = Candidates.of(self._sample, self._relevance(self._sample, embedding))
         scores = self._relevance(tokens, embedding)
-        rows = _select(Candidates.of(tokens, scores), past, self._seen, self._options)
+        candidates = _beside(past, self._seen, Candidates.of(tokens, scores))
+        rows = choose(candidates, self._options, Budget.of_tokens(tokens, self._options))
         chosen = Selection(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
         return Standing(text, embedding, tokens.take(rows.rows), chosen)
 
@@ -194,28 +194,25 @@ class Stream:
 def stream_choose(candidates: Candidates, options: AttentionOptions, window: int) -> Int64:
     """What streaming over `candidates`, in order of time, chooses in the end: rows of them.
 
-    The very steps of `Stream`, `window` candidates at a time, where relevance is known.
+    The very steps of `Stream`, `window` candidates at a time, where relevance is known and every
+    candidate costs the same.
     """
     n = len(candidates)
     kept = sample = np.empty(0, np.int64)
     for start in range(0, n, window):
-        offered = np.concatenate([np.arange(start, min(start + window, n)), kept])
+        new = np.arange(start, min(start + window, n))
+        offered = np.concatenate([new, kept])
         past = candidates.take(sample) if len(sample) else None
-        chosen = _select(candidates.take(offered), past, start, options)
+        chosen = choose(_beside(past, start, candidates.take(offered)), options)
         kept = offered[chosen.rows]
-        leaving = np.arange(start, min(start + window, n))
-        held = np.concatenate([sample, leaving])
-        sample = held[_remember(start, len(leaving), options.memory)]
+        sample = np.concatenate([sample, new])[_remember(start, len(new), options.memory)]
     return kept
 
 
-def _select(
-    candidates: Candidates, past: Candidates | None, seen: int, options: AttentionOptions
-) -> Selection:
-    """The choice from `candidates`, where `past` is a sample of `seen` tokens."""
+def _beside(past: Candidates | None, seen: int, candidates: Candidates) -> Candidates:
+    """`candidates` with their past, a sample of `seen` tokens."""
     weight = seen / len(past) if past is not None else 1.0
-    c = candidates
-    return choose(Candidates(c.relevance, c.embeddings, c.times_s, past, weight), options)
+    return replace(candidates, past=past, past_weight=weight)
 
 
 def _remember(seen: int, new: int, size: int) -> Int64:

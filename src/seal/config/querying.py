@@ -13,7 +13,11 @@ class AttentionOptions:
     """Which tokens a query gets (section 3.2)."""
 
     budget: int = 16
-    """How many tokens are selected (|T_s|)."""
+    """How many tokens are selected (|T_s|), or what they may cost in all."""
+    cost_scene: float = 1.0
+    """What a scene token takes of the budget: the unit is the answerer's, such as pictures."""
+    cost_object: float = 1.0
+    cost_action: float = 1.0
     objective: str = "normalised"
     solver: str = "swaps"
     alpha: float = 0.9
@@ -48,6 +52,9 @@ class AttentionOptions:
 
     def __post_init__(self) -> None:
         check(self, self.budget >= 1, "budget must be at least 1")
+        check(self, self.cost_scene > 0, "cost_scene must be above 0")
+        check(self, self.cost_object > 0, "cost_object must be above 0")
+        check(self, self.cost_action > 0, "cost_action must be above 0")
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
         check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")
