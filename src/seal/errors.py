@@ -8,7 +8,9 @@
     │   ├── StoreFullError     no space left; what was stored before is untouched
     │   └── StoreVersionError  written by a newer SEAL
     ├── DataError              the files of a benchmark are missing or not what they should be
-    └── BackendError           a back end cannot be loaded: a missing extra or missing weights
+    ├── BackendError           a back end cannot be loaded: a missing extra or missing weights
+    └── AnswerError            the answering model refused, failed or cannot be reached
+        └── ContextError       the prompt is longer than the model can read
 
 Every message says what came, what was expected and what to try. Paths are shown as given.
 """
@@ -48,3 +50,11 @@ class DataError(SealError):
 
 class BackendError(SealError):
     """A back end that cannot be loaded: its extra is not installed or its weights are not there."""
+
+
+class AnswerError(SealError):
+    """An answering model that refused, failed or cannot be reached."""
+
+
+class ContextError(AnswerError):
+    """A prompt that is longer than the model can read."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer
 from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
 from seal.config.indexing import (
     ActionOptions,
@@ -51,9 +52,12 @@ __all__ = [
     "DecodeOptions",
     "FindOptions",
     "HeadOptions",
+    "HfAnswer",
     "MiniEncode",
     "MotionTrack",
+    "NoAnswer",
     "ObjectOptions",
+    "OpenAIAnswer",
     "Options",
     "Sam2Segment",
     "Sam2Track",
@@ -75,6 +79,7 @@ _STAGES: dict[str, tuple[Any, ...]] = {
     "segment": (ClassicalSegment, SamSegment, Sam2Segment, Sam3Segment),
     "track": (MotionTrack, Sam2Track),
     "encode": (MiniEncode, Blip2Encode, ClipEncode, SiglipEncode),
+    "answer": (NoAnswer, OpenAIAnswer, HfAnswer),
 }
 
 PROFILES: dict[str, dict[str, str]] = {
@@ -112,6 +117,7 @@ class Options:
     encode: MiniEncode | Blip2Encode = field(default_factory=MiniEncode)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)
+    answer: NoAnswer = field(default_factory=NoAnswer)
 
     @staticmethod
     def load(profile: str = "mini", settings: Iterable[str] | Mapping[str, str] = ()) -> Options:
@@ -162,7 +168,7 @@ class Options:
 
 
 STAGES = tuple(f.name for f in dataclasses.fields(Options) if f.name != "profile")
-QUERY_STAGES = ("attention", "find")
+QUERY_STAGES = ("attention", "find", "answer")
 """The stages whose options a query may change; those of the others decide what is stored."""
 
 

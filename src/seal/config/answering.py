@@ -1,0 +1,83 @@
+"""How questions are answered: what a prompt shows of the evidence, and which model reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """No model: questions are answered with moments and evidence."""
+
+    backend: ClassVar[str] = "none"
+    margin: float = 0.25
+    """How much of its surroundings an object's or action's picture shows; a share of its size."""
+    strip: int = 3
+    """How many frames of an action are shown side by side, in one picture."""
+    cause_share: float = 0.4
+    """The share of the budget that goes, if the question asks why, to what came before."""
+    cause_s: float = 60.0
+    """How long before its effect a cause is looked for."""
+    follow_up: int = 6
+    """How much of the budget each turn of a dialogue after the first may spend on new evidence."""
+    dialogue: int = 72
+    """The budget of a whole dialogue."""
+
+    def __post_init__(self) -> None:
+        check(self, self.margin >= 0, "margin must be at least 0")
+        check(self, self.strip >= 1, "strip must be at least 1")
+        check(self, 0 <= self.cause_share < 1, "cause_share must lie in [0, 1)")
+        check(self, self.cause_s > 0, "cause_s must be above 0")
+        check(self, self.follow_up >= 0, "follow_up must be at least 0")
+        check(self, self.dialogue >= 1, "dialogue must be at least 1")
+
+
+@dataclass(frozen=True)
+class OpenAIAnswer(NoAnswer):
+    """A model behind an OpenAI-compatible endpoint: vLLM, SGLang, Ollama, llama.cpp, hosted ones.
+
+    The key comes from the environment, as OPENAI_API_KEY.
+    """
+
+    backend: ClassVar[str] = "openai"
+    model: str = ""
+    """As the server calls it."""
+    base_url: str | None = None
+    """Where it is, such as http://localhost:8000/v1; by default OPENAI_BASE_URL, or OpenAI."""
+    timeout_s: float = 60.0
+    """A server that sends nothing for this long has failed."""
+    retries: int = 3
+    """How often a request is sent again that met a busy, broken or silent server."""
+    max_tokens: int = 512
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.timeout_s > 0, "timeout_s must be above 0")
+        check(self, self.retries >= 0, "retries must be at least 0")
+        check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
+        check(self, self.temperature >= 0, "temperature must be at least 0")
+
+
+@dataclass(frozen=True)
+class HfAnswer(NoAnswer):
+    """A local model with a chat template: Qwen-VL, InternVL, LLaVA, ..."""
+
+    backend: ClassVar[str] = "hf"
+    model: str = "Qwen/Qwen3-VL-2B-Instruct"
+    """A name on the hub, or a folder."""
+    revision: str = "main"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """What it computes in; auto is float32 on a CPU, otherwise bfloat16."""
+    max_tokens: int = 512
+    choice: Literal["letter", "likelihood"] = "letter"
+    """How one of several options is chosen: by the letter that the model writes, or by how likely
+    each letter is as the first thing it writes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
