@@ -10,8 +10,14 @@ from seal.settings import check
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Sizes of the localisation head. They are part of a checkpoint."""
+    """The localisation head: what it looks at, and its sizes. They are part of a checkpoint."""
 
+    positions: Literal["tokens", "frames"] = "tokens"
+    """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
+    budget: int = 450
+    """How many positions it sees of a video."""
+    encoder: str = ""
+    """The fingerprint of the encoder that made its embeddings."""
     dimension: int = 256
     """d of the stored embeddings."""
     width: int = 96
@@ -28,7 +34,7 @@ class HeadOptions:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("dimension", "width", "heads", "window", "levels", "fused"):
+        for name in ("budget", "dimension", "width", "heads", "window", "levels", "fused"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         # A quarter of a head turns with a token's start, and as much with its end.
         whole = self.width % (4 * self.heads) == 0
@@ -59,10 +65,6 @@ class DecodeOptions:
 class TrainOptions:
     """How the localisation head is trained."""
 
-    positions: Literal["tokens", "frames"] = "tokens"
-    """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
-    budget: int = 450
-    """How many positions the head sees of a video."""
     steps: int = 1200
     batch_size: int = 16
     """Queries for each step and process."""
@@ -84,7 +86,7 @@ class TrainOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("budget", "steps", "batch_size", "accumulate", "save_every"):
+        for name in ("steps", "batch_size", "accumulate", "save_every"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         check(self, self.learning_rate > 0, "learning_rate must be above 0")
         check(self, 0 <= self.warmup <= self.steps, "warmup must lie between 0 and steps")

@@ -1,0 +1,46 @@
+"""Heads on disk and on the hub: config.json and model.safetensors in one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from seal.config import HeadOptions
+from seal.errors import BackendError, OptionError
+from seal.ground.model import Head
+from seal.weights import Weights, locate
+
+
+def load(name: str, revision: str = "main") -> Head:
+    """The head in a folder, or of this name on the hub, ready to answer.
+
+    Raises BackendError if it is not there, is damaged or is no localisation head.
+    """
+    weights = locate(name, revision)
+    sizes = weights.json("config.json")
+    _check(weights, sizes)
+    try:
+        head = Head(**sizes)
+        head.load_state_dict(load_file(weights.folder / WEIGHTS))
+    except (OptionError, SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise BackendError(
+            f"{weights.folder} does not load as a localisation head, it is damaged or its"
+            f" config.json belongs to another one: {' '.join(str(error).split())[:200]}"
+        ) from error
+    head.eval()
+    return head
+
+
+def _check(weights: Weights, sizes: dict[str, Any]) -> None:
+    wanted = {field.name for field in dataclasses.fields(HeadOptions)}
+    if sizes.keys() != wanted:
+        odd = ", ".join(sorted(sizes.keys() ^ wanted))
+        raise BackendError(
+            f"{Path(weights.folder) / 'config.json'} is not that of a localisation head:"
+            f" it lacks or should not have {odd}"
+        )
