@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from numpy.typing import ArrayLike
+
 from seal import encode
 from seal.attention import relevance, select
 from seal.config import Options, for_query
@@ -89,6 +91,10 @@ class IndexedVideo:
         scores = self.relevance(query)
         return select(self.tokens, scores, self.options.attention, include, exclude)
 
+    def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
+        """The stored frames, as JPEG, of some tokens of the video: see `Store.pictures`."""
+        return self._store.pictures(self.record.id, tokens, at)
+
     def find(self, query: str) -> list[Moment]:
         """At most `find.top` moments that the query describes, best first."""
         curve = relevance_curve(self.tokens, self.relevance(query), self.options.find)
@@ -126,7 +132,7 @@ class IndexedVideo:
             duration_s=self.record.duration_s,
             tokens=self.tokens,
             selection=selection,
-            thumbnails=self._store.pictures(self.record.id, self.tokens.take(selection.rows)),
+            thumbnails=self.pictures(self.tokens.take(selection.rows)),
             moments=moments,
             curve=(curve.times_s, curve.relevance),
             facts=facts,

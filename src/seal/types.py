@@ -257,3 +257,27 @@ class Moment:
 
     span: Span
     score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of a question, and the evidence that it was shown."""
+
+    text: str | None
+    """None where no model is set: then the evidence and the moments are the answer."""
+    tokens: Tokens
+    """[k] the evidence, in order of time."""
+    relevance: Float32
+    """[k] R of each of them to the question, in [-1, 1]."""
+    cited: Int64
+    """Rows of `tokens` at the times that the text cites."""
+    moments: list[Moment]
+    """Where the video is about the question, best first."""
+    choice: str = ""
+    """Of a question with options: the letter of the one chosen; "" for none."""
+    without: str | None = None
+    """What the model says where it does not see what it cited, if it was asked again."""
+    changed: bool | None = None
+    """Whether that is something else."""
+    notes: tuple[str, ...] = ()
+    """What else there is to know, such as cited times at which nothing was shown."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import schema
@@ -350,9 +351,10 @@ class Store:
                 parts.append(schema.to_tokens(found, video, contents.batches, *shape, every=every))
             return Tokens.concatenate([*parts, nothing])
 
-    def pictures(self, video_id: str, tokens: Tokens) -> list[bytes]:
+    def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.
 
+        `at`, one number or [n], are other shares of their time to be nearest to, in [0, 1].
         Raises NotIndexedError, and StoreError if no frame of that time is stored.
         """
         with guard(self.path):
@@ -364,7 +366,7 @@ class Store:
             query = table.search().where(f"video_id = {quote(video_id)} AND {where}")
             rows = query.select(["pts"]).limit(None).with_row_id(True).to_arrow().sort_by("pts")
             row_ids = schema.numbers(rows["_rowid"])
-            wanted = row_ids[_shown(tokens, schema.numbers(rows["pts"]))].tolist()
+            wanted = row_ids[_shown(tokens, schema.numbers(rows["pts"]), at)].tolist()
             # Lance returns each row once and in its own order.
             found = table.take_row_ids(wanted).select(["jpeg"]).with_row_id().to_arrow().to_pydict()
         jpegs = dict(zip(found["_rowid"], found["jpeg"], strict=True))
@@ -431,8 +433,9 @@ def _contents(parts: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> _C
     )
 
 
-def _shown(tokens: Tokens, pts: Int64) -> Int64:
-    """For each token the row of the sorted `pts` that is in its time and nearest to its middle."""
+def _shown(tokens: Tokens, pts: Int64, at: ArrayLike = 0.5) -> Int64:
+    """For each token the row of the sorted `pts` that is in its time and nearest to the share `at`
+    of it."""
     start, end = tokens.pts[:, 0], tokens.pts[:, 1]
     first, last = np.searchsorted(pts, start), np.searchsorted(pts, end) - 1
     # A token that starts and ends with one tick is shown by the frame of that tick.
@@ -440,8 +443,8 @@ def _shown(tokens: Tokens, pts: Int64) -> Int64:
     if (last < first).any():
         row = int(np.argmax(last < first))
         raise OptionError(f"no picture between the ticks {start[row]} and {end[row]} of a token")
-    middle = (start + end) / 2
-    after = np.clip(np.searchsorted(pts, middle), first, last)
+    wanted = start + (end - start) * np.asarray(at)
+    after = np.clip(np.searchsorted(pts, wanted), first, last)
     before = np.maximum(after - 1, first)
-    nearest: Int64 = np.where(middle - pts[before] <= pts[after] - middle, before, after)
+    nearest: Int64 = np.where(wanted - pts[before] <= pts[after] - wanted, before, after)
     return nearest
