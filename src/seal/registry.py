@@ -50,6 +50,14 @@ BACKENDS: dict[str, dict[str, str]] = {
         "exact": "seal.attention.solvers:exact",
         "naive": "seal.attention.solvers:naive",
     },
+    "data": {
+        "ego4d-nlq-v1": "seal.ground.data.sources:EGO4D_V1",
+        "ego4d-nlq-v2": "seal.ground.data.sources:EGO4D_V2",
+        "charades-sta": "seal.ground.data.sources:CHARADES_STA",
+        "tacos": "seal.ground.data.sources:TACOS",
+        "qvhighlights": "seal.ground.data.sources:QVHIGHLIGHTS",
+        "activitynet-captions": "seal.ground.data.sources:ACTIVITYNET_CAPTIONS",
+    },
 }
 
 

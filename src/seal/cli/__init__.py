@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import __version__
+from seal.cli.data import data
 from seal.cli.evaluate import evaluate
 from seal.cli.options import (
     attention_options,
@@ -64,6 +65,7 @@ def main() -> None:
     """
 
 
+main.add_command(data)
 main.add_command(evaluate, "eval")
 main.add_command(watch)
 

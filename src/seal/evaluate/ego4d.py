@@ -13,6 +13,7 @@ import numpy as np
 
 from seal.errors import DataError
 from seal.files import read_json, write_text
+from seal.ground.data.sources import language_queries
 from seal.types import Float64
 
 VERSION = "1.0"
@@ -66,11 +67,8 @@ def read_annotations(path: str | Path) -> list[Query]:
     """
     try:
         queries = [
-            _query(Key(clip["clip_uid"], annotation["annotation_uid"], index), entry)
-            for video in read_json(path)["videos"]
-            for clip in video["clips"]
-            for annotation in clip["annotations"]
-            for index, entry in enumerate(annotation["language_queries"])
+            _query(Key(clip["clip_uid"], annotation, index), entry)
+            for _, clip, annotation, index, entry in language_queries(path)
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} has not the annotations of Ego4D-NLQ: {error!r}") from error

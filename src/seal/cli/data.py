@@ -1,0 +1,83 @@
+"""`seal data`: what is there of the data sets that SEAL trains on and is measured with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seal import registry
+from seal.cli.options import json_option
+from seal.cli.output import print_json
+from seal.errors import DataError
+
+if TYPE_CHECKING:
+    from seal.datacheck import Checkable, Report
+
+_LISTED = 20
+"""So many problems are told on a terminal; the JSON has all."""
+
+
+@click.group()
+def data() -> None:
+    """Data sets on this machine: what is missing or damaged, and where to get it."""
+
+
+@data.command()
+@click.argument("name", metavar="NAME")
+@click.argument("folder", metavar="DIR")
+@json_option
+def check(name: str, folder: str, as_json: bool) -> None:
+    """Look for the annotations, videos and features of a data set, laid out in DIR as published.
+
+    NAME is one of the data sets that `seal data list` names. Exit code 1 if anything is missing or
+    damaged.
+    """
+    source: Checkable = registry.resolve("data", name)
+    if not Path(folder).is_dir():
+        raise DataError(f"{folder} is no folder; expected that of the data set {name}")
+    report = source.check(Path(folder), lambda text: click.echo(f"checking {text}", err=True))
+    if as_json:
+        print_json(_values(name, folder, report))
+    else:
+        _print(report)
+    if report.problems:
+        sys.exit(1)
+
+
+@data.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the data sets that SEAL can read."""
+    names = registry.names("data")
+    if as_json:
+        print_json(names)
+    else:
+        click.echo("\n".join(names))
+
+
+def _values(name: str, folder: str, report: Report) -> dict[str, Any]:
+    return {
+        "data": name,
+        "folder": folder,
+        "complete": not report.problems,
+        "found": dict(report.found),
+        "problems": [problem._asdict() for problem in report.problems],
+        "skipped": dict(report.skipped),
+        "page": report.page,
+    }
+
+
+def _print(report: Report) -> None:
+    found = ", ".join(f"{count:,} {kind}" for kind, count in report.found.items())
+    click.echo(f"{report.title}: {found}")
+    for reason, count in report.skipped.items():
+        click.echo(f"cannot be used: {count:,} annotations with {reason}")
+    for problem in report.problems[:_LISTED]:
+        click.echo(f"{problem.kind}: {problem.item}: {problem.fault}")
+    if len(report.problems) > _LISTED:
+        click.echo(f"and {len(report.problems) - _LISTED:,} more: see --json")
+    if report.problems:
+        click.echo(f"get what is missing from {report.page}")

@@ -1,0 +1,31 @@
+"""Data sets of queries about videos, and features of the videos.
+
+data = read("charades-sta", "data/charades", "train")
+print(len(data.samples), data.reasons())
+features = Features("data/charades/i3d", dimension=1024)
+features.of(data.samples[0])
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seal import registry
+from seal.errors import OptionError
+from seal.ground.data.features import Features
+from seal.ground.data.samples import Dataset, Part, Sample, SampleError, Skipped
+from seal.ground.data.sources import Source
+
+__all__ = ["Dataset", "Features", "Part", "Sample", "SampleError", "Skipped", "Source", "read"]
+
+
+def read(name: str, folder: str | Path, split: str) -> Dataset:
+    """The queries of a split of a data set, which is laid out in `folder` as published.
+
+    Raises OptionError for an unknown name or split, DataError, naming the file, if one is missing
+    or not as published. Queries that cannot be used are left out and told of.
+    """
+    source = registry.resolve("data", name)
+    if not isinstance(source, Source):
+        raise OptionError(f"{name} is no data set of temporal localisation")
+    return source.read(folder, split)

@@ -1,0 +1,247 @@
+"""The data sets of temporal localisation, in the formats that they are published in.
+
+Every one is a `Source`: which files it has, and how their rows are read. `seal.registry` names them
+under "data".
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seal.datacheck import VIDEO_SUFFIXES, Problem, Report, Say, check_videos, files_by_name
+from seal.errors import DataError, OptionError
+from seal.files import read_json, read_json_lines, read_text
+from seal.ground.data.features import Features, check_features
+from seal.ground.data.samples import Dataset, Part, Row, Sample, collect
+from seal.types import Span
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of queries about videos, as it is published."""
+
+    title: str
+    page: str
+    """Where to get it."""
+    files: Mapping[str, tuple[str, ...]]
+    """split -> the names of its annotation files, the one with the queries first."""
+    rows: Callable[..., Iterable[Row]]
+    """From the paths of a split's files to its queries; KeyError, TypeError or ValueError if a file
+    is not as published."""
+    folders: tuple[str, ...] = ("annotations",)
+    """Where the files may be in the data set's folder, besides in itself."""
+    videos: tuple[str, ...] = ("videos",)
+    """Where the videos are in the data set's folder; features are in `features`."""
+    withheld: frozenset[str] = frozenset()
+    """The splits of which the answers are not published."""
+    rate_hz: float | None = None
+    """How many rows a second the features of whole videos have, where those are published."""
+
+    def paths(self, folder: str | Path, split: str) -> list[Path]:
+        """The annotation files of a split. Raises DataError, naming the missing one and where to
+        get it, and OptionError for an unknown split."""
+        if split not in self.files:
+            valid = ", ".join(self.files)
+            raise OptionError(f"{self.title} has no split {split!r}; valid: {valid}")
+        return [self._path(Path(folder), name) for name in self.files[split]]
+
+    def _path(self, folder: Path, name: str) -> Path:
+        places = [folder, *(folder / place for place in self.folders)]
+        for place in places:
+            if (place / name).is_file():
+                return place / name
+        looked = ", ".join(map(str, places))
+        raise DataError(f"{name} is not in {looked}; {self.title} is at {self.page}")
+
+    def read(self, folder: str | Path, split: str) -> Dataset:
+        """The queries of a split: those that can be used, and what is wrong with the others.
+
+        Raises DataError, naming the file, if one is missing or not as published.
+        """
+        paths = self.paths(folder, split)
+        try:
+            rows = list(self.rows(*paths))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{paths[0]} is not laid out as {self.title}: {error!r}") from error
+        if not rows:
+            raise DataError(f"{paths[0]} has no queries")
+        if split not in self.withheld:
+            rows = [row if row.times_s else replace(row, times_s=[]) for row in rows]
+        return collect(rows, split)
+
+    def features(self, folder: str | Path, dimension: int | None = None) -> Features:
+        """The features in a folder, or .hdf5 file, of this data set. Raises DataError."""
+        return Features(folder, dimension, self.rate_hz)
+
+    def check(self, folder: Path, say: Say) -> Report:
+        """What of the data set is in `folder`. It takes videos, or features, or both."""
+        samples: dict[str, Sample] = {}
+        problems: list[Problem] = []
+        skipped: Counter[str] = Counter()
+        found = dict.fromkeys(("annotations", "queries", "videos", "features"), 0)
+        for split in self.files:
+            try:
+                data = self.read(folder, split)
+            except DataError as error:
+                problems.append(Problem("annotations", split, str(error)))
+                continue
+            found["annotations"] += 1
+            found["queries"] += len(data.samples)
+            skipped.update(data.reasons())
+            samples |= {sample.video: sample for sample in data.samples}
+        stored = folder / "features"
+        if stored.exists():
+            say(f"features of {len(samples)} videos in {stored}")
+            found["features"], wrong = check_features(self.features(stored), samples.values())
+            problems += wrong
+        files = files_by_name(folder, self.videos, VIDEO_SUFFIXES)
+        if files or not stored.exists():
+            say(f"{len(samples)} videos in {', '.join(str(folder / at) for at in self.videos)}")
+            found["videos"] = len(samples.keys() & files.keys())
+            lengths = {video: sample.duration_s for video, sample in samples.items()}
+            problems += check_videos(lengths, files)
+        return Report(self.title, self.page, found, tuple(problems), dict(skipped))
+
+
+class LanguageQuery(NamedTuple):
+    """An entry of an annotation file of Ego4D-NLQ, and what it stands in."""
+
+    video: dict[str, Any]
+    clip: dict[str, Any]
+    annotation_uid: str
+    query_idx: int
+    entry: dict[str, Any]
+
+
+def language_queries(path: str | Path) -> Iterator[LanguageQuery]:
+    """All of a file, in its order. Raises KeyError or TypeError if it is not as published."""
+    for video in read_json(path)["videos"]:
+        for clip in video["clips"]:
+            for annotation in clip["annotations"]:
+                for index, entry in enumerate(annotation["language_queries"]):
+                    yield LanguageQuery(video, clip, annotation["annotation_uid"], index, entry)
+
+
+def _ego4d_rows(path: Path) -> Iterator[Row]:
+    for video, clip, annotation, index, entry in language_queries(path):
+        times_s = entry.get("clip_start_sec"), entry.get("clip_end_sec")
+        yield Row(
+            video=clip["clip_uid"],
+            duration_s=clip["clip_end_sec"],
+            query=entry.get("query"),
+            times_s=None if times_s == (None, None) else [times_s],
+            annotation=annotation,
+            index=index,
+            part_of=_part(video["video_uid"], clip),
+        )
+
+
+def _part(video: str, clip: dict[str, Any]) -> Part | None:
+    start_s, end_s = clip.get("video_start_sec"), clip.get("video_end_sec")
+    return None if start_s is None or end_s is None else Part(video, Span(start_s, end_s))
+
+
+def _charades_rows(path: Path, durations: Path) -> Iterator[Row]:
+    lengths = {
+        row["id"]: row["length"] for row in csv.DictReader(io.StringIO(read_text(durations)))
+    }
+    index: Counter[str] = Counter()
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        head, marks, query = line.partition("##")
+        words = head.split()
+        if not line.strip():
+            continue
+        if not marks or len(words) != 3:
+            raise ValueError(f"line {number}: expected VIDEO START END##QUERY, got {line!r}")
+        video, *times_s = words
+        yield Row(video, lengths.get(video), query, [times_s], video, index[video])
+        index[video] += 1
+
+
+def _tacos_rows(path: Path) -> Iterator[Row]:
+    """Times are numbers of frames at a constant rate."""
+    for name, video in read_json(path).items():
+        rate_hz = video["fps"]
+        duration_s = video["num_frames"] / rate_hz
+        asked = zip(video["sentences"], video["timestamps"], strict=True)
+        for index, (query, frames) in enumerate(asked):
+            times_s = [frame / rate_hz for frame in frames]
+            stem = name.removesuffix(".avi")
+            yield Row(stem, duration_s, query, [times_s], stem, index)
+
+
+def _activitynet_rows(path: Path) -> Iterator[Row]:
+    for name, video in read_json(path).items():
+        asked = zip(video["sentences"], video["timestamps"], strict=True)
+        for index, (query, times_s) in enumerate(asked):
+            yield Row(name, video["duration"], query, [times_s], name, index)
+
+
+def _qvhighlights_rows(path: Path) -> Iterator[Row]:
+    for entry in read_json_lines(path):
+        times_s = entry.get("relevant_windows")
+        qid = str(entry["qid"])
+        yield Row(entry["vid"], entry["duration"], entry["query"], times_s, qid, 0)
+
+
+def _ego4d(version: str) -> Source:
+    return Source(
+        f"Ego4D-NLQ {version}",
+        "ego4d-data.org: sign the licence, then run the tool `ego4d`"
+        f" --version {version} --datasets annotations clips",
+        {
+            "train": ("nlq_train.json",),
+            "val": ("nlq_val.json",),
+            "test": ("nlq_test_unannotated.json",),
+        },
+        _ego4d_rows,
+        folders=(f"{version}/annotations", "annotations"),
+        videos=(f"{version}/clips", "clips", "videos"),
+        withheld=frozenset({"test"}),
+        rate_hz=30 / 16,
+    )
+
+
+EGO4D_V1, EGO4D_V2 = _ego4d("v1"), _ego4d("v2")
+
+CHARADES_STA = Source(
+    "Charades-STA",
+    "github.com/jiyanggao/TALL (sentences), prior.allenai.org/projects/charades (videos, CSV)",
+    {
+        "train": ("charades_sta_train.txt", "Charades_v1_train.csv"),
+        "test": ("charades_sta_test.txt", "Charades_v1_test.csv"),
+    },
+    _charades_rows,
+    folders=("annotations", "Charades"),
+)
+
+TACOS = Source(
+    "TACoS",
+    "github.com/microsoft/2D-TAN (annotations), www.mpi-inf.mpg.de, MPII Cooking (videos)",
+    {split: (f"{split}.json",) for split in ("train", "val", "test")},
+    _tacos_rows,
+)
+
+QVHIGHLIGHTS = Source(
+    "QVHighlights",
+    "github.com/jayleicn/moment_detr (annotations, features, videos)",
+    {split: (f"highlight_{split}_release.jsonl",) for split in ("train", "val", "test")},
+    _qvhighlights_rows,
+    folders=("annotations", "data"),
+    withheld=frozenset({"test"}),
+)
+
+ACTIVITYNET_CAPTIONS = Source(
+    "ActivityNet Captions",
+    "cs.stanford.edu/people/ranjaykrishna/densevid (annotations), activity-net.org (videos)",
+    # As in the literature on localisation: the second validation set is what is tested on.
+    {"train": ("train.json",), "val": ("val_1.json",), "test": ("val_2.json",)},
+    _activitynet_rows,
+    folders=("annotations", "captions"),
+)
