@@ -1,0 +1,118 @@
+"""What a head is shown: the positions chosen from a video for a query, and when it is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal.config import HeadOptions
+from seal.errors import OptionError
+from seal.types import KINDS, Float32, Float64, Int64, Tokens
+
+SCENE, OBJECT, ACTION = range(len(KINDS))
+
+# How fast the relevance that a token lends to those near it fades, in R for each second: a match
+# brings what is around it into the budget, where its moment ends.
+_FADES = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The tokens of a video in columns of plain numbers."""
+
+    embeddings: Float32
+    """[n, d]"""
+    kinds: Int64
+    """[n] indices of `KINDS`."""
+    spans: Float64
+    """[n, 2] start and end in seconds."""
+    boxes: Float32
+    """[n, 4]"""
+
+    @staticmethod
+    def of(tokens: Tokens) -> Timeline:
+        kinds = np.select([tokens.kinds == kind for kind in KINDS], np.arange(len(KINDS)))
+        spans = np.stack([tokens.start_s, tokens.end_s], 1)
+        return Timeline(tokens.embeddings, kinds.astype(np.int64), spans, tokens.boxes)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def take(self, rows: Int64) -> Timeline:
+        return Timeline(self.embeddings[rows], self.kinds[rows], self.spans[rows], self.boxes[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A query about a video, as a head sees it."""
+
+    video: Timeline
+    """[n] the positions within the budget, in order of time."""
+    query: Float32
+    """[t, d] of its words, or one embedding for all of them."""
+    relevance: Float32
+    """[n] R of the positions."""
+    moments: Float64
+    """[s, 2] when it is true, in seconds; empty where that is not known."""
+
+
+def example(
+    video: Timeline,
+    query: Float32,
+    relevance: Float32,
+    options: HeadOptions,
+    moments: Float64 | None = None,
+) -> Example:
+    """An example of a whole video, of which the `relevance` [n] is known, within the budget.
+
+    Raises OptionError if the video has none of the positions that the head looks at.
+    """
+    rows = chosen(video, relevance, options)
+    rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
+    moments = np.empty((0, 2)) if moments is None else moments
+    return Example(video.take(rows), query.reshape(-1, query.shape[-1]), relevance[rows], moments)
+
+
+def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
+    """The rows that the budget is spent on, in any order."""
+    middle_s = video.spans.mean(1)
+    scenes = np.flatnonzero(video.kinds == SCENE)
+    if not len(scenes):
+        raise OptionError("the video has no scene tokens; index it with them")
+    if options.positions == "frames":
+        return evenly(scenes, middle_s, options.budget)
+    if len(video) <= options.budget:
+        return np.arange(len(video))
+    # A quarter shows the whole video, whatever was asked.
+    context = evenly(scenes, middle_s, options.budget // 4)
+    worth = lent(middle_s, relevance)
+    worth[context] = -np.inf
+    best = np.argpartition(-worth, options.budget - len(context))
+    return np.concatenate([context, best[: options.budget - len(context)]])
+
+
+def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:
+    """Those of `rows` that are nearest to the middles of `count` equal parts of their time."""
+    rows = rows[np.argsort(times_s[rows], kind="stable")]
+    times_s = times_s[rows]
+    start_s, end_s = times_s[0], times_s[-1]
+    wanted = start_s + (np.arange(count) + 0.5) * (end_s - start_s) / count
+    right = np.searchsorted(times_s, wanted).clip(1, max(1, len(rows) - 1))
+    if len(rows) == 1:
+        return rows
+    left_is_nearer = wanted - times_s[right - 1] <= times_s[right] - wanted
+    nearest: Int64 = rows[np.unique(right - left_is_nearer)]
+    return nearest
+
+
+def lent(times_s: Float64, relevance: Float32) -> Float64:
+    """max over j of R(j) - fades * |t(i) - t(j)|: relevance, or what a better one nearby lends."""
+    order = np.argsort(times_s, kind="stable")
+    slope = _FADES * times_s[order]
+    worth = relevance[order].astype(np.float64)
+    ahead = np.maximum.accumulate(worth + slope) - slope
+    behind = np.maximum.accumulate((worth - slope)[::-1])[::-1] + slope
+    out = np.empty_like(worth)
+    out[order] = np.maximum(ahead, behind)
+    return out
