@@ -77,6 +77,30 @@ def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, stor
     assert sum(relevance) >= sum(row["relevance"] for row in got["selection"]) - 1e-6
 
 
+def test_tokens_are_included_excluded_and_priced(film: Path, store: Path, tmp_path: Path) -> None:
+    base = ["a red ball", "--budget", "6", "--store", store, "--json"]
+    plain = printed(seal("select", film, *base))
+    assert isinstance(plain, dict)
+    first = [row["id"] for row in plain["selection"]]
+    listed = printed(seal("tokens", film, "--store", store, "--json"))
+    assert isinstance(listed, list)
+    other = next(row["id"] for row in listed if row["id"] not in first)
+    ids = ["--include", other, "--exclude", first[0], "--exclude", first[1]]
+    got = printed(seal("select", film, *base, *ids))
+    assert isinstance(got, dict)
+    assert got.keys() == plain.keys()
+    assert got["selection"][0]["id"] == other
+    assert not set(first[:2]) & {row["id"] for row in got["selection"]}
+    costs = ["--set", "attention.cost_action=2", "--set", "attention.cost_scene=0.5"]
+    priced = printed(seal("select", film, *base, *costs))
+    assert isinstance(priced, dict)
+    price = {"scene": 0.5, "object": 1, "action": 2}
+    assert priced["cost"] == sum(price[row["kind"]] for row in priced["selection"]) <= 6
+    board = tmp_path / "board.html"
+    seal("show", film, "a red ball", "-o", board, "--store", store, "--include", other)
+    assert other in board.read_text()
+
+
 def test_find_prints_moments_in_the_video(film: Path, store: Path) -> None:
     got = printed(seal("find", film, "a red ball", "--top", "2", "--store", store, "--json"))
     assert isinstance(got, dict)
@@ -228,6 +252,9 @@ def test_bad_inputs_are_named_and_the_rest_is_indexed(film: Path, tmp_path: Path
         (["select", "FILM", "a ball", "--objective", "best"], "valid: paper, normalised"),
         (["select", "FILM", "a ball", "--solver", "magic"], "valid: swaps, greedy"),
         (["select", "FILM", "a ball", "--budget", "0"], "at least 1"),
+        (["select", "FILM", "a ball", "--include", "scene-99"], "no token scene-99"),
+        (["show", "FILM", "a ball", "-o", "a.png", "--exclude", "x"], "no token x"),
+        (["select", "FILM", "a", "--set", "attention.cost_action=0"], "cost_action must be above"),
         (["select", "FILM", ""], "empty"),
         (["find", "FILM", "   "], "empty"),
         (["find", "FILM", "x" * 10_000], "10,000 characters"),

@@ -81,7 +81,13 @@ def test_the_command_names_the_videos(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["select", "--all", "a", "b"], ["select", "a"], ["select", "--all"]]
+    "arguments",
+    [
+        ["select", "--all", "a", "b"],
+        ["select", "a"],
+        ["select", "--all"],
+        ["select", "--all", "a", "--include", "scene-0"],
+    ],
 )
 def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
     assert seal(*arguments).exit_code == 2

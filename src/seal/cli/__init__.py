@@ -13,6 +13,7 @@ from seal.cli.data import data
 from seal.cli.evaluate import evaluate
 from seal.cli.options import (
     attention_options,
+    id_options,
     json_option,
     query_settings,
     settings_option,
@@ -146,12 +147,15 @@ def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None
 @click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
 @click.option("--all", "everywhere", is_flag=True, help="From every video in the store: no VIDEO.")
 @attention_options
+@id_options
 @query_settings
 @store_option
 @json_option
 def select(
     words: tuple[str, ...],
     everywhere: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
@@ -160,6 +164,8 @@ def select(
     """Select the tokens worth looking at for a query, within a budget."""
     if len(words) != (1 if everywhere else 2):
         raise click.UsageError("expected QUERY alone" if everywhere else "expected VIDEO and QUERY")
+    if everywhere and (include or exclude):
+        raise click.UsageError("--include and --exclude are about the tokens of one VIDEO")
     if everywhere:
         from seal.corpus import Corpus
         from seal.store import Store
@@ -167,14 +173,16 @@ def select(
         corpus = Corpus(Store(store_path), _given(settings, flags))
         began = time.monotonic()
         tokens, selection = corpus.select(words[0])
+        options = corpus.options
     else:
         indexed = _open(store_path, words[0], settings, flags)
         began = time.monotonic()
-        selection = indexed.select(words[1])
+        selection = indexed.select(words[1], include, exclude)
+        options = indexed.options
         tokens = indexed.tokens.take(selection.rows)
         say_if_all(indexed, len(selection))
     seconds = time.monotonic() - began
-    found = selection_of(tokens, selection, everywhere)
+    found = selection_of(tokens, selection, options.attention, everywhere)
     if as_json:
         print_json(found | {"seconds": seconds})
     else:
@@ -228,6 +236,7 @@ def find(
     "-o", "--output", required=True, metavar="FILE", help="Where to write it: .html or .png."
 )
 @attention_options
+@id_options
 @query_settings
 @store_option
 @json_option
@@ -235,6 +244,8 @@ def show(
     video: str,
     query: str,
     output: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
@@ -243,7 +254,7 @@ def show(
     """Write the evidence as a picture that a person can read."""
     indexed = _open(store_path, video, settings, flags)
     try:
-        shown = len(indexed.show(query, output))
+        shown = len(indexed.show(query, output, include, exclude))
     except OSError as error:
         raise OptionError(f"{output} cannot be written: {error.strerror}") from error
     say_if_all(indexed, shown)

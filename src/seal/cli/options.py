@@ -38,7 +38,7 @@ def attention_options(command: Callable[..., None]) -> Callable[..., None]:
     solvers = ", ".join(registry.names("solver"))
     for name, text in reversed(
         [
-            ("budget", "How many tokens to select."),
+            ("budget", "How many tokens to select, or what they may cost."),
             ("objective", f"What makes a selection good: {objectives}."),
             ("solver", f"How the selection is searched for: {solvers}."),
             ("alpha", "Weight of relevance against diversity, 0 to 1."),
@@ -47,4 +47,14 @@ def attention_options(command: Callable[..., None]) -> Callable[..., None]:
         default = getattr(defaults, name)
         option = click.option(f"--{name}", type=type(default), help=f"{text}  [{default}]")
         command = option(command)
+    return command
+
+
+def id_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`include` and `exclude`: tokens by their ids."""
+    for name, text in (
+        ("exclude", "A token not to select; can be repeated."),
+        ("include", "A token to select in any case; can be repeated."),
+    ):
+        command = click.option(f"--{name}", multiple=True, metavar="ID", help=text)(command)
     return command

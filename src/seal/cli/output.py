@@ -14,6 +14,7 @@ from seal.clock import clock, span_clock
 from seal.errors import SealError
 
 if TYPE_CHECKING:
+    from seal.config import AttentionOptions
     from seal.index import OnProgress
     from seal.query import IndexedVideo
     from seal.store import Store, VideoRecord
@@ -41,8 +42,16 @@ def token_row(tokens: Tokens, row: int) -> dict[str, Any]:
     }
 
 
-def selection_of(tokens: Tokens, selection: Selection, everywhere: bool = False) -> dict[str, Any]:
-    """A selection, whose tokens these are, in the order chosen; `everywhere` names their videos."""
+def selection_of(
+    tokens: Tokens, selection: Selection, options: AttentionOptions, everywhere: bool = False
+) -> dict[str, Any]:
+    """A selection, whose tokens these are, in the order chosen; `everywhere` names their videos.
+
+    What they cost is said where it is not their number.
+    """
+    from seal.attention.candidates import costs
+
+    cost = float(costs(tokens, options).sum())
     rows = [
         ({"video": str(tokens.video_ids[row])} if everywhere else {})
         | token_row(tokens, row)
@@ -54,15 +63,12 @@ def selection_of(tokens: Tokens, selection: Selection, everywhere: bool = False)
         "objective": selection.objective,
         "upper_bound": selection.upper_bound,
         "gap": selection.gap,
-    }
+    } | ({"cost": cost} if cost != len(rows) else {})
 
 
 def say_if_all(indexed: IndexedVideo, selected: int) -> None:
-    budget = indexed.options.attention.budget
-    if selected < budget:
-        click.echo(
-            f"seal: the video has {selected} tokens, fewer than {budget}: all selected", err=True
-        )
+    if selected == len(indexed.tokens):
+        click.echo(f"seal: the video has no more than {selected} tokens: all selected", err=True)
 
 
 def video_line(result: dict[str, Any]) -> str:

@@ -88,12 +88,12 @@ def watch(
                 f"{source}: {span_clock(gap.span.start_s, gap.span.end_s)} is missing: {gap.reason}"
             )
         if as_json:
-            print_json(_described(source, window))
+            print_json(_described(source, window, options))
         else:
             click.echo(_line(window))
 
 
-def _described(source: str, window: Window) -> dict[str, Any]:
+def _described(source: str, window: Window, options: Options) -> dict[str, Any]:
     return {
         "source": source,
         "window": window.number,
@@ -102,7 +102,8 @@ def _described(source: str, window: Window) -> dict[str, Any]:
         "tokens": dict(window.counts),
         "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in window.gaps],
         "queries": [
-            {"query": choice.text or None} | selection_of(choice.tokens, choice.selection)
+            {"query": choice.text or None}
+            | selection_of(choice.tokens, choice.selection, options.attention)
             for choice in window.choices
         ],
     }
