@@ -143,7 +143,7 @@ def test_queries_without_text_or_times_do_not_count_and_are_reported(tmp_path: P
     result = figures(tmp_path, truth, submission((0, 0, [[0, 10]])))
     assert result["missing"] == 0
     assert result["official"]["queries"] == 4
-    described = nlq.describe(read_annotations(tmp_path / "annotations.json"))
+    described = nlq.describe(read_annotations(tmp_path / "annotations.json"), {})
     assert described["not_counted"] == {"no text": 2, "no times": 1}
 
 
@@ -266,3 +266,28 @@ def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:
     refused = runner.invoke(main, mixed)
     assert refused.exit_code == 1
     assert "--submission" in refused.stderr
+
+
+def test_data_sets_are_evaluated_as_they_are_laid_out(tmp_path: Path) -> None:
+    written(tmp_path / "nlq_val.json", annotations([entry(4, 4)]) | {"version": "2"})
+    csv = "id,length\nc0,20\n"
+    written(tmp_path / "Charades_v1_test.csv", csv)
+    written(tmp_path / "charades_sta_test.txt", "c0 0 10##where?\nc0 9 8##where not?\n")
+    predicted = submission((0, 0, [[0, 5]]))
+    predicted["results"][0]["annotation_uid"] = "c0"
+    paths = [
+        str(written(tmp_path / "charades.json", predicted)),
+        str(written(tmp_path / "ego4d.json", submission())),
+    ]
+    command = ["eval", "nlq", "--json", "--data", str(tmp_path)]
+    charades = [*command, "--dataset", "charades-sta", "--split", "test", "--inclusive"]
+    run = CliRunner().invoke(main, [*charades, "--predictions", paths[0]], catch_exceptions=False)
+    result = json.loads(run.stdout)
+    assert result["not_counted"] == {"a span that ends before it starts": 1}
+    assert result["queries"] == 2
+    assert result["methods"][paths[0]]["recall"]["R@1 IoU=0.5"]["mean"] == 1
+    run = CliRunner().invoke(main, [*command, "--predictions", paths[1]], catch_exceptions=False)
+    result = json.loads(run.stdout)
+    assert result["zero_length"] == 1
+    assert result["methods"][paths[1]]["official"]["mIoU"] == "nan"
+    assert CliRunner().invoke(main, ["eval", "nlq", "--predictions", paths[1]]).exit_code == 1

@@ -40,14 +40,14 @@ class Query:
     """Empty where the annotations have none: some queries of version 1."""
     template: str | None
     """The kind of question."""
-    truth: tuple[float, float] | None
-    """When the clip shows the answer, as annotated: seconds from its start, perhaps an instant or
-    ending before it starts. None in the test split."""
+    truth: tuple[tuple[float, float], ...]
+    """When the clip shows the answer, as annotated: starts and ends in seconds from its start, one
+    pair in Ego4D, perhaps an instant, or ending before it starts. Empty in the test split."""
 
     @property
     def obstacle(self) -> str | None:
         """Why no answer to this query can be right or wrong, if so."""
-        if self.truth is None:
+        if not self.truth:
             return "no times"
         return None if self.text else "no text"
 
@@ -80,7 +80,7 @@ def read_annotations(path: str | Path) -> list[Query]:
 def _query(key: Key, entry: dict[str, Any]) -> Query:
     start, end = entry.get("clip_start_sec"), entry.get("clip_end_sec")
     try:
-        truth = None if start is None or end is None else (float(start), float(end))
+        truth = () if start is None or end is None else ((float(start), float(end)),)
     except (TypeError, ValueError):
         raise ValueError(f"{key} is answered from {start!r} to {end!r}") from None
     return Query(key, (entry.get("query") or "").strip(), entry.get("template"), truth)

@@ -1,4 +1,4 @@
-"""Ego4D-NLQ: when does an egocentric clip show what answers a question?
+"""Ego4D-NLQ, and other data sets of its kind: when does a video show what answers a query?
 
     queries = read_annotations("nlq_val.json")
     predictions = localise(queries, localiser)     # or read_predictions("submission.json")
@@ -12,17 +12,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.ego4d import Key, Prediction, Query
+from seal.evaluate.ego4d import Key, Prediction, Query, read_annotations
 from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, score
+from seal.ground import data
+from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
 from seal.query import IndexedVideo
 from seal.store import Store
 from seal.types import Moment, Span
@@ -31,34 +33,62 @@ Localiser = Callable[[str, str], Sequence[Moment]]
 """From a video's name and a query to moments, best first, in seconds from the video's start.
 NotIndexedError if it does not know the video."""
 
+Answer = Callable[[str], Sequence[Moment]]
+"""From a query about one video to moments, best first, at its presentation times."""
 
-class Finder:
-    """`seal find` as a localiser. A video's name is that of its file without the suffix.
 
-    `settings` are as for `IndexedVideo`.
+def read(name: str, folder: str | Path, split: str) -> tuple[list[Query], dict[str, int]]:
+    """The queries of a data set that is laid out as published, and how many were left out, by
+    reason: none of Ego4D, where the official script leaves out none either.
+
+    Raises OptionError for an unknown name or split, DataError for missing or malformed files.
+    """
+    data_set = data.source(name)
+    if data_set in (EGO4D_V1, EGO4D_V2):
+        return read_annotations(data_set.paths(folder, split)[0]), {}
+    found = data_set.read(folder, split)
+    return [_of_sample(sample) for sample in found.samples], found.reasons()
+
+
+def _of_sample(sample: data.Sample) -> Query:
+    """A query whose clip is the whole video."""
+    truth = tuple((span.start_s, span.end_s) for span in sample.spans)
+    key = Key(sample.video, sample.annotation, sample.index)
+    return Query(key, sample.query, None, truth)
+
+
+class IndexedLocaliser:
+    """A localiser of indexed videos. The name of a video is that of its file without the suffix.
+
+    `open_video` is given each video and says how queries about it are answered: by default, as
+    `seal find` does. `settings` are as for `IndexedVideo`.
     """
 
-    def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Iterable[str] = (),
+        open_video: Callable[[IndexedVideo], Answer] = lambda indexed: indexed.find,
+    ) -> None:
         self._store = store
         self._settings = tuple(settings)
+        self._open_video = open_video
         self._ids = {PurePath(record.path).stem: record.id for record in store.videos()}
         # Queries come video by video, so that one at a time is enough.
-        self._opened: tuple[str, IndexedVideo] | None = None
+        self._opened: tuple[str, float, Answer] | None = None
 
     def __call__(self, video: str, query: str) -> list[Moment]:
-        indexed = self._open(video)
-        start_s = indexed.record.start_s
-        return [
-            Moment(Span(moment.span.start_s - start_s, moment.span.end_s - start_s), moment.score)
-            for moment in indexed.find(query)
-        ]
-
-    def _open(self, video: str) -> IndexedVideo:
+        """Raises NotIndexedError."""
         if self._opened is None or self._opened[0] != video:
             if video not in self._ids:
                 raise NotIndexedError(f"{self._store.path} has no video of the name {video}")
-            self._opened = video, IndexedVideo(self._store, self._ids[video], self._settings)
-        return self._opened[1]
+            indexed = IndexedVideo(self._store, self._ids[video], self._settings)
+            self._opened = video, indexed.record.start_s, self._open_video(indexed)
+        _, start_s, answer = self._opened
+        return [
+            Moment(Span(moment.span.start_s - start_s, moment.span.end_s - start_s), moment.score)
+            for moment in answer(query)
+        ]
 
 
 def localise(
@@ -124,11 +154,11 @@ def scores(
         if prediction.key not in truths:
             raise DataError(f"the annotations have no {prediction.key}: are they of another split?")
         truth = truths[prediction.key]
-        if truth is None:
+        if not truth:
             why = "the test split is scored by the benchmark's server"
             raise DataError(f"the annotations do not say when {prediction.key} is answered: {why}")
         if len(prediction.times_s):
-            yield prediction, score(prediction.times_s, [truth], rules)
+            yield prediction, score(prediction.times_s, truth, rules)
 
 
 def official(
@@ -179,16 +209,14 @@ def evaluate(
     }
 
 
-def describe(queries: Sequence[Query]) -> dict[str, Any]:
+def describe(queries: Sequence[Query], left_out: Mapping[str, int]) -> dict[str, Any]:
     """How many queries there are, and how many of them do not count, and why."""
     obstacles = Counter(query.obstacle for query in queries if query.obstacle)
-    instants = sum(
-        query.truth is not None and query.truth[0] == query.truth[1] for query in queries
-    )
+    instants = sum(any(start == end for start, end in query.truth) for query in queries)
     return {
         "clips": len({query.key.clip_uid for query in queries}),
-        "queries": len(queries),
-        "not_counted": dict(obstacles),
+        "queries": len(queries) + sum(left_out.values()),
+        "not_counted": {**left_out, **obstacles},
         "zero_length": instants,
     }
 

@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option("--annotations", metavar="FILE", help="Those of Ego4D-NLQ, such as nlq_val.json.")
 @click.option(
-    "--annotations", required=True, metavar="FILE", help="As published, such as nlq_val.json."
+    "--data", "folder", metavar="DIR", help="Instead of a file: a data set laid out as published."
 )
+@click.option(
+    "--dataset",
+    default="ego4d-nlq-v2",
+    show_default=True,
+    metavar="NAME",
+    help="Which data set is in --data; see `seal data list`.",
+)
+@click.option("--split", default="val", show_default=True, help="Which split of --data.")
 @click.option(
     "--predictions",
     "files",
@@ -37,7 +46,10 @@ if TYPE_CHECKING:
 @store_option
 @json_option
 def nlq(
-    annotations: str,
+    annotations: str | None,
+    folder: str | None,
+    dataset: str,
+    split: str,
     files: tuple[str, ...],
     top: tuple[int, ...],
     iou: tuple[float, ...],
@@ -51,7 +63,8 @@ def nlq(
     """Ego4D-NLQ: recall and mean IoU of the moments that answer questions about egocentric clips.
 
     Every query counts, one without predictions as missed; what the official script says of those
-    with predictions stands beside. `seal find` is asked of the indexed files CLIP_UID.mp4.
+    with predictions stands beside. `seal find` is asked of the indexed files CLIP_UID.mp4. Other
+    data sets of queries about videos can be given by --dataset.
     """
     from seal.evaluate import nlq
     from seal.evaluate.bootstrap import RESAMPLES
@@ -62,9 +75,17 @@ def nlq(
     if files and (submission or settings):
         raise OptionError("--submission and --set are about `seal find`: leave out --predictions")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
-    queries = read_annotations(annotations)
+    asked: dict[str, Any]
+    if annotations is not None and folder is None:
+        queries, left_out = read_annotations(annotations), dict[str, int]()
+        asked = {"annotations": annotations}
+    elif folder is not None and annotations is None:
+        queries, left_out = nlq.read(dataset, folder, split)
+        asked = {"data": folder, "dataset": dataset, "split": split}
+    else:
+        raise OptionError("where are the queries: either --annotations FILE or --data DIR")
     methods = {file: read_predictions(file) for file in files}
-    used: dict[str, Any] = {"annotations": annotations, "resamples": RESAMPLES, **as_dict(rules)}
+    used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
         used |= {"store": store_path, "find": as_dict(query_options(settings).find)}
@@ -78,7 +99,7 @@ def nlq(
             for line in nlq.log(nlq.outcomes(queries, predictions, rules), rules)
         ]
         write_json_lines(log_path, lines)
-    result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries)}
+    result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries, left_out)}
     result["methods"] = {
         name: nlq.evaluate(queries, predictions, rules) for name, predictions in methods.items()
     }
@@ -89,10 +110,10 @@ def nlq(
 
 
 def _find(queries: list[Query], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
-    from seal.evaluate.nlq import Finder, localise
+    from seal.evaluate.nlq import IndexedLocaliser, localise
     from seal.store import Store
 
-    finder = Finder(Store(store_path), settings)
+    finder = IndexedLocaliser(Store(store_path), settings)
     with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
         return localise(queries, finder, on_query=lambda: bar.update(1))
 

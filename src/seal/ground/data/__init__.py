@@ -16,7 +16,25 @@ from seal.ground.data.features import Features
 from seal.ground.data.samples import Dataset, Part, Sample, SampleError, Skipped
 from seal.ground.data.sources import Source
 
-__all__ = ["Dataset", "Features", "Part", "Sample", "SampleError", "Skipped", "Source", "read"]
+__all__ = [
+    "Dataset",
+    "Features",
+    "Part",
+    "Sample",
+    "SampleError",
+    "Skipped",
+    "Source",
+    "read",
+    "source",
+]
+
+
+def source(name: str) -> Source:
+    """The data set of localisation of this name. Raises OptionError, listing all, for another."""
+    found = registry.resolve("data", name)
+    if not isinstance(found, Source):
+        raise OptionError(f"{name} is no data set of temporal localisation")
+    return found
 
 
 def read(name: str, folder: str | Path, split: str) -> Dataset:
@@ -25,7 +43,4 @@ def read(name: str, folder: str | Path, split: str) -> Dataset:
     Raises OptionError for an unknown name or split, DataError, naming the file, if one is missing
     or not as published. Queries that cannot be used are left out and told of.
     """
-    source = registry.resolve("data", name)
-    if not isinstance(source, Source):
-        raise OptionError(f"{name} is no data set of temporal localisation")
-    return source.read(folder, split)
+    return source(name).read(folder, split)
