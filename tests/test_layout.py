@@ -25,6 +25,7 @@ LAYERS = [
     {"ground"},
     {"show"},
     {"query"},
+    {"answer"},
     {"corpus", "index", "watch"},
     {"evaluate"},
     {"cli"},

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seal.answer.letters import extract
 from seal.cli import main
 from seal.errors import DataError
-from seal.evaluate.choices import Question, extract
 from seal.evaluate.lvbench import evaluate, extract_official, read, read_outputs
 
 TEXT = "What is on the table?\n(A) one cup\n(B) a red cup\n(C) cup\n(D) three dogs"
@@ -96,7 +96,7 @@ def test_the_official_extraction_reads_as_its_steps(output: str) -> None:
 )
 def test_outputs_are_read_as_a_person_would(output: str, expected: str) -> None:
     options = {"A": "one cup", "B": "a red cup", "C": "cup", "D": "three dogs"}
-    assert extract(output, Question("1", "v", "What is there?", options, "A")) == expected
+    assert extract(output, options) == expected
 
 
 def test_missing_and_empty_outputs_count_as_they_should(tmp_path: Path) -> None:

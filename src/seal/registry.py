@@ -27,6 +27,10 @@ BACKENDS: dict[str, dict[str, str]] = {
         "clip": "seal.encode.clip:ClipEncoder",
         "siglip": "seal.encode.clip:SiglipEncoder",
     },
+    "answer": {
+        "openai": "seal.answer.endpoint:EndpointAnswerer",
+        "hf": "seal.answer.local:LocalAnswerer",
+    },
     "objective": {
         "paper": "seal.attention.paper:Paper",
         "normalised": "seal.attention.normalised:Normalised",

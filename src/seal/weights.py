@@ -117,9 +117,13 @@ def locate(name: str, revision: str) -> Weights:
 
 
 def load_model(
-    class_name: str, weights: Weights, device: str, renamed: dict[str, str] | None = None
+    class_name: str,
+    weights: Weights,
+    device: str,
+    renamed: dict[str, str] | None = None,
+    dtype: str = "float32",
 ) -> Any:
-    """A transformers model on `device`, in float32 and evaluation mode.
+    """A transformers model on `device`, of this `dtype` of torch and in evaluation mode.
 
     `renamed` gives patterns in the names of the weights and what to put in their place, where the
     library does not know that a checkpoint has them under other names.
@@ -135,7 +139,7 @@ def load_model(
                 weights.folder,
                 use_safetensors=True,
                 local_files_only=True,
-                dtype=torch.float32,
+                dtype=getattr(torch, dtype),
                 output_loading_info=True,
                 key_mapping=renamed,
                 ignore_mismatched_sizes=True,

@@ -6,8 +6,7 @@ which it takes an answer out of what a model wrote. Everything else is common.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,65 +28,6 @@ class Question:
     """The letter of the right one."""
     types: tuple[str, ...] = ()
     """What the question is about: it counts in each of these categories."""
-
-
-# What may stand before the letter of an answer: brackets, quotes, mark-up.
-_OPEN = r"""(?:[\s(\[{<"'`*_$]|\\(?:boxed|text|mathrm)\{)*"""
-
-
-def extract(output: str, question: Question) -> str:
-    """The letter that an output means, however it is put, or "" where it does not say.
-
-    The first of these that there is: what it last calls the answer; the letter that it begins with;
-    the only letter in brackets or called an option; the only option whose text is there; the only
-    letter that stands alone. What comes before "</think>" does not count, nor does "A" as a word.
-    """
-    text = output.rpartition("</think>")[2].strip()
-    letter = _letter(question)
-    stated = re.findall(rf"(?i:answer(?:\s+(?:is|would\s+be))?)\W*?{_OPEN}{letter}", text)
-    whole = re.fullmatch(r"\W*([a-z])\W*", text)
-    if stated:
-        return str(stated[-1])
-    if whole and whole[1].upper() in question.options:
-        return whole[1].upper()
-    begins = re.match(_OPEN + letter, text)
-    if begins:
-        return begins[1]
-    marked = re.findall(rf"(?:[(\[{{*]|(?i:option|choice)\s+){letter}", text)
-    alone = re.findall(rf"\b{letter}", text)
-    return _only(marked) or _only(_quoted(text, question)) or _only(alone)
-
-
-def _letter(question: Question) -> str:
-    """A pattern for one of the letters, but not for an article: "A" before another word, unless
-    that word begins the option."""
-    letters = "".join(map(re.escape, question.options)) or "A-D"
-    option = re.escape(question.options.get("A", ""))
-    not_article = rf"(?:(?<!A)|(?=\s+{option}\b)|(?!\s+\w))" if option else r"(?:(?<!A)|(?!\s+\w))"
-    return rf"([{letters}])(?![\w'’]){not_article}"
-
-
-def _quoted(text: str, question: Question) -> list[str]:
-    """The options whose words are in `text`, but for those that are part of another one there."""
-    there = {letter: _words(option) for letter, option in question.options.items()}
-    there = {
-        letter: words for letter, words in there.items() if words.strip() and words in _words(text)
-    }
-    return [
-        letter
-        for letter, words in there.items()
-        if not any(words != other and words in other for other in there.values())
-    ]
-
-
-def _words(text: str) -> str:
-    """Lower case, without punctuation, a space around each word."""
-    return " " + " ".join(re.findall(r"[^\W_]+", text.lower())) + " "
-
-
-def _only(letters: Iterable[str]) -> str:
-    found = set(letters)
-    return found.pop() if len(found) == 1 else ""
 
 
 def score(

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from seal.answer.letters import extract
 from seal.errors import DataError
-from seal.evaluate.choices import Question, by_type, extract, score
+from seal.evaluate.choices import Question, by_type, score
 from seal.files import read_json, read_json_lines
 
 TYPES = {
@@ -95,7 +96,7 @@ def evaluate(questions: list[Question], outputs: dict[str, str]) -> dict[str, An
     """
     extracted = {uid: extract_official(output) for uid, output in outputs.items()}
     answered = [question for question in questions if question.id in outputs]
-    own = {question.id: extract(outputs[question.id], question) for question in answered}
+    own = {question.id: extract(outputs[question.id], question.options) for question in answered}
     official = score(questions, extracted, TYPES)
     return {
         "questions": _counts(questions),

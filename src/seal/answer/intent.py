@@ -1,0 +1,85 @@
+"""What a question is about, when to look, and whether it asks why: read from its words alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import Literal
+
+Relation = Literal["", "before", "after", "during"]
+Place = Literal["", "start", "end", "first", "last"]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A question, taken apart."""
+
+    query: str
+    """What to look for; "" where the question says only when to look."""
+    why: bool = False
+    """Whether it asks for the cause of that."""
+    relation: Relation = ""
+    anchor: str = ""
+    """It asks for what was before, after or during this."""
+    place: Place = ""
+    """It asks for the start or the end of the video, or for the first or last time of `query`."""
+
+
+_WHY = re.compile(
+    r"\b(why|how come|what (?:\w+ )?(?:caused?|causes|makes?|made|leads? to|led to)|because of what"
+    r"|(?:the|what) (?:cause|reason)s?(?: is| was)?(?: of| for| that| behind)?)\b",
+    re.I,
+)
+_RELATION = re.compile(r"\b(before|after|while|during|when|until|since)\b(?! time)", re.I)
+_RELATIONS: dict[str, Relation] = {"before": "before", "until": "before", "after": "after"}
+_PLACES: tuple[tuple[Place, str], ...] = (
+    ("first", r"(?:for )?the first time|first (?=appear|seen|see|show|happen|come)|\bfirst$"),
+    ("last", r"(?:for )?the last time|last (?=appear|seen|see|show|happen)|\blast$"),
+    ("end", r"(?:at|in|near|towards?) the (?:very )?end(?: of the (?:video|film|movie|clip))?"),
+    (
+        "start",
+        r"(?:at|in|near) the (?:very )?(?:beginning|start|opening)"
+        r"(?: of the (?:video|film|movie|clip))?",
+    ),
+)
+# Words that say nothing of what a picture shows.
+_EMPTY = frozenset((resources.files("seal.answer") / "empty_words.txt").read_text("utf-8").split())
+
+
+def read(question: str) -> Intent:
+    """The intent of a question in English; any other text is its own query."""
+    text = question.strip().rstrip("?!. ")
+    why = bool(_WHY.search(text))
+    text = _WHY.sub(" ", text)
+    place: Place = ""
+    for name, pattern in _PLACES:
+        if re.search(pattern, text, re.I):
+            place, text = name, re.sub(pattern, " ", text, flags=re.I)
+            break
+    main, relation, anchor = _related(text)
+    query, anchor = content(main), content(anchor)
+    # "Why does it fall when ..." and "when does ..." have one subject, not two.
+    if why or not anchor:
+        return Intent(content(text), why, place=place)
+    return Intent(query, why, relation, anchor, place)
+
+
+def _related(text: str) -> tuple[str, Relation, str]:
+    """A question in its main clause, its conjunction, and the clause that this begins."""
+    match = _RELATION.search(text)
+    if match is None:
+        return text, "", ""
+    main, clause = text[: match.start()], text[match.end() :]
+    if not content(main):
+        clause, comma, main = clause.partition(",")
+        # "When does it rain?" asks for a time; "after the rain?" for what was then.
+        if not comma and match[1].lower() in ("when", "while", "since"):
+            return text, "", ""
+    return main, _RELATIONS.get(match[1].lower(), "during"), clause
+
+
+def content(text: str) -> str:
+    """The words of a text that something can be seen by, as they stand there."""
+    words = re.findall(r"[\w'’-]+", text)
+    return " ".join(word for word in words if word.lower() not in _EMPTY)
