@@ -12,6 +12,7 @@ from seal.types import Float64
 RESAMPLES = 10_000
 _LEVEL = 0.95
 _SEED = 0
+_DRAWN_AT_ONCE = 10**6
 
 
 class Estimate(NamedTuple):
@@ -37,8 +38,12 @@ def bootstrap(scores: ArrayLike, units: ArrayLike | None = None) -> Estimate:
     unit = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
     sums, sizes = np.bincount(unit, values), np.bincount(unit)
     rng = np.random.default_rng(_SEED)
-    draws = rng.integers(0, len(sums), (RESAMPLES, len(sums)))
+    # In pieces, which draw the same as all at once would: memory stays small.
+    rows = max(1, _DRAWN_AT_ONCE // len(sums))
+    means = []
+    for begin in range(0, RESAMPLES, rows):
+        draws = rng.integers(0, len(sums), (min(rows, RESAMPLES - begin), len(sums)))
+        means.append(sums[draws].sum(1) / sizes[draws].sum(1))
     tail = 50 * (1 - _LEVEL)
-    means = sums[draws].sum(1) / sizes[draws].sum(1)
-    low, high = np.percentile(means, (tail, 100 - tail))
+    low, high = np.percentile(np.concatenate(means), (tail, 100 - tail))
     return Estimate(float(values.mean()), float(low), float(high))
