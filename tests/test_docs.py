@@ -15,7 +15,13 @@ from seal.config import Options
 from seal.evaluate.film import write_film
 
 PROJECT = Path(__file__).parents[1]
-PAGES = [PROJECT / "README.md", PROJECT / "docs" / "first-video.md", PROJECT / "Makefile"]
+DOCS = PROJECT / "docs"
+PAGES = [
+    PROJECT / "README.md",
+    DOCS / "first-video.md",
+    DOCS / "localisation.md",
+    PROJECT / "Makefile",
+]
 
 
 def shown(page: Path) -> list[str]:
