@@ -34,8 +34,11 @@ def test_documented_commands_parse(page: Path) -> None:
     commands = shown(page)
     assert commands, "no commands found: the pattern is wrong"
     for line in commands:
-        name, *arguments = shlex.split(line)[1:]
-        command = main.commands[name]
+        command: click.Command = main
+        arguments = shlex.split(line)[1:]
+        while isinstance(command, click.Group) and arguments:
+            name, *arguments = arguments
+            command = command.commands[name]
         if arguments:
             command.make_context(name, arguments, parent=click.Context(main))
 
