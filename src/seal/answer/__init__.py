@@ -23,7 +23,18 @@ from seal.errors import ContextError
 from seal.query import IndexedVideo
 from seal.types import Answer, Int64
 
-__all__ = ["Answerer", "OnText", "Prompt", "ask", "describe", "load", "prompt_for", "reply"]
+__all__ = [
+    "Answerer",
+    "Evidence",
+    "OnText",
+    "Prompt",
+    "ask",
+    "describe",
+    "gather",
+    "load",
+    "prompt_for",
+    "reply",
+]
 
 OnText = Callable[[str], None]
 """Is handed the answer piece by piece as it is written."""

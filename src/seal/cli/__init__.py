@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import __version__
+from seal.cli.ask import ask
 from seal.cli.data import data
 from seal.cli.evaluate import evaluate
 from seal.cli.options import (
     attention_options,
+    given,
     id_options,
     json_option,
+    open_video,
     query_settings,
     settings_option,
     store_option,
@@ -69,6 +72,7 @@ def main() -> None:
 main.add_command(data)
 main.add_command(evaluate, "eval")
 main.add_command(watch)
+main.add_command(ask)
 
 
 @main.command()
@@ -170,12 +174,12 @@ def select(
         from seal.corpus import Corpus
         from seal.store import Store
 
-        corpus = Corpus(Store(store_path), _given(settings, flags))
+        corpus = Corpus(Store(store_path), given(settings, flags))
         began = time.monotonic()
         tokens, selection = corpus.select(words[0])
         options = corpus.options
     else:
-        indexed = _open(store_path, words[0], settings, flags)
+        indexed = open_video(store_path, words[0], settings, flags)
         began = time.monotonic()
         selection = indexed.select(words[1], include, exclude)
         options = indexed.options
@@ -208,7 +212,7 @@ def find(
     as_json: bool,
 ) -> None:
     """Find the moments that a query describes, best first, and say if nothing matches."""
-    indexed = _open(store_path, video, settings, {"find.top": top})
+    indexed = open_video(store_path, video, settings, {"find.top": top})
     moments = [
         {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
         for m in indexed.find(query)
@@ -252,7 +256,7 @@ def show(
     **flags: Any,
 ) -> None:
     """Write the evidence as a picture that a person can read."""
-    indexed = _open(store_path, video, settings, flags)
+    indexed = open_video(store_path, video, settings, flags)
     try:
         shown = len(indexed.show(query, output, include, exclude))
     except OSError as error:
@@ -304,29 +308,9 @@ def remove(videos: tuple[str, ...], store_path: str, as_json: bool) -> None:
         print_json([{"video": record.id, "path": record.path} for record in records])
 
 
-def _open(
-    store_path: str, video: str, settings: tuple[str, ...], flags: dict[str, Any]
-) -> IndexedVideo:
-    """The video, with the flags that were given on top of the settings."""
-    from seal.query import IndexedVideo
-    from seal.store import Store
-
-    return IndexedVideo(Store(store_path), video, _given(settings, flags))
-
-
 def _match(indexed: IndexedVideo, query: str) -> dict[str, Any]:
     """Whether anything matches, or null where the encoder cannot tell."""
     match = indexed.match(query)
     if match is None:
         return {"match": None, "probability": None}
     return {"match": match.found, "probability": match.probability}
-
-
-def _given(settings: tuple[str, ...], flags: dict[str, Any]) -> list[str]:
-    """The settings, with the flags that were given on top."""
-    given = [
-        f"{name if '.' in name else f'attention.{name}'}={value}"
-        for name, value in flags.items()
-        if value is not None
-    ]
-    return [*settings, *given]

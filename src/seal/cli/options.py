@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seal import registry
 from seal.config import Options
+
+if TYPE_CHECKING:
+    from seal.query import IndexedVideo
 
 store_option = click.option(
     "--store",
@@ -58,3 +62,23 @@ def id_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = click.option(f"--{name}", multiple=True, metavar="ID", help=text)(command)
     return command
+
+
+def open_video(
+    store_path: str, video: str, settings: tuple[str, ...], flags: dict[str, Any]
+) -> IndexedVideo:
+    """The video, with the flags that were given on top of the settings."""
+    from seal.query import IndexedVideo
+    from seal.store import Store
+
+    return IndexedVideo(Store(store_path), video, given(settings, flags))
+
+
+def given(settings: tuple[str, ...], flags: dict[str, Any]) -> list[str]:
+    """The settings, with the flags that were given on top."""
+    on_top = [
+        f"{name if '.' in name else f'attention.{name}'}={value}"
+        for name, value in flags.items()
+        if value is not None
+    ]
+    return [*settings, *on_top]
