@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from seal import registry
 from seal.cli import main
+from seal.datacheck import video_fault
 from seal.errors import DataError, OptionError
 from seal.evaluate.film import write_film
 from seal.ground.data import Features, Part, Sample, SampleError, Source, read
@@ -411,6 +413,21 @@ def test_videos_that_are_too_short_or_not_there(charades: Path) -> None:
     _, report = checked("charades-sta", charades)
     (problem,) = report["problems"]
     assert problem["fault"].startswith("none of 2 is there")
+
+
+def test_a_file_that_ends_early_is_damaged(tmp_path: Path) -> None:
+    """Matroska opens without its end."""
+    write_film(tmp_path / "whole.mp4", seed=1, duration_s=6.0)
+    with av.open(tmp_path / "whole.mp4") as source, av.open(tmp_path / "a.mkv", "w") as copy:
+        stream = copy.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                copy.mux(packet)
+    whole = (tmp_path / "a.mkv").read_bytes()
+    assert video_fault(tmp_path / "a.mkv", 6.0) is None
+    (tmp_path / "a.mkv").write_bytes(whole[: len(whole) // 2])
+    assert "damaged at" in str(video_fault(tmp_path / "a.mkv", 6.0))
 
 
 def test_features_of_another_dimension_than_most_are_told(charades: Path) -> None:
