@@ -262,6 +262,14 @@ def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:
     assert lines[2]["predicted_times"] == []
     table = runner.invoke(main, [*command, "--predictions", str(tmp_path / "out.json")])
     assert "mean IoU" in table.stdout
+    withheld = annotations([entry(None, None, "a red circle")])
+    hidden = ["--annotations", str(written(tmp_path / "test.json", withheld)), *store]
+    submitted = runner.invoke(main, ["eval", "nlq", *hidden, *outputs, "--json"])
+    assert json.loads(submitted.stdout)["methods"] == {"find": {"predicted": 1}}
+    assert len(read_predictions(tmp_path / "out.json")) == 1
+    told = runner.invoke(main, ["eval", "nlq", *hidden, *outputs])
+    assert "find: 1 queries answered; the answers are withheld" in told.stdout
+    assert runner.invoke(main, ["eval", "nlq", *hidden]).exit_code == 1
     mixed = [*command, "--predictions", str(tmp_path / "out.json"), *outputs]
     refused = runner.invoke(main, mixed)
     assert refused.exit_code == 1

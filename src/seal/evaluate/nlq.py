@@ -221,16 +221,20 @@ def describe(queries: Sequence[Query], left_out: Mapping[str, int]) -> dict[str,
     }
 
 
-def log(asked: Iterable[Outcome], rules: Rules) -> Iterator[dict[str, Any]]:
-    """A JSON-able line for each query: what was asked, what was predicted, what it was worth."""
-    for query, prediction, scored in asked:
-        times_s = [] if prediction is None else prediction.times_s[: max(rules.top)].tolist()
-        yield {
-            **query.key._asdict(),
-            "query": query.text,
-            "template": query.template,
-            "truth": query.truth,
-            "predicted_times": times_s,
-            "iou": None if math.isnan(scored.iou) else scored.iou,
-            "hits": dict(zip(rules.names, scored.hits.ravel().tolist(), strict=True)),
-        }
+def log(
+    queries: Sequence[Query], methods: Mapping[str, Sequence[Prediction]], rules: Rules
+) -> Iterator[dict[str, Any]]:
+    """A JSON-able line for each method and query: what was asked, predicted, and worth."""
+    for name, predictions in methods.items():
+        for query, prediction, scored in outcomes(queries, predictions, rules):
+            times_s = [] if prediction is None else prediction.times_s[: max(rules.top)].tolist()
+            yield {
+                "method": name,
+                **query.key._asdict(),
+                "query": query.text,
+                "template": query.template,
+                "truth": query.truth,
+                "predicted_times": times_s,
+                "iou": None if math.isnan(scored.iou) else scored.iou,
+                "hits": dict(zip(rules.names, scored.hits.ravel().tolist(), strict=True)),
+            }

@@ -92,17 +92,16 @@ def nlq(
         methods["find"] = _find(queries, store_path, settings)
     if submission is not None:
         write_submission(submission, methods["find"])
-    if log_path is not None:
-        lines = [
-            {"method": name, **line}
-            for name, predictions in methods.items()
-            for line in nlq.log(nlq.outcomes(queries, predictions, rules), rules)
-        ]
-        write_json_lines(log_path, lines)
     result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries, left_out)}
-    result["methods"] = {
-        name: nlq.evaluate(queries, predictions, rules) for name, predictions in methods.items()
-    }
+    if submission is not None and not any(query.truth for query in queries):
+        # A test split: only the server can score it.
+        result["methods"] = {"find": {"predicted": len(methods["find"])}}
+    else:
+        result["methods"] = {
+            name: nlq.evaluate(queries, predictions, rules) for name, predictions in methods.items()
+        }
+        if log_path is not None:
+            write_json_lines(log_path, nlq.log(queries, methods, rules))
     if as_json:
         print_json(result)
     else:
@@ -122,6 +121,9 @@ def _print(result: dict[str, Any]) -> None:
     counted = result["queries"] - sum(result["not_counted"].values())
     click.echo(f"{result['queries']} queries of {result['clips']} clips, {counted} of them counted")
     for name, row in result["methods"].items():
+        if "predicted" in row:
+            click.echo(f"{name}: {row['predicted']} queries answered; the answers are withheld")
+            continue
         official = row["official"]
         click.echo(f"\n{name}: {row['missing']} without predictions, counted as missed\n")
         print_line("", ["with 95 % interval", f"official, of {official['evaluated']}"])
