@@ -11,6 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
+import seal.store.lance as lance_module
 import seal.store.store as store_module
 from seal.store import Store, VideoRecord
 from seal.types import KINDS, Tokens
@@ -126,6 +127,7 @@ def assert_nothing_left_over(store: Store, parts: int = 3) -> None:
     assert shown <= batches
     assert shown or not rows.pop("pictures", 0)
     rows.pop("pictures", None)
+    assert not tokens or len(store.nearest(np.ones(4, np.float32), 1, 2 * tokens)) == tokens
     assert rows == {"parts": parts * len(KINDS) * len(videos), "videos": len(videos)} | {
         name: tokens for name in rows if name.startswith("tokens_")
     }
@@ -146,7 +148,10 @@ def main() -> None:
     ids, wait, and print how they ended. Forked, because importing LanceDB takes a second."""
     import lancedb  # noqa: F401
 
-    store_module._MANY_FILES = 5  # So that merges are killed and met by others, too.
+    # So that merges and indices are killed and met by others, too.
+    store_module._MANY_FILES = 5
+    lance_module._WORTH_AN_INDEX = 4
+    lance_module._MANY_PIECES = 3
     for line in sys.stdin:
         rounds, path, *names = line.split()
         children, start = [], time.time() + 0.02 * len(names)

@@ -105,17 +105,3 @@ def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path)
         Corpus(store)
     named = ", ".join(f"film{number}.mp4 (mini-of-another-day)" for number in range(10))
     assert f"than film12.mp4 (mini-of-today): {named} and 2 more;" in str(caught.value)
-
-
-def test_with_an_index_it_finds_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The films have too few tokens to be worth an index, so the threshold is lowered."""
-    store = Store(folder / "store")
-    before = Corpus(store, ["attention.candidates=8"]).nearest("a red ball")
-    monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 1)
-    monkeypatch.setattr("seal.store.lance._PARTITIONS", 1)
-    monkeypatch.setattr("seal.store.lance._SAMPLE_RATE", 256)
-    for _ in range(2):
-        store.optimize()
-        after = Corpus(Store(folder / "store"), ["attention.candidates=8"]).nearest("a red ball")
-        assert set(after.ids) & set(before.ids)
-        assert len(after) == 8

@@ -123,6 +123,7 @@ def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Work
     assert sorted(v.id for v in store.videos()) == [f"{name}-{i}" for name in names for i in (0, 1)]
     for video in store.videos():
         assert_known(store, video)
+    assert store._tables.open("tokens_4x1").list_indices()
     assert_nothing_left_over(store)
 
 

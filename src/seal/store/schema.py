@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from seal.errors import StoreError, StoreVersionError
-from seal.types import KINDS, Int64, Strings, Tokens
+from seal.types import KINDS, Int64, Tokens
 
 VERSION = 1
 """The layout this code reads and writes."""
@@ -125,13 +125,19 @@ def table_schema(name: str) -> Any:
     return pa.schema([pa.field(key, kind, nullable=False) for key, kind in columns.items()])
 
 
-ORDER_COLUMNS = ["kind", "batch", "row", "start_pts", "tick_numerator", "tick_denominator"]
-"""What `token_order` needs of a tokens table."""
+ORDER_COLUMNS = [
+    "video_id",
+    "kind",
+    "batch",
+    "row",
+    "start_pts",
+    "tick_numerator",
+    "tick_denominator",
+]
+"""What `_token_order` needs of a tokens table."""
 
-
-def token_columns(name: str) -> list[str]:
-    """The columns of a tokens table that `to_tokens` needs."""
-    return [column for column in table_schema(name).names if column != "video_id"]
+Batches = Mapping[str, Mapping[str, Sequence[int]]]
+"""video id -> kind -> the batches that are the video's tokens of that kind, in order of part."""
 
 
 def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
@@ -166,83 +172,78 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
     return pa.table(columns, schema=schema)
 
 
-def token_order(rows: Any, batches: Mapping[str, Sequence[int]]) -> tuple[Int64, Strings, Int64]:
-    """How rows of a tokens table sort by kind, start, part, row: (order, kinds, numbers), all [n].
+def _parts(groups: Int64, batch: Int64, batches: Batches) -> Int64:
+    """[n] which part of its video and kind, its group, each row's batch is; -1 for none."""
+    parts = {
+        (video * len(KINDS) + KINDS.index(kind), number): part
+        for video, kinds in enumerate(batches.values())
+        for kind, listed in kinds.items()
+        for part, number in enumerate(listed)
+    }
+    stored, code = np.unique(batch, return_inverse=True)
+    pairs, pair = np.unique(groups * len(stored) + code, return_inverse=True)
+    group, code = np.divmod(pairs, max(1, len(stored)))
+    found = zip(group.tolist(), stored[code].tolist(), strict=True)
+    return np.array([parts.get(key, -1) for key in found], np.int64)[pair]
 
-    Row order[i] is token i, of kinds[i] and numbers[i]: together its id, such as "scene-0".
-    `batches` lists the batches of each kind in order of part.
+
+def _token_order(rows: Any, batches: Batches) -> tuple[Int64, Int64, Int64]:
+    """How rows of a tokens table sort by video, kind, start, part, row: (order, groups, numbers).
+
+    Row order[i] is token i, the numbers[i]-th of its group, which is video * len(KINDS) + kind.
+    Rows of no batch listed are left out.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    kind = numbers(pc.index_in(rows["kind"], value_set=pa.array(KINDS))).astype(np.int64)
-    batch, part = numbers(rows["batch"]), np.zeros(len(kind), np.int64)
-    for index, name in enumerate(KINDS):
-        mine, listed = kind == index, np.asarray(batches.get(name, ()), np.int64)
-        sorter = np.argsort(listed)
-        part[mine] = sorter[np.searchsorted(listed, batch[mine], sorter=sorter)]
+    def codes(name: str, values: Sequence[str]) -> Int64:
+        found = pc.index_in(rows[name], value_set=pa.array(values, pa.string()))
+        index: Int64 = numbers(pc.fill_null(found, -1)).astype(np.int64)
+        return index
+
+    groups = codes("video_id", list(batches)) * len(KINDS) + codes("kind", KINDS)
+    part = _parts(groups, numbers(rows["batch"]), batches)
     # Seconds, not ticks: two parts of one video may count in different time bases.
     tick_s = numbers(rows["tick_numerator"]) / numbers(rows["tick_denominator"])
     start_s = numbers(rows["start_pts"]) * tick_s
-    order = np.lexsort((numbers(rows["row"]), part, start_s, kind))
-    counts = np.bincount(kind, minlength=len(KINDS))
-    return order, np.repeat(KINDS, counts), np.concatenate([np.arange(n) for n in counts])
-
-
-def among(rows: Any, video_id: str, batches: Mapping[str, Sequence[int]]) -> Any:
-    """Those of `rows` that are of this video and these batches of their kinds."""
-    import pyarrow.compute as pc
-
-    rows = rows.filter(pc.equal(rows["video_id"], video_id))
-    kinds, batch = rows["kind"].to_pylist(), rows["batch"].to_pylist()
-    listed = {(kind, number) for kind in batches for number in batches[kind]}
-    return rows.filter(np.array([pair in listed for pair in zip(kinds, batch, strict=True)], bool))
-
-
-def _keys(rows: Any) -> Any:
-    """What tells the rows of one video apart: [n]."""
-    pair = np.dtype([("batch", np.int64), ("row", np.int64)])
-    keys = np.empty(rows.num_rows, pair)
-    keys["batch"], keys["row"] = numbers(rows["batch"]), numbers(rows["row"])
-    return keys
+    order = np.lexsort((numbers(rows["row"]), part, start_s, groups))
+    order = order[part[order] >= 0]
+    groups = groups[order]
+    return order, groups, np.arange(len(order)) - np.searchsorted(groups, groups)
 
 
 def to_tokens(
-    rows: Any,
-    video_id: str,
-    batches: Mapping[str, Sequence[int]],
-    dimension: int,
-    facets: int,
-    *,
-    every: Any = None,
+    rows: Any, batches: Batches, dimension: int, facets: int, *, every: Any = None
 ) -> Tokens:
-    """Rows of a tokens table, in any order, as the tokens of one video.
+    """Those rows of a tokens table that are of these batches, by video in their order.
 
-    Where they are not all of its tokens, `every` one has a row there with `ORDER_COLUMNS`.
-    Raises OptionError or ValueError if the rows do not make sense.
+    Where they are not all tokens of these videos, `every` one has a row there, with
+    `ORDER_COLUMNS`, and both tables have row ids. Raises OptionError or ValueError if the rows do
+    not make sense.
     """
-    order, kinds, places = token_order(rows, batches)
+    order, groups, places = _token_order(rows, batches)
     if every is not None:
         # Some of all tokens come in the same order as all of them.
-        overall, _, all_places = token_order(every, batches)
-        places = all_places[np.isin(_keys(every)[overall], _keys(rows))]
+        overall, _, all_places = _token_order(every, batches)
+        places = all_places[np.isin(numbers(every["_rowid"])[overall], numbers(rows["_rowid"]))]
+    video, kind = np.divmod(groups, len(KINDS))
+    kinds = np.array(KINDS)[kind]
     pairs = zip(kinds.tolist(), places.tolist(), strict=True)
     ids = np.array([f"{kind}-{place}" for kind, place in pairs], np.str_)
-    n = len(order)
 
     def column(name: str, *shape: int) -> Any:
         array = rows[name].combine_chunks()
-        values = numbers(array.flatten() if shape else array).reshape(n, *shape)
+        values = numbers(array.flatten() if shape else array).reshape(rows.num_rows, *shape)
         # Columns can be large and stored order is often the right one: then nothing is copied.
         return values if in_order else values[order]
 
-    in_order = bool((order == np.arange(n)).all())
+    in_order = np.array_equal(order, np.arange(rows.num_rows))
     embeddings = column("embedding", dimension)
     tracks = rows["track"].combine_chunks().take(order)
     offsets = numbers(tracks.offsets) // 5
     return Tokens(
         ids=ids,
-        video_ids=np.full(n, video_id, dtype=f"<U{max(1, len(video_id))}"),
+        video_ids=np.array(list(batches), np.str_)[video],
         kinds=kinds,
         pts=np.stack([column("start_pts"), column("end_pts")], 1),
         time_base=np.stack([column("tick_numerator"), column("tick_denominator")], 1),

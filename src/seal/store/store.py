@@ -19,17 +19,13 @@ from numpy.typing import ArrayLike
 
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import schema
-from seal.store.lance import Tables, either, guard, quote
+from seal.store.lance import Tables, either, guard, nearest, quote, scan
 from seal.store.records import Gap, Progress, VideoRecord
 from seal.types import KINDS, Float32, Int64, Tokens, check_kind
 
 _MANY_FILES = 64
 """`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
 every later commit 100 bytes, and merging rewrites up to a million rows with their pictures."""
-_PROBES = 100
-"""Parts of the vector index that a search looks into."""
-_REFINE = 6
-"""So many times the tokens asked for are compared exactly."""
 _LISTED = 5
 """How many videos an error about a missing one lists."""
 
@@ -190,8 +186,8 @@ class Store:
     def finish(self, video: VideoRecord, keys: Mapping[str, str]) -> None:
         """Commit: from now on readers see the tokens stored under `keys`, and no others.
 
-        Older tokens of the video are dropped; where parts have piled up, their files are merged.
-        May be called again at any time.
+        Older tokens of the video are dropped; where parts have piled up, their files are merged
+        and their vectors indexed. May be called again at any time.
 
         Raises StoreError if another process, indexing the same video with other options, has
         dropped some of ours meanwhile.
@@ -212,8 +208,7 @@ class Store:
             latest = max(row["committed"] for row in self._tables.rows(schema.VIDEOS, mine))
             self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {latest}")
             self._sweep(video.id, contents)
-            for name in self._tables.names():
-                self._tables.optimize(name, files=_MANY_FILES)
+            self._optimize(_MANY_FILES)
         self._known.pop(video.id, None)
 
     def remove(self, video_id: str) -> None:
@@ -226,10 +221,13 @@ class Store:
         """Merge small files, give back the space of what was dropped ten minutes ago or more, and
         index the vectors of large tables."""
         with guard(self.path):
-            for name in self._tables.names():
-                self._tables.optimize(name)
-                if name.startswith(schema.TOKENS):
-                    self._tables.index_vectors(name)
+            self._optimize(1)
+
+    def _optimize(self, files: int) -> None:
+        for name in self._tables.names():
+            self._tables.optimize(name, files)
+            if name.startswith(schema.TOKENS):
+                self._tables.index_vectors(name)
 
     def _parts(self, video_id: str, keys: Mapping[str, str]) -> list[dict[str, Any]]:
         """The rows of `parts` under these keys, one for each kind and part, in order of part."""
@@ -247,7 +245,7 @@ class Store:
         table = self._tables.open(contents.table)
         if table is not None:
             where = f"video_id = {quote(video_id)} AND ({contents.where()})"
-            rows = table.search().where(where).select(["kind", "batch"]).limit(None).to_arrow()
+            rows = scan(table, where, ["kind", "batch"])
             groups = rows.group_by(["kind", "batch"]).aggregate([([], "count_all")]).to_pydict()
             pairs = zip(groups["kind"], groups["batch"], strict=True)
             stored = dict(zip(pairs, groups["count_all"], strict=True))
@@ -319,37 +317,28 @@ class Store:
         with guard(self.path):
             contents, rows = self._read(video_id, kinds)
             shape = contents.dimension, contents.facets
-            return schema.to_tokens(rows, video_id, contents.batches, *shape)
+            return schema.to_tokens(rows, {video_id: contents.batches}, *shape)
 
     def nearest(self, direction: Float32, facets: int, limit: int) -> Tokens:
         """The `limit` tokens of all indexed videos whose embeddings are nearest in angle to
         `direction` [d], by video, of those with so many facets.
 
-        Exact, by a look at every token, but for those that `optimize` has put into an index; then
-        some of the nearest may be missed. Fewer where others, not committed, were nearer.
+        Exact but for tokens in an index, which keeps 8 bits of each number: one of them may be
+        missed for another that is about as near. Fewer where others, not committed, were nearer.
         """
         name = schema.tokens_table(direction.size, facets)
+        columns = schema.table_schema(name)
         with guard(self.path):
             entries = self._entries()
-            mine = {key: one for key, (_, one) in entries.items() if one.table == name}
             table = self._tables.open(name)
-            rows = schema.table_schema(name).empty_table()
-            nothing = schema.to_tokens(rows, "", {}, direction.size, facets)
             if table is None:
-                return nothing
-            query = table.search(direction, vector_column_name="embedding").limit(limit)
-            query = query.distance_type("cosine").nprobes(_PROBES).refine_factor(_REFINE)
-            rows = query.select(schema.table_schema(name).names).to_arrow()
-            parts = []
-            for video in sorted(set(rows["video_id"].to_pylist()) & set(mine)):
-                contents = mine[video]
-                where = f"video_id = {quote(video)} AND ({contents.where()})"
-                every = table.search().where(where).select(schema.ORDER_COLUMNS)
-                every = every.limit(None).to_arrow()
-                found = schema.among(rows, video, contents.batches)
-                shape = direction.size, facets
-                parts.append(schema.to_tokens(found, video, contents.batches, *shape, every=every))
-            return Tokens.concatenate([*parts, nothing])
+                return schema.to_tokens(columns.empty_table(), {}, direction.size, facets)
+            rows = nearest(table, columns.names, direction, limit)
+            videos = sorted(set(rows["video_id"].to_pylist()) & set(entries))
+            batches = {video: entries[video][1].batches for video in videos}
+            listed = ", ".join(map(quote, videos))
+            every = scan(table, f"video_id IN ({listed})", schema.ORDER_COLUMNS)
+            return schema.to_tokens(rows, batches, direction.size, facets, every=every)
 
     def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.
@@ -401,8 +390,8 @@ class Store:
                 rows = schema.table_schema(contents.table).empty_table()
             else:
                 where = f"video_id = {quote(video_id)} AND ({contents.where(kinds)})"
-                query = table.search().where(where).select(schema.token_columns(contents.table))
-                rows = query.limit(None).to_arrow()
+                columns = schema.table_schema(contents.table).names
+                rows = table.search().where(where).select(columns).limit(None).to_arrow()
             if rows.num_rows == wanted:
                 return contents, rows
             # Another process may have committed between the two reads; then read both again.

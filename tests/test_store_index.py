@@ -1,0 +1,130 @@
+"""The vector index of a store: what is nearest is found, whether it is in there or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seal.store import Store
+from seal.types import Float32, Tokens
+from store_worker import KEYS, make_part, make_record
+
+D = 32
+LIMIT = 50
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An index is made for 500 tokens already."""
+    monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 500)
+    return Store(tmp_path / "store", create=True)
+
+
+def fill(store: Store, name: str, seed: int, n: int = 400, kind: str = "object") -> None:
+    """Index a video of two parts whose tokens lie in clusters, as those of a film do."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(10, D))
+    for part in range(2):
+        tokens, pictures = make_part([kind] * n, [10 * i + 1000 * part for i in range(n)], d=D)
+        vectors = centres[rng.integers(0, 10, n)] + 0.5 * rng.normal(size=(n, D))
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        tokens = replace(tokens, embeddings=vectors, facets=vectors[:, None])
+        store.add(name, part, KEYS, tokens, pictures)
+    store.finish(make_record(name), KEYS)
+
+
+def nearest_of_all(store: Store, direction: Float32) -> Tokens:
+    """The slow, obvious reference: every token of every video, sorted."""
+    every = Tokens.concatenate(store.tokens(video.id) for video in store.videos())
+    return every.take(np.argsort(-(every.embeddings @ direction))[:LIMIT])
+
+
+def assert_finds_the_nearest(store: Store) -> None:
+    for seed in range(5):
+        direction = np.random.default_rng(100 + seed).normal(size=D).astype(np.float32)
+        want, got = nearest_of_all(store, direction), store.nearest(direction, 1, LIMIT)
+        wanted = dict(zip(zip(want.video_ids, want.ids, strict=True), want.pts, strict=True))
+        found = dict(zip(zip(got.video_ids, got.ids, strict=True), got.pts, strict=True))
+        assert len(found) == LIMIT
+        shared = wanted.keys() & found.keys()
+        assert len(shared) >= 0.95 * LIMIT
+        assert all((wanted[token] == found[token]).all() for token in shared)
+
+
+def state(store: Store) -> Any:
+    """Of the index; None if there is none."""
+    indices = store._tables.open(f"tokens_{D}x1").list_indices()
+    return indices[0] if indices else None
+
+
+def test_finish_makes_an_index_when_there_are_enough_tokens(store: Store) -> None:
+    fill(store, "a", 0, n=200)
+    assert state(store) is None
+    assert_finds_the_nearest(store)
+    fill(store, "b", 1, n=200)
+    assert (state(store).num_indexed_rows, state(store).num_unindexed_rows) == (800, 0)
+    assert_finds_the_nearest(store)
+
+
+def test_tokens_that_came_after_the_index_are_found(store: Store) -> None:
+    fill(store, "a", 0)
+    fill(store, "b", 1, n=200)
+    assert (state(store).num_indexed_rows, state(store).num_unindexed_rows) == (800, 400)
+    assert_finds_the_nearest(store)
+
+
+def test_the_index_takes_in_what_came_after_it_and_is_made_anew_when_in_pieces(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seal.store.lance._MANY_PIECES", 3)
+    pieces = []
+    for seed in range(5):
+        fill(store, f"video{seed}", seed)
+        assert state(store).num_unindexed_rows == 0
+        pieces.append(state(store).num_segments)
+        assert_finds_the_nearest(store)
+    assert pieces == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize("then", [lambda store: None, Store.optimize])
+def test_what_was_removed_or_replaced_is_not_found(
+    store: Store, then: Callable[[Store], None]
+) -> None:
+    for seed in range(3):
+        fill(store, f"video{seed}", seed)
+    store.remove("video0")
+    keys = KEYS | {"object": "o2"}
+    tokens, pictures = make_part(["object"] * 300, list(range(0, 3000, 10)), d=D, seed=9)
+    store.add("video1", 0, keys, tokens, pictures)
+    store.finish(make_record("video1"), keys)
+    then(store)
+    assert_finds_the_nearest(store)
+
+
+def test_what_is_not_committed_is_not_found(store: Store) -> None:
+    fill(store, "a", 0)
+    tokens, pictures = make_part(["object"], [0], d=D)
+    direction = np.ones(D, np.float32) / np.sqrt(np.float32(D))
+    nearest = replace(tokens, embeddings=direction[None], facets=direction[None, None])
+    store.add("b", 0, KEYS, nearest, pictures)
+    assert set(store.nearest(direction, 1, LIMIT).video_ids) == {"a"}
+    store.finish(make_record("b"), KEYS)
+    assert "b" in store.nearest(direction, 1, LIMIT).video_ids
+
+
+def test_videos_of_all_kinds_keep_their_own_numbers(store: Store) -> None:
+    for seed, kind in enumerate(("scene", "object", "action")):
+        fill(store, f"v{seed}", seed, n=100, kind=kind)
+    assert_finds_the_nearest(store)
+
+
+def test_a_store_without_such_tokens_has_none(store: Store) -> None:
+    assert len(store.nearest(np.ones(D, np.float32), 1, LIMIT)) == 0
+    fill(store, "a", 0, n=10)
+    assert len(store.nearest(np.ones(D, np.float32), 1, LIMIT)) == 20
+    assert len(store.nearest(np.ones(D + 1, np.float32), 1, LIMIT)) == 0
