@@ -415,6 +415,18 @@ def test_videos_that_are_too_short_or_not_there(charades: Path) -> None:
     assert problem["fault"].startswith("none of 2 is there")
 
 
+def test_features_of_several_kinds_are_all_looked_at(charades: Path) -> None:
+    (charades / "features").rename(charades / "c3d")
+    (charades / "features").mkdir()
+    (charades / "c3d").rename(charades / "features" / "c3d")
+    shutil.copytree(charades / "features" / "c3d", charades / "features" / "clip")
+    (charades / "features" / "clip" / "B.npy").unlink()
+    _, report = checked("charades-sta", charades)
+    assert report["found"]["features"] == 3
+    (problem,) = report["problems"]
+    assert str(charades / "features" / "clip") in problem["fault"]
+
+
 def test_a_file_that_ends_early_is_damaged(tmp_path: Path) -> None:
     """Matroska opens without its end."""
     write_film(tmp_path / "whole.mp4", seed=1, duration_s=6.0)

@@ -97,6 +97,13 @@ class Features:
         return np.asarray(features, np.float32)
 
 
+def feature_stores(folder: Path) -> list[Path]:
+    """Where there are features in a folder, if there is one: in folders and .hdf5 files in it, each
+    with features of another kind, or else in itself."""
+    inner = [path for path in folder.glob("*") if path.is_dir() or path.suffix in (".hdf5", ".h5")]
+    return sorted(inner) or [path for path in (folder,) if path.is_dir()]
+
+
 def check_features(features: Features, samples: Iterable[Sample]) -> tuple[int, list[Problem]]:
     """Of how many samples' videos there are features, and what is wrong with all of them.
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from seal.datacheck import VIDEO_SUFFIXES, Problem, Report, Say, check_videos, files_by_name
 from seal.errors import DataError, OptionError
 from seal.files import read_json, read_json_lines, read_text
-from seal.ground.data.features import Features, check_features
+from seal.ground.data.features import Features, check_features, feature_stores
 from seal.ground.data.samples import Dataset, Part, Row, Sample, collect
 from seal.types import Span
 
@@ -37,7 +37,9 @@ class Source:
     folders: tuple[str, ...] = ("annotations",)
     """Where the files may be in the data set's folder, besides in itself."""
     videos: tuple[str, ...] = ("videos",)
-    """Where the videos are in the data set's folder; features are in `features`."""
+    """Where the videos are in the data set's folder."""
+    stored: tuple[str, ...] = ("features",)
+    """Where features are, those of several kinds in folders or .hdf5 files there."""
     withheld: frozenset[str] = frozenset()
     """The splits of which the answers are not published."""
     rate_hz: float | None = None
@@ -95,14 +97,15 @@ class Source:
             found["queries"] += len(data.samples)
             skipped.update(data.reasons())
             samples |= {sample.video: sample for sample in data.samples}
-        stored = folder / "features"
-        if stored.exists():
-            say(f"features of {len(samples)} videos in {stored}")
-            found["features"], wrong = check_features(self.features(stored), samples.values())
+        stores = [store for place in self.stored for store in feature_stores(folder / place)]
+        for store in stores:
+            say(f"features of {len(samples):,} videos in {store}")
+            count, wrong = check_features(self.features(store), samples.values())
+            found["features"] += count
             problems += wrong
         files = files_by_name(folder, self.videos, VIDEO_SUFFIXES)
-        if files or not stored.exists():
-            say(f"{len(samples)} videos in {', '.join(str(folder / at) for at in self.videos)}")
+        if files or not stores:
+            say(f"{len(samples):,} videos in {', '.join(str(folder / at) for at in self.videos)}")
             found["videos"] = len(samples.keys() & files.keys())
             lengths = {video: sample.duration_s for video, sample in samples.items()}
             problems += check_videos(lengths, files)
@@ -203,6 +206,11 @@ def _ego4d(version: str) -> Source:
         _ego4d_rows,
         folders=(f"{version}/annotations", "annotations"),
         videos=(f"{version}/clips", "clips", "videos"),
+        stored=(
+            f"{version}/slowfast8x8_r101_k400",
+            f"{version}/omnivore_video_swinl_fp16",
+            "features",
+        ),
         withheld=frozenset({"test"}),
         rate_hz=30 / 16,
     )
@@ -219,6 +227,7 @@ CHARADES_STA = Source(
     },
     _charades_rows,
     folders=("annotations", "Charades"),
+    videos=("videos", "Charades_v1_480", "Charades_v1"),
 )
 
 TACOS = Source(
