@@ -61,7 +61,7 @@ class LocalAnswerer(Answerer):
 
         thread = Thread(target=generate, daemon=True)
         thread.start()
-        yield from streamer
+        yield from filter(None, streamer)
         thread.join()
         if failed:
             raise AnswerError(f"{self.name} failed: {failed[0]}") from failed[0]

@@ -1,0 +1,103 @@
+"""The local back end with a tiny network that is saved and loaded as published ones are."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import tiny_answerer
+from seal.answer.answerer import load
+from seal.answer.local import LocalAnswerer
+from seal.answer.prompt import Message, Picture
+from seal.config import HfAnswer, Options
+from seal.errors import AnswerError, BackendError, ContextError
+
+LETTERS = ["A", "B", "C", "D"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_answerer.save(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="module")
+def answerer(folder: Path) -> LocalAnswerer:
+    return LocalAnswerer(HfAnswer(model=str(folder), device="cpu", max_tokens=8))
+
+
+def prompt(*colors: str, text: str = "What is it?") -> list[Message]:
+    pictures = []
+    for color in colors:
+        buffer = io.BytesIO()
+        Image.new("RGB", (40, 30), color).save(buffer, "JPEG")
+        pictures.append(Picture(buffer.getvalue(), "scene-1", (40, 30)))
+    return [Message("system", ("Be brief.",)), Message("user", (*pictures, text))]
+
+
+def test_the_answer_comes_piece_by_piece(answerer: LocalAnswerer) -> None:
+    pieces = list(answerer.stream(prompt("red")))
+    assert all(pieces)
+    assert "".join(pieces).strip() == answerer.answer(prompt("red"))
+
+
+def test_answers_depend_on_every_part(answerer: LocalAnswerer) -> None:
+    prompts = [prompt("red"), prompt("blue"), prompt("red", "blue"), prompt("blue", "red")]
+    prompts.append(prompt("red", text="Who is it?"))
+    assert len({answerer.answer(each) for each in prompts}) == len(prompts)
+
+
+def test_the_likeliest_letter_is_that_of_the_first_step(answerer: LocalAnswerer) -> None:
+    """Of what generation itself computes."""
+    chosen = []
+    for color in ("red", "blue", "green", "white", "black"):
+        inputs = answerer._inputs(prompt(color), 1)
+        made = answerer._model.generate(
+            **inputs,
+            max_new_tokens=1,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        likely = torch.log_softmax(made.logits[0][0], 0)
+        tokenizer = answerer._processor.tokenizer
+        scores = {k: float(likely[tokenizer.convert_tokens_to_ids(k)]) for k in LETTERS}
+        chosen.append(answerer.choose(prompt(color), LETTERS))
+        assert chosen[-1] == max(scores, key=lambda k: scores[k])
+        rest = [letter for letter in LETTERS if letter != chosen[-1]]
+        assert answerer.choose(prompt(color), rest) == max(rest, key=lambda k: scores[k])
+
+
+def test_a_prompt_that_is_too_long_is_told_apart(tmp_path: Path) -> None:
+    small = LocalAnswerer(HfAnswer(model=str(tiny_answerer.save(tmp_path, 64)), max_tokens=8))
+    with pytest.raises(ContextError, match="but the model reads 64"):
+        small.answer(prompt("red", "blue", "green"))
+
+
+def test_a_failure_while_generating_reaches_the_caller(
+    answerer: LocalAnswerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answerer._model, "lm_head", None)
+    with pytest.raises(AnswerError, match="failed"):
+        answerer.answer(prompt("red"))
+
+
+def test_models_that_cannot_be_asked_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"need config\.json"):
+        LocalAnswerer(HfAnswer(model=str(tmp_path)))
+    for path in folder.iterdir():
+        if path.name != "chat_template.jinja":
+            (tmp_path / path.name).symlink_to(path)
+    with pytest.raises(BackendError, match="no chat template"):
+        LocalAnswerer(HfAnswer(model=str(tmp_path)))
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(BackendError, match="no usable processor"):
+        LocalAnswerer(HfAnswer(model=str(tmp_path)))
+
+
+def test_it_is_loaded_by_its_name(folder: Path) -> None:
+    options = Options.load("mini", ["answer.backend=hf", f"answer.model={folder}"])
+    made = load(options.answer)
+    assert made is not None
+    assert made.name == f"hf:{folder}"
