@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seal.attention.streaming import Standing, Stream
-from seal.config import Options, VideoOptions, WatchOptions
+from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
 from seal.decompose import Backends, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.query import embed_query
@@ -26,6 +26,11 @@ _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 10.0
 """... up to this."""
 
+_ROUNDING_S = 1e-6
+"""Where a file is read on from may be so much late."""
+_MAY_CHANGE = {"video.max_duration_s", "attention.improve_s", "attention.certify_s"}
+"""How long is watched, and how hard is looked: a state goes on with others of these."""
+
 Say = Callable[[str], None]
 
 
@@ -37,7 +42,7 @@ class Window:
     start_s: float
     """When its first picture is on the screen, on the clock of the source's first picture."""
     end_s: float
-    """When its last picture ends."""
+    """When its last picture ends, analysed or not."""
     counts: Mapping[str, int]
     """kind -> number of tokens."""
     gaps: list[Gap]
@@ -66,18 +71,21 @@ def watch(
     it was left. A window may come twice if the process is killed while it is being saved.
 
     Raises VideoError if the source cannot be read, or is gone for good; OptionError for wrong
-    queries and for a state of another source; StoreError if the state cannot be read or written;
-    BackendError if a back end cannot be loaded.
+    queries, and for a state of another source or other options; StoreError if the state cannot be
+    read or written; BackendError if a back end cannot be loaded.
     """
     backends = Backends.load(options)
     encoder = backends.encoder
     asked = {text: embed_query(encoder, text) for text in queries}
     attention = replace(options.attention, budget=watching.budget)
+    options = replace(options, attention=attention)
+    fixed: dict[str, Any] = {"source": source, "encoder": encoder.fingerprint}
+    fixed |= {"options": _deciding(options, watching)}
     stream = Stream(encoder.dimension, attention, encoder.calibration)
     notes: dict[str, Any] = {}
     if state is not None and state.exists():
         stream, notes = Stream.load(state, attention, encoder.calibration)
-        _check_same(state, notes, source, encoder.fingerprint)
+        _check_same(state, notes, fixed)
     known = {query.text for query in stream.queries}
     late = [stream.ask(text, asked[text]) for text in asked if text not in known]
     if not stream.queries:
@@ -105,12 +113,13 @@ def watch(
         brought = {kind: int((tokens.kinds == kind).sum()) for kind in KINDS}
         counts = {kind: counts[kind] + brought[kind] for kind in KINDS}
         gaps, feed.gaps = feed.gaps, []
-        yield Window(number, seen.start_s, seen.end_s, brought, gaps, stream.queries)
+        window_end_s = feed.origin_s + (number + 1) * watching.window_s
+        end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
+        yield Window(number, seen.start_s, end_s, brought, gaps, stream.queries)
         if state is not None:
-            notes = {"source": source, "encoder": encoder.fingerprint, "counts": counts}
-            notes |= {"origin_s": feed.origin_s, "reached_s": seen.end_s, "at": time.time()}
-            notes["last"] = [number, seen.start_s]
-            stream.save(state, notes)
+            notes = {"counts": counts, "last": [number, seen.start_s], "reached_s": end_s}
+            notes |= {"origin_s": feed.origin_s, "at": time.time()}
+            stream.save(state, fixed | notes)
     if feed.failure is not None:
         raise feed.failure
     if late and number is None and notes:
@@ -118,17 +127,34 @@ def watch(
         number, start_s = notes["last"]
         yield Window(number, start_s, notes["reached_s"], {}, [], stream.queries)
         if state is not None:
-            stream.save(state, notes)
+            stream.save(state, fixed | notes)
 
 
-def _check_same(state: Path, notes: Mapping[str, Any], source: str, encoder: str) -> None:
-    if notes["source"] != source:
-        raise OptionError(f"{state} is the state of watching {notes['source']}; use another")
-    if notes["encoder"] != encoder:
+def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
+    """Key -> value of the options that decide what is remembered."""
+    stages = [stage for stage in STAGES if stage != "find"]
+    values = {
+        f"{stage}.{key}": value
+        for stage in stages
+        for key, value in deciding(getattr(options, stage)).items()
+    }
+    values = {key: value for key, value in values.items() if key not in _MAY_CHANGE}
+    return values | {"window_s": watching.window_s}
+
+
+def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if then["source"] != now["source"]:
+        raise OptionError(f"{state} is the state of watching {then['source']}; use another")
+    if then["encoder"] != now["encoder"]:
         raise StoreError(
-            f"{state} has tokens of another encoder ({notes['encoder']}) than is used now"
-            f" ({encoder}); remove it, or use another --state"
+            f"{state} has tokens of another encoder ({then['encoder']}) than is used now"
+            f" ({now['encoder']}); remove it, or use another --state"
         )
+    before, after = then.get("options", {}), now["options"]
+    changed = [key for key, value in after.items() if before.get(key, ...) != value]
+    if changed:
+        was = ", ".join(f"{key}={before.get(key)}, now {after[key]}" for key in changed)
+        raise OptionError(f"{state} was written with {was}: use the same, or another --state")
 
 
 def _named(tokens: Tokens, counts: Mapping[str, int]) -> Tokens:
@@ -147,23 +173,35 @@ class _Connection:
 
     info: VideoInfo
     """With times on the clock of the first connection."""
+    video: Video
+    offset_s: float
+    """From the clock of `video` to that of the first connection."""
+    limit_s: float
+    """When watching ends."""
+
+    @property
+    def until_s(self) -> float:
+        """When the latest picture that was read ends."""
+        return min(self.video.read_until_s + self.offset_s, self.limit_s)
 
 
 _Timed = tuple[_Connection, Frame]
 
 
 class _Seen(Iterator[_Timed]):
-    """The frames of a window, and from when to when they were."""
+    """The frames of a window, from when to when they were, and the latest one's connection."""
+
+    connection: _Connection
 
     def __init__(self, frames: Iterator[_Timed]) -> None:
         self._frames = frames
         self.start_s = self.end_s = np.inf
 
     def __next__(self) -> _Timed:
-        connection, frame = next(self._frames)
+        self.connection, frame = next(self._frames)
         self.start_s = min(self.start_s, frame.time_s)
         self.end_s = float(frame.end_pts * frame.time_base)
-        return connection, frame
+        return self.connection, frame
 
 
 class _Feed:
@@ -187,7 +225,7 @@ class _Feed:
         self._seen_at: float = notes.get("at", 0.0)
         """When the latest frame came, on the clock of the world."""
         self._source = source
-        self._limit_s = options.max_duration_s
+        self._limit_s = options.max_duration_s or math.inf
         self._options = replace(options, max_duration_s=float("inf"))
         self._give_up_s = give_up_s
         self._say = say
@@ -227,19 +265,22 @@ class _Feed:
             start_s = self._reached_s + max(0.0, time.time() - self._seen_at)
             shift = math.ceil((start_s - info.start_s) / info.time_base)
         offset = shift * info.time_base
-        connection = _Connection(replace(info, start=info.start + offset))
+        info = replace(info, start=info.start + offset)
+        limit_s = self.origin_s + self._limit_s
+        connection = _Connection(info, video, float(offset), limit_s)
         if shift:
-            self.gaps.append(Gap(Span(self._reached_s, connection.info.start_s), why))
-        from_s = None if info.is_live else self._reached_s
-        for frame in video.frames(from_s):
-            self._seen_at = time.time()
-            timed = replace(frame, pts=frame.pts + shift, end_pts=frame.end_pts + shift)
+            self.gaps.append(Gap(Span(self._reached_s, info.start_s), why))
+        try:
+            for frame in video.frames(None if info.is_live else self._reached_s - _ROUNDING_S):
+                self._seen_at = time.time()
+                timed = replace(frame, pts=frame.pts + shift, end_pts=frame.end_pts + shift)
+                self._take_gaps(video, float(offset))
+                if timed.time_s >= limit_s:
+                    return
+                yield connection, timed
             self._take_gaps(video, float(offset))
-            self._reached_s = float(timed.end_pts * timed.time_base)
-            if self._limit_s is not None and timed.time_s >= self.origin_s + self._limit_s:
-                return
-            yield connection, timed
-        self._take_gaps(video, float(offset))
+        finally:
+            self._reached_s = connection.until_s
 
     def _take_gaps(self, video: Video, offset_s: float) -> None:
         if video.gaps:
@@ -250,8 +291,7 @@ class _Feed:
 
     def _is_over(self) -> bool:
         """Whether all that was to be watched has been."""
-        limit_s, reached_s = self._limit_s, self._reached_s
-        return limit_s is not None and (reached_s or 0.0) >= self.origin_s + limit_s
+        return (self._reached_s or 0.0) >= self.origin_s + self._limit_s
 
     def _open_again(self, why: str) -> Video | None:
         """The source as soon as it answers; None if nothing has come from it for too long.

@@ -77,6 +77,8 @@ class Video:
     info: VideoInfo
     gaps: list[Gap]
     """Stretches that were skipped, filled while frames are read."""
+    read_until_s: float
+    """When the latest picture that was read ends, analysed or not."""
 
     def __init__(self, source: str | Path, options: VideoOptions, threads: int) -> None:
         check_readable(source)
@@ -127,6 +129,7 @@ class Video:
             size_bytes=self._stream.size_bytes,
         )
         self.gaps = []
+        self.read_until_s = float(start)
 
     def _pictures(self, tick: int) -> Iterator[Picture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""
@@ -196,14 +199,14 @@ class Video:
         # What is not analysed need not be decoded.
         self._stream.needs = Candidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
-        sound_until_s = from_s
+        self.read_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
             time_s = self._seconds(picture.pts)
             if picture.lost:
-                self._add_gap(max(sound_until_s, from_s), min(time_s, until_s), picture.lost)
+                self._add_gap(max(self.read_until_s, from_s), min(time_s, until_s), picture.lost)
             if time_s >= until_s:
                 return
-            sound_until_s = self._seconds(picture.end)
+            self.read_until_s = self._seconds(picture.end)
             if picture.frame and sampler.takes(picture.pts) and time_s >= from_s:
                 yield Frame(
                     image=self._converter(picture.frame),
@@ -215,7 +218,7 @@ class Video:
         tail = self._stream.tail
         if tail is not None and tail.end is not None:
             lost_until_s = min(self._seconds(tail.end), until_s)
-            self._add_gap(max(sound_until_s, from_s), lost_until_s, tail.reason)
+            self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
 
     def _seconds(self, pts: int) -> float:
         # The very float that the exact fraction has, many times faster.
