@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from seal import query
 from seal.cli import main
+from seal.config import Options
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate import nlq
 from seal.evaluate.ego4d import (
@@ -22,6 +24,9 @@ from seal.evaluate.ego4d import (
 )
 from seal.evaluate.film import write_film
 from seal.evaluate.localisation import Rules
+from seal.index import index_video
+from seal.query import IndexedVideo, load_encoder
+from seal.store import Store
 from seal.types import Moment, Span
 
 OFFICIAL = ["ego4d_nlq", "ego4d_nlq_zero_length"]
@@ -225,10 +230,10 @@ def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
     truth = annotations([entry(0, 10), entry(1, 2, None)], [entry(3, 4)])
     queries = read_annotations(written(tmp_path / "annotations.json", truth))
 
-    def localiser(video: str, query: str) -> list[Moment]:
+    def localiser(video: str, asked: str) -> list[Moment]:
         if video == "c1":
             raise NotIndexedError(video)
-        assert query == "where?"
+        assert asked == "where?"
         return [Moment(Span(0, 10), 1.0)]
 
     predictions = nlq.localise(queries, localiser)
@@ -237,6 +242,26 @@ def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
     assert result["missing"] == 1
     with pytest.raises(DataError, match="none of the 1 clips is indexed, such as c1"):
         nlq.localise(queries[2:], localiser)
+
+
+def test_the_encoder_is_loaded_once_for_all_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store", create=True)
+    for seed, name in enumerate(["c0", "c1"]):
+        write_film(tmp_path / f"{name}.mp4", seed=seed, duration_s=3.0)
+        index_video(tmp_path / f"{name}.mp4", store, Options(), jobs=1)
+    loaded = []
+    monkeypatch.setattr(
+        query, "load_encoder", lambda record: loaded.append(1) or load_encoder(record)
+    )
+    localiser = nlq.IndexedLocaliser(store)
+    moments = [localiser(name, "a red circle") for name in ("c0", "c1", "c1")]
+    assert moments[1] == moments[2]
+    assert moments[0] == IndexedVideo(store, str(tmp_path / "c0.mp4")).find("a red circle")
+    assert loaded == [1, 1]
+    with pytest.raises(NotIndexedError, match="no video of the name c2"):
+        localiser("c2", "a red circle")
 
 
 def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:

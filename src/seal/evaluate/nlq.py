@@ -74,21 +74,34 @@ class IndexedLocaliser:
         self._settings = tuple(settings)
         self._open_video = open_video
         self._ids = {PurePath(record.path).stem: record.id for record in store.videos()}
-        # Queries come video by video, so that one at a time is enough.
-        self._opened: tuple[str, float, Answer] | None = None
+        self._opened: _Opened | None = None
 
     def __call__(self, video: str, query: str) -> list[Moment]:
         """Raises NotIndexedError."""
-        if self._opened is None or self._opened[0] != video:
-            if video not in self._ids:
-                raise NotIndexedError(f"{self._store.path} has no video of the name {video}")
-            indexed = IndexedVideo(self._store, self._ids[video], self._settings)
-            self._opened = video, indexed.record.start_s, self._open_video(indexed)
-        _, start_s, answer = self._opened
+        # Queries come video by video, so that the last one is all that is kept.
+        if self._opened is None or self._opened.name != video:
+            self._opened = self._open(video)
+        start_s = self._opened.indexed.record.start_s
         return [
             Moment(Span(moment.span.start_s - start_s, moment.span.end_s - start_s), moment.score)
-            for moment in answer(query)
+            for moment in self._opened.answer(query)
         ]
+
+    def _open(self, video: str) -> _Opened:
+        if video not in self._ids:
+            raise NotIndexedError(f"{self._store.path} has no video of the name {video}")
+        indexed = IndexedVideo(self._store, self._ids[video], self._settings)
+        last = self._opened
+        if last is not None and last.indexed.record.encoder == indexed.record.encoder:
+            # The same weights: large ones take longer to load than to be asked.
+            indexed.encoder = last.indexed.encoder
+        return _Opened(video, indexed, self._open_video(indexed))
+
+
+class _Opened(NamedTuple):
+    name: str
+    indexed: IndexedVideo
+    answer: Answer
 
 
 def localise(

@@ -98,13 +98,13 @@ class Source:
             skipped.update(data.reasons())
             samples |= {sample.video: sample for sample in data.samples}
         stores = [store for place in self.stored for store in feature_stores(folder / place)]
-        for store in stores:
+        for store in stores if samples else ():
             say(f"features of {len(samples):,} videos in {store}")
             count, wrong = check_features(self.features(store), samples.values())
             found["features"] += count
             problems += wrong
         files = files_by_name(folder, self.videos, VIDEO_SUFFIXES)
-        if files or not stores:
+        if samples and (files or not stores):
             say(f"{len(samples):,} videos in {', '.join(str(folder / at) for at in self.videos)}")
             found["videos"] = len(samples.keys() & files.keys())
             lengths = {video: sample.duration_s for video, sample in samples.items()}
@@ -232,7 +232,7 @@ CHARADES_STA = Source(
 
 TACOS = Source(
     "TACoS",
-    "github.com/microsoft/2D-TAN (annotations), www.mpi-inf.mpg.de, MPII Cooking (videos)",
+    "github.com/microsoft/2D-TAN (annotations), mpi-inf.mpg.de: MPII Cooking 2 (videos)",
     {split: (f"{split}.json",) for split in ("train", "val", "test")},
     _tacos_rows,
 )
