@@ -243,6 +243,22 @@ def test_swaps_are_no_worse_than_greedy_and_exact_is_best(
     assert value("exact") == pytest.approx(best, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_coverage_against_a_mixed_integer_programme(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, size = int(rng.integers(11, 31)), int(rng.integers(2, 11))
+    c = instance(seed, n, 8, bool(seed % 2))
+    costs = rng.choice([1.0, 1.5, 3.0], n)
+    some = rng.permutation(n)
+    options = AttentionOptions(objective="coverage", own=0.2)
+    for budget in (Budget.of(size, n), Budget(size + 3, costs, some[:1], some[1:3])):
+        best = best_coverage(c, options, budget)
+        for solver in ("greedy", "exact"):
+            got = choose(c, replace(options, solver=solver), budget)
+            assert got.objective - 1e-5 <= best <= got.upper_bound + 1e-5
+        assert got.objective == pytest.approx(best, rel=2e-5)
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_greedy_chooses_as_the_naive_solver_does(name: str) -> None:
     """Incrementally, or lazily where the objective is submodular."""
