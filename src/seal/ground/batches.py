@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seal.ground.examples import Example
+from seal.ground.examples import Example, Question
 from seal.ground.model import Positions, Queries
+from seal.types import Float64
 
 
 class Batch(NamedTuple):
-    """Videos with a query each."""
+    """Videos with queries each: b and m of them."""
 
     video: Positions
     queries: Queries
     truth: Tensor
-    """[b, 1, s, 2] seconds, filled up with NaN."""
+    """[b, m, s, 2] seconds, filled up with NaN."""
 
     def to(self, device: Any) -> Batch:
         video = Positions(*(column.to(device, non_blocking=True) for column in self.video))
@@ -32,7 +34,6 @@ def collate(examples: Sequence[Example]) -> Batch:
     hours in steps of a millisecond."""
     begin_s = [each.video.spans[:, :1].min(0) for each in examples]
     spans = [each.video.spans - at for each, at in zip(examples, begin_s, strict=True)]
-    moments = [each.moments - at for each, at in zip(examples, begin_s, strict=True)]
     video = Positions(
         _padded([each.video.embeddings for each in examples]),
         _padded([each.video.kinds for each in examples]),
@@ -40,12 +41,25 @@ def collate(examples: Sequence[Example]) -> Batch:
         _padded([each.video.boxes for each in examples]),
         _real([len(each.video) for each in examples]),
     )
+    most = max(len(each.questions) for each in examples)
+    asked = [_filled(each, most, at) for each, at in zip(examples, begin_s, strict=True)]
+    every = [question for of_video in asked for question in of_video]
+    by_video = (len(examples), most)
     queries = Queries(
-        _padded([each.query for each in examples])[:, None],
-        _real([len(each.query) for each in examples])[:, None],
-        _padded([each.relevance for each in examples])[:, None],
+        _padded([each.query for each in every]).unflatten(0, by_video),
+        _real([len(each.query) for each in every]).unflatten(0, by_video),
+        _padded([each.relevance for each in every]).unflatten(0, by_video),
     )
-    return Batch(video, queries, _padded(moments, np.nan)[:, None])
+    truth = _padded([each.moments for each in every], np.nan).unflatten(0, by_video)
+    return Batch(video, queries, truth)
+
+
+def _filled(each: Example, most: int, begin_s: Float64) -> list[Question]:
+    """The example's questions, and as many without words or moments as it has fewer than others."""
+    first = each.questions[0]
+    nothing = Question(first.query[:0], np.zeros_like(first.relevance))
+    asked = [replace(question, moments=question.moments - begin_s) for question in each.questions]
+    return [*asked, *[nothing] * (most - len(asked))]
 
 
 def _padded(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> Tensor:

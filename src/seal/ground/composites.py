@@ -20,7 +20,7 @@ from seal.attention import relevance
 from seal.config import ActionOptions, HeadOptions, SceneOptions
 from seal.encode.calibration import Calibration
 from seal.errors import DataError
-from seal.ground.examples import ACTION, OBJECT, SCENE, Example, Timeline, example
+from seal.ground.examples import ACTION, OBJECT, SCENE, Example, Question, Timeline, example
 from seal.types import Float32, Float64, Int64, Span, Tokens
 
 DENSE = ("scenes.interval_s=0.2", "objects.interval_s=0.5")
@@ -32,6 +32,8 @@ _SHORTEST_S = 1.5
 _TICKS_PER_S = 10**6
 _CLIPS = (3, 9)
 """At least, and below: how many clips are in a composite."""
+_QUESTIONS = 4
+"""At most, asked of one composite, which share the budget."""
 _HAY_S = (120.0, 480.0)
 _TEXTS = 0.7
 """How often a clip that texts describe is asked for by one of them."""
@@ -127,8 +129,9 @@ def _on_grid(
 class Composites:
     """Examples without end: number i is always the same one.
 
-    A part of the films has clips put into it, and one of them is asked for: by a text that
-    describes it, or by one of its tokens, which stands in for a text (`stand_in`).
+    A part of the films has clips put into it, and some of them are asked for: by a text that
+    describes one, or by one of its tokens, which stands in for a text (`stand_in`). The budget is a
+    third of that of the options, or up to all of it: one head then serves all of these.
 
     Raises DataError if there is no film or no clip.
     """
@@ -157,16 +160,16 @@ class Composites:
         phase_s = rng.uniform(0, GRID_S)
         frames = self._options.positions == "frames"
         tokens, spans = self._library.compose(stretches, phase_s, frames)
-        asked = int(rng.integers(count))
-        query = self._query(clips[asked].source, rng)
-        moment = spans[places[asked]]
-        return example(
-            Timeline.of(tokens),
-            query,
-            relevance(tokens, query, self._calibration),
-            self._options,
-            np.array([[moment.start_s, moment.end_s]]),
-        )
+        questions = []
+        for asked in range(int(rng.integers(1, 1 + min(count, _QUESTIONS)))):
+            query = self._query(clips[asked].source, rng)
+            moment = spans[places[asked]]
+            moments = np.array([[moment.start_s, moment.end_s]])
+            scores = relevance(tokens, query, self._calibration)
+            questions.append(Question(query[None], scores, moments))
+        budget = self._options.budget
+        budget = int(np.exp(rng.uniform(np.log(max(1, budget // 3)), np.log(budget))))
+        return example(Timeline.of(tokens), questions, replace(self._options, budget=budget))
 
     def _part(self, source: int, rng: np.random.Generator) -> Stretch:
         """A clip, or for every second one a part of it."""

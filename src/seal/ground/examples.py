@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,38 +45,41 @@ class Timeline:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
-    """A query about a video, as a head sees it."""
+class Question:
+    """What is asked of a video, and when it is true."""
 
-    video: Timeline
-    """[n] the positions within the budget, in order of time."""
     query: Float32
     """[t, d] of its words, or one embedding for all of them."""
     relevance: Float32
-    """[n] R of the positions."""
-    moments: Float64
-    """[s, 2] when it is true, in seconds; empty where that is not known."""
+    """[n] R of the video's tokens."""
+    moments: Float64 = field(default_factory=lambda: np.empty((0, 2)))
+    """[s, 2] in seconds; empty where that is not known."""
 
 
-def example(
-    video: Timeline,
-    query: Float32,
-    relevance: Float32,
-    options: HeadOptions,
-    moments: Float64 | None = None,
-) -> Example:
-    """An example of a whole video, of which the `relevance` [n] is known, within the budget.
+@dataclass(frozen=True, eq=False)
+class Example:
+    """Questions about a video, as a head sees it."""
+
+    video: Timeline
+    """[n] the positions within the budget, in order of time."""
+    questions: tuple[Question, ...]
+    """With the relevance of those positions."""
+
+
+def example(video: Timeline, questions: Sequence[Question], options: HeadOptions) -> Example:
+    """Questions about a whole video, within the budget, which they share.
 
     Raises OptionError if the video has none of the positions that the head looks at.
     """
+    relevance = np.stack([question.relevance for question in questions])
     rows = chosen(video, relevance, options)
     rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
-    moments = np.empty((0, 2)) if moments is None else moments
-    return Example(video.take(rows), query.reshape(-1, query.shape[-1]), relevance[rows], moments)
+    asked = [replace(each, relevance=each.relevance[rows]) for each in questions]
+    return Example(video.take(rows), tuple(asked))
 
 
 def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
-    """The rows that the budget is spent on, in any order."""
+    """The rows that the budget is spent on, given R [m, n] to m queries; in any order."""
     middle_s = video.spans.mean(1)
     scenes = np.flatnonzero(video.kinds == SCENE)
     if not len(scenes):
@@ -86,7 +90,7 @@ def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
         return np.arange(len(video))
     # A quarter shows the whole video, whatever was asked.
     context = evenly(scenes, middle_s, options.budget // 4)
-    worth = lent(middle_s, relevance)
+    worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
     worth[context] = -np.inf
     best = np.argpartition(-worth, options.budget - len(context))
     return np.concatenate([context, best[: options.budget - len(context)]])

@@ -30,13 +30,13 @@ class Loss(NamedTuple):
 
 
 def loss(answer: Spans, truth: Tensor) -> Loss:
-    """Of answers to queries with moments `truth` [b, m, s, 2] in seconds, at least one each.
+    """Of answers to queries with moments `truth` [b, m, s, 2] in seconds.
 
-    Of queries with fewer moments than others the rest are NaN. The focal loss is divided by how
-    many positions answer.
+    Of queries with fewer moments than others the rest are NaN; those with none teach nothing. The
+    focal loss is divided by how many positions answer.
     """
     positive, moment = assign(answer, truth)
-    real = answer.real[:, None].expand_as(positive)
+    real = answer.real[:, None] & truth.isfinite().all(-1).any(-1)[..., None]
     count = positive.sum().clamp(min=1)
     score = focal(answer.logits, positive)[real].sum() / count
     span = diou(answer.spans[positive], moment[positive]).sum() / count
