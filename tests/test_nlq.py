@@ -80,7 +80,7 @@ def written(path: Path, value: Any) -> Path:
 def figures(folder: Path, truth: Any, predicted: Any, rules: Rules | None = None) -> dict[str, Any]:
     queries = read_annotations(written(folder / "annotations.json", truth))
     predictions = read_predictions(written(folder / "predictions.json", predicted))
-    return nlq.evaluate(queries, predictions, rules or Rules())
+    return nlq.evaluate(queries, {"it": predictions}, rules or Rules())["it"]
 
 
 def same(a: Any, b: Any) -> bool:
@@ -156,6 +156,27 @@ def test_a_third_column_is_no_part_of_the_span(tmp_path: Path) -> None:
     predicted = submission((0, 0, [[0, 10, 0.7], [3, 4, 0.2]]))
     result = figures(tmp_path, annotations([entry(0, 10)]), predicted)
     assert result["official"]["mIoU"] == 1
+
+
+def test_methods_are_compared_query_by_query(tmp_path: Path) -> None:
+    truth = annotations(*[[entry(0, 10)]] * 30)
+    written(tmp_path / "annotations.json", truth)
+    # The second hits where the first does, but for three clips of thirty.
+    hits = {"first": set(range(15)), "second": set(range(12))}
+    files = []
+    for name, hit in hits.items():
+        results = [(i, 0, [[0, 10] if i in hit else [10, 20]]) for i in range(30)]
+        files.append(str(written(tmp_path / f"{name}.json", submission(*results))))
+    command = ["eval", "nlq", "--annotations", str(tmp_path / "annotations.json")]
+    command += ["--predictions", files[0], "--predictions", files[1]]
+    methods = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)["methods"]
+    assert "first_ahead" not in methods[files[0]]
+    ahead = methods[files[1]]["first_ahead"]
+    assert ahead["mean_iou"]["mean"] == pytest.approx(0.1)
+    recall = ahead["recall"]["R@1 IoU=0.5"]
+    assert recall["mean"] == pytest.approx(0.1)
+    assert 0 <= recall["low"] < 0.1 < recall["high"] < 0.25, "tighter than of each alone"
+    assert "the first is ahead by" in CliRunner().invoke(main, command).stdout
 
 
 def test_intervals_are_over_clips(tmp_path: Path) -> None:
@@ -238,7 +259,7 @@ def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
 
     predictions = nlq.localise(queries, localiser)
     assert [prediction.key for prediction in predictions] == [Key("c0", "a0", 0)]
-    result = nlq.evaluate(queries, predictions, Rules())
+    result = nlq.evaluate(queries, {"it": predictions}, Rules())["it"]
     assert result["missing"] == 1
     with pytest.raises(DataError, match="none of the 1 clips is indexed, such as c1"):
         nlq.localise(queries[2:], localiser)

@@ -2,7 +2,7 @@
 
     queries = read_annotations("nlq_val.json")
     predictions = localise(queries, localiser)     # or read_predictions("submission.json")
-    figures = evaluate(queries, predictions, Rules())
+    figures = evaluate(queries, {"mine": predictions}, Rules())["mine"]
 
 The official script scores what was predicted and nothing else. Here every query counts that has
 text and times, one without predictions as missed, and the official figures stand beside.
@@ -27,7 +27,9 @@ from seal.ground import data
 from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
 from seal.query import IndexedVideo
 from seal.store import Store
-from seal.types import Moment, Span
+from seal.types import Float64, Moment, Span
+
+_MEAN_IOU = "mean IoU"
 
 Localiser = Callable[[str, str], Sequence[Moment]]
 """From a video's name and a query to moments, best first, in seconds from the video's start.
@@ -195,31 +197,46 @@ def _json(value: float) -> float | str:
 
 
 def evaluate(
-    queries: Sequence[Query], predictions: Sequence[Prediction], rules: Rules
-) -> dict[str, Any]:
-    """Recall and mean IoU over all queries that have text and times, the official figures, and what
-    is missing.
+    queries: Sequence[Query], methods: Mapping[str, Sequence[Prediction]], rules: Rules
+) -> dict[str, dict[str, Any]]:
+    """For each method: recall and mean IoU over all queries that have text and times, what is
+    missing, and the official figures; from the second on also by how much the first is ahead.
 
     Intervals are over clips. An IoU of 0 / 0 is 0 here. Returns plain values: see
     `seal eval nlq --json`. Raises DataError as `scores` does, and if no query has text and times.
     """
-    asked = outcomes(queries, predictions, rules)
-    if not asked:
-        raise DataError("no query of the annotations has text and times")
-    clips = [outcome.query.key.clip_uid for outcome in asked]
-    hits = np.array([outcome.score.hits.ravel() for outcome in asked])
-    iou = np.array([outcome.score.iou for outcome in asked])
-    iou[np.isnan(iou)] = 0
-    return {
-        "recall": {
-            name: bootstrap(column, clips)._asdict()
-            for name, column in zip(rules.names, hits.T, strict=True)
-        },
-        "mean_iou": bootstrap(iou, clips)._asdict(),
-        "missing": sum(outcome.prediction is None for outcome in asked),
-        "repeated": len(predictions) - len({prediction.key for prediction in predictions}),
-        "official": official(queries, predictions, rules),
-    }
+    figures: dict[str, dict[str, Any]] = {}
+    first: dict[str, Float64] = {}
+    for name, predictions in methods.items():
+        asked = outcomes(queries, predictions, rules)
+        if not asked:
+            raise DataError("no query of the annotations has text and times")
+        clips = [outcome.query.key.clip_uid for outcome in asked]
+        columns = _columns(asked, rules)
+        figures[name] = {
+            **_estimates(columns, clips),
+            "missing": sum(outcome.prediction is None for outcome in asked),
+            "repeated": len(predictions) - len({prediction.key for prediction in predictions}),
+            "official": official(queries, predictions, rules),
+        }
+        if first:
+            ahead = {metric: first[metric] - column for metric, column in columns.items()}
+            figures[name]["first_ahead"] = _estimates(ahead, clips)
+        first = first or columns
+    return figures
+
+
+def _columns(asked: Sequence[Outcome], rules: Rules) -> dict[str, Float64]:
+    """[n] what each query is worth, by metric."""
+    hits = np.array([outcome.score.hits.ravel() for outcome in asked], np.float64)
+    iou = np.nan_to_num([outcome.score.iou for outcome in asked])
+    return {**dict(zip(rules.names, hits.T, strict=True)), _MEAN_IOU: iou}
+
+
+def _estimates(columns: Mapping[str, Float64], clips: Sequence[str]) -> dict[str, Any]:
+    means = {metric: bootstrap(column, clips)._asdict() for metric, column in columns.items()}
+    mean_iou = means.pop(_MEAN_IOU)
+    return {"recall": means, "mean_iou": mean_iou}
 
 
 def describe(queries: Sequence[Query], left_out: Mapping[str, int]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from seal.errors import OptionError
 if TYPE_CHECKING:
     from seal.evaluate.ego4d import Prediction, Query
 
+_MEAN = "mean IoU"
+
 
 @click.command()
 @click.option("--annotations", metavar="FILE", help="Those of Ego4D-NLQ, such as nlq_val.json.")
@@ -97,9 +99,7 @@ def nlq(
         # A test split: only the server can score it.
         result["methods"] = {"find": {"predicted": len(methods["find"])}}
     else:
-        result["methods"] = {
-            name: nlq.evaluate(queries, predictions, rules) for name, predictions in methods.items()
-        }
+        result["methods"] = nlq.evaluate(queries, methods, rules)
         if log_path is not None:
             write_json_lines(log_path, nlq.log(queries, methods, rules))
     if as_json:
@@ -124,9 +124,25 @@ def _print(result: dict[str, Any]) -> None:
         if "predicted" in row:
             click.echo(f"{name}: {row['predicted']} queries answered; the answers are withheld")
             continue
-        official = row["official"]
         click.echo(f"\n{name}: {row['missing']} without predictions, counted as missed\n")
-        print_line("", ["with 95 % interval", f"official, of {official['evaluated']}"])
-        for metric, estimate in row["recall"].items():
-            print_line(metric, [interval(estimate), f"{float(official['recall'][metric]):.3f}"])
-        print_line("mean IoU", [interval(row["mean_iou"]), f"{float(official['mIoU']):.3f}"])
+        _print_figures(row)
+
+
+def _print_figures(row: dict[str, Any]) -> None:
+    official = {**row["official"]["recall"], _MEAN: row["official"]["mIoU"]}
+    columns = {
+        "with 95 % interval": _cells(row),
+        f"official, of {row['official']['evaluated']}": {
+            metric: f"{float(value):.3f}" for metric, value in official.items()
+        },
+    }
+    if "first_ahead" in row:
+        columns["the first is ahead by"] = _cells(row["first_ahead"])
+    print_line("", list(columns))
+    for metric in official:
+        print_line(metric, [column[metric] for column in columns.values()])
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    estimates = {**row["recall"], _MEAN: row["mean_iou"]}
+    return {metric: interval(estimate) for metric, estimate in estimates.items()}
