@@ -29,7 +29,7 @@ class HeadOptions:
     """Attention over time is within blocks of so many positions and the two blocks beside."""
     levels: int = 4
     """Of the temporal pyramid; each has half the positions of the one below."""
-    fused: int = 32
+    fused: int = 24
     """Channels after a query has come in: what every further query costs grows with it."""
     dropout: float = 0.1
 

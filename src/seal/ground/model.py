@@ -294,13 +294,15 @@ class Fuse(nn.Module):
         heads = (self.sizes.heads, -1)
         keys, values = (part.unflatten(-1, heads) for part in words.chunk(2, -1))
         asks = self.asks(features).unflatten(-1, heads)
-        logits = torch.einsum("bnhc,bmthc->bmnht", asks, keys) / asks.shape[-1] ** 0.5
-        gained = relevance[..., None, None] * self.gain[:, None]
-        logits = logits + F.pad(gained.expand(*gained.shape[:-1], logits.shape[-1] - 1), (1, 0))
-        weights = logits.masked_fill(~allowed[:, :, None, None], -torch.inf).softmax(-1)
-        attended: Tensor = self.attended(
-            torch.einsum("bmnht,bmthc->bmnhc", weights, values).flatten(-2)
+        # Words before positions: there are few of them, and sums over a long last axis are quick.
+        logits = torch.einsum("bnhc,bmthc->bmthn", asks, keys) / asks.shape[-1] ** 0.5
+        gained = relevance[:, :, None, None] * self.gain[:, None]
+        logits = logits + F.pad(
+            gained.expand(-1, -1, words.shape[2] - 1, -1, -1), (0, 0) * 2 + (1, 0)
         )
+        weights = logits.masked_fill(~allowed[..., None, None], -torch.inf).softmax(2)
+        mixed = torch.einsum("bmthn,bmthc->bmnhc", weights, values).flatten(-2)
+        attended: Tensor = self.attended(mixed)
         return attended
 
 
