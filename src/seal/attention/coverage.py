@@ -29,8 +29,10 @@ _SAMPLE = 1024
 """As many tokens at least are in the sample."""
 _BLOCK = 512
 """Rows of K that are looked at at once."""
-_STEPS = 500
-"""Subgradient steps at most."""
+_ROUNDS = 25
+_STEPS = 20
+"""So many subgradient steps make a round of the bound. They look at _POOL tokens."""
+_POOL = 1024
 _PATIENCE = 10
 """The steps become shorter after so many that did not help: at once, and they end too soon."""
 
@@ -51,12 +53,13 @@ class Coverage(Objective):
         number = np.ones(len(relevance))
         number[len(candidates) :] = candidates.past_weight
         number /= max(float(number.sum()), 1)
+        present = self._presence(number, embeddings, times_s)
         weights = number * np.maximum(relevance, 0) ** options.certainty
         about = float(weights.sum())
         if about > 0:
-            weights = options.focus / about * weights + (1 - options.focus) * number
+            weights = options.focus / about * weights + (1 - options.focus) * present
         else:
-            weights = number
+            weights = present
         weights *= 1 - options.own
         # Each of the sample stands for the same weight: those in even steps along the times.
         room = max(_SAMPLE, _CELLS // max(len(candidates), 1))
@@ -72,6 +75,10 @@ class Coverage(Objective):
         self._inside: list[int] = []
         self._is_inside = np.zeros(len(candidates), bool)
         self._covered = np.zeros(len(self._weights), np.float32)
+
+    def _presence(self, number: Float64, embeddings: Float32, times_s: Float64) -> Float64:
+        """[m] what tokens matter for being there, whatever is asked: in sum 1, as `number` is."""
+        return number
 
     def _similarities(self, embeddings: Float32, times_s: Float64) -> Float32:
         """K of every candidate to every token that is to be represented: [n, m]."""
@@ -148,26 +155,48 @@ class Coverage(Objective):
 
         For any levels u, F(T) <= sum_i w_i u_i + sum_{t in T} (own gain + what t covers above u).
         At u = what `rows` cover this is the online bound of submodular functions (Leskovec et al.
-        2007); subgradient steps on u tighten it while `seconds` last.
+        2007); subgradient steps on u tighten it while `seconds` last. They look at the tokens that
+        were worth most at the last u that all tokens were looked at for.
         """
         deadline = time.monotonic() + seconds
-        known = self.value(rows)
-        level = self._cover(rows)
-        best, scale, failed = np.inf, 1.0, 0
-        for _ in range(_STEPS):
+        known, level = self.value(rows), self._cover(rows)
+        best, length = np.inf, 1.0
+        for _ in range(_ROUNDS):
             worth = self._own + self._above(self._kernel, level)
+            best = min(best, float(level.astype(np.float64) @ self._weights) + budget.most(worth))
+            if best - known < 1e-6 * abs(best) or time.monotonic() > deadline:
+                break
+            free = budget.free
+            if len(free) > _POOL:
+                free = free[np.argpartition(worth[free], -_POOL)[-_POOL:]]
+            pool = np.concatenate([budget.include, free])
+            room = Budget(budget.amount, budget.costs[pool], np.arange(len(budget.include)))
+            level, length = self._tighten(level, length, pool, room, known)
+        return best + 1e-6 * (1 + abs(best))
+
+    def _tighten(
+        self, level: Float32, length: float, pool: Int64, budget: Budget, known: float
+    ) -> tuple[Float32, float]:
+        """The best levels u for tokens `pool` after some steps of Polyak's length (1969), and the
+        share of it that the next ones should have."""
+        kernel, own = self._kernel[pool], self._own[pool]
+        best, lowest, failed = level, np.inf, 0
+        for _ in range(_STEPS):
+            worth = own + self._above(kernel, level)
             taken = budget.vertex(worth)
             bound = float(level.astype(np.float64) @ self._weights + taken @ worth)
-            failed = 0 if bound < best else failed + 1
+            if bound < lowest:
+                best, lowest, failed = level, bound, 0
+            else:
+                failed += 1
             if failed == _PATIENCE:
-                scale, failed = 0.7 * scale, 0
-            best = min(best, bound)
+                length, failed = 0.7 * length, 0
             # Each token is covered once, by one of the chosen: more of them above u raise it.
             some = np.flatnonzero(taken)
-            slope = self._weights * (1 - taken[some] @ (self._kernel[some] > level))
+            slope = self._weights * (1 - taken[some] @ (kernel[some] > level))
             size = float(slope @ slope)
-            if size == 0 or best - known < 1e-6 * abs(best) or time.monotonic() > deadline:
+            if size == 0 or bound - known < 1e-6 * abs(bound):
                 break
-            level = np.maximum(level - np.float32(scale * (bound - known) / size) * slope, 0)
+            level = np.maximum(level - np.float32(length * (bound - known) / size) * slope, 0)
             level = level.astype(np.float32)
-        return best + 1e-6 * (1 + abs(best))
+        return best, length
