@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from seal.answer.intent import Intent, read
 from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
-from seal.config import AttentionOptions
 from seal.ground import find_moments, relevance_curve
 from seal.query import IndexedVideo
 from seal.types import Float32, Int64, Moment, Span, Tokens
@@ -54,18 +53,18 @@ class Evidence(NamedTuple):
 def gather(
     video: IndexedVideo,
     question: str,
-    attention: AttentionOptions,
+    budget: float,
     *,
     shown: Int64 | None = None,
     exclude: Mask | None = None,
     causal: bool = True,
 ) -> Evidence:
-    """The tokens worth showing for a question, within `attention.budget`.
+    """The tokens worth showing for a question, at a cost of no more than `budget`.
 
     Those in `shown` are in the prompt already: they cost nothing, and what is chosen differs from
     them. `causal=False` ignores what the question says of time and cause.
     """
-    tokens = video.tokens
+    tokens, attention = video.tokens, video.options.attention
     intent = read(question) if causal else Intent(question)
     scores = video.relevance(intent.query or intent.anchor or question)
     moments = find_moments(relevance_curve(tokens, scores, video.options.find), video.options.find)
@@ -78,14 +77,14 @@ def gather(
     for part in [*_plan(video, intent, scores, moments), rest]:
         share += part.share
         held = np.union1d(pinned, np.flatnonzero(taken))
-        left = share * attention.budget - prices[taken].sum()
+        left = share * budget - prices[taken].sum()
         open_ = part.allowed.copy() if exclude is None else part.allowed & ~exclude
         open_[held] = False
         if prices[open_].min(initial=np.inf) > left + 1e-9:
             continue
         open_[held] = True
-        budget = Budget(prices[held].sum() + left, prices, held, np.flatnonzero(~open_))
-        chosen = choose(Candidates.of(tokens, part.relevance), attention, budget).rows
+        within = Budget(prices[held].sum() + left, prices, held, np.flatnonzero(~open_))
+        chosen = choose(Candidates.of(tokens, part.relevance), attention, within).rows
         taken[np.setdiff1d(chosen, pinned)] = True
     rows = np.flatnonzero(taken)
     return Evidence(rows[np.argsort(tokens.start_s[rows], kind="stable")], scores, moments)

@@ -83,3 +83,28 @@ def content(text: str) -> str:
     """The words of a text that something can be seen by, as they stand there."""
     words = re.findall(r"[\w'’-]+", text)
     return " ".join(word for word in words if word.lower() not in _EMPTY)
+
+
+_POINTS_BACK = re.compile(
+    r"\b(it|its|that|this|those|these|he|him|his|she|her|hers|they|them|their|then|there|same|one"
+    r"|ones|else)\b",
+    re.I,
+)
+
+
+def points_back(question: str) -> bool:
+    """Whether a question cannot be understood without the one before it."""
+    return bool(_POINTS_BACK.search(question)) or not content(question)
+
+
+def complete(question: str, before: str) -> str:
+    """A question that points back, with what the one before it is about in the place of that.
+
+    "And before that?" becomes "And before the dog jumps?"; other words are added to.
+    """
+    intent = read(before)
+    subject = intent.query or intent.anchor
+    in_place = re.compile(r"\b(before|after|during|since|until) (?:that|this|then|it)\b", re.I)
+    if in_place.search(question):
+        return in_place.sub(lambda match: f"{match[1]} {subject}", question)
+    return f"{question.rstrip('?!. ')}, {subject}?"

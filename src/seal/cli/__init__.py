@@ -10,6 +10,7 @@ import click
 
 from seal import __version__
 from seal.cli.ask import ask
+from seal.cli.chat import chat
 from seal.cli.data import data
 from seal.cli.evaluate import evaluate
 from seal.cli.options import (
@@ -73,6 +74,7 @@ main.add_command(data)
 main.add_command(evaluate, "eval")
 main.add_command(watch)
 main.add_command(ask)
+main.add_command(chat)
 
 
 @main.command()
@@ -200,6 +202,7 @@ def select(
 @click.argument("video")
 @click.argument("query")
 @click.option("--top", type=int, help=f"How many moments at most.  [{Options().find.top}]")
+@click.option("--head", metavar="HEAD", help="Find them with this head: a folder, or on the hub.")
 @query_settings
 @store_option
 @json_option
@@ -207,12 +210,13 @@ def find(
     video: str,
     query: str,
     top: int | None,
+    head: str | None,
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
 ) -> None:
     """Find the moments that a query describes, best first, and say if nothing matches."""
-    indexed = open_video(store_path, video, settings, {"find.top": top})
+    indexed = open_video(store_path, video, settings, {"find.top": top, "find.head": head})
     moments = [
         {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
         for m in indexed.find(query)

@@ -79,8 +79,8 @@ def ask(
     if len(options) < len(texts):
         raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
     if dry_run:
-        evidence = answering.gather(indexed, question, indexed.options.attention)
-        prompt = answering.describe(answering.prompt_for(indexed, question, evidence.rows, options))
+        messages = answering.Conversation(indexed).prompt(question, options)
+        prompt = answering.describe(messages)
         print_json({"prompt": prompt}) if as_json else click.echo(prompt)
         return
     model = answering.load(indexed.options.answer)

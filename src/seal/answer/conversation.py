@@ -1,0 +1,254 @@
+"""Dialogue: each turn is answered from new evidence and from all that was shown before."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from seal.answer import prompt as prompts
+from seal.answer.answerer import Answerer
+from seal.answer.citations import resolve
+from seal.answer.evidence import Evidence, gather
+from seal.answer.intent import complete, points_back
+from seal.answer.letters import extract
+from seal.answer.prompt import Message, describe
+from seal.attention.candidates import costs
+from seal.clock import span_clock
+from seal.errors import ContextError, OptionError
+from seal.files import read_json, write_text
+from seal.query import IndexedVideo
+from seal.types import Answer, Float64, Int64
+
+OnText = Callable[[str], None]
+"""Is handed the answer piece by piece as it is written."""
+
+_log = logging.getLogger("seal.answer")
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question that was answered."""
+
+    question: str
+    complete: str
+    """The question as evidence was looked for: what it points back to is put in its place."""
+    evidence: tuple[str, ...]
+    """The ids of the tokens that this turn showed first."""
+    answer: str | None
+
+
+class Conversation:
+    """Questions about a video that build on each other, and on evidence that is paid for once.
+
+    The first turn may spend `attention.budget`, each later one `answer.follow_up`, and all together
+    `answer.dialogue`. Without a model, turns give evidence and moments.
+    """
+
+    def __init__(self, video: IndexedVideo, answerer: Answerer | None = None) -> None:
+        self.video = video
+        self.answerer = answerer
+        self.turns: list[Turn] = []
+        self._seen: list[Turn] = []
+        self._drawn: dict[Turn, Message] = {}
+
+    def ask(
+        self,
+        question: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        verify: bool = False,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """The answer to a question; `options` are those of a multiple choice, by letter.
+
+        `verify` asks again without the evidence that the answer cites. If the prompt is too long
+        for the model, the oldest turns are forgotten, then the budget halved, and the answer's
+        notes say so.
+
+        Raises OptionError for an empty question, AnswerError if the model fails.
+        """
+        whole, budget, notes = self._complete(question), self._allowance(), []
+        while True:
+            evidence = gather(self.video, whole, budget, shown=self._shown())
+            try:
+                text = self._reply(question, evidence.rows, options, on_text)
+                break
+            except ContextError as error:
+                budget = self._shrink(budget, evidence, error)
+                notes.append(f"asked again with {budget:g} of the budget: {error}")
+        if self.turns and budget < self._prices().min(initial=np.inf):
+            notes.append("the budget of the dialogue (answer.dialogue) is spent: nothing new shown")
+        answer = self._answer(text, evidence, options)
+        if verify:
+            answer = self._verified(question, evidence, answer, options)
+        self._remember(Turn(question, whole, self._ids(evidence.rows), text))
+        return replace(answer, notes=(*notes, *answer.notes))
+
+    def prompt(self, question: str, options: Mapping[str, str] | None = None) -> list[Message]:
+        """What would be sent to ask this now."""
+        whole = self._complete(question)
+        evidence = gather(self.video, whole, self._allowance(), shown=self._shown())
+        return self._messages(question, evidence.rows, options)
+
+    @property
+    def cost(self) -> float:
+        """What all evidence shown so far has cost: its pictures, where each costs 1."""
+        return float(self._prices()[self._rows(self.turns)].sum())
+
+    def save(self, path: str | Path) -> None:
+        """Write the dialogue as JSON; it holds no pictures. Raises DataError."""
+        turns = [asdict(turn) for turn in self.turns]
+        values = {"version": _VERSION, "video": self.video.record.id, "turns": turns}
+        write_text(path, json.dumps(values, indent=1) + "\n")
+
+    @staticmethod
+    def resume(
+        path: str | Path, video: IndexedVideo, answerer: Answerer | None = None
+    ) -> Conversation:
+        """The dialogue that `save` wrote, about the same video.
+
+        Raises DataError if the file cannot be read, OptionError if it is about another video, or
+        about tokens that are no longer stored.
+        """
+        values = read_json(path)
+        try:
+            version, name = values["version"], values["video"]
+            turns = [
+                Turn(**turn | {"evidence": tuple(turn["evidence"])}) for turn in values["turns"]
+            ]
+        except (KeyError, TypeError) as error:
+            raise OptionError(f"{path} is no dialogue: {error!r}") from error
+        if (version, name) != (_VERSION, video.record.id):
+            raise OptionError(
+                f"{path} is a dialogue (version {version}) about {name}, not about"
+                f" {video.record.id}"
+            )
+        conversation = Conversation(video, answerer)
+        for turn in turns:
+            if len(conversation._rows([turn])) < len(turn.evidence):
+                raise OptionError(f"{path}: {name} has been indexed anew since; start a new one")
+            conversation._remember(turn)
+        return conversation
+
+    def _complete(self, question: str) -> str:
+        if not self.turns or not points_back(question):
+            return question
+        if self.answerer is None:
+            return complete(question, self.turns[-1].complete)
+        asked = [*(turn.question for turn in self.turns), question]
+        return self.answerer.answer([prompts.rewrite(asked)]) or question
+
+    def _allowance(self) -> float:
+        options = self.video.options
+        if not self.turns:
+            return options.attention.budget
+        return min(options.answer.follow_up, options.answer.dialogue - self.cost)
+
+    def _shrink(self, budget: float, evidence: Evidence, error: ContextError) -> float:
+        """Forget the oldest turn; where there is none, half of the budget."""
+        if self._seen:
+            del self._seen[0]
+            return budget
+        if len(evidence.rows) <= 1:
+            raise error
+        return float(self._prices()[evidence.rows].sum()) / 2
+
+    def _asked(
+        self, question: str, rows: Int64, options: Mapping[str, str] | None = None
+    ) -> Message:
+        """A question as the model gets it, with the evidence that is new."""
+        shown = prompts.evidence(self.video, self.video.tokens.take(rows))
+        return Message("user", (*shown, prompts.ask(question, options, self._by())))
+
+    def _messages(
+        self, question: str, rows: Int64, options: Mapping[str, str] | None
+    ) -> list[Message]:
+        messages = [prompts.system(self.video)]
+        for turn in self._seen:
+            if turn not in self._drawn:
+                self._drawn[turn] = self._asked(turn.question, self._rows([turn]))
+            messages += [self._drawn[turn], Message("assistant", (turn.answer or "",))]
+        return [*messages, self._asked(question, rows, options)]
+
+    def _reply(
+        self,
+        question: str,
+        rows: Int64,
+        options: Mapping[str, str] | None,
+        on_text: OnText | None = None,
+    ) -> str | None:
+        if self.answerer is None:
+            return None
+        prompt = self._messages(question, rows, options)
+        _log.debug("asking %s:\n%s", self.answerer.name, describe(prompt))
+        if options and self._by() == "likelihood":
+            return self.answerer.choose(prompt, list(options))
+        pieces = []
+        for piece in self.answerer.stream(prompt):
+            pieces.append(piece)
+            if on_text is not None:
+                on_text(piece)
+        return "".join(pieces).strip()
+
+    def _answer(
+        self, text: str | None, evidence: Evidence, options: Mapping[str, str] | None
+    ) -> Answer:
+        rows = self._in_time(np.union1d(self._shown(), evidence.rows))
+        tokens = self.video.tokens.take(rows)
+        cited, nothing = resolve(text or "", tokens)
+        return Answer(
+            text=text,
+            tokens=tokens,
+            relevance=evidence.relevance[rows],
+            cited=cited,
+            moments=evidence.moments,
+            choice=extract(text or "", options) if options else "",
+            notes=tuple(f"cites {span_clock(*span)}, where nothing was shown" for span in nothing),
+        )
+
+    def _verified(
+        self,
+        question: str,
+        evidence: Evidence,
+        answer: Answer,
+        options: Mapping[str, str] | None,
+    ) -> Answer:
+        """The answer, with what the model says if it does not see what it cited."""
+        cited = np.isin(self.video.tokens.ids[evidence.rows], answer.tokens.ids[answer.cited])
+        if not cited.any():
+            note = "nothing to verify: the answer cites no evidence that it was shown for it"
+            return replace(answer, notes=(*answer.notes, note))
+        again = self._reply(question, evidence.rows[~cited], options) or ""
+        changed = answer.choice != extract(again, options) if options else answer.text != again
+        return replace(answer, without=again, changed=changed)
+
+    def _remember(self, turn: Turn) -> None:
+        self.turns.append(turn)
+        self._seen.append(turn)
+
+    def _by(self) -> str:
+        return getattr(self.video.options.answer, "choice", "letter")
+
+    def _shown(self) -> Int64:
+        """The rows of all evidence that the model still sees."""
+        return self._rows(self._seen)
+
+    def _rows(self, turns: Sequence[Turn]) -> Int64:
+        ids = [name for turn in turns for name in turn.evidence]
+        return self._in_time(np.flatnonzero(np.isin(self.video.tokens.ids, ids)))
+
+    def _in_time(self, rows: Int64) -> Int64:
+        ordered: Int64 = rows[np.argsort(self.video.tokens.start_s[rows], kind="stable")]
+        return ordered
+
+    def _ids(self, rows: Int64) -> tuple[str, ...]:
+        return tuple(self.video.tokens.ids[rows].tolist())
+
+    def _prices(self) -> Float64:
+        return costs(self.video.tokens, self.video.options.attention)
