@@ -12,14 +12,15 @@ from numpy.typing import ArrayLike
 
 from seal import encode
 from seal.attention import relevance, select
-from seal.config import Options, for_query
+from seal.config import DecodeOptions, Options, for_query
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.ground import find_moments, relevance_curve
+from seal.ground import Curve, find_moments, relevance_curve
 from seal.show import Storyboard, write, writer
 from seal.store import Store, VideoRecord
 from seal.types import Float32, Moment, Selection, Tokens
 from seal.video import content_id, is_address
+from seal.weights import require
 
 # Encoders cut longer texts silently; nobody asks for one thing in so many words.
 _LONGEST_QUERY = 1000
@@ -96,9 +97,31 @@ class IndexedVideo:
         return self._store.pictures(self.record.id, tokens, at)
 
     def find(self, query: str) -> list[Moment]:
-        """At most `find.top` moments that the query describes, best first."""
-        curve = relevance_curve(self.tokens, self.relevance(query), self.options.find)
-        return find_moments(curve, self.options.find)
+        """At most `find.top` moments that the query describes, best first.
+
+        By the trained head `find.head` where one is set; BackendError if it cannot be loaded.
+        """
+        scores = self.relevance(query)
+        return self._moments(query, scores, self._curve(scores))
+
+    def _curve(self, scores: Float32) -> Curve:
+        return relevance_curve(self.tokens, scores, self.options.find)
+
+    def _moments(self, query: str, scores: Float32, curve: Curve) -> list[Moment]:
+        if self.options.find.head is None:
+            return find_moments(curve, self.options.find)
+        return self._localise(query, scores, self.options.find.head)
+
+    def _localise(self, query: str, scores: Float32, name: str) -> list[Moment]:
+        require("torch")
+        from seal.ground.checkpoint import load
+        from seal.ground.localise import localise
+
+        head = load(name, encoder=self.record.encoder)
+        top = self.options.find.top
+        options = DecodeOptions(top=top, candidates=max(top, DecodeOptions().candidates))
+        embedding = embed_query(self.encoder, query)
+        return localise(head, self.tokens, [embedding], [scores], options)[0]
 
     def show(
         self,
@@ -114,8 +137,8 @@ class IndexedVideo:
         writer(path)  # A wrong suffix is an error before the work, not after it.
         scores = self.relevance(query)
         selection = select(self.tokens, scores, self.options.attention, include, exclude)
-        curve = relevance_curve(self.tokens, scores, self.options.find)
-        moments = find_moments(curve, self.options.find)
+        curve = self._curve(scores)
+        moments = self._moments(query, scores, curve)
         match = self._match(scores)
         facts = {
             "profile": self.record.profile,

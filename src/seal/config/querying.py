@@ -40,6 +40,11 @@ class AttentionOptions:
     """Coverage: how much less a token stands for one of another time, in [0, 1]."""
     near_s: float = 50.0
     """Coverage: after this long that share has fallen to 1/e."""
+    variety: float = 6.0
+    """Seal: the power of how much tokens differ around a time; the higher, the less what stays the
+    same for long is represented."""
+    around_s: float = 1800.0
+    """Seal: so far before and after a time."""
     candidates: int = 4096
     """Over all videos of a store: the choice is made among so many, the most relevant."""
     memory: int = 1024
@@ -63,6 +68,8 @@ class AttentionOptions:
         check(self, self.sharpness > 0, "sharpness must be above 0")
         check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
         check(self, self.near_s > 0, "near_s must be above 0")
+        check(self, self.variety >= 0, "variety must be at least 0")
+        check(self, self.around_s > 0, "around_s must be above 0")
         check(self, self.candidates >= 1, "candidates must be at least 1")
         check(self, self.memory >= 1, "memory must be at least 1")
         check(self, self.improve_s >= 0, "improve_s must be at least 0")
@@ -79,6 +86,8 @@ class FindOptions:
     """Standard deviation of the Gaussian that spreads a token's relevance over time."""
     min_probability: float = 0.5
     """A video matches a query from this probability on."""
+    head: str | None = None
+    """A trained localisation head that finds the moments: a folder, or a name on the hub."""
 
     def __post_init__(self) -> None:
         check(self, self.top >= 1, "top must be at least 1")

@@ -16,14 +16,19 @@ from seal.ground.model import Head
 from seal.weights import Weights, locate
 
 
-def load(name: str, revision: str = "main") -> Head:
+def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
     """The head in a folder, or of this name on the hub, ready to answer.
 
-    Raises BackendError if it is not there, is damaged or is no localisation head.
+    Raises BackendError if it is not there, is damaged or is no localisation head, or if it was
+    trained with another than this `encoder`.
     """
     weights = locate(name, revision)
     sizes = weights.json("config.json")
     _check(weights, sizes)
+    if encoder is not None and sizes["encoder"] not in ("", encoder):
+        raise BackendError(
+            f"{name} was trained with tokens of {sizes['encoder']}, these are of {encoder}"
+        )
     try:
         head = Head(**sizes)
         head.load_state_dict(load_file(weights.folder / WEIGHTS))
