@@ -1,0 +1,387 @@
+"""Questions, evidence, prompts and dialogue on a film whose contents are known."""
+
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from seal import IndexedVideo, Options, Store, index_video
+from seal.answer import Answerer, Conversation, Prompt, ask, describe
+from seal.answer.citations import cited_times, resolve
+from seal.answer.evidence import gather
+from seal.answer.intent import Intent, complete, points_back, read
+from seal.cli import main
+from seal.errors import AnswerError, ContextError, DataError, OptionError
+from seal.evaluate.film import write_film
+from test_answer_endpoint import Server, says, server  # noqa: F401
+from test_types import make_tokens
+
+
+class Scripted(Answerer):
+    """Says one line after the other, the last one for ever; reads at most so many pictures."""
+
+    name = "scripted"
+
+    def __init__(self, *lines: str, most: int = 1000) -> None:
+        self.lines, self.most = list(lines), most
+        self.prompts: list[Prompt] = []
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        self.prompts.append(prompt)
+        if pictures(prompt) > self.most:
+            raise ContextError(f"{self.most} pictures at most")
+        line = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        yield from re.findall(r"\S+\s*", line)
+
+
+def pictures(prompt: Prompt) -> int:
+    return sum(len(message.pictures) for message in prompt)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("answer")
+    write_film(folder / "film.mp4", seed=2, duration_s=24.0)
+    store = Store(folder / "store", create=True)
+    index_video(folder / "film.mp4", store, Options.load("mini", ["video.part_s=12"]), jobs=1)
+    return store
+
+
+def opened(store: Store, *settings: str) -> IndexedVideo:
+    """With a solver that finds the same on a machine under load."""
+    return IndexedVideo(store, store.videos()[0].id, ["attention.solver=greedy", *settings])
+
+
+@pytest.fixture
+def film(store: Store) -> IndexedVideo:
+    return opened(store)
+
+
+@pytest.mark.parametrize(
+    ("question", "intent"),
+    [
+        ("Where is the red ball?", Intent("red ball")),
+        ("Why does the ball fall?", Intent("ball fall", why=True)),
+        ("What causes the fire to start?", Intent("fire start", why=True)),
+        ("What is the reason for the crash?", Intent("crash", why=True)),
+        ("What happens before the dog jumps?", Intent("", False, "before", "dog jumps")),
+        ("After the dog jumps, who laughs?", Intent("laughs", False, "after", "dog jumps")),
+        ("Who laughs after the dog jumps?", Intent("laughs", False, "after", "dog jumps")),
+        ("What colour is the car while it rains?", Intent("colour car", False, "during", "rains")),
+        ("When does it rain?", Intent("rain")),
+        ("What is seen at the end of the video?", Intent("", place="end")),
+        ("Who speaks at the very beginning?", Intent("speaks", place="start")),
+        ("When does a dog appear for the first time?", Intent("dog", place="first")),
+        ("Where is the cup the last time?", Intent("cup", place="last")),
+        ("Why is the man sad before he leaves?", Intent("man sad before leaves", why=True)),
+        ("犬はどこ", Intent("犬はどこ")),
+    ],
+)
+def test_questions_are_taken_apart(question: str, intent: Intent) -> None:
+    assert read(question) == intent
+
+
+def test_follow_ups_are_completed() -> None:
+    before = "What does the dog do?"
+    assert points_back("And before that?")
+    assert complete("And before that?", before) == "And before dog?"
+    assert complete("Who is she?", before) == "Who is she, dog?"
+    assert not points_back("Where is the red ball?")
+
+
+@pytest.mark.parametrize(
+    ("text", "spans"),
+    [
+        ("It falls [0:12.5].", [(12.5, 12.5)]),
+        ("[1:02:03.5–1:02:05] and (0:07)", [(3723.5, 3725.0), (7.0, 7.0)]),
+        ("[0:01.0, 0:02.0; 0:03.0]", [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]),
+        ("[0:01.0 - 0:02.0][0:01.0 to 0:02.0]", [(1.0, 2.0)]),
+        ("At 3:15 in the afternoon, a score of 2:1", []),
+        ("[see above] [12]", []),
+    ],
+)
+def test_citations_are_found(text: str, spans: list[tuple[float, float]]) -> None:
+    assert cited_times(text) == spans
+
+
+def test_citations_resolve_to_tokens_of_that_time() -> None:
+    tokens = make_tokens(12)
+    for i in range(len(tokens)):
+        clock = f"{int(tokens.start_s[i] // 60)}:{tokens.start_s[i] % 60:04.1f}"
+        rows, nothing = resolve(f"It is there [{clock}].", tokens)
+        assert i in rows
+        assert not nothing
+        assert (np.abs(tokens.start_s[rows] - tokens.start_s[i]) <= tokens.end_s[rows] + 1).all()
+    rows, nothing = resolve("[9:59:00]", tokens)
+    assert not len(rows)
+    assert nothing == [(35940.0, 35940.0)]
+
+
+def test_a_plain_question_gets_what_attention_selects(film: IndexedVideo) -> None:
+    chosen = gather(film, "Where is the red ball?", 16).rows
+    assert set(chosen) == set(film.select("red ball").rows)
+    assert (np.diff(film.tokens.start_s[chosen]) >= 0).all()
+
+
+def test_words_of_time_are_constraints(film: IndexedVideo) -> None:
+    tokens = film.tokens
+    anchor = film.find("red ball")[0].span
+
+    def middles(question: str) -> np.ndarray:
+        rows = gather(film, question, 8).rows
+        assert len(rows) == 8
+        return tokens.middle_s[rows]
+
+    assert (middles("What is there at the end?") >= tokens.end_s.max() * 0.89).all()
+    assert (middles("What is there at the beginning?") <= tokens.end_s.max() * 0.11).all()
+    before, after = middles("What is there before the red ball?"), middles("After the red ball?")
+    assert (before < anchor.end_s).all()
+    assert (before < anchor.start_s).sum() >= 6
+    assert (after >= anchor.start_s).all()
+
+
+def test_causes_are_looked_for_before_the_effect(film: IndexedVideo) -> None:
+    late = max(film.find("red ball"), key=lambda moment: moment.span.start_s)
+    question = "Why is there a red ball?"
+    plain = gather(film, question, 10, causal=False)
+    causal = gather(film, question, 10)
+    effect_s = causal.moments[0].span.start_s
+    middles = film.tokens.middle_s
+    share = (middles[causal.rows] < effect_s).sum()
+    assert len(plain.rows) == len(causal.rows) == 10
+    assert share >= 4, late
+    # What is chosen for the effect is what is chosen without a cause, with less to spend.
+    assert np.isin(gather(film, "red ball", 6).rows, causal.rows).all()
+
+
+def test_what_was_shown_costs_nothing_and_is_not_shown_again(film: IndexedVideo) -> None:
+    shown = gather(film, "red ball", 8).rows
+    more = gather(film, "red ball", 4, shown=shown).rows
+    assert len(more) == 4
+    assert not np.isin(more, shown).any()
+    assert not len(gather(film, "red ball", 0, shown=shown).rows)
+
+
+def test_the_budget_counts_what_kinds_cost(store: Store) -> None:
+    dear = opened(store, "attention.cost_action=3")
+    rows = gather(dear, "something that moves", 12).rows
+    actions = int((dear.tokens.kinds[rows] == "action").sum())
+    assert 0 < len(rows) + 2 * actions <= 12
+
+
+def test_a_prompt_shows_each_token_with_its_time_and_kind(film: IndexedVideo) -> None:
+    prompt = Conversation(film).prompt("Where is the red ball?")
+    rows = gather(film, "Where is the red ball?", 16).rows
+    assert [message.role for message in prompt] == ["system", "user"]
+    assert [picture.token for picture in prompt[1].pictures] == film.tokens.ids[rows].tolist()
+    parts = prompt[1].parts
+    for label, picture in pairwise(parts):
+        if isinstance(picture, str) or not isinstance(label, str):
+            continue
+        (row,) = np.flatnonzero(film.tokens.ids == picture.token)
+        assert label.rstrip().endswith(film.tokens.kinds[row])
+        found, _ = resolve(label.replace("–", "-"), film.tokens)
+        assert row in found
+        with Image.open(io.BytesIO(picture.jpeg)) as image:
+            assert image.size == picture.size
+    assert describe(prompt).endswith("Question: Where is the red ball?")
+
+
+def test_pictures_are_frames_crops_and_strips(store: Store) -> None:
+    tight = opened(store, "answer.margin=0", "answer.strip=2")
+    wide = opened(store, "answer.margin=1", "answer.strip=4")
+    tokens = tight.tokens
+    frame = Image.open(io.BytesIO(tight.pictures(tokens.take([0]))[0])).size
+    for kind in ("scene", "object", "action"):
+        (row,) = np.flatnonzero(tokens.kinds == kind)[:1]
+        sizes = []
+        for video in (tight, wide):
+            shown = Conversation(video)._asked("x", np.array([row])).pictures
+            sizes.append(shown[0].size)
+        box = (tokens.boxes[row, 2:] - tokens.boxes[row, :2]) * frame
+        if kind == "scene":
+            assert sizes == [frame, frame]
+        elif kind == "object":
+            assert sizes[0] == pytest.approx(box, abs=2)
+            assert sizes[1][0] > sizes[0][0] or sizes[0][0] == frame[0]
+        else:
+            assert sizes[0] == pytest.approx((2 * box[0] + 4, box[1]), abs=4)
+            assert sizes[1][0] > 2 * box[0]
+
+
+def test_without_a_model_the_evidence_is_the_answer(film: IndexedVideo) -> None:
+    answer = ask(film, "Where is the red ball?")
+    assert answer.text is None
+    assert len(answer.tokens) == 16
+    assert answer.moments == film.find("red ball")
+
+
+def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: IndexedVideo) -> None:
+    answer = ask(film, "Where is it, the red ball?", Scripted("Left [0:02.0]. Gone [9:00.0]."))
+    assert answer.text == "Left [0:02.0]. Gone [9:00.0]."
+    near = np.abs(answer.tokens.middle_s[answer.cited] - 2.0)
+    assert (near < 6).all()
+    assert any("cites 9:00.0" in note for note in answer.notes)
+
+
+def test_verifying_asks_again_without_what_was_cited(film: IndexedVideo) -> None:
+    first = gather(film, "Where is the red ball?", 16).rows[0]
+    time_s = film.tokens.start_s[first]
+    cites = f"Left [0:{time_s:04.1f}]"
+    model = Scripted(cites, "I do not see it.")
+    answer = ask(film, "Where is the red ball?", model, verify=True)
+    assert (answer.without, answer.changed) == ("I do not see it.", True)
+    asked, again = model.prompts
+    gone = {p.token for p in asked[1].pictures} - {p.token for p in again[1].pictures}
+    assert gone == set(answer.tokens.ids[answer.cited].tolist())
+    assert ask(film, "red ball?", Scripted(cites), verify=True).changed is False
+    uncited = ask(film, "red ball?", Scripted("Left."), verify=True)
+    assert uncited.changed is None
+    assert "nothing to verify" in uncited.notes[0]
+
+
+def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: IndexedVideo) -> None:
+    model = Scripted("Left.", most=5)
+    answer = ask(film, "Where is the red ball?", model)
+    assert [pictures(prompt) for prompt in model.prompts] == [16, 8, 4]
+    assert len(answer.tokens) == 4
+    assert len(answer.notes) == 2
+    assert "8 of the budget" in answer.notes[0]
+    with pytest.raises(ContextError):
+        ask(film, "Where is the red ball?", Scripted("Left.", most=0))
+
+
+def test_options_are_chosen_by_letter(film: IndexedVideo) -> None:
+    model = Scripted("(B), see [0:01.0]")
+    answer = ask(film, "Which colour?", model, options={"A": "red", "B": "blue"})
+    assert answer.choice == "B"
+    assert "(A) red\n(B) blue" in describe(model.prompts[0])
+
+
+def test_a_dialogue_pays_for_evidence_once(film: IndexedVideo) -> None:
+    model = Scripted("Left.", "What was before the red ball?", "Nothing.")
+    talk = Conversation(film, model)
+    talk.ask("Where is the red ball?")
+    answer = talk.ask("And before that?")
+    assert [len(turn.evidence) for turn in talk.turns] == [16, 6]
+    assert talk.cost == 22
+    assert len(answer.tokens) == 22
+    assert talk.turns[1].complete == "What was before the red ball?"
+    rewrite, last = model.prompts[1:]
+    assert pictures(rewrite) == 0
+    assert "- And before that?" in describe(rewrite)
+    assert [message.role for message in last] == ["system", "user", "assistant", "user"]
+    shown = [picture.token for message in last for picture in message.pictures]
+    assert len(shown) == len(set(shown)) == 22
+
+
+def test_a_dialogue_keeps_to_its_budget(store: Store) -> None:
+    film = opened(store, "answer.dialogue=20")
+    talk = Conversation(film)
+    notes: list[Sequence[str]] = [talk.ask(f"thing {i}").notes for i in range(4)]
+    assert [len(turn.evidence) for turn in talk.turns] == [16, 4, 0, 0]
+    assert not notes[1]
+    assert "is spent" in notes[3][0]
+
+
+def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: IndexedVideo) -> None:
+    talk = Conversation(film, Scripted("Left.", most=24))
+    for i in range(3):
+        answer = talk.ask(f"Where is the ball number {i}?")
+    assert "asked again" in answer.notes[0]
+    assert len(answer.tokens) == 12
+
+
+def test_a_failed_turn_leaves_the_dialogue_as_it_was(film: IndexedVideo) -> None:
+    class Broken(Scripted):
+        def stream(self, prompt: Prompt) -> Iterator[str]:
+            raise AnswerError("down")
+
+    talk = Conversation(film, Broken(""))
+    with pytest.raises(AnswerError):
+        talk.ask("Where is the red ball?")
+    assert not talk.turns
+    assert talk.cost == 0
+
+
+def test_a_dialogue_is_saved_and_resumed(film: IndexedVideo, tmp_path: Path) -> None:
+    talk = Conversation(film, Scripted("Left."))
+    talk.ask("Where is the red ball?")
+    talk.save(tmp_path / "talk.json")
+    model = Scripted("Right.")
+    again = Conversation.resume(tmp_path / "talk.json", film, model)
+    assert again.turns == talk.turns
+    assert again.prompt("Where is the cube?") == talk.prompt("Where is the cube?")
+    values = json.loads((tmp_path / "talk.json").read_text())
+    for change, message in (
+        ({"video": "other"}, "about other"),
+        ({"turns": [{**values["turns"][0], "evidence": ["scene-9999"]}]}, "indexed anew"),
+        ({"turns": [{}]}, "no dialogue"),
+    ):
+        (tmp_path / "bad.json").write_text(json.dumps(values | change))
+        with pytest.raises(OptionError, match=message):
+            Conversation.resume(tmp_path / "bad.json", film)
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(DataError):
+        Conversation.resume(tmp_path / "bad.json", film)
+
+
+def seal(store: Store, *arguments: str, text: str | None = None) -> str:
+    command, *rest = arguments
+    name = store.videos()[0].id
+    run = CliRunner().invoke(main, [command, name, *rest, "--store", str(store.path)], input=text)
+    assert run.exit_code == 0, run.output
+    return run.stdout
+
+
+def test_seal_ask_without_a_model(store: Store) -> None:
+    result = json.loads(seal(store, "ask", "Where is the red ball?", "--budget", "5", "--json"))
+    assert result["answer"] is None
+    assert result["model"] is None
+    assert len(result["evidence"]) == 5
+    assert {"id", "kind", "start_s", "end_s", "box", "relevance", "cited"} == {
+        *result["evidence"][0]
+    }
+    assert result["moments"]
+    run = CliRunner().invoke(
+        main, ["ask", store.videos()[0].id, "a ball", "--store", str(store.path)]
+    )
+    assert "no answering model is set" in run.stderr
+    assert "16 pieces of evidence" in run.stdout
+
+
+def test_seal_ask_prints_the_prompt(store: Store, film: IndexedVideo) -> None:
+    text = seal(store, "ask", "Where is the red ball?", "--dry-run", "--solver", "greedy")
+    assert text.strip() == describe(Conversation(film).prompt("Where is the red ball?"))
+    assert text.count("<picture of") == 16
+
+
+def test_seal_ask_with_an_endpoint(store: Store, server: Server) -> None:  # noqa: F811
+    server.replies = [says("(B) ", "it is ", "there [0:02.0]")]
+    flags = ["--answerer", "openai:m", "--set", f"answer.base_url={server.url}"]
+    flags += ["--option", "left", "--option", "right"]
+    text = seal(store, "ask", "Where is the red ball?", *flags)
+    assert "(B) it is there [0:02.0]" in text
+    assert "option B" in text
+    result = json.loads(seal(store, "ask", "Where is it?", *flags, "--verify", "--json"))
+    assert (result["answer"], result["choice"]) == ("(B) it is there [0:02.0]", "B")
+    assert result["without_cited"] == {"answer": result["answer"], "changed": False}
+    assert any(row["cited"] for row in result["evidence"])
+    images = [p for p in server.requests[0]["messages"][1]["content"] if p["type"] == "image_url"]
+    assert len(images) == 16
+
+
+def test_seal_chat(store: Store, tmp_path: Path) -> None:
+    session = str(tmp_path / "talk.json")
+    text = seal(store, "chat", "--session", session, "--json", text="a ball\nand before that?\n")
+    first, second = map(json.loads, text.splitlines())
+    assert (first["cost"], second["cost"]) == (16, 22)
+    more = json.loads(seal(store, "chat", "--session", session, "--json", text="a cube\n\nx\n"))
+    assert more["cost"] == 28
