@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from seal.errors import OptionError
@@ -36,6 +38,26 @@ def parse(key: str, value: str, hint: Any) -> Any:
     if hint is float and not math.isfinite(parsed):
         raise OptionError(f"{key} must be a finite number, got {value!r}")
     return parsed
+
+
+def replaced(groups: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Groups of options by name, with settings such as "train.steps=9" on top.
+
+    Raises OptionError, listing the valid keys, for an unknown one, and for a wrong value.
+    """
+    changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    hints = {
+        f"{group}.{name}": hint
+        for group, options in groups.items()
+        for name, hint in typing.get_type_hints(type(options)).items()
+    }
+    for setting in settings:
+        key, value = split(setting)
+        if key not in hints:
+            raise OptionError(f"unknown option {key!r}; valid: {', '.join(hints)}")
+        group, _, name = key.partition(".")
+        changed[group][name] = parse(key, value, hints[key])
+    return {name: dataclasses.replace(groups[name], **changed[name]) for name in groups}
 
 
 def check(group: object, condition: bool, rule: str) -> None:

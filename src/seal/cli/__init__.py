@@ -34,6 +34,7 @@ from seal.cli.output import (
     token_row,
     video_line,
 )
+from seal.cli.train import train
 from seal.cli.watch import watch
 from seal.clock import span_clock
 from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
@@ -73,6 +74,7 @@ def main() -> None:
 main.add_command(data)
 main.add_command(evaluate, "eval")
 main.add_command(watch)
+main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
 

@@ -70,6 +70,7 @@ class Run:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self._folder, self._settings = folder, settings
         self._began = time.monotonic()
+        self.loss = float("nan")
         path = folder / MANIFEST
         before = json.loads(path.read_text("utf-8")) if path.is_file() else settings
         odd = [key for key, value in settings.items() if before.get(key) != value]
@@ -90,6 +91,7 @@ class Run:
         lines = curve.read_text("utf-8").splitlines(keepends=True)[:done] if done else []
         if len(lines) < done:
             raise BackendError(f"{curve} lacks steps that {STATE} has: start in another folder")
+        self.loss = json.loads(lines[-1])["loss"] if lines else self.loss
         _write(curve, "".join(lines).encode())
         _write(self._folder / MANIFEST, _as_json(self._settings | {"made_with": made_with()}))
         self._curve = curve.open("a", encoding="utf-8")
@@ -109,6 +111,7 @@ class Run:
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """The figures of one step, to the last digit."""
+        self.loss = values["loss"]
         self._curve.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)

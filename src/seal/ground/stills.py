@@ -80,6 +80,13 @@ def _picture(code: bytes, name: str) -> UInt8:
     return np.asarray(image, np.uint8)
 
 
+def clips_of(folder: str | Path, count: int, encoder: Encoder, seed: int = 0) -> list[Footage]:
+    """`count` of the photos in a folder as clips; see `read_photos` and `footage`."""
+    rng = np.random.default_rng(seed)
+    photos = read_photos(folder, count, seed)
+    return [footage(photo, encoder, f"photo-{i}", rng) for i, photo in enumerate(photos)]
+
+
 def footage(photo: Photo, encoder: Encoder, name: str, rng: np.random.Generator) -> Footage:
     """A clip of `LENGTH_S` as the dense index would have it: views along a pan, parts as objects,
     and parts as actions where the camera passes them."""

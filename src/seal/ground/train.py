@@ -52,8 +52,8 @@ def train(
     folder: str | Path,
     data: dict[str, str],
     on_step: Callable[[Step], None] = lambda step: None,
-) -> Head:
-    """Train a head in `folder`, or go on with the run there; the head that is left in it.
+) -> dict[str, float]:
+    """Train a head in `folder`, or go on with the run there; the figures of its end.
 
     `data` says what the examples are made from: names and checksums. Raises OptionError if the
     folder holds a run with other options or data, BackendError if its state is damaged.
@@ -80,11 +80,10 @@ def train(
                 run.save(step + 1, state, head)
             on_step(Step(step + 1, losses["loss"], batches.waited))
     accelerator.wait_for_everyone()
-    head.load_state_dict(state.average)
+    figures = {"loss": run.loss, "waited": batches.waited}
     if accelerator.is_main_process:
-        run.finish({"waited_for_examples": batches.waited})
-    head.eval()
-    return head
+        run.finish(figures)
+    return figures
 
 
 def _step(

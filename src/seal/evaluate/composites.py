@@ -1,0 +1,167 @@
+"""The localisation head on composites: what it learns from, and what it reaches on unseen clips.
+
+Described clips are those of `seal eval haystack`: every second one is held out. Films are cut in
+two: the first half of each is for training, the second for testing. Clips without descriptions and
+photos with captions, where there are some, are for training only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal.attention import relevance
+from seal.config import DecodeOptions, FindOptions, Options
+from seal.encode import Encoder
+from seal.errors import DataError
+from seal.evaluate.bootstrap import Estimate, bootstrap
+from seal.evaluate.haystack import Needle, read_needles
+from seal.ground import find_moments, relevance_curve
+from seal.ground.composites import DENSE, Footage, Sheet, sheets
+from seal.index import default_jobs, index_video
+from seal.query import IndexedVideo
+from seal.store import Store
+from seal.types import Moment, Span, Tokens
+
+FILMS = ("videos/big_buck_bunny_360p.mp4", "videos/popeye_*.mkv")
+UNDESCRIBED = ("videos/asl/*.mkv",)
+PHOTOS = "encoder"
+PHOTO_COUNT = 400
+SHEETS = 12
+"""Composites that are asked about: each of all held-out halves and all held-out clips."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Footage to learn from and footage to be tested on, which share no clip and no scene."""
+
+    films: tuple[Footage, ...]
+    clips: tuple[Footage, ...]
+    test_films: tuple[Footage, ...]
+    test_clips: tuple[Footage, ...]
+    encoder: Encoder
+    checksums: dict[str, str]
+    """Of every file, by its path."""
+
+
+def gather(
+    data: str | Path,
+    store: Store,
+    *,
+    fold: int = 0,
+    films: Iterable[str] = FILMS,
+    photos: int = PHOTO_COUNT,
+    jobs: int | None = None,
+    on_video: Callable[[str], None] = lambda path: None,
+) -> Material:
+    """The footage in the folder `data`, indexed densely into `store` unless it is there.
+
+    Of the described clips those at even places are held out, or with `fold` 1 the others. Raises
+    DataError if there are no films or fewer than two clips.
+    """
+    from seal.ground.stills import clips_of
+
+    root, options = Path(data), Options.load(settings=DENSE)
+    jobs = jobs or default_jobs(options)
+    checksums: dict[str, str] = {}
+
+    def open_(path: Path) -> IndexedVideo:
+        on_video(str(path))
+        record = index_video(path, store, options, jobs=jobs)
+        checksums[str(path)] = record.content_id
+        return IndexedVideo(store, record.id)
+
+    hay = [open_(path) for path in _matching(root, films)]
+    needles = read_needles(root)
+    if not hay or len(needles) < 2:
+        raise DataError(
+            f"{root} needs a film ({', '.join(films)}) and at least two described clips"
+        )
+    encoder = hay[0].encoder
+    described = [_footage(open_(needle.path), needle.id, encoder, needle) for needle in needles]
+    others = [_footage(open_(path), path.stem, encoder) for path in _matching(root, UNDESCRIBED)]
+    stills = clips_of(root / PHOTOS, photos, encoder) if (root / PHOTOS).is_dir() else []
+    whole = [_footage(each, each.record.id, encoder) for each in hay]
+    return Material(
+        films=tuple(_half(film, 0) for film in whole),
+        clips=(*described[1 - fold :: 2], *others, *stills),
+        test_films=tuple(_half(film, 1) for film in whole),
+        test_clips=tuple(described[fold::2]),
+        encoder=encoder,
+        checksums=checksums,
+    )
+
+
+def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(root.glob(pattern))]
+
+
+def _footage(
+    video: IndexedVideo, name: str, encoder: Encoder, needle: Needle | None = None
+) -> Footage:
+    start_s = video.record.start_s
+    texts = list(needle.texts) if needle else []
+    queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)
+    span = Span(start_s, start_s + video.record.duration_s)
+    return Footage(name, video.tokens, span, queries)
+
+
+def _half(film: Footage, which: int) -> Footage:
+    start_s, middle_s, end_s = np.linspace(film.span.start_s, film.span.end_s, 3)
+    half = Span(start_s, middle_s) if which == 0 else Span(middle_s, end_s)
+    return replace(film, span=half)
+
+
+Finder = Callable[[Sheet, list[Any]], list[list[Moment]]]
+"""What finds moments: for a composite and query embeddings, those of each, best first."""
+
+
+def untrained(encoder: Encoder, options: FindOptions) -> Finder:
+    """`seal find` as it is without a head."""
+
+    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
+        scores = [relevance(sheet.tokens, query, encoder.calibration) for query in queries]
+        curves = [relevance_curve(sheet.tokens, score, options) for score in scores]
+        return [find_moments(curve, options) for curve in curves]
+
+    return find
+
+
+def trained(encoder: Encoder, head: Any, options: DecodeOptions, budget: int) -> Finder:
+    """A head, on the positions that it was trained for, within a budget."""
+    from seal.ground.localise import localise
+
+    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
+        shown: Tokens = sheet.frames if head.sizes.positions == "frames" else sheet.tokens
+        scores = [relevance(shown, query, encoder.calibration) for query in queries]
+        return localise(head, shown, queries, scores, options, budget)
+
+    return find
+
+
+def measure(
+    material: Material, finders: dict[str, Finder], count: int = SHEETS, mismatched: bool = False
+) -> dict[str, list[list[float]]]:
+    """IoU of the best moment with the true one, by finder: of each clip those of all its queries.
+
+    With `mismatched` each clip is asked for by what describes the next one: what a head that heeds
+    no query would reach.
+    """
+    clips = material.test_clips
+    found: dict[str, list[list[float]]] = {name: [[] for _ in clips] for name in finders}
+    for sheet in sheets(material.test_films, clips, count):
+        for name, find in finders.items():
+            for i, span in enumerate(sheet.spans):
+                asked = list(clips[(i + mismatched) % len(clips)].queries)
+                ranked = find(sheet, asked)
+                found[name][i] += [best[0].span.iou(span) if best else 0.0 for best in ranked]
+    return found
+
+
+def recall(found: Sequence[Sequence[float]], least: float) -> Estimate:
+    """The share of queries whose best moment has at least this IoU; the interval is over clips."""
+    return bootstrap([np.mean(np.array(of_clip) >= least) for of_clip in found])
