@@ -10,7 +10,8 @@ peers   the same choices by apricot-select and submodlib, from similarities that
 
 All but the first use the tokens of Big Buck Bunny and the clips of `videos/needles.json`, indexed
 into DIR first, which takes some minutes and is kept; slightly disturbed copies fill them up. The
-number of cores is what OMP_NUM_THREADS says, or all.
+number of cores is what OMP_NUM_THREADS says, or all. Figures are means over instances or queries,
+the worst in brackets.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,6 @@ from seal.evaluate.haystack import FILM, read_needles
 from seal.types import Int64, Selection, Tokens
 
 OBJECTIVES = registry.names("objective")
-DEFAULT = AttentionOptions()
 BUDGET = 64
 DISTURBANCE = 0.05
 """Length of what is added to a copy of an embedding, whose length is 1."""
@@ -42,8 +44,10 @@ CERTIFY_S = 1.7
 """Of the 2 s, what is left for the bound."""
 
 
-def make(name: str, c: Candidates, size: int, options: AttentionOptions) -> Objective:
-    objective: Objective = registry.resolve("objective", name)(c, size, options)
+def make(c: Candidates, options: AttentionOptions) -> Objective:
+    objective: Objective = registry.resolve("objective", options.objective)(
+        c, options.budget, options
+    )
     return objective
 
 
@@ -55,10 +59,6 @@ def timed(call: Callable[[], Any], runs: int = 1) -> tuple[Any, float, float]:
         result = call()
         times.append((time.perf_counter() - wall, time.process_time() - cpu))
     return result, min(t[0] for t in times), min(t[1] for t in times)
-
-
-def summary(values: list[float]) -> str:
-    return f"{np.mean(values):.5f} ({np.min(values):.4f})"
 
 
 # Random instances
@@ -75,36 +75,37 @@ def instance(rng: np.random.Generator) -> Candidates:
     return Candidates(scores, embeddings, rng.uniform(0, 100, n))
 
 
-def limited(rng: np.random.Generator, n: int, size: int) -> Budget:
-    """A token that has to be in, one that must not be, and unequal costs."""
+def limited(rng: np.random.Generator, n: int, amount: float) -> Budget:
+    """Unequal costs, a token that has to be in and one that must not be."""
     one, other = np.split(rng.permutation(n)[:2], 2)
-    return Budget(1.5 * size + 3, rng.choice([1.0, 1.5, 3.0], n), one, other)
+    return Budget(amount, rng.choice([1.0, 2.0, 4.0], n), one, other)
 
 
 def exact(arguments: argparse.Namespace) -> None:
-    print("| objective | budget | greedy | swaps | stochastic | gap | bounds below | exact, s |")
-    for name in OBJECTIVES:
-        for kind in ("plain", "limited"):
-            rng = np.random.default_rng(0)
-            shares: dict[str, list[float]] = {"greedy": [], "swaps": [], "stochastic": []}
-            gaps, seconds, below = [], [], 0
-            for _ in range(arguments.instances):
-                c, size = instance(rng), int(rng.integers(2, 11))
-                plain = Budget.of(size, len(c))
-                budget = plain if kind == "plain" else limited(rng, len(c), size)
-                options = AttentionOptions(objective=name, budget=size)
-                best, _, cpu_s = timed(
-                    lambda o=options, c=c, b=budget: choose(c, replace(o, solver="exact"), b)
-                )
-                seconds.append(cpu_s)
-                for solver, share in shares.items():
-                    got = choose(c, replace(options, solver=solver), budget)
-                    share.append(got.objective / best.objective)
-                    below += got.upper_bound < best.objective
-                gaps.append(choose(c, replace(options, certify_s=0.1), budget).gap)
-            figures = " | ".join(summary(share) for share in shares.values())
-            gap = f"{np.mean(gaps):.5f} ({np.max(gaps):.4f})"
-            print(f"| {name} | {kind} | {figures} | {gap} | {below} | {np.mean(seconds):.3f} |")
+    print("| objective | budget | greedy | swaps | stochastic | gap | bounds too low | exact, s |")
+    for name, kind in product(OBJECTIVES, ("plain", "limited")):
+        rng = np.random.default_rng(0)
+        shares: dict[str, list[float]] = {"greedy": [], "swaps": [], "stochastic": []}
+        gaps, seconds, low = [], [], 0
+        for _ in range(arguments.instances):
+            c, size = instance(rng), int(rng.integers(2, 11))
+            budget = Budget.of(size, len(c))
+            if kind == "limited":
+                # A choice that has to hold what is off the point can be worth nothing at all.
+                c = replace(c, relevance=np.abs(c.relevance))
+                budget = limited(rng, len(c), 2 * size + 4)
+            options = AttentionOptions(objective=name, budget=size, certify_s=0.1)
+            slow = replace(options, solver="exact")
+            best, _, cpu_s = timed(partial(choose, c, slow, budget))
+            seconds.append(cpu_s)
+            for solver, share in shares.items():
+                got = choose(c, replace(options, solver=solver), budget)
+                share.append(got.objective / best.objective)
+                low += got.upper_bound < best.objective
+            gaps.append(best.gap)
+        figures = " | ".join(f"{np.mean(s):.5f} ({np.min(s):.4f})" for s in shares.values())
+        print(f"| {name} | {kind} | {figures} | {np.mean(gaps):.5f} ({np.max(gaps):.4f})", end="")
+        print(f" | {low} | {np.mean(seconds):.3f} ({np.max(seconds):.2f}) |", flush=True)
 
 
 # Real tokens
@@ -147,42 +148,30 @@ class Footage:
 
 def gap(arguments: argparse.Namespace) -> None:
     footage = Footage(arguments.store, arguments.tokens)
-    rng = np.random.default_rng(0)
-    costs = rng.choice([1.0, 2.0, 4.0], arguments.tokens)
-    some = rng.permutation(arguments.tokens)[:8]
-    print("| objective | budget | gap at once, mean (worst) | gap | seconds, worst |")
-    for name in OBJECTIVES:
-        options = AttentionOptions(objective=name, budget=BUDGET)
-        for kind in ("plain", "limited"):
-            plain = Budget.of(BUDGET, arguments.tokens)
-            limits = Budget(2 * BUDGET, costs, some[:4], some[4:])
-            budget = plain if kind == "plain" else limits
-            quick, slow, seconds = [], [], []
-            for query in footage.queries:
-                c = footage.ask(query)
-                quick.append(choose(c, options, budget).gap)
-                certain = replace(options, certify_s=CERTIFY_S)
-                got, wall_s, _ = timed(lambda c=c, o=certain, b=budget: choose(c, o, b))
-                slow.append(got.gap)
-                seconds.append(wall_s)
-            figures = " | ".join(f"{np.mean(g):.4f} ({np.max(g):.4f})" for g in (quick, slow))
-            print(f"| {name} | {kind} | {figures} | {max(seconds):.1f} |", flush=True)
+    limits = limited(np.random.default_rng(0), arguments.tokens, 2 * BUDGET)
+    budgets = {"plain": Budget.of(BUDGET, arguments.tokens), "limited": limits}
+    print("| objective | budget | gap at once | in time | seconds, wall | CPU |")
+    for name, kind in product(OBJECTIVES, budgets):
+        rows = []
+        for query in footage.queries:
+            c, options = footage.ask(query), AttentionOptions(objective=name, budget=BUDGET)
+            quick = choose(c, options, budgets[kind])
+            slow = replace(options, certify_s=CERTIFY_S)
+            got, wall_s, cpu_s = timed(partial(choose, c, slow, budgets[kind]))
+            rows.append((quick.gap, got.gap, wall_s, cpu_s))
+        figures = (f"{np.mean(f):.4f} ({np.max(f):.4f})" for f in np.transpose(rows))
+        print(f"| {name} | {kind} | {' | '.join(figures)} |", flush=True)
 
 
 def speed(arguments: argparse.Namespace) -> None:
     footage = Footage(arguments.store, arguments.tokens)
-    print("| objective | solver | wall ms, mean (worst) of the queries | CPU ms |")
-    for name in OBJECTIVES:
-        for solver in ("greedy", "swaps"):
-            options = AttentionOptions(objective=name, solver=solver, budget=BUDGET)
-            walls, cpus = [], []
-            for query in footage.queries:
-                c = footage.ask(query)
-                _, wall_s, cpu_s = timed(lambda c=c, o=options: choose(c, o), RUNS)
-                walls.append(1000 * wall_s)
-                cpus.append(1000 * cpu_s)
-            figures = (f"{np.mean(ms):.0f} ({np.max(ms):.0f})" for ms in (walls, cpus))
-            print(f"| {name} | {solver} | {' | '.join(figures)} |", flush=True)
+    print("| objective | solver | ms, wall | CPU |")
+    for name, solver in product(OBJECTIVES, ("greedy", "swaps")):
+        options = AttentionOptions(objective=name, solver=solver, budget=BUDGET)
+        asked = map(footage.ask, footage.queries)
+        rows = [timed(partial(choose, c, options), RUNS)[1:] for c in asked]
+        figures = (f"{1000 * np.mean(f):.0f} ({1000 * np.max(f):.0f})" for f in np.transpose(rows))
+        print(f"| {name} | {solver} | {' | '.join(figures)} |", flush=True)
 
 
 def dense(c: Candidates, options: AttentionOptions) -> tuple[Selection, Objective]:
@@ -190,7 +179,7 @@ def dense(c: Candidates, options: AttentionOptions) -> tuple[Selection, Objectiv
     cells = coverage._CELLS
     coverage._CELLS = len(c) ** 2
     try:
-        return choose(c, options), make(options.objective, c, options.budget, options)
+        return choose(c, options), make(c, options)
     finally:
         coverage._CELLS = cells
 
@@ -202,81 +191,67 @@ def sample(arguments: argparse.Namespace) -> None:
     for query in footage.queries[: arguments.queries]:
         c = footage.ask(query)
         full, objective = dense(c, options)
-        rows = choose(c, replace(options, improve_s=DEFAULT.improve_s)).rows
-        shares.append(objective.value(rows) / full.objective)
-    print(f"coverage of a sample against coverage of all: mean (worst) {summary(shares)}")
+        shares.append(objective.value(choose(c, options).rows) / full.objective)
+    print(f"a sample against all tokens: {np.mean(shares):.4f} ({np.min(shares):.4f})")
 
 
 # Other libraries
 
 
 def peers(arguments: argparse.Namespace) -> None:
+    """Facility location: `coverage` with nothing in it but sum_i max_t S(i, t)^2, S clipped at 0.
+    Sum of 1 / S over pairs: `paper` without relevance."""
     footage = Footage(arguments.store, arguments.tokens)
     c = footage.ask(footage.queries[0])
-    print("| function | by | value, ours = 1 | seconds |")
-    facility_location(c)
-    disparity_sum(c)
+    greedy = AttentionOptions(solver="greedy", budget=BUDGET, alpha=0, focus=0, own=0, near=0)
+    print("| function | by | value | seconds | times ours |")
 
+    options = replace(greedy, objective="coverage")
+    (full, objective), full_s, _ = timed(partial(dense, c, options))
+    ours, ours_s, _ = timed(partial(choose, c, options), RUNS)
 
-def library(name: str, package: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        print(f"not installed ({error.name}): pip install {package}")
+    def line(what: str, rows: Int64, seconds: float) -> None:
+        value = objective.value(rows) / full.objective
+        print(f"| {what} | {value:.6f} | {seconds:.2f} | {seconds / ours_s:.1f} |", flush=True)
 
-
-def submodlib_greedy(function: Any, optimizer: str) -> Int64:
-    pairs = function.maximize(
-        budget=BUDGET,
-        optimizer=optimizer,
-        stopIfZeroGain=False,
-        stopIfNegativeGain=False,
-        show_progress=False,
-    )
-    return np.array([row for row, _ in pairs])
-
-
-def facility_location(c: Candidates) -> None:
-    """`coverage` with nothing in it but sum_i max_t S(i, t)^2, S clipped at 0."""
-    options = AttentionOptions(
-        objective="coverage", solver="greedy", budget=BUDGET, focus=0.0, own=0.0, near=0.0
-    )
+    line("facility location | seal, a sample", ours.rows, ours_s)
+    line("| seal, all tokens", full.rows, full_s)
     similarity = np.maximum(c.embeddings @ c.embeddings.T, 0) ** 2
+    apricot, submodlib = (library(name) for name in ("apricot", "submodlib"))
+    if apricot:
+        new = partial(apricot.FacilityLocationSelection, metric="precomputed", optimizer="lazy")
+        new(2).fit(similarity[:99, :99].copy())  # compiles
+        fitted, wall_s, _ = timed(lambda: new(BUDGET).fit(similarity))
+        line("| apricot, lazy", fitted.ranking, wall_s)
+    if submodlib:
+        given = {"n": len(c), "mode": "dense", "separate_rep": False}
+        function = submodlib.FacilityLocationFunction(sijs=similarity, **given)
+        rows, wall_s, _ = timed(partial(maximise, function, "LazyGreedy"))
+        line("| submodlib, lazy", rows, wall_s)
 
-    def value(rows: Int64) -> float:
-        return float(similarity[rows].max(0).sum(dtype=np.float64))
-
-    (full, _), full_s, _ = timed(lambda: dense(c, options))
-    ours, ours_s, _ = timed(lambda: choose(c, options), RUNS)
-    one = value(full.rows)
-    print(f"| facility location | seal, all tokens, from embeddings | 1 | {full_s:.2f} |")
-    print(f"| | seal, a sample | {value(ours.rows) / one:.6f} | {ours_s:.2f} |", flush=True)
-    if apricot := library("apricot", "apricot-select scikit-learn"):
-        selector = apricot.FacilityLocationSelection
-        selector(2, metric="precomputed", optimizer="lazy").fit(similarity[:9, :9])  # compiles
-        new = selector(BUDGET, metric="precomputed", optimizer="lazy")
-        _, wall_s, _ = timed(lambda: new.fit(similarity))
-        print(f"| | apricot, lazy | {value(new.ranking) / one:.6f} | {wall_s:.2f} |", flush=True)
-    if submodlib := library("submodlib", "submodlib-py"):
-        function = submodlib.FacilityLocationFunction(
-            n=len(c), mode="dense", sijs=similarity, separate_rep=False
-        )
-        rows, wall_s, _ = timed(lambda: submodlib_greedy(function, "LazyGreedy"))
-        print(f"| | submodlib, lazy | {value(rows) / one:.6f} | {wall_s:.2f} |", flush=True)
-
-
-def disparity_sum(c: Candidates) -> None:
-    """`paper` with alpha 0: nothing but the sum of 1 / S over pairs."""
-    options = AttentionOptions(objective="paper", solver="greedy", budget=BUDGET, alpha=0.0)
-    ours, ours_s, _ = timed(lambda: choose(c, options), RUNS)
-    print(f"| sum of 1 / S | seal, from embeddings | 1 | {ours_s:.3f} |", flush=True)
-    if submodlib := library("submodlib", "submodlib-py"):
+    options = replace(greedy, objective="paper")
+    full, ours_s, _ = timed(partial(choose, c, options), RUNS)
+    objective = make(c, options)
+    line("sum of 1 / S | seal", full.rows, ours_s)
+    if submodlib:
         # Its distance is 1 - similarity.
         similarity = 1 - 1 / np.clip(c.embeddings @ c.embeddings.T, options.s_min, 1)
         function = submodlib.DisparitySumFunction(n=len(c), mode="dense", sijs=similarity)
-        rows, wall_s, _ = timed(lambda: submodlib_greedy(function, "NaiveGreedy"))
-        value = make("paper", c, BUDGET, options).value(rows) / ours.objective
-        print(f"| | submodlib, naive | {value:.6f} | {wall_s:.2f} |")
+        rows, wall_s, _ = timed(partial(maximise, function, "NaiveGreedy"))
+        line("| submodlib, naive", rows, wall_s)
+
+
+def library(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        print(f"{error}: pip install apricot-select scikit-learn submodlib-py")
+
+
+def maximise(function: Any, optimizer: str) -> Int64:
+    forever = {"stopIfZeroGain": False, "stopIfNegativeGain": False, "show_progress": False}
+    pairs = function.maximize(budget=BUDGET, optimizer=optimizer, **forever)
+    return np.array([row for row, _ in pairs])
 
 
 PARTS = {part.__name__: part for part in (exact, gap, speed, sample, peers)}
@@ -286,7 +261,7 @@ if __name__ == "__main__":
     parser.add_argument("parts", nargs="+", choices=PARTS, metavar="|".join(PARTS))
     parser.add_argument("--store", type=Path, default=Path(".seal"))
     parser.add_argument("--tokens", type=int, default=10_000)
-    parser.add_argument("--instances", type=int, default=500)
+    parser.add_argument("--instances", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=5, help="of `sample`, which is slow")
     arguments = parser.parse_args()
     for part in arguments.parts:
