@@ -10,8 +10,7 @@ candidates are found; value: of the choice among what is found, against that amo
 """
 
 import argparse
-import resource
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from data import ROOT
-from queries import made_up_record, random_tokens
+from queries import made_up_record, random_tokens, timed
 from seal import Options, Store, Tokens, encode, index
 from seal.corpus import Corpus
 
@@ -97,22 +96,18 @@ def time_queries(folder: Path, budget: int, runs: int) -> None:
     """Prints how long a select takes in this process and in a new one."""
     corpus = Corpus(Store(folder), [f"attention.budget={budget}"])
     corpus.select("warm up")
-    times, cpu = [], []
-    for query in QUERIES[:runs]:
-        began, began_cpu = time.perf_counter(), time.process_time()
-        corpus.select(query)
-        times.append(time.perf_counter() - began)
-        cpu.append(time.process_time() - began_cpu)
-    print(
-        f"select {budget}: median {statistics.median(times):.2f} s, worst {max(times):.2f} s;"
-        f" CPU time: median {statistics.median(cpu):.2f} s"
-    )
+    print(f"select {budget}: {timed(corpus.select, QUERIES[:runs])}")
     command = [sys.executable, "-m", "seal.cli", "select", "--all", QUERIES[0]]
     command += ["--store", str(folder), "--budget", str(budget)]
     began = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    seconds, peak_kb = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"seal select --all: {seconds:.2f} s, peak memory {peak_kb.ru_maxrss / 1e3:.0f} MB")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - began
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    cpu_s, peak_mb = used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+    print(f"a new process: {seconds:.1f} s, CPU time {cpu_s:.1f} s, peak memory {peak_mb:.0f} MB")
 
 
 def compare(folder: Path, budget: int, runs: int) -> None:
