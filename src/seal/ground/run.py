@@ -125,10 +125,13 @@ class Run:
         _write(self._folder / HEAD / WEIGHTS, save(trained))
         _write(self._folder / HEAD / "config.json", _as_json(asdict(head.sizes)))
 
-    def finish(self, figures: dict[str, Any]) -> None:
-        """Close the files; `figures` go into the manifest."""
+    def close(self) -> None:
+        """Close the files."""
         self._curve.close()
         self._events.close()
+
+    def finish(self, figures: dict[str, Any]) -> None:
+        """Put the time it took and `figures` into the manifest."""
         took = {"seconds": time.monotonic() - self._began} | figures
         path = self._folder / MANIFEST
         _write(path, _as_json(json.loads(path.read_text("utf-8")) | {"finished": took}))

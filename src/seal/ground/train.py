@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,9 @@ from seal.ground.examples import Example
 from seal.ground.losses import Loss, loss
 from seal.ground.model import Head
 from seal.ground.run import Run, State
+
+# Options that change how fast and how safely a run gets to where it goes, but not where.
+_WITHOUT_EFFECT = ("workers", "save_every")
 
 
 class Examples(Protocol):
@@ -62,23 +66,25 @@ def train(
     torch.manual_seed(options.seed)
     head = Head.of(sizes)
     optimizer = torch.optim.AdamW(_groups(head, options))
-    run = Run(Path(folder), {"head": asdict(sizes), "train": asdict(options), "data": data})
+    decides = {k: v for k, v in asdict(options).items() if k not in _WITHOUT_EFFECT}
+    run = Run(Path(folder), {"head": asdict(sizes), "train": decides, "data": data})
     model, optimizer = accelerator.prepare(head, optimizer)
     state = State(head, optimizer.optimizer)
     done = run.resume(state)
     batches = _Batches(examples, options, accelerator, done)
     model.train()
-    for step in range(done, options.steps):
-        rate = _learning_rate(step, options)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        losses = _step(model, optimizer, batches, options, accelerator)
-        state.follow(min(options.ema, (1 + step) / (10 + step)))
-        if accelerator.is_main_process:
-            run.log(step, losses | {"learning_rate": rate})
-            if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
-                run.save(step + 1, state, head)
-            on_step(Step(step + 1, losses["loss"], batches.waited))
+    with closing(run):
+        for step in range(done, options.steps):
+            rate = _learning_rate(step, options)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            losses = _step(model, optimizer, batches, options, accelerator)
+            state.follow(min(options.ema, (1 + step) / (10 + step)))
+            if accelerator.is_main_process:
+                run.log(step, losses | {"learning_rate": rate})
+                if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
+                    run.save(step + 1, state, head)
+                on_step(Step(step + 1, losses["loss"], batches.waited))
     accelerator.wait_for_everyone()
     figures = {"loss": run.loss, "waited": batches.waited}
     if accelerator.is_main_process:

@@ -1,0 +1,293 @@
+"""Training of the localisation head: composites are exact, runs go on where they were killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seal.config import HeadOptions, TrainOptions
+from seal.encode.calibration import Calibration
+from seal.errors import BackendError, DataError, OptionError
+from seal.ground.batches import collate
+from seal.ground.checkpoint import load
+from seal.ground.composites import GRID_S, Composites, Footage, Library, Stretch, sheets, spliced
+from seal.ground.examples import SCENE, Question, Timeline, chosen, example, lent
+from seal.ground.train import train
+from seal.types import Span, Tokens
+
+D = 8
+TINY = HeadOptions(dimension=D, width=16, heads=2, layers=1, levels=2, window=4, fused=4, budget=24)
+QUICK = TrainOptions(steps=6, batch_size=2, warmup=2, workers=0, save_every=2)
+
+
+def dense(seconds: float, seed: int, offset_s: float = 0.0) -> Tokens:
+    """Scenes at 5 Hz, two objects at 2 Hz, an action for every ten seconds."""
+    rng = np.random.default_rng(seed)
+    scenes, keys = np.arange(0, seconds, 0.2), np.arange(0, seconds, 0.5)
+    actions = np.arange(0, seconds - 3, 10.0)
+    start = np.concatenate([scenes, np.repeat(keys, 2), actions]) + offset_s
+    length = np.repeat([0.04, 0.04, 3.0], [len(scenes), 2 * len(keys), len(actions)])
+    kinds = np.repeat(["scene", "object", "action"], [len(scenes), 2 * len(keys), len(actions)])
+    n = len(kinds)
+    # Footage looks like itself.
+    unit = rng.normal(0, 1, D) + rng.normal(0, 0.3, (n, D))
+    unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
+    return Tokens(
+        ids=np.array([f"{kind}-{i}" for i, kind in enumerate(kinds)]),
+        video_ids=np.full(n, f"video-{seed}"),
+        kinds=kinds,
+        pts=np.rint(np.stack([start, start + length], 1) * 1000).astype(np.int64),
+        time_base=np.tile(np.array([1, 1000]), (n, 1)),
+        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)),
+        scores=np.ones(n, np.float32),
+        embeddings=unit,
+        facets=unit[:, None],
+        track_offsets=np.zeros(n + 1, np.int64),
+        track_rows=np.empty((0, 5)),
+    )
+
+
+def footage(seconds: float, seed: int, offset_s: float = 0.0, texts: int = 0) -> Footage:
+    tokens = dense(seconds, seed, offset_s)
+    queries = tokens.embeddings[:texts]
+    return Footage(f"video-{seed}", tokens, Span(offset_s, offset_s + seconds), queries)
+
+
+FILMS = (footage(60, 0), footage(40, 1, offset_s=7.0))
+CLIPS = tuple(footage(4 + i, 10 + i, offset_s=i, texts=2 if i % 2 else 0) for i in range(4))
+CALIBRATION = Calibration(
+    np.zeros(D, np.float32), np.zeros(D, np.float32), np.eye(D, dtype=np.float32), 1.0, 0.0, 0.0
+)
+
+
+def composites(options: HeadOptions = TINY, seed: int = 0) -> Composites:
+    return Composites(FILMS, CLIPS, options, CALIBRATION, seed)
+
+
+def test_stretches_follow_each_other_at_exact_times() -> None:
+    library = Library([*FILMS, *CLIPS])
+    stretches = [
+        Stretch(0, Span(0.0, 10.3)),
+        Stretch(3, Span(1.0, 4.5)),
+        Stretch(1, Span(7.0, 20.0)),
+    ]
+    tokens, spans = library.compose(stretches, phase_s=0.7)
+    assert spans == [Span(0, 10.3), Span(10.3, 13.8), Span(13.8, 26.8)]
+    line = Timeline.of(tokens)
+    # Scenes and objects lie on one grid over all, at the first dense picture after each tick.
+    for kind, step_s in ((0, 0.2), (1, 0.5)):
+        times_s = np.unique(line.spans[line.kinds == kind, 0])
+        assert ((times_s - 0.7 + 1e-6) % GRID_S < step_s).all()
+        # Where a stretch ends right after a tick, it may have no picture any more.
+        assert len(np.arange(0.7, 26.8, GRID_S)) - len(times_s) <= 1
+    # Tracklets end where their stretch does; what is left of a second, too short, is dropped.
+    actions = line.spans[line.kinds == 2]
+    assert actions.tolist() == [[0, 3], [10.3, 13.3], [13.8, 16.8], [23.8, 26.8]]
+    # Every token is one of the stretch that it is shown in.
+    for stretch, span in zip(stretches, spans, strict=True):
+        inside = (line.spans.mean(1) > span.start_s) & (line.spans.mean(1) < span.end_s)
+        assert set(tokens.video_ids[inside]) == {f"video-{[0, 1, 10, 11][stretch.source]}"}
+
+
+def test_frames_are_all_pictures_of_the_dense_index() -> None:
+    library = Library([*FILMS, *CLIPS])
+    tokens, _ = library.compose([Stretch(0, Span(2.0, 4.0)), Stretch(2, Span(0.0, 3.0))], 0.3, True)
+    assert set(tokens.kinds) == {"scene"}
+    assert tokens.start_s == pytest.approx(np.arange(0, 5, 0.2))
+
+
+def test_splicing_keeps_all_hay_and_every_clip() -> None:
+    rng = np.random.default_rng(0)
+    hay = [Stretch(0, Span(5.0, 9.0)), Stretch(1, Span(7.0, 8.0))]
+    clips = [Stretch(2, Span(0.0, 2.0)), Stretch(3, Span(1.0, 3.5)), Stretch(4, Span(2, 3))]
+    for _ in range(50):
+        stretches, places = spliced(hay, clips, rng)
+        assert [stretches[place] for place in places] == clips
+        rest = [each for each in stretches if each.source < 2]
+        assert sum(each.span.duration_s for each in rest) == pytest.approx(5.0)
+        assert [each.source for each in rest] == sorted(each.source for each in rest)
+
+
+@pytest.mark.parametrize("positions", ["tokens", "frames"])
+def test_an_example_is_always_the_same_and_within_its_budget(positions: str) -> None:
+    options = HeadOptions(dimension=D, positions=positions, budget=24)
+    for number in range(8):
+        one, again = composites(options)[number], composites(options)[number]
+        other = composites(options, seed=1)[number]
+        assert (one.video.spans == again.video.spans).all()
+        assert (one.questions[0].relevance == again.questions[0].relevance).all()
+        assert (
+            one.video.spans.shape != other.video.spans.shape
+            or (one.video.spans != other.video.spans).any()
+        )
+        assert 8 <= len(one.video) <= 24
+        assert (np.diff(one.video.spans.mean(1)) >= 0).all()
+        if positions == "frames":
+            assert (one.video.kinds == SCENE).all()
+        for question in one.questions:
+            ((start_s, end_s),) = question.moments
+            assert 1.5 <= end_s - start_s <= 10
+            assert len(question.relevance) == len(one.video)
+
+
+def test_a_sheet_has_every_clip_once_at_the_time_it_says() -> None:
+    for sheet in sheets(FILMS, CLIPS, 3):
+        for clip, span in zip(CLIPS, sheet.spans, strict=True):
+            for tokens in (sheet.tokens, sheet.frames):
+                mine = tokens.video_ids == clip.tokens.video_ids[0]
+                assert mine.any()
+                assert tokens.start_s[mine].min() >= span.start_s - 1e-6
+                assert tokens.end_s[mine].max() <= span.end_s + 1e-6
+            assert span.duration_s == pytest.approx(min(10, clip.span.duration_s))
+
+
+def test_the_budget_goes_to_the_relevant_and_some_to_everything() -> None:
+    line = Timeline.of(dense(120, 5))
+    relevance = np.zeros(len(line), np.float32)
+    relevance[np.abs(line.spans.mean(1) - 50) < 1] = 0.5
+    rows = chosen(line, relevance[None], HeadOptions(dimension=D, budget=60))
+    times_s = line.spans[rows].mean(1)
+    assert len(set(rows.tolist())) == 60
+    assert (np.abs(times_s - 50) < 8).sum() >= 40
+    assert times_s.min() < 10
+    assert times_s.max() > 110
+
+
+def test_lent_relevance_is_that_of_the_slow_reference() -> None:
+    rng = np.random.default_rng(0)
+    times_s, scores = rng.uniform(0, 60, 40), rng.normal(0, 0.2, 40).astype(np.float32)
+    want = (scores[None] - 0.03 * np.abs(times_s[:, None] - times_s[None])).max(1)
+    assert lent(times_s, scores) == pytest.approx(want, abs=1e-6)
+
+
+def test_examples_side_by_side_are_filled_up() -> None:
+    line = Timeline.of(dense(4, 5))
+    line = line.take(np.arange(5))
+    question = Question(np.ones((1, D), np.float32), np.ones(5, np.float32), np.array([[1.0, 2.0]]))
+    two = example(line, [question, question], TINY)
+    one = example(line.take(np.arange(3)), [Question(question.query, np.ones(3, np.float32))], TINY)
+    batch = collate([two, one])
+    assert batch.video.real.sum(1).tolist() == [5, 3]
+    assert batch.queries.words[:, :, 0].tolist() == [[True, True], [True, False]]
+    assert batch.truth[0, :, 0].tolist() == [[1, 2], [1, 2]]
+    assert batch.truth[1].isnan().all()
+
+
+def test_what_cannot_be_asked_is_named() -> None:
+    with pytest.raises(DataError, match="at least one film and one clip"):
+        Composites(FILMS, (), TINY, CALIBRATION)
+    line = Timeline.of(dense(4, 5))
+    objects = line.take(np.flatnonzero(line.kinds == 1))
+    with pytest.raises(OptionError, match="no scene tokens"):
+        chosen(objects, np.zeros((1, len(objects)), np.float32), TINY)
+
+
+def curve(folder: Path) -> list[str]:
+    return (folder / "curve.jsonl").read_text().splitlines()
+
+
+def test_a_run_leaves_a_head_a_curve_and_what_it_was_made_with(tmp_path: Path) -> None:
+    steps = []
+    figures = train(composites(), TINY, QUICK, tmp_path, {"film": "abc"}, steps.append)
+    assert [step.number for step in steps] == list(range(1, 7))
+    assert len(curve(tmp_path)) == 6
+    assert json.loads(curve(tmp_path)[-1])["loss"] == figures["loss"] == steps[-1].loss
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["data"] == {"film": "abc"}
+    assert manifest["head"]["budget"] == 24
+    assert manifest["train"]["seed"] == 0
+    assert manifest["made_with"]["versions"]["torch"] == torch.__version__
+    assert manifest["finished"]["seconds"] > 0
+    assert list(tmp_path.glob("events*"))
+    head = load(str(tmp_path / "head"))
+    assert head.sizes == TINY
+    # Started again it has nothing to do, and says the same.
+    again = train(composites(), TINY, QUICK, tmp_path, {"film": "abc"})
+    assert again["loss"] == figures["loss"]
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    options = TrainOptions(steps=60, batch_size=4, warmup=5, workers=0, learning_rate=5e-3)
+    train(composites(), TINY, options, tmp_path, {})
+    losses = [json.loads(line)["loss"] for line in curve(tmp_path)]
+    assert np.mean(losses[-20:]) < 0.9 * np.mean(losses[:10])
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_that_stopped_goes_on_to_the_last_digit(tmp_path: Path, accumulate: int) -> None:
+    options = TrainOptions(
+        steps=6, batch_size=2, warmup=2, workers=0, save_every=2, accumulate=accumulate
+    )
+    train(composites(), TINY, options, tmp_path / "whole", {})
+
+    class StopError(Exception):
+        pass
+
+    def stop(step) -> None:
+        if step.number == 5:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(composites(), TINY, options, tmp_path / "parts", {}, stop)
+    train(composites(), TINY, options, tmp_path / "parts", {})
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
+    for name in ("state.safetensors", "head/model.safetensors"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+KILLED = """
+import sys, time
+import test_ground_train as t
+from seal.config import TrainOptions
+
+def slow(step):
+    print(step.number, flush=True)
+    time.sleep(float(sys.argv[2]))
+
+if __name__ == "__main__":
+    options = TrainOptions(steps=8, batch_size=2, warmup=2, workers=int(sys.argv[3]), save_every=2)
+    t.train(t.composites(), t.TINY, options, sys.argv[1], {}, slow)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_last_digit(tmp_path: Path) -> None:
+    """SIGKILL in the middle, with a worker process that makes examples; then without."""
+    script = tmp_path / "run.py"
+    script.write_text(KILLED)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+
+    def command(folder: str, pause: str, workers: str) -> list[str]:
+        return [sys.executable, str(script), str(tmp_path / folder), pause, workers]
+
+    run = subprocess.Popen(
+        command("killed", "0.3", "1"), env=env, stdout=subprocess.PIPE, start_new_session=True
+    )
+    with run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if int(line) == 5:
+                break
+        os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    for folder in ("killed", "whole"):
+        subprocess.run(command(folder, "0", "0"), env=env, check=True, timeout=120)
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    assert len(curve(tmp_path / "whole")) == 8
+
+
+def test_other_options_or_a_damaged_state_are_named(tmp_path: Path) -> None:
+    train(composites(), TINY, QUICK, tmp_path, {})
+    with pytest.raises(OptionError, match="train differ"):
+        train(composites(), TINY, TrainOptions(steps=7, warmup=2), tmp_path, {})
+    with pytest.raises(OptionError, match="data differ"):
+        train(composites(), TINY, QUICK, tmp_path, {"film": "other"})
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-9])
+    with pytest.raises(BackendError, match="damaged"):
+        train(composites(), TINY, QUICK, tmp_path, {})
