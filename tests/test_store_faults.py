@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import pytest
 
 import store_worker
@@ -383,3 +385,28 @@ def test_a_store_without_permission_is_an_error_that_names_it(store: Store) -> N
     (store.path / schema.VERSION_FILE).chmod(0)
     with pytest.raises(StoreError, match=str(store.path)):
         Store(store.path)
+
+
+def test_ctrl_c_while_a_table_is_made_is_no_error_of_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lance goes on writing in the background while what it has written is removed."""
+    done = threading.Event()
+
+    def interrupted(database: Any, name: str, **_: Any) -> None:
+        def write() -> None:
+            while not done.is_set():
+                with suppress(OSError):
+                    (Path(database.uri) / f"{time.time_ns()}").touch()
+
+        threading.Thread(target=write).start()
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    made = type(lancedb.connect(store.path))
+    monkeypatch.setattr(made, "create_table", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+    finally:
+        done.set()

@@ -99,7 +99,9 @@ class Tables:
         """
         import lancedb
 
-        with TemporaryDirectory(dir=self._folder, prefix=_DRAFT) as draft:
+        # After Ctrl-C Lance goes on writing in the background, into what is being removed.
+        temporary = TemporaryDirectory(dir=self._folder, prefix=_DRAFT, ignore_cleanup_errors=True)
+        with temporary as draft:
             lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
                 os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
