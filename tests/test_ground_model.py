@@ -133,8 +133,10 @@ def test_distance_iou_by_hand() -> None:
 
 def test_focal_loss_by_hand() -> None:
     logits = torch.logit(torch.tensor([0.9, 0.9]))
-    got = focal(logits, torch.tensor([True, False]))
-    want = [-0.25 * 0.1**2 * np.log(0.9), -0.75 * 0.9**2 * np.log(0.1)]
+    logits = logits.repeat(2)[:3]
+    got = focal(logits, torch.tensor([1.0, 0.0, 0.5]))
+    half = -0.5 * (np.log(0.9) + np.log(0.1))
+    want = [-(0.1**2) * np.log(0.9), -(0.9**2) * np.log(0.1), 0.4**2 * half]
     assert got.tolist() == pytest.approx(want, rel=1e-5)
 
 

@@ -90,7 +90,9 @@ def ground(
     encoder = material.encoder
     head = replace(options["head"], dimension=encoder.dimension, encoder=encoder.fingerprint)
     seed = options["train"].seed
-    examples = Composites(material.films, material.clips, head, encoder.calibration, seed)
+    examples = Composites(
+        material.films, material.clips, head, encoder.calibration, seed, material.stills
+    )
     checksums = material.checksums | {"fold": str(fold)}
     with _bar(options["train"].steps) as on_step:
         last = train(examples, head, options["train"], output, checksums, on_step)

@@ -45,6 +45,26 @@ class HeadOptions:
 
 
 @dataclass(frozen=True)
+class CropOptions:
+    """TimeSformer over the crops of a token, in place of its stored embedding."""
+
+    dimension: int = 256
+    """Of the embeddings that come out."""
+    side_px: int = 64
+    patch_px: int = 16
+    frames: int = 4
+    width: int = 96
+    heads: int = 4
+    layers: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "side_px", "patch_px", "frames", "width", "heads", "layers"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        check(self, self.side_px % self.patch_px == 0, "side_px must be a multiple of patch_px")
+        check(self, self.width % self.heads == 0, "width must be a multiple of heads")
+
+
+@dataclass(frozen=True)
 class DecodeOptions:
     """From scored spans to moments."""
 

@@ -32,7 +32,7 @@ class AttentionOptions:
     certainty: float = 4.0
     """Coverage: the power of relevance; the higher, the less a token counts that has only something
     to do with the query."""
-    own: float = 0.05
+    own: float = 0.01
     """Coverage: the weight of the relevance of the chosen against what they stand for."""
     sharpness: float = 2.0
     """Coverage: the power of similarity; the higher, the less a token stands for unlike ones."""
@@ -46,7 +46,8 @@ class AttentionOptions:
     around_s: float = 1800.0
     """Seal: so far before and after a time."""
     candidates: int = 4096
-    """Over all videos of a store: the choice is made among so many, the most relevant."""
+    """Over all videos of a store, so many of the most relevant are chosen from. Coverage and seal
+    choose from about so many in a video: the most relevant, and some that stand for the rest."""
     memory: int = 1024
     """Streaming: how many tokens of what has left the window are remembered, as a sample of it."""
     improve_s: float = 0.05

@@ -41,6 +41,7 @@ class Material:
 
     films: tuple[Footage, ...]
     clips: tuple[Footage, ...]
+    stills: tuple[Footage, ...]
     test_films: tuple[Footage, ...]
     test_clips: tuple[Footage, ...]
     encoder: Encoder
@@ -88,7 +89,8 @@ def gather(
     whole = [_footage(each, each.record.id, encoder) for each in hay]
     return Material(
         films=tuple(_half(film, 0) for film in whole),
-        clips=(*described[1 - fold :: 2], *others, *stills),
+        clips=(*described[1 - fold :: 2], *others),
+        stills=tuple(stills),
         test_films=tuple(_half(film, 1) for film in whole),
         test_clips=tuple(described[fold::2]),
         encoder=encoder,

@@ -35,6 +35,8 @@ _CLIPS = (3, 9)
 _QUESTIONS = 4
 """At most, asked of one composite, which share the budget."""
 _HAY_S = (120.0, 480.0)
+_STILLS = 0.5
+"""How often a clip is a photo, where there are some: they say more, and move less."""
 _TEXTS = 0.7
 """How often a clip that texts describe is asked for by one of them."""
 _NOISE = 4.0
@@ -143,18 +145,24 @@ class Composites:
         options: HeadOptions,
         calibration: Calibration | None,
         seed: int = 0,
+        stills: Sequence[Footage] = (),
     ) -> None:
         if not films or not clips:
             raise DataError("composites need at least one film and one clip")
-        self._films, self._clips = range(len(films)), range(len(films), len(films) + len(clips))
-        self._library = Library([*films, *clips])
+        self._library = Library([*films, *clips, *stills])
+        self._films, count = range(len(films)), len(clips) + len(stills)
+        self._clips = range(len(films), len(films) + count)
+        share = _STILLS if stills else 0.0
+        self._often = np.full(count, (1 - share) / len(clips))
+        self._often[len(clips) :] = share / max(1, len(stills))
         self._options, self._calibration, self._seed = options, calibration, seed
 
     def __getitem__(self, number: int) -> Example:
         """Example `number`, from 0."""
         rng = np.random.default_rng([self._seed, number])
         count = min(int(rng.integers(*_CLIPS)), len(self._clips))
-        clips = [self._part(source, rng) for source in rng.choice(self._clips, count, False)]
+        drawn = rng.choice(self._clips, count, replace=False, p=self._often)
+        clips = [self._part(int(source), rng) for source in drawn]
         hay = self._hay(rng.uniform(*_HAY_S), rng)
         stretches, places = spliced(hay, clips, rng)
         phase_s = rng.uniform(0, GRID_S)

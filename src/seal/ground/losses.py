@@ -1,7 +1,8 @@
 """What the localisation head learns from: which positions answer, and how far the moment reaches.
 
 Focal loss (Lin et al. 2017) on all positions, and at those that answer the distance-IoU loss
-(Zheng et al. 2020) in one dimension.
+(Zheng et al. 2020) in one dimension. The score that a position should give is how well its span
+fits (quality focal loss, Li et al. 2020): of many that answer the best placed one comes first.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from seal.ground.model import Spans
 
-_GAMMA, _ALPHA = 2.0, 0.25
-"""Of the focal loss, as in its paper."""
+_GAMMA = 2.0
+"""Of the focal loss, as in both papers."""
 _INSIDE = 4
 """A moment is answered at the level where about so many positions lie inside it (up to twice as
 many): enough to tell where it ends, few enough to see it as one."""
@@ -38,7 +39,9 @@ def loss(answer: Spans, truth: Tensor) -> Loss:
     positive, moment = assign(answer, truth)
     real = answer.real[:, None] & truth.isfinite().all(-1).any(-1)[..., None]
     count = positive.sum().clamp(min=1)
-    score = focal(answer.logits, positive)[real].sum() / count
+    fitting = torch.zeros_like(answer.logits)
+    fitting[positive] = iou(answer.spans[positive], moment[positive]).detach()
+    score = focal(answer.logits, fitting)[real].sum() / count
     span = diou(answer.spans[positive], moment[positive]).sum() / count
     return Loss(score + span, score, span)
 
@@ -67,23 +70,27 @@ def assign(answer: Spans, truth: Tensor) -> tuple[Tensor, Tensor]:
     return chosen.any(2), moments.gather(2, which)[:, :, 0]
 
 
-def focal(logits: Tensor, positive: Tensor) -> Tensor:
-    """The loss of each logit: -a_t (1 - p_t)^gamma log p_t."""
-    target = positive.to(logits.dtype)
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    missed = 1 - torch.exp(-entropy)
-    weight = torch.where(positive, _ALPHA, 1 - _ALPHA)
-    return weight * missed**_GAMMA * entropy
+def focal(logits: Tensor, wanted: Tensor) -> Tensor:
+    """The loss of each logit, of which p = sigmoid(logit) should be `wanted` in [0, 1]:
+    |wanted - p|^gamma times the cross-entropy; the focal loss where that is 0 or 1."""
+    entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (wanted - logits.sigmoid()).abs() ** _GAMMA * entropy
+
+
+def iou(spans: Tensor, truth: Tensor) -> Tensor:
+    """[...] of spans [..., 2] and others: what they share of what either covers."""
+    shared = torch.minimum(spans, truth)[..., 1] - torch.maximum(spans, truth)[..., 0]
+    shared = shared.clamp(min=0)
+    union = (spans[..., 1] - spans[..., 0]) + (truth[..., 1] - truth[..., 0]) - shared
+    return shared / union.clamp(min=1e-6)
 
 
 def diou(spans: Tensor, truth: Tensor) -> Tensor:
-    """[...] of spans [..., 2] against others: 1 - IoU + (distance of middles / whole length)^2.
+    """[...] of spans [..., 2] and others: 1 - IoU + (distance of middles / whole length)^2.
 
     0 for equal spans, up to 2 for those far apart.
     """
     first, last = torch.minimum(spans, truth), torch.maximum(spans, truth)
-    shared = (first[..., 1] - last[..., 0]).clamp(min=0)
     whole = (last[..., 1] - first[..., 0]).clamp(min=1e-6)
-    union = (spans[..., 1] - spans[..., 0]) + (truth[..., 1] - truth[..., 0]) - shared
     apart = (spans.sum(-1) - truth.sum(-1)) / 2
-    return 1 - shared / union.clamp(min=1e-6) + (apart / whole) ** 2
+    return 1 - iou(spans, truth) + (apart / whole) ** 2
