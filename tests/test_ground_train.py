@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
+from seal.cli import main
 from seal.config import HeadOptions, TrainOptions
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, DataError, OptionError
+from seal.evaluate.film import write_film
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import GRID_S, Composites, Footage, Library, Stretch, sheets, spliced
@@ -291,3 +294,95 @@ def test_other_options_or_a_damaged_state_are_named(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-9])
     with pytest.raises(BackendError, match="damaged"):
         train(composites(), TINY, QUICK, tmp_path, {})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film and three described clips, and an index of the film."""
+    root = tmp_path_factory.mktemp("data")
+    (root / "videos").mkdir()
+    write_film(root / "videos" / "film.mp4", 0, 20.0, (160, 90), 10)
+    needles = []
+    for i in range(3):
+        write_film(root / "videos" / f"clip{i}.mp4", i + 1, 3.0, (160, 90), 10)
+        file = f"videos/clip{i}.mp4"
+        needles.append({"id": f"clip{i}", "file": file, "queries": ["a red ball", "a blue car"]})
+    (root / "videos" / "needles.json").write_text(json.dumps({"needles": needles}))
+    return root
+
+
+SMALL = [
+    *("--set", "head.width=16", "--set", "head.heads=2", "--set", "head.fused=4"),
+    *("--set", "train.steps=2", "--set", "train.batch_size=2", "--set", "train.warmup=1"),
+    *("--set", "train.workers=0"),
+]
+
+
+def seal(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_head_is_trained_and_finds(data: Path) -> None:
+    """From videos to moments, by commands alone."""
+    run = data / "run"
+    common = ("train", "ground", "--data", data, "--film", "videos/film.mp4", "-o", run)
+    trained = seal(*common, "--store", data / "dense", *SMALL, "--json")
+    assert trained.exit_code == 0, trained.stderr
+    result = json.loads(trained.stdout)
+    assert result.keys() == {"head", "steps", "loss", "waited"}
+    store = ("--store", data / "store")
+    assert seal("index", data / "videos" / "film.mp4", *store).exit_code == 0
+    film = data / "videos" / "film.mp4"
+    found = seal("find", film, "a red ball", "--head", result["head"], "--top", 3, *store, "--json")
+    assert found.exit_code == 0, found.stderr
+    plain = seal("find", film, "a red ball", *store, "--json")
+    moments = json.loads(found.stdout)["moments"]
+    assert json.loads(found.stdout).keys() == json.loads(plain.stdout).keys()
+    assert len(moments) == 3
+    for moment in moments:
+        assert moment.keys() == {"start_s", "end_s", "score"}
+        assert 0 <= moment["start_s"] < moment["end_s"] <= 20.1
+    scores = [moment["score"] for moment in moments]
+    assert scores == sorted(scores, reverse=True)
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["head"]["encoder"].startswith("mini-")
+    assert str(film) in manifest["data"]
+    # A head of another encoder is none for this video.
+    config = Path(result["head"]) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"encoder": "clip-1"}))
+    other = seal("find", film, "a red ball", "--head", result["head"], *store)
+    assert other.exit_code == 1
+    assert "was trained with tokens of clip-1" in other.stderr
+    missing = seal("find", film, "a red ball", "--head", data / "nowhere", *store)
+    assert missing.exit_code == 1
+    assert "nowhere" in missing.stderr
+
+
+def test_it_learns_from_a_data_set_of_indexed_videos(data: Path) -> None:
+    folder = data / "charades"
+    (folder / "annotations").mkdir(parents=True)
+    lines = ["film 1.0 5.0##a red ball", "film 9.0 12.0##a blue car", "other 1.0 2.0##a dog"]
+    for split in ("train", "test"):
+        (folder / "annotations" / f"charades_sta_{split}.txt").write_text("\n".join(lines))
+        table = "id,length\nfilm,20.0\nother,9.0\n"
+        (folder / "annotations" / f"Charades_v1_{split}.csv").write_text(table)
+    store = ("--store", data / "store2")
+    common = ("train", "ground", "--dataset", "charades-sta", "--data", folder, "-o", data / "run2")
+    empty = seal(*common, *store, *SMALL)
+    assert empty.exit_code == 1
+    assert "run seal index" in empty.stderr
+    assert seal("index", data / "videos" / "film.mp4", *store).exit_code == 0
+    trained = seal(*common, *store, *SMALL)
+    assert trained.exit_code == 0, trained.stderr
+    assert "1 queries left out: video not indexed" in trained.stderr
+    manifest = json.loads((data / "run2" / "manifest.json").read_text())
+    assert manifest["data"]["dataset"] == "charades-sta"
+
+
+def test_wrong_settings_of_training_are_named(data: Path) -> None:
+    wrong = seal("train", "ground", "--data", data, "-o", data / "x", "--set", "head.depth=3")
+    assert wrong.exit_code == 1
+    assert "unknown option 'head.depth'; valid: head.positions" in wrong.stderr
+    few = seal("train", "ground", "--data", data, "-o", data / "x", "--film", "*.avi")
+    assert few.exit_code == 1
+    assert "needs a film (*.avi)" in few.stderr

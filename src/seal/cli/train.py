@@ -12,9 +12,14 @@ import click
 
 from seal.cli.options import json_option, settings_option
 from seal.cli.output import print_json
+from seal.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from seal.config import HeadOptions, TrainOptions
+    from seal.encode import Encoder
+    from seal.store import Store
 
 # The heavy imports stand inside the commands: `seal --help` must be instant.
 
@@ -51,6 +56,8 @@ def train() -> None:
     metavar="DIR",
     help="Where the dense tokens of films and clips are kept: they are indexed once.",
 )
+@click.option("--dataset", metavar="NAME", help="Learn from this data set in DIR instead.")
+@click.option("--split", default="train", show_default=True, help="Which part of the data set.")
 @click.option("--fold", type=click.IntRange(0, 1), default=0, help="Which clips are held out.")
 @settings_option("train.steps=500 or head.positions=frames")
 @json_option
@@ -59,48 +66,89 @@ def ground(
     data: str,
     films: tuple[str, ...],
     store_path: str,
+    dataset: str | None,
+    split: str,
     fold: int,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Train the localisation head on clips spliced into films.
+    """Train the localisation head on clips spliced into films, or on a data set.
 
-    Every second clip is held out, and half of each film. A run that was interrupted goes on where
-    it was; run by `accelerate launch --module seal train ground` it uses every device.
+    Every second clip is held out, and half of each film. The videos of a data set (see `seal data
+    list`) have to be indexed in the store. A run that was interrupted goes on where it was;
+    started by `accelerate launch --module seal.cli train ground` it uses every device.
     """
     from seal.config import HeadOptions, TrainOptions
     from seal.settings import replaced
+    from seal.store import Store
     from seal.weights import require
 
     options = replaced({"head": HeadOptions(), "train": TrainOptions()}, settings)
     for module in ("torch", "accelerate", "tensorboard"):
         require(module, "train")
-    from seal.evaluate.composites import FILMS, gather
-    from seal.ground.composites import Composites
     from seal.ground.train import train
-    from seal.store import Store
 
-    material = gather(
-        data,
-        Store(store_path, create=True),
-        fold=fold,
-        films=films or FILMS,
-        on_video=lambda path: click.echo(f"indexing {path} unless it is", err=True),
-    )
-    encoder = material.encoder
-    head = replace(options["head"], dimension=encoder.dimension, encoder=encoder.fingerprint)
-    seed = options["train"].seed
-    examples = Composites(
-        material.films, material.clips, head, encoder.calibration, seed, material.stills
-    )
-    checksums = material.checksums | {"fold": str(fold)}
+    store = Store(store_path, create=True)
+    if dataset is None:
+        lesson = _composites(store, data, films, fold, **options)
+    else:
+        lesson = _annotated(store, data, dataset, split, **options)
     with _bar(options["train"].steps) as on_step:
-        last = train(examples, head, options["train"], output, checksums, on_step)
-    result = {"head": str(Path(output) / "head"), "steps": options["train"].steps, **last}
+        figures = train(*lesson[:2], options["train"], output, lesson[2], on_step)
+    result = {"head": str(Path(output) / "head"), "steps": options["train"].steps, **figures}
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result['head']}: loss {last['loss']:.4f} after {result['steps']} steps")
+        click.echo(f"{result['head']}: loss {figures['loss']:.4f} after {result['steps']} steps")
+
+
+def _composites(
+    store: Store,
+    data: str,
+    films: tuple[str, ...],
+    fold: int,
+    head: HeadOptions,
+    train: TrainOptions,
+) -> tuple[Any, HeadOptions, dict[str, str]]:
+    """What to learn from, the head's sizes for it, and what it was made from."""
+    from seal.evaluate.composites import FILMS, gather
+    from seal.ground.composites import Composites
+
+    def say(path: str) -> None:
+        click.echo(f"indexing {path} unless it is", err=True)
+
+    found = gather(data, store, fold=fold, films=films or FILMS, on_video=say)
+    head = _fitting(head, found.encoder)
+    examples = Composites(
+        found.films, found.clips, head, found.encoder.calibration, train.seed, found.stills
+    )
+    return examples, head, found.checksums | {"fold": str(fold)}
+
+
+def _annotated(
+    store: Store, data: str, dataset: str, split: str, head: HeadOptions, train: TrainOptions
+) -> tuple[Any, HeadOptions, dict[str, str]]:
+    """The same from a data set whose videos are indexed in the store."""
+    from seal.ground.annotated import Annotated
+    from seal.ground.data import read
+    from seal.query import load_encoder
+
+    found = read(dataset, data, split)
+    for reason, count in found.reasons().items():
+        click.echo(f"seal: {count} queries left out: {reason}", err=True)
+    videos = store.videos()
+    if not videos:
+        raise DataError(f"{store.path} has no videos: run seal index on those of {dataset}")
+    encoder = load_encoder(videos[0])
+    head = _fitting(head, encoder)
+    examples = Annotated(found.samples, store, encoder, head, train.seed)
+    if examples.missing:
+        click.echo(f"seal: {examples.missing} queries left out: video not indexed", err=True)
+    return examples, head, examples.checksums | {"dataset": dataset, "split": split}
+
+
+def _fitting(head: HeadOptions, encoder: Encoder) -> HeadOptions:
+    return replace(head, dimension=encoder.dimension, encoder=encoder.fingerprint)
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def gather(
     encoder = hay[0].encoder
     described = [_footage(open_(needle.path), needle.id, encoder, needle) for needle in needles]
     others = [_footage(open_(path), path.stem, encoder) for path in _matching(root, UNDESCRIBED)]
-    stills = clips_of(root / PHOTOS, photos, encoder) if (root / PHOTOS).is_dir() else []
+    stills = clips_of(root / PHOTOS, photos, encoder) if photos and (root / PHOTOS).is_dir() else []
     whole = [_footage(each, each.record.id, encoder) for each in hay]
     return Material(
         films=tuple(_half(film, 0) for film in whole),

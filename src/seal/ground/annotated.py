@@ -1,0 +1,81 @@
+"""Examples from annotated videos that are indexed: Ego4D-NLQ, Charades-STA and the like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import PurePath
+
+import numpy as np
+
+from seal.attention import relevance
+from seal.config import HeadOptions
+from seal.encode import Encoder
+from seal.errors import DataError
+from seal.ground.data import Sample
+from seal.ground.examples import Example, Question, Timeline, example
+from seal.store import Store
+from seal.types import Tokens
+
+# Tokens of so many videos are kept: queries come in any order.
+_KEPT = 16
+
+
+class Annotated:
+    """Examples without end: all samples in random order, then all in another one.
+
+    The name of a video is that of its file without the suffix. Samples of videos that are not in
+    the store are left out: `missing` says how many. Raises DataError if none is left, or if the
+    videos were indexed with several encoders.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        store: Store,
+        encoder: Encoder,
+        options: HeadOptions,
+        seed: int = 0,
+    ) -> None:
+        records = {PurePath(record.path).stem: record for record in store.videos()}
+        self._samples = [each for each in samples if each.spans and each.video in records]
+        self.missing = len(samples) - len(self._samples)
+        if not self._samples:
+            raise DataError(
+                f"none of the {len(samples)} queries has times and a video that is indexed in"
+                f" {store.path}: run seal index on their files"
+            )
+        self._records = {each.video: records[each.video] for each in self._samples}
+        for record in self._records.values():
+            if record.encoder != encoder.fingerprint:
+                raise DataError(
+                    f"{record.path} was indexed with {record.encoder}, others with"
+                    f" {encoder.fingerprint}: index all with one encoder"
+                )
+        self._queries = encoder.encode_texts([each.query for each in self._samples])
+        # By its path: an open store cannot go to the processes that make examples.
+        self._store, self._calibration = str(store.path), encoder.calibration
+        self._options, self._seed = options, seed
+
+    def __getitem__(self, number: int) -> Example:
+        """Example `number`, from 0."""
+        round_, place = divmod(number, len(self._samples))
+        order = np.random.default_rng([self._seed, round_]).permutation(len(self._samples))
+        chosen = int(order[place])
+        sample, query = self._samples[chosen], self._queries[chosen]
+        record = self._records[sample.video]
+        tokens = _tokens(self._store, record.id)
+        # Annotations count from the video's start.
+        moments = np.array([[span.start_s, span.end_s] for span in sample.spans]) + record.start_s
+        scores = relevance(tokens, query, self._calibration)
+        return example(Timeline.of(tokens), [Question(query[None], scores, moments)], self._options)
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Of every video, by its path."""
+        return {record.path: record.content_id for record in self._records.values()}
+
+
+@lru_cache(_KEPT)
+def _tokens(store: str, video: str) -> Tokens:
+    return Store(store).tokens(video)
