@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from numpy.typing import ArrayLike
 
@@ -21,6 +21,9 @@ from seal.store import Store, VideoRecord
 from seal.types import Float32, Moment, Selection, Tokens
 from seal.video import content_id, is_address
 from seal.weights import require
+
+if TYPE_CHECKING:
+    from seal.ground.model import Head
 
 # Encoders cut longer texts silently; nobody asks for one thing in so many words.
 _LONGEST_QUERY = 1000
@@ -110,18 +113,20 @@ class IndexedVideo:
     def _moments(self, query: str, scores: Float32, curve: Curve) -> list[Moment]:
         if self.options.find.head is None:
             return find_moments(curve, self.options.find)
-        return self._localise(query, scores, self.options.find.head)
-
-    def _localise(self, query: str, scores: Float32, name: str) -> list[Moment]:
-        require("torch")
-        from seal.ground.checkpoint import load
+        head = self._head
         from seal.ground.localise import localise
 
-        head = load(name, encoder=self.record.encoder)
         top = self.options.find.top
         options = DecodeOptions(top=top, candidates=max(top, DecodeOptions().candidates))
         embedding = embed_query(self.encoder, query)
         return localise(head, self.tokens, [embedding], [scores], options)[0]
+
+    @cached_property
+    def _head(self) -> Head:
+        require("torch")
+        from seal.ground.checkpoint import load
+
+        return load(str(self.options.find.head), encoder=self.record.encoder)
 
     def show(
         self,
