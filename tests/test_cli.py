@@ -17,6 +17,8 @@ from seal import Store
 from seal.cli import main
 from seal.evaluate.film import write_film
 
+PATIENCE_S = 240
+"""For what takes seconds, on a machine that does much else."""
 TOKEN_KEYS = {"id", "kind", "start_s", "end_s", "box"}
 
 
@@ -316,11 +318,11 @@ def test_a_killed_worker_is_an_error_and_the_batch_goes_on(film: Path, tmp_path:
     command = [sys.executable, "-m", "seal.cli", "index", film, other, "--store", path]
     command += ["--set", "video.part_s=4", "--jobs", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not list(path.glob("tokens_*/data/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(children(process.pid)[-1], signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"{film}: a worker process was killed" in err
     assert "Traceback" not in err
@@ -341,13 +343,13 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_completes_it(
     settings = ["--set", "video.part_s=4"]
     command = [sys.executable, "-m", "seal.cli", "index", str(film), "--store", str(path)]
     process = subprocess.Popen([*command, *settings, "--jobs", "2"], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     # The first part is stored as soon as there are tokens on the disk.
     while not list(path.glob("tokens_*/data/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     workers = children(process.pid)
     os.kill(process.pid, how)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         assert time.monotonic() < deadline, "workers outlive the command"
