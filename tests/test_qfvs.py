@@ -221,6 +221,7 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
     [
         (["--data", "nowhere"], "nowhere is no folder"),
         (["--method", "top"], "unknown method 'top'"),
+        (["--set", "attention.cost_action=2"], "attention.cost_KIND has no effect here"),
         (["--set", "video.rate_hz=3"], "video.rate_hz=3 has no effect here"),
     ],
 )

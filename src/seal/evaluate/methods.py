@@ -27,8 +27,11 @@ def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, 
 
     After those come the objectives window by window, their names followed by `STREAMING`.
 
-    Raises OptionError, listing the valid names, for an unknown one.
+    Raises OptionError, listing the valid names, for an unknown one, and if tokens are to cost
+    anything but 1.
     """
+    if {options.cost_scene, options.cost_object, options.cost_action} != {1.0}:
+        raise OptionError("benchmarks count tokens: attention.cost_KIND has no effect here")
     every: dict[str, Method] = {
         name: registry.resolve("baseline", name) for name in registry.names("baseline")
     }
