@@ -85,13 +85,13 @@ class DecodeOptions:
 class TrainOptions:
     """How the localisation head is trained."""
 
-    steps: int = 1200
-    batch_size: int = 16
-    """Queries for each step and process."""
+    steps: int = 2000
+    batch_size: int = 4
+    """Videos for each step and process; of a composite up to four questions are asked."""
     accumulate: int = 1
     """Batches for each change of the weights."""
-    learning_rate: float = 1e-3
-    warmup: int = 60
+    learning_rate: float = 1.5e-3
+    warmup: int = 100
     """Steps until the learning rate is reached; then it falls to 0 as a cosine does."""
     weight_decay: float = 0.05
     clip_norm: float = 1.0

@@ -93,16 +93,13 @@ class WindowAttention(nn.Module):
         b, n, width = x.shape
         parts = self.qkv(self.norm(x)).view(b, n, 3, self.heads, -1).unbind(2)
         q, k, v = turn(parts[0], window.turns), turn(parts[1], window.turns), parts[2]
-        q, k, v = (each.transpose(-2, -3) for each in self._blocks(q, k, v, window.size))
+        blocks = in_blocks(q, window.size), around(k, window.size), around(v, window.size)
+        q, k, v = (each.transpose(-2, -3) for each in blocks)
         logits = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
         logits = (logits + self.likeness * window.likeness).masked_fill(~window.allowed, -torch.inf)
-        mixed = F.dropout(logits.softmax(-1), self.dropout, self.training) @ v
+        mixed = logits.softmax(-1) @ v
         mixed = mixed.transpose(-2, -3).reshape(b, -1, width)[:, :n]
         return x + F.dropout(self.out(mixed), self.dropout, self.training)
-
-    @staticmethod
-    def _blocks(q: Tensor, k: Tensor, v: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        return in_blocks(q, size), around(k, size), around(v, size)
 
 
 class FeedForward(nn.Module):
