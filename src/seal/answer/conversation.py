@@ -81,7 +81,8 @@ class Conversation:
                 break
             except ContextError as error:
                 budget = self._shrink(budget, evidence, error)
-                notes.append(f"asked again with {budget:g} of the budget: {error}")
+                kept = f"{len(self._seen)} earlier turns and {budget:g} of the budget"
+                notes.append(f"asked again with {kept}: {error}")
         if self.turns and budget < self._prices().min(initial=np.inf):
             notes.append("the budget of the dialogue (answer.dialogue) is spent: nothing new shown")
         answer = self._answer(text, evidence, options)

@@ -58,10 +58,10 @@ def read(question: str) -> Intent:
             place, text = name, re.sub(pattern, " ", text, flags=re.I)
             break
     main, relation, anchor = _related(text)
-    query, anchor = content(main), content(anchor)
+    query, anchor = phrase(main), phrase(anchor)
     # "Why does it fall when ..." and "when does ..." have one subject, not two.
     if why or not anchor:
-        return Intent(content(text), why, place=place)
+        return Intent(phrase(text), why, place=place)
     return Intent(query, why, relation, anchor, place)
 
 
@@ -71,7 +71,7 @@ def _related(text: str) -> tuple[str, Relation, str]:
     if match is None:
         return text, "", ""
     main, clause = text[: match.start()], text[match.end() :]
-    if not content(main):
+    if not phrase(main):
         clause, comma, main = clause.partition(",")
         # "When does it rain?" asks for a time; "after the rain?" for what was then.
         if not comma and match[1].lower() in ("when", "while", "since"):
@@ -79,10 +79,17 @@ def _related(text: str) -> tuple[str, Relation, str]:
     return main, _RELATIONS.get(match[1].lower(), "during"), clause
 
 
-def content(text: str) -> str:
-    """The words of a text that something can be seen by, as they stand there."""
+def phrase(text: str) -> str:
+    """A text without the words at its ends that say nothing of a picture: "the dog" of "what does
+    the dog do". What stands between stays, as encoders have learned from sentences."""
     words = re.findall(r"[\w'’-]+", text)
-    return " ".join(word for word in words if word.lower() not in _EMPTY)
+    told = [i for i, word in enumerate(words) if word.lower() not in _EMPTY]
+    if not told:
+        return ""
+    first = told[0]
+    if first and words[first - 1].lower() in ("a", "an", "the"):
+        first -= 1
+    return " ".join(words[first : told[-1] + 1])
 
 
 _POINTS_BACK = re.compile(
@@ -94,7 +101,7 @@ _POINTS_BACK = re.compile(
 
 def points_back(question: str) -> bool:
     """Whether a question cannot be understood without the one before it."""
-    return bool(_POINTS_BACK.search(question)) or not content(question)
+    return bool(_POINTS_BACK.search(question)) or not phrase(question)
 
 
 def complete(question: str, before: str) -> str:

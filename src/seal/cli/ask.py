@@ -10,7 +10,6 @@ import click
 
 from seal import registry
 from seal.cli.options import (
-    attention_options,
     json_option,
     open_video,
     query_settings,
@@ -18,6 +17,7 @@ from seal.cli.options import (
 )
 from seal.cli.output import print_json, print_rows, token_row
 from seal.clock import span_clock
+from seal.config import Options
 from seal.errors import OptionError
 
 if TYPE_CHECKING:
@@ -51,7 +51,11 @@ def answerer_flags(answerer: str) -> dict[str, Any]:
 @click.option("--option", "texts", multiple=True, metavar="TEXT", help="One of several answers.")
 @click.option("--verify", is_flag=True, help="Ask again without the evidence that is cited.")
 @click.option("--dry-run", is_flag=True, help="Print the prompt, and send nothing.")
-@attention_options
+@click.option(
+    "--budget",
+    type=int,
+    help=f"How much evidence, in pictures or what they cost.  [{Options().attention.budget}]",
+)
 @query_settings
 @store_option
 @json_option
@@ -62,10 +66,10 @@ def ask(
     texts: tuple[str, ...],
     verify: bool,
     dry_run: bool,
+    budget: int | None,
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
-    **flags: Any,
 ) -> None:
     """Answer a question from selected evidence, with the times that show it.
 
@@ -74,7 +78,7 @@ def ask(
     """
     from seal import answer as answering
 
-    indexed = open_video(store_path, video, settings, flags | answerer_flags(answerer))
+    indexed = open_video(store_path, video, settings, {"budget": budget} | answerer_flags(answerer))
     options = dict(zip(ascii_uppercase, texts, strict=False))
     if len(options) < len(texts):
         raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
