@@ -23,13 +23,15 @@ SUBMODULAR = [name for name in OBJECTIVES if registry.resolve("objective", name)
 
 
 def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
-    """Unit embeddings, negative cosines and duplicates included; R on both sides of 0."""
+    """Unit embeddings, negative cosines and duplicates included; R on both sides of 0; times near
+    each other and far apart."""
     rng = np.random.default_rng(seed)
     embeddings = rng.normal(size=(n, d)).astype(np.float32)
     if duplicates:
         embeddings[n // 2 :] = embeddings[: n - n // 2]
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return Candidates(rng.uniform(-1, 1, n).astype(np.float32), embeddings, rng.uniform(0, 100, n))
+    scores = rng.uniform(-1, 1, n).astype(np.float32)
+    return Candidates(scores, embeddings, rng.uniform(0, 100, n) + 3000 * rng.integers(0, 3, n))
 
 
 def make(name: str, c: Candidates, size: int, options: AttentionOptions) -> Objective:
@@ -48,24 +50,31 @@ def reference_value(
         return o.alpha * own + (1 - o.alpha) * pairs
     if name == "normalised":
         return o.alpha * own / size + (1 - o.alpha) * pairs / max(size * (size - 1), 1)
-    kernel, weights = representation(c, o)
+    kernel, weights = representation(name, c, o)
     return o.own * own / size + (1 - o.own) * float(kernel[rows].max(0, initial=0) @ weights)
 
 
-def representation(c: Candidates, o: AttentionOptions) -> tuple[Float64, Float64]:
-    """K [n, n] and w [n] of the module `coverage`."""
+def representation(name: str, c: Candidates, o: AttentionOptions) -> tuple[Float64, Float64]:
+    """K [n, n] and w [n] of the modules `coverage` and `seal`."""
     positive = np.maximum(c.relevance.astype(float), 0) ** o.certainty
     about = o.focus / positive.sum() if positive.any() else 0.0
     apart = np.abs(c.times_s[:, None] - c.times_s)
     kernel = np.maximum(c.embeddings.astype(float) @ c.embeddings.astype(float).T, 0)
     kernel = kernel**o.sharpness * (1 - o.near + o.near * np.exp(-apart / o.near_s))
-    return kernel, about * positive + (1 - o.focus if about else 1) / len(c)
+    present = np.ones(len(c))
+    if name == "seal":
+        around = [c.embeddings[near].astype(float) for near in apart <= o.around_s]
+        variance = np.array([np.var(tokens, axis=0).sum() for tokens in around])
+        present = np.where(variance < 1e-9, 0, variance) ** o.variety
+        # Where nothing differs from anything else at its time, all matter alike.
+        present = present if present.any() else np.ones(len(c))
+    return kernel, about * positive + (1 - o.focus if about else 1) * present / present.sum()
 
 
 def best_coverage(c: Candidates, o: AttentionOptions, budget: Budget) -> float:
     """The best value of `coverage` by a mixed-integer programme, which knows no bound of ours:
     y_t whether t is chosen, x_ti whether t stands for i."""
-    kernel, weights = representation(c, o)
+    kernel, weights = representation("coverage", c, o)
     n, size = len(c), budget.size
     worth = (1 - o.own) * kernel * weights
     once = np.hstack([np.zeros((n, n)), np.tile(np.eye(n), n)])
@@ -299,6 +308,39 @@ def test_a_sample_covers_as_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dense.rows.tolist() != sampled.rows.tolist(), "nothing was sampled"
 
 
+@pytest.mark.parametrize("name", ["coverage", "seal"])
+def test_large_sets_are_chosen_from_by_a_sample(name: str) -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(rng.normal(size=(100, 16)), 60, axis=0)
+    embeddings = (groups + 0.3 * rng.normal(size=groups.shape)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    c = Candidates(embeddings @ embeddings[0], embeddings, 2.0 * np.arange(6000))
+    options = AttentionOptions(objective=name, budget=20)
+    budget = Budget(20, np.ones(6000), np.array([4321]), np.array([0, 1]))
+    among = choose(c, replace(options, candidates=1000), budget)
+    every = choose(c, replace(options, candidates=6000), budget)
+    assert len(set(among.rows.tolist())) == 20
+    assert 4321 in among.rows
+    assert not {0, 1} & set(among.rows.tolist())
+    np.testing.assert_array_equal(among.relevance, c.relevance[among.rows])
+    assert make(name, c, 20, options).value(among.rows) >= 0.98 * every.objective
+    assert among.rows.tolist() != every.rows.tolist(), "nothing was left out"
+
+
+def test_a_sample_stands_for_all() -> None:
+    c = instance(0, 1000, 4, False)
+    rows, sample = c.sample(100, np.array([7, 8]))
+    assert len(set(rows.tolist())) == len(rows) == 100
+    assert {7, 8, *np.argsort(-c.relevance)[:50].tolist()} <= set(rows.tolist())
+    np.testing.assert_array_equal(sample.times_s, c.times_s[rows])
+    assert sample.numbers.sum() == pytest.approx(1000)
+    # Those that were added for the rest are as many in each part of the time.
+    spread = sample.times_s[sample.numbers > 1]
+    parts, _ = np.histogram(spread, np.quantile(c.times_s, [0, 0.25, 0.5, 0.75, 1]))
+    assert 48 <= len(spread) <= 50
+    assert parts.min() >= 9
+
+
 def test_relevance_is_the_best_facet() -> None:
     tokens = make_tokens(5, d=4, q=3)
     query = np.eye(4, dtype=np.float32)[0]
@@ -358,10 +400,11 @@ def test_kinds_cost_what_the_options_say_and_the_bound_holds(
     if len(set(price[2:].tolist())) == 1:
         feasible = [rows for rows in feasible if len(rows) == max(map(len, feasible))]
     assert sorted(got.rows.tolist()) in [rows.tolist() for rows in feasible]
-    # What is left is too little for anything else.
-    left = options.budget - price[got.rows].sum()
-    assert all(price[row] > left for row in range(3, n) if row not in got.rows)
     objective = make(name, Candidates.of(tokens, scores), max(map(len, feasible)), options)
+    # What is left is too little for anything else that is worth having.
+    left = options.budget - price[got.rows].sum()
+    for row in set(range(3, n)) - set(got.rows.tolist()):
+        assert price[row] > left or objective.value(np.append(got.rows, row)) < got.objective + 1e-5
     assert got.objective == pytest.approx(objective.value(got.rows), rel=1e-5, abs=1e-5)
     assert got.upper_bound >= max(objective.value(rows) for rows in feasible) - 1e-9
 

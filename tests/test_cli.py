@@ -251,7 +251,7 @@ def test_bad_inputs_are_named_and_the_rest_is_indexed(film: Path, tmp_path: Path
         (["index", "FILM", "--set", "actions.minimum=1"], "valid: actions.min_length_s"),
         (["index", "FILM", "--set", "encode.backend=dalle"], "valid: mini"),
         (["tokens", "FILM", "--kind", "noun"], "valid: scene, object, action"),
-        (["select", "FILM", "a ball", "--objective", "best"], "valid: paper, normalised"),
+        (["select", "FILM", "a ball", "--objective", "best"], "valid: seal, paper, normalised"),
         (["select", "FILM", "a ball", "--solver", "magic"], "valid: swaps, greedy"),
         (["select", "FILM", "a ball", "--budget", "0"], "at least 1"),
         (["select", "FILM", "a ball", "--include", "scene-99"], "no token scene-99"),

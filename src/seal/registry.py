@@ -32,6 +32,7 @@ BACKENDS: dict[str, dict[str, str]] = {
         "hf": "seal.answer.local:LocalAnswerer",
     },
     "objective": {
+        "seal": "seal.attention.seal:Seal",
         "paper": "seal.attention.paper:Paper",
         "normalised": "seal.attention.normalised:Normalised",
         "coverage": "seal.attention.coverage:Coverage",

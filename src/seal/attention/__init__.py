@@ -7,6 +7,7 @@ far any other could be ahead of it. They meet at `Objective`, so that either sid
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,7 +57,9 @@ def choose(
 ) -> Selection:
     """The candidates worth looking at within `options.budget`, or another `budget`.
 
-    A budget for at least all candidates selects all of them, the most relevant first.
+    A budget for at least all candidates selects all of them, the most relevant first. Objectives
+    that look at all pairs choose from a sample of about `options.candidates` (`Candidates.sample`),
+    and their value and its bound are those of a choice among these.
     Raises OptionError, listing the valid names, for an unknown objective or solver, and if what the
     budget includes does not fit into it.
     """
@@ -64,9 +67,13 @@ def choose(
     budget = budget or Budget.of(options.budget, n)
     if budget.left(budget.include) < 0:
         raise OptionError(f"the tokens to include cost more than the budget of {budget.amount:g}")
-    objective: Objective = registry.resolve("objective", options.objective)(
-        candidates, budget.size, options
-    )
+    make: type[Objective] = registry.resolve("objective", options.objective)
+    most = max(options.candidates, 4 * budget.size)
+    if make.pairwise and n > most:
+        rows, candidates = candidates.sample(most, budget.include)
+        found = choose(candidates, options, budget.take(rows))
+        return replace(found, rows=rows[found.rows])
+    objective = make(candidates, budget.size, options)
     solver = registry.resolve("solver", options.solver)
     if budget.size == n:
         # There is nothing to choose, so the value is its own bound.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,14 +25,19 @@ class Candidates:
     """[n, d] L2-normalised; S of two tokens is their dot product."""
     times_s: Float64
     """[n] the middle of each token, in seconds; in any order."""
+    number: Float64 | None = None
+    """[n] how many tokens each stands for, where they are a sample of more; otherwise 1."""
     past: Candidates | None = None
-    """Tokens that can no longer be chosen, or a sample of them, but that a choice has to stand for:
+    """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
     what streaming has left behind."""
-    past_weight: float = 1.0
-    """How many tokens of the past one of `past` stands for."""
 
     def __len__(self) -> int:
         return len(self.relevance)
+
+    @property
+    def numbers(self) -> Float64:
+        """[n] how many tokens each stands for."""
+        return np.ones(len(self)) if self.number is None else self.number
 
     @staticmethod
     def of(tokens: Tokens, relevance: Float32) -> Candidates:
@@ -41,7 +46,26 @@ class Candidates:
 
     def take(self, rows: Int64) -> Candidates:
         """The candidates of these rows alone; the past is left out."""
-        return Candidates(self.relevance[rows], self.embeddings[rows], self.times_s[rows])
+        number = None if self.number is None else self.number[rows]
+        return Candidates(self.relevance[rows], self.embeddings[rows], self.times_s[rows], number)
+
+    def sample(self, size: int, keep: Int64) -> tuple[Int64, Candidates]:
+        """`size` rows to choose from instead of all, and their candidates.
+
+        They are `keep`, fewer than half of `size`, as many of the most relevant as half of `size`,
+        and of the others some in even steps through time, which stand for all of them.
+        """
+        first = np.zeros(len(self), bool)
+        first[keep] = True
+        first[np.argpartition(-self.relevance, size // 2)[: size // 2]] = True
+        others = np.argsort(self.times_s, kind="stable")
+        others = others[~first[others]]
+        count = size - int(first.sum())
+        spread = others[((np.arange(count) + 0.5) * (len(others) / count)).astype(np.int64)]
+        rows = np.concatenate([np.flatnonzero(first), spread])
+        number = self.numbers.copy()
+        number[spread] *= number[others].sum() / number[spread].sum()
+        return rows, replace(replace(self, number=number).take(rows), past=self.past)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +102,11 @@ class Budget:
         if both:
             raise OptionError(f"{', '.join(both)} cannot be included and excluded")
         return Budget(options.budget, costs(tokens, options), rows, never)
+
+    def take(self, rows: Int64) -> Budget:
+        """The budget for a choice among these rows, all that it includes being among them."""
+        include, exclude = (np.flatnonzero(np.isin(rows, r)) for r in (self.include, self.exclude))
+        return Budget(self.amount, self.costs[rows], include, exclude)
 
     @cached_property
     def free(self) -> Int64:

@@ -41,6 +41,7 @@ class Coverage(Objective):
     """Facility location over all tokens, or over a sample of them by weight."""
 
     submodular = True
+    pairwise = True
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         super().__init__(candidates, size, options)
@@ -50,8 +51,7 @@ class Coverage(Objective):
         relevance = np.concatenate([part.relevance for part in parts]).astype(np.float64)
         embeddings = np.concatenate([part.embeddings for part in parts])
         times_s = np.concatenate([part.times_s for part in parts])
-        number = np.ones(len(relevance))
-        number[len(candidates) :] = candidates.past_weight
+        number = np.concatenate([part.numbers for part in parts])
         number /= max(float(number.sum()), 1)
         present = self._presence(number, embeddings, times_s)
         weights = number * np.maximum(relevance, 0) ** options.certainty

@@ -19,6 +19,8 @@ class Objective(ABC):
 
     submodular: ClassVar[bool]
     """Whether no gain ever rises as tokens join: what lazy solvers live on."""
+    pairwise: ClassVar[bool]
+    """Whether all pairs of candidates are looked at: then `attention.candidates` of them are."""
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         self.candidates = candidates

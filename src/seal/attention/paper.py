@@ -35,6 +35,7 @@ class Paper(Objective):
     """The formula as written."""
 
     submodular = False  # A token's pairs are counted when its partners are in: gains rise.
+    pairwise = False  # One product with the sum of the chosen is enough.
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         super().__init__(candidates, size, options)

@@ -211,8 +211,9 @@ def stream_choose(candidates: Candidates, options: AttentionOptions, window: int
 
 def _beside(past: Candidates | None, seen: int, candidates: Candidates) -> Candidates:
     """`candidates` with their past, a sample of `seen` tokens."""
-    weight = seen / len(past) if past is not None else 1.0
-    return replace(candidates, past=past, past_weight=weight)
+    if past is None:
+        return candidates
+    return replace(candidates, past=replace(past, number=np.full(len(past), seen / len(past))))
 
 
 def _remember(seen: int, new: int, size: int) -> Int64:
