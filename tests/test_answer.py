@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 from seal import IndexedVideo, Options, Store, index_video
 from seal.answer import Answerer, Conversation, Prompt, ask, describe
 from seal.answer.citations import cited_times, resolve
-from seal.answer.evidence import gather
+from seal.answer.evidence import _nearness, gather
 from seal.answer.intent import Intent, complete, points_back, read
 from seal.cli import main
 from seal.errors import AnswerError, ContextError, DataError, OptionError
@@ -163,6 +164,17 @@ def test_causes_are_looked_for_before_the_effect(film: IndexedVideo) -> None:
     assert share >= 4, late
     # What is chosen for the effect is what is chosen without a cause, with less to spend.
     assert np.isin(gather(film, "a red ball", 6).rows, causal.rows).all()
+
+
+def test_causes_are_near_before_and_none_after_in_a_video_of_a_day() -> None:
+    tokens = make_tokens(50)
+    day = replace(tokens, pts=np.linspace(0, 86400, 50).astype(int)[:, None] + np.array([0, 1]))
+    day = replace(day, time_base=np.ones((50, 2), np.int64))
+    near = _nearness(day, 43200.0, 7200.0)
+    inside = (day.middle_s >= 36000) & (day.middle_s < 43200)
+    assert (near[~inside] == 0).all()
+    assert (np.diff(near[inside]) > 0).all()
+    assert np.exp(-2) <= near[inside][0] < near[inside][-1] <= 1
 
 
 def test_what_was_shown_costs_nothing_and_is_not_shown_again(film: IndexedVideo) -> None:

@@ -19,6 +19,7 @@ DOCS = PROJECT / "docs"
 PAGES = [
     PROJECT / "README.md",
     DOCS / "first-video.md",
+    DOCS / "answering.md",
     DOCS / "localisation.md",
     PROJECT / "Makefile",
 ]

@@ -163,7 +163,8 @@ def _related(tokens: Tokens, intent: Intent, anchor: Span, reach_s: float) -> Ma
 def _nearness(tokens: Tokens, start_s: float, reach_s: float) -> Float32:
     """[n] how soon before an instant each token is: in (0, 1), and 0 outside of the reach."""
     before = _between(tokens, start_s - reach_s, start_s)
-    near: Float32 = np.exp(2 * (tokens.middle_s - start_s) / reach_s).astype(np.float32) * before
+    ago_s = np.maximum(start_s - tokens.middle_s, 0)
+    near: Float32 = (np.exp(-2 * ago_s / reach_s) * before).astype(np.float32)
     return near
 
 
