@@ -22,7 +22,7 @@ import numpy as np
 
 from data import ROOT
 from queries import made_up_record, random_tokens, timed
-from seal import Options, Store, Tokens, encode, index
+from seal import Options, Store, Tokens, encode, index_video
 from seal.corpus import Corpus
 
 SPREAD = 0.5
@@ -60,7 +60,7 @@ def embeddings(folder: Path | None, dimension: int) -> np.ndarray:
     with tempfile.TemporaryDirectory() as temporary:
         store = Store(folder or temporary, create=True)
         for film in [] if folder else films:
-            index(film, store)
+            index_video(film, store, jobs=1)
         return np.concatenate([store.tokens(video.id).embeddings for video in store.videos()])
 
 
