@@ -16,13 +16,15 @@ from seal.cli import main
 from seal.config import HeadOptions, TrainOptions
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, DataError, OptionError
+from seal.evaluate.composites import Material, gather, measure, recall
 from seal.evaluate.film import write_film
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import GRID_S, Composites, Footage, Library, Stretch, sheets, spliced
 from seal.ground.examples import SCENE, Question, Timeline, chosen, example, lent
 from seal.ground.train import train
-from seal.types import Span, Tokens
+from seal.store import Store
+from seal.types import Moment, Span, Tokens
 
 D = 8
 TINY = HeadOptions(dimension=D, width=16, heads=2, layers=1, levels=2, window=4, fused=4, budget=24)
@@ -160,6 +162,13 @@ def test_the_budget_goes_to_the_relevant_and_some_to_everything() -> None:
     assert (np.abs(times_s - 50) < 8).sum() >= 40
     assert times_s.min() < 10
     assert times_s.max() > 110
+
+
+def test_pictures_are_instants_whatever_the_rate_of_their_file() -> None:
+    line = Timeline.of(dense(20, 5))
+    lasting = line.spans[:, 1] - line.spans[:, 0]
+    assert (lasting[line.kinds != 2] == 0).all()
+    assert lasting[line.kinds == 2] == pytest.approx(3)
 
 
 def test_lent_relevance_is_that_of_the_slow_reference() -> None:
@@ -386,3 +395,36 @@ def test_wrong_settings_of_training_are_named(data: Path) -> None:
     few = seal("train", "ground", "--data", data, "-o", data / "x", "--film", "*.avi")
     assert few.exit_code == 1
     assert "needs a film (*.avi)" in few.stderr
+
+
+def test_unseen_clips_are_measured_one_by_one() -> None:
+    described = tuple(clip for clip in CLIPS if len(clip.queries))
+    material = Material(FILMS, CLIPS, (), FILMS, described, None, {})
+
+    def perfect(sheet, queries):
+        # The queries are tokens of the clips: it is where they are.
+        (clip,) = [i for i, c in enumerate(described) if (c.queries[0] == queries[0]).all()]
+        return [[Moment(sheet.spans[clip], 1.0)] for _ in queries]
+
+    def blind(sheet, queries):
+        return [[] for _ in queries]
+
+    found = measure(material, {"perfect": perfect, "blind": blind}, count=3)
+    assert [len(of_clip) for of_clip in found["perfect"]] == [6, 6]
+    assert recall(found["perfect"], 0.5) == (1, 1, 1)
+    assert recall(found["blind"], 0.5) == (0, 0, 0)
+    other = measure(material, {"perfect": perfect}, count=3, mismatched=True)
+    assert recall(other["perfect"], 0.5) == (0, 0, 0)
+
+
+def test_training_and_test_material_share_no_clip_and_no_scene(data: Path) -> None:
+    store = Store(data / "dense", create=True)
+    first, second = (
+        gather(data, store, fold=fold, films=["videos/film.mp4"], jobs=1) for fold in (0, 1)
+    )
+    assert [clip.id for clip in first.clips] == ["clip1"]
+    assert [clip.id for clip in first.test_clips] == ["clip0", "clip2"]
+    assert [clip.id for clip in second.clips] == ["clip0", "clip2"]
+    assert first.films[0].span.end_s == first.test_films[0].span.start_s
+    assert first.checksums.keys() == second.checksums.keys()
+    assert len(first.checksums) == 4

@@ -27,14 +27,17 @@ class Timeline:
     kinds: Int64
     """[n] indices of `KINDS`."""
     spans: Float64
-    """[n, 2] start and end in seconds."""
+    """[n, 2] start and end in seconds. Scenes and objects are instants: how long a picture is on
+    the screen says what rate its file has, and a head would learn to tell clips from films by it.
+    """
     boxes: Float32
     """[n, 4]"""
 
     @staticmethod
     def of(tokens: Tokens) -> Timeline:
         kinds = np.select([tokens.kinds == kind for kind in KINDS], np.arange(len(KINDS)))
-        spans = np.stack([tokens.start_s, tokens.end_s], 1)
+        end_s = np.where(kinds == ACTION, tokens.end_s, tokens.start_s)
+        spans = np.stack([tokens.start_s, end_s], 1)
         return Timeline(tokens.embeddings, kinds.astype(np.int64), spans, tokens.boxes)
 
     def __len__(self) -> int:
