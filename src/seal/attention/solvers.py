@@ -21,6 +21,8 @@ _AHEAD = 32
 """So many gains are computed again at once."""
 _POOL = 256
 """So many tokens are tried for an exchange."""
+_SMALL = 1000
+"""Up to so many tokens times those chosen a choice is made anew, which takes some milliseconds."""
 _NODE_S = 0.01
 """A tighter bound at a node saves more nodes than it costs time."""
 _TOLERANCE = 1e-6
@@ -120,9 +122,33 @@ def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) 
 
 def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """Greedy, then the best exchange of one token for another, again and again, until there is
-    none or `options.improve_s` are over. Those that gain most beside the choice are tried."""
+    none or `options.improve_s` are over.
+
+    Small choices, where one token makes a difference, are made anew without each of their tokens in
+    turn, and the best is kept.
+    """
+    best = greedy(objective, budget, options)
     deadline = time.monotonic() + options.improve_s
-    chosen = greedy(objective, budget, options)
+    _exchange(objective, budget, best, deadline)
+    first, chosen = best[len(budget.include) :], best
+    if len(budget.costs) * len(first) > _SMALL:
+        return best
+    for row in first.tolist():
+        if time.monotonic() > deadline:
+            break
+        for known in chosen.tolist():
+            objective.remove(known)
+        rest = Budget(budget.amount, budget.costs, budget.include, np.append(budget.exclude, row))
+        chosen = greedy(objective, rest, options)
+        _exchange(objective, budget, chosen, deadline)
+        complete = len(chosen) == len(best) or not budget.uniform
+        if complete and objective.value(chosen) > objective.value(best):
+            best = chosen
+    return best
+
+
+def _exchange(objective: Objective, budget: Budget, chosen: Int64, deadline: float) -> None:
+    """Improves `chosen` in place. Tokens that gain most beside the choice are tried."""
     mine = np.arange(len(budget.include), len(chosen))
     improved = len(mine) > 0
     while improved and time.monotonic() < deadline:
@@ -142,7 +168,6 @@ def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> In
             objective.add(row)
             chosen[mine[i]], pool[j] = row, out
             improved = True
-    return chosen
 
 
 def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
