@@ -6,6 +6,7 @@ import click
 
 from seal.cli.evaluate.haystack import haystack
 from seal.cli.evaluate.lvbench import lvbench
+from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
 from seal.cli.evaluate.qfvs import qfvs
 
@@ -18,5 +19,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, lvbench, nlq):
+for _command in (qfvs, haystack, lvbench, moviechat, nlq):
     evaluate.add_command(_command)

@@ -1,0 +1,75 @@
+"""Free answers, judged by a language model: one pinned model and prompt, verdicts kept in a file.
+
+The protocol of Video-ChatGPT (Maaz et al. 2024), which MovieChat-1K uses: correct or not, and a
+score of 0 to 5. What the judge says is told apart from what it fails to say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+from seal.answer import Answerer, Message
+from seal.config import digest
+from seal.errors import AnswerError
+from seal.files import read_json_lines
+
+_TEMPLATE = (resources.files("seal.evaluate") / "judge.txt").read_text("utf-8")
+# Some judges write a Python dictionary, as the original prompt asks for.
+_PRED = re.compile(r"""["']?pred["']?\s*:\s*["']?(yes|no)\b""", re.I)
+_SCORE = re.compile(r"""["']?score["']?\s*:\s*["']?([0-5](?:\.\d+)?)(?![\d.])""", re.I)
+
+
+class Verdict(NamedTuple):
+    """What a judge says of an answer."""
+
+    correct: bool
+    score: float
+    """0 to 5."""
+
+
+class Judge:
+    """Asks each thing once: `name`, the prompt and the texts decide which verdict is whose."""
+
+    def __init__(self, answerer: Answerer, verdicts: str | Path | None = None) -> None:
+        """`verdicts` is the file, made where there is none. Raises DataError if it is damaged."""
+        self.name = f"{answerer.name}, prompt {digest(_TEMPLATE)}"
+        self._answerer = answerer
+        self._path = None if verdicts is None else Path(verdicts)
+        self._known: dict[str, Verdict] = {}
+        if self._path is not None and self._path.exists():
+            for line in read_json_lines(self._path):
+                self._known[line["key"]] = Verdict(line["correct"], line["score"])
+
+    def __call__(self, question: str, answer: str, output: str) -> Verdict | None:
+        """Whether `output` means the right `answer`; None if the judge failed to say."""
+        key = digest(self.name, question, answer, output)
+        if key not in self._known:
+            verdict = self._ask(question, answer, output)
+            if verdict is None:
+                return None
+            self._known[key] = verdict
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"key": key, "judge": self.name, **verdict._asdict()}))
+                    file.write("\n")
+        return self._known[key]
+
+    def _ask(self, question: str, answer: str, output: str) -> Verdict | None:
+        text = _TEMPLATE.format(question=question, answer=answer, output=output)
+        try:
+            said = self._answerer.answer([Message("user", (text,))])
+        except AnswerError:
+            return None
+        return parse(said)
+
+
+def parse(said: str) -> Verdict | None:
+    """The verdict in what a judge wrote; None if there is none, or more than one."""
+    preds, scores = _PRED.findall(said), _SCORE.findall(said)
+    if len(preds) != 1 or len(scores) != 1:
+        return None
+    return Verdict(preds[0].lower() == "yes", float(scores[0]))
