@@ -130,7 +130,7 @@ def test_citations_resolve_to_tokens_of_that_time() -> None:
 
 def test_a_plain_question_gets_what_attention_selects(film: IndexedVideo) -> None:
     chosen = gather(film, "Where is the red ball?", 16).rows
-    film = opened(film._store, "attention.alpha=0.7")
+    film = opened(film._store, "attention.alpha=0.7", "attention.objective=normalised")
     assert set(chosen) == set(film.select("the red ball").rows)
     assert (np.diff(film.tokens.start_s[chosen]) >= 0).all()
 

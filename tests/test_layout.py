@@ -84,6 +84,7 @@ def test_profiles_name_registered_back_ends(profile: str) -> None:
     assert options.track.backend in registry.names("track")
     assert options.encode.backend in registry.names("encode")
     assert options.attention.objective in registry.names("objective")
+    assert options.answer.objective in registry.names("objective")
     assert options.attention.solver in registry.names("solver")
 
 

@@ -75,7 +75,8 @@ def gather(
     them. `causal=False` ignores what the question says of time and cause.
     """
     tokens = video.tokens
-    attention = replace(video.options.attention, alpha=video.options.answer.alpha)
+    own = video.options.answer
+    attention = replace(video.options.attention, objective=own.objective, alpha=own.alpha)
     intent = read(question)
     about = intent.query or intent.anchor or question
     intent = intent if causal else Intent(about)

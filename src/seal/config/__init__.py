@@ -98,6 +98,8 @@ PROFILES: dict[str, dict[str, str]] = {
         "encode.backend": "blip2",
         "video.short_side_px": "720",
         "attention.objective": "paper",
+        "answer.objective": "paper",
+        "answer.alpha": "0.9",
     },
 }
 """What a profile sets; everything else keeps its default."""

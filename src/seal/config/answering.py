@@ -17,9 +17,12 @@ class NoAnswer:
     """How much of its surroundings an object's or action's picture shows; a share of its size."""
     strip: int = 3
     """How many frames of an action are shown side by side, in one picture."""
+    objective: str = "normalised"
+    """What makes evidence good, in place of `attention.objective`: a question is about one thing,
+    and its evidence need not stand for the rest of the video."""
     alpha: float = 0.7
-    """The weight of relevance against diversity in evidence, in place of `attention.alpha`: what
-    shows the same thing twice is paid for twice."""
+    """The weight of relevance against diversity, in place of `attention.alpha`: what shows the same
+    thing twice is paid for twice."""
     cause_share: float = 0.4
     """The share of the budget that goes, if the question asks why, to what came before."""
     cause_s: float = 60.0
