@@ -107,11 +107,12 @@ def test_what_was_removed_or_replaced_is_not_found(
 
 
 def test_what_is_not_committed_is_not_found(store: Store) -> None:
-    fill(store, "a", 0)
     tokens, pictures = make_part(["object"], [0], d=D)
     direction = np.ones(D, np.float32) / np.sqrt(np.float32(D))
     nearest = replace(tokens, embeddings=direction[None], facets=direction[None, None])
     store.add("b", 0, KEYS, nearest, pictures)
+    assert len(store.nearest(direction, 1, LIMIT)) == 0
+    fill(store, "a", 0)
     assert set(store.nearest(direction, 1, LIMIT).video_ids) == {"a"}
     store.finish(make_record("b"), KEYS)
     assert "b" in store.nearest(direction, 1, LIMIT).video_ids

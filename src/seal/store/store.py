@@ -336,8 +336,8 @@ class Store:
             rows = nearest(table, columns.names, direction, limit)
             videos = sorted(set(rows["video_id"].to_pylist()) & set(entries))
             batches = {video: entries[video][1].batches for video in videos}
-            listed = ", ".join(map(quote, videos))
-            every = scan(table, f"video_id IN ({listed})", schema.ORDER_COLUMNS)
+            mine = f"video_id IN ({', '.join(map(quote, videos))})" if videos else "false"
+            every = scan(table, mine, schema.ORDER_COLUMNS)
             return schema.to_tokens(rows, batches, direction.size, facets, every=every)
 
     def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
