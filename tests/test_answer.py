@@ -21,7 +21,7 @@ from seal.answer.intent import Intent, complete, points_back, read
 from seal.cli import main
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate.film import write_film
-from test_answer_endpoint import Server, says, server  # noqa: F401
+from test_answer_endpoint import Server, fails, says, server  # noqa: F401
 from test_types import make_tokens
 
 
@@ -403,3 +403,47 @@ def test_seal_chat(store: Store, tmp_path: Path) -> None:
     assert (first["cost"], second["cost"]) == (16, 23)
     more = json.loads(seal(store, "chat", "--session", session, "--json", text="a cube\n\nx\n"))
     assert more["cost"] == 30
+
+
+def test_seal_eval_lvbench_asks_with_and_without_selection(
+    store: Store,
+    server: Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    qa = [
+        {
+            "uid": i,
+            "question": f"Thing {i}?\n(A) x\n(B) y",
+            "answer": "B",
+            "question_type": ["reasoning"],
+        }
+        for i in range(2)
+    ]
+    videos = [{"key": "film", "qa": qa}, {"key": "gone", "qa": [{**qa[0], "uid": 9}]}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(video) + "\n" for video in videos))
+    command = ["eval", "lvbench", "--annotations", str(tmp_path / "a.jsonl"), "--json"]
+    command += ["--answerer", "openai:m", "--set", f"answer.base_url={server.url}"]
+    command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
+    command += ["--set", "answer.retries=0", "--set", "attention.budget=4"]
+    server.replies = [says("(B)"), says("The answer is B"), fails(500, "down"), says("(A)")]
+    run = CliRunner().invoke(main, command)
+    result = json.loads(run.stdout)
+    assert result["missing"] == ["gone"]
+    assert "question 1: " in run.stderr
+    figures = {name: each["methods"] for name, each in result["evidence"].items()}
+    assert figures["seal"]["official"]["strict"]["overall"]["mean"] == pytest.approx(1 / 3)
+    assert figures["uniform"]["official"]["accuracy"]["overall"]["mean"] == 0
+    assert figures["uniform"]["seal"]["accuracy"]["overall"]["mean"] == 0.5
+    tokens = [
+        [part["type"] for part in request["messages"][1]["content"]].count("image_url")
+        for request in server.requests
+    ]
+    assert tokens == [4, 4, 4, 4], "the budget is the same"
+    # What failed is asked again, and nothing else; half a line is what a killed run may leave.
+    with (tmp_path / "run.jsonl").open("a") as file:
+        file.write('{"method": "se')
+    again = json.loads(CliRunner().invoke(main, command).stdout)
+    assert len(server.requests) == 5
+    assert again["evidence"]["seal"]["answered"]["overall"] == 2
+    other = CliRunner().invoke(main, [*command, "--set", "attention.budget=5"])
+    assert "other settings" in other.stderr

@@ -50,9 +50,17 @@ class Conversation:
     `answer.dialogue`. Without a model, turns give evidence and moments.
     """
 
-    def __init__(self, video: IndexedVideo, answerer: Answerer | None = None) -> None:
+    def __init__(
+        self,
+        video: IndexedVideo,
+        answerer: Answerer | None = None,
+        gather: Callable[..., Evidence] = gather,
+    ) -> None:
+        """`gather` chooses the evidence: `seal.answer.evidence.gather`, or another such function
+        to compare it with."""
         self.video = video
         self.answerer = answerer
+        self._gather = gather
         self.turns: list[Turn] = []
         self._seen: list[Turn] = []
         self._drawn: dict[Turn, Message] = {}
@@ -75,7 +83,7 @@ class Conversation:
         """
         whole, budget, notes = self._complete(question), self._allowance(), []
         while True:
-            evidence = gather(self.video, whole, budget, shown=self._shown())
+            evidence = self._gather(self.video, whole, budget, shown=self._shown())
             try:
                 text = self._reply(question, evidence.rows, options, on_text)
                 break
@@ -94,7 +102,7 @@ class Conversation:
     def prompt(self, question: str, options: Mapping[str, str] | None = None) -> list[Message]:
         """What would be sent to ask this now."""
         whole = self._complete(question)
-        evidence = gather(self.video, whole, self._allowance(), shown=self._shown())
+        evidence = self._gather(self.video, whole, self._allowance(), shown=self._shown())
         return self._messages(question, evidence.rows, options)
 
     @property

@@ -103,6 +103,21 @@ def gather(
     return Evidence(rows[np.argsort(tokens.start_s[rows], kind="stable")], scores, moments)
 
 
+def uniformly(
+    video: IndexedVideo, question: str, budget: float, *, shown: Int64 | None = None
+) -> Evidence:
+    """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
+    tokens = video.tokens
+    free = tokens.kinds == "scene"
+    free[_NONE if shown is None else shown] = False
+    scenes = np.flatnonzero(free)
+    each = video.options.attention.cost_scene
+    order = scenes[np.argsort(tokens.start_s[scenes], kind="stable")]
+    count = min(int(budget / each), len(order))
+    rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
+    return Evidence(rows, video.relevance(question), [])
+
+
 def _plan(
     video: IndexedVideo,
     intent: Intent,

@@ -1,0 +1,100 @@
+"""Asks a model the questions of a benchmark about indexed videos, with and without selection.
+
+Each question is asked twice, of the same model and with the same budget: with the evidence that
+SEAL selects, and with scenes an equal time apart. What was answered is in a file after each
+question, so that an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seal import __version__
+from seal.answer import Answerer, Conversation
+from seal.answer.evidence import gather, uniformly
+from seal.config import Options, as_dict
+from seal.errors import AnswerError, DataError
+from seal.evaluate.choices import Question
+from seal.files import read_json_lines, read_text, write_text
+from seal.query import IndexedVideo
+
+METHODS = {"seal": gather, "uniform": uniformly}
+"""How evidence is chosen."""
+
+Outputs = dict[str, dict[str, str]]
+"""By method, what the model wrote, by the id of the question."""
+
+
+def manifest(answerer: Answerer, options: Options) -> dict[str, Any]:
+    """What decides the outputs, but for the videos."""
+    attention, answer = as_dict(options.attention), as_dict(options.answer)
+    return {
+        "seal": __version__,
+        "answerer": answerer.name,
+        "attention": attention,
+        "answer": answer,
+    }
+
+
+class Run:
+    """The file of a run: its manifest, then a line for each answer."""
+
+    def __init__(self, path: str | Path, manifest: dict[str, Any]) -> None:
+        """Raises DataError if the file is that of a run with another manifest."""
+        self._path = Path(path)
+        self.outputs: Outputs = {method: {} for method in METHODS}
+        if not self._path.exists():
+            self._write({"manifest": manifest})
+            return
+        # A line that was being written when the run was killed has no end.
+        text = read_text(self._path)
+        write_text(self._path, text[: text.rfind("\n") + 1])
+        first, *lines = read_json_lines(self._path) or [None]
+        if first != {"manifest": manifest}:
+            raise DataError(f"{path} holds a run with other settings: {first}; use another file")
+        for line in lines:
+            self.outputs[line["method"]][line["id"]] = line["output"]
+
+    def add(self, method: str, question: Question, output: str, evidence: list[str]) -> None:
+        self.outputs[method][question.id] = output
+        values = {"method": method, "id": question.id, "output": output, "evidence": evidence}
+        self._write(values)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+
+def ask_all(
+    questions: Sequence[Question],
+    find: Callable[[str], IndexedVideo | None],
+    answerer: Answerer,
+    run: Run,
+    on_failure: Callable[[Question, AnswerError], None],
+) -> list[str]:
+    """Ask what `run` has no answer to; the videos that `find` has not are returned.
+
+    A question at which the model fails stays without an answer, and is asked again by the next run.
+    """
+    missing = []
+    # By video, so that each is opened once.
+    for name in dict.fromkeys(question.video for question in questions):
+        video = find(name)
+        if video is None:
+            missing.append(name)
+            continue
+        for question in (question for question in questions if question.video == name):
+            for method, choose in METHODS.items():
+                if question.id in run.outputs[method]:
+                    continue
+                talk = Conversation(video, answerer, choose)
+                try:
+                    answer = talk.ask(question.text, options=question.options)
+                except AnswerError as error:
+                    on_failure(question, error)
+                    continue
+                run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
+    return missing
