@@ -428,3 +428,19 @@ def test_training_and_test_material_share_no_clip_and_no_scene(data: Path) -> No
     assert first.films[0].span.end_s == first.test_films[0].span.start_s
     assert first.checksums.keys() == second.checksums.keys()
     assert len(first.checksums) == 4
+
+
+def test_two_processes_train_one_head(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(KILLED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "ACCELERATE_USE_CPU": "true"}
+    both = tmp_path / "both"
+    subprocess.run([*command, str(script), str(both), "0", "0"], env=env, check=True, timeout=240)
+    # A batch each is a batch of both: the first loss is the mean of what one process sees in two.
+    twice = TrainOptions(steps=8, batch_size=2, warmup=2, workers=0, accumulate=2)
+    train(composites(), TINY, twice, tmp_path / "one", {})
+    first, want = (json.loads(curve(run)[0]) for run in (both, tmp_path / "one"))
+    assert len(curve(both)) == 8
+    assert first["span"] == pytest.approx(want["span"], rel=0.2)
+    assert load(str(both / "head")).sizes == TINY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -95,6 +96,9 @@ def ground(
         lesson = _annotated(store, data, dataset, split, **options)
     with _bar(options["train"].steps) as on_step:
         figures = train(*lesson[:2], options["train"], output, lesson[2], on_step)
+    # Of several processes, as torchrun and accelerate number them, the first one speaks.
+    if os.environ.get("RANK", "0") != "0":
+        return
     result = {"head": str(Path(output) / "head"), "steps": options["train"].steps, **figures}
     if as_json:
         print_json(result)

@@ -64,11 +64,13 @@ class State:
 class Run:
     """The folder of a run with these `settings`: a new one, or one to go on with.
 
+    Of several processes that train together one `writes`; `loss` is that of the last step.
+
     Raises OptionError if it holds a run with other settings.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, settings: dict[str, Any], writes: bool = True) -> None:
+        self._folder, self._settings, self._writes = folder, settings, writes
         self._began = time.monotonic()
         self.loss = float("nan")
         path = folder / MANIFEST
@@ -86,12 +88,13 @@ class Run:
         Raises BackendError if what was saved is damaged.
         """
         done = self._load(state) if (self._folder / STATE).is_file() else 0
-        self._folder.mkdir(parents=True, exist_ok=True)
         curve = self._folder / CURVE
         lines = curve.read_text("utf-8").splitlines(keepends=True)[:done] if done else []
         if len(lines) < done:
             raise BackendError(f"{curve} lacks steps that {STATE} has: start in another folder")
         self.loss = json.loads(lines[-1])["loss"] if lines else self.loss
+        if not self._writes:
+            return done
         _write(curve, "".join(lines).encode())
         _write(self._folder / MANIFEST, _as_json(self._settings | {"made_with": made_with()}))
         self._curve = curve.open("a", encoding="utf-8")
@@ -112,6 +115,8 @@ class Run:
     def log(self, step: int, values: dict[str, float]) -> None:
         """The figures of one step, to the last digit."""
         self.loss = values["loss"]
+        if not self._writes:
+            return
         self._curve.write(json.dumps({"step": step, **values}) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
@@ -127,8 +132,9 @@ class Run:
 
     def close(self) -> None:
         """Close the files."""
-        self._curve.close()
-        self._events.close()
+        if self._writes:
+            self._curve.close()
+            self._events.close()
 
     def finish(self, figures: dict[str, Any]) -> None:
         """Put the time it took and `figures` into the manifest."""

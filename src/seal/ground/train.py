@@ -67,10 +67,12 @@ def train(
     head = Head.of(sizes)
     optimizer = torch.optim.AdamW(_groups(head, options))
     decides = {k: v for k, v in asdict(options).items() if k not in _WITHOUT_EFFECT}
-    run = Run(Path(folder), {"head": asdict(sizes), "train": decides, "data": data})
+    settings = {"head": asdict(sizes), "train": decides, "data": data}
+    run = Run(Path(folder), settings, accelerator.is_main_process)
     model, optimizer = accelerator.prepare(head, optimizer)
     state = State(head, optimizer.optimizer)
     done = run.resume(state)
+    accelerator.wait_for_everyone()
     batches = _Batches(examples, options, accelerator, done)
     model.train()
     with closing(run):
@@ -80,8 +82,8 @@ def train(
                 group["lr"] = rate
             losses = _step(model, optimizer, batches, options, accelerator)
             state.follow(min(options.ema, (1 + step) / (10 + step)))
+            run.log(step, losses | {"learning_rate": rate})
             if accelerator.is_main_process:
-                run.log(step, losses | {"learning_rate": rate})
                 if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
                     run.save(step + 1, state, head)
                 on_step(Step(step + 1, losses["loss"], batches.waited))
