@@ -1,6 +1,7 @@
 """`seal select --all`: the nearest tokens of every video, and a choice among them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from click.testing import CliRunner, Result
 
 from seal import IndexedVideo, Store
 from seal.cli import main
-from seal.corpus import Corpus
+from seal.corpus import Corpus, one_after_another
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
-from store_worker import KEYS, make_record
+from seal.types import Tokens
+from store_worker import KEYS, make_part, make_record
 
 
 def seal(*arguments: str | Path) -> Result:
@@ -105,3 +107,19 @@ def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path)
         Corpus(store)
     named = ", ".join(f"film{number}.mp4 (mini-of-another-day)" for number in range(10))
     assert f"than film12.mp4 (mini-of-today): {named} and 2 more;" in str(caught.value)
+
+
+def test_videos_come_one_after_another_with_long_pauses() -> None:
+    """However late their times are: those of live sources count from 1970."""
+    late, early = make_part(["object"] * 3, [4 * 10**10, 0, 300])[0], make_part(["scene"], [9])[0]
+    late, early = (
+        replace(late, video_ids=np.full(3, "a")),
+        replace(early, video_ids=np.array(["b"])),
+    )
+    times_s = one_after_another(Tokens.concatenate([late, early, late]))
+    tick_s = 1001 / 30000
+    want = np.array([4e10, 0, 300, 4e10, 4e10, 0, 300]) * tick_s
+    want[3] += 1e4
+    np.testing.assert_allclose(times_s, want, rtol=1e-9)
+    times_s = one_after_another(late.take([0]))
+    np.testing.assert_array_equal(times_s, [0])

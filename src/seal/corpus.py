@@ -13,12 +13,26 @@ from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
 from seal.query import embed_query, load_encoder
 from seal.store import Store
-from seal.types import Float32, Selection, Tokens
+from seal.types import Float32, Float64, Selection, Tokens
 
 _LISTED = 10
 """How many videos of another encoder an error names."""
-_PAUSE_S = 1e6
+_PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
+
+
+def one_after_another(tokens: Tokens) -> Float64:
+    """[n] the middle of each token, in seconds, as if the videos were shown with long pauses.
+
+    Counted from the first token: objectives may compare times in single precision.
+    """
+    _, video = np.unique(tokens.video_ids, return_inverse=True)
+    order = np.lexsort((tokens.middle_s, video))
+    steps = np.diff(tokens.middle_s[order], prepend=tokens.middle_s[order[:1]])
+    steps[np.diff(video[order], prepend=0) > 0] = _PAUSE_S
+    times_s = np.empty(len(tokens))
+    times_s[order] = np.cumsum(steps)
+    return times_s
 
 
 class Corpus:
@@ -29,7 +43,7 @@ class Corpus:
     """
 
     def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
-        self.options = Options.load(settings=for_query(settings))
+        self.options = for_query(Options().profile, settings)
         self._store = store
         self._records = store.videos()
         if not self._records:
