@@ -93,6 +93,14 @@ def test_what_is_written_is_what_is_read(
     assert store.count(record.id) == {kind: int((want.kinds == kind).sum()) for kind in KINDS}
 
 
+def test_tokens_of_one_start_come_in_order_of_part_then_row(store: Store) -> None:
+    parts = [(part, *make_part(["object"] * 3, [0, 0, 0], seed=part)) for part in range(3)]
+    for part, tokens, pictures in reversed(parts):
+        store.add("film", part, KEYS, tokens, pictures)
+    store.finish(make_record(), KEYS)
+    assert_same(store.tokens("film"), in_order(parts)[0])
+
+
 def test_a_record_is_read_as_it_was_written(store: Store) -> None:
     odd = make_record("it's", path="caf\udce9 'x'.mp4", gaps=((3.0, 4.0, "damaged"),))
     store.finish(odd, KEYS)
