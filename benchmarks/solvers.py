@@ -178,8 +178,8 @@ def speed(arguments: argparse.Namespace) -> None:
 
 
 def dense(c: Candidates, options: AttentionOptions) -> tuple[Selection, Objective]:
-    """The choice among all tokens where every one is represented, and what says its worth."""
-    options, cells = replace(options, candidates=len(c), improve_s=60.0), coverage._CELLS
+    """Greedy's choice among all tokens where every one is represented, and what says its worth."""
+    options, cells = replace(options, candidates=len(c), solver="greedy"), coverage._CELLS
     coverage._CELLS = len(c) ** 2
     try:
         return choose(c, options), make(c, options)
