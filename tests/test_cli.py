@@ -71,7 +71,7 @@ def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, stor
     assert len(got["selection"]) == 5
     assert all(row.keys() == TOKEN_KEYS | {"relevance"} for row in got["selection"])
     assert got["objective"] <= got["upper_bound"] + 1e-9
-    by_relevance = ["--alpha", "1", "--budget", "5"]
+    by_relevance = ["--objective", "normalised", "--alpha", "1", "--budget", "5"]
     top = printed(seal("select", film, "a red ball", *by_relevance, "--store", store, "--json"))
     assert isinstance(top, dict)
     relevance = [row["relevance"] for row in top["selection"]]
@@ -251,6 +251,10 @@ def test_bad_inputs_are_named_and_the_rest_is_indexed(film: Path, tmp_path: Path
         (["index", "FILM", "--set", "actions.minimum=1"], "valid: actions.min_length_s"),
         (["index", "FILM", "--set", "encode.backend=dalle"], "valid: mini"),
         (["tokens", "FILM", "--kind", "noun"], "valid: scene, object, action"),
+        (
+            ["select", "FILM", "a ball", "--alpha", "0.5"],
+            "alpha=0.5 has no effect on the objective",
+        ),
         (["select", "FILM", "a ball", "--objective", "best"], "valid: seal, paper, normalised"),
         (["select", "FILM", "a ball", "--solver", "magic"], "valid: swaps, greedy"),
         (["select", "FILM", "a ball", "--budget", "0"], "at least 1"),

@@ -220,7 +220,7 @@ def test_a_limit_holds_for_all_connections_together(films: list[Path]) -> None:
         (["FILM", "--budget", "0"], "budget must be at least 1"),
         (["FILM", "--give-up", "-1"], "give_up_s must be at least 0"),
         (["FILM", "--profile", "maxi"], "valid: mini, base, paper"),
-        (["FILM", "--set", "attention.objective=best"], "valid: paper"),
+        (["FILM", "--set", "attention.objective=best"], "valid: seal"),
         (["FILM", "--set", "attention.memory=0"], "memory must be at least 1"),
         (["FILM", "--state", "NOTES"], "not the state of a stream"),
         (["FILM", "--state", "/nonexistent/state"], "cannot be written"),

@@ -48,9 +48,8 @@ class IndexedVideo:
     """
 
     def __init__(self, store: Store, name: str, settings: Iterable[str] = ()) -> None:
-        settings = for_query(settings)
         self.record: VideoRecord = find_video(store, name)
-        self.options = Options.load(self.record.profile, settings)
+        self.options = for_query(self.record.profile, settings)
         self._store = store
 
     @cached_property

@@ -45,7 +45,7 @@ def attention_options(command: Callable[..., None]) -> Callable[..., None]:
             ("budget", "How many tokens to select, or what they may cost."),
             ("objective", f"What makes a selection good: {objectives}."),
             ("solver", f"How the selection is searched for: {solvers}."),
-            ("alpha", "Weight of relevance against diversity, 0 to 1."),
+            ("alpha", "Weight of relevance against diversity, 0 to 1, with paper and normalised."),
         ]
     ):
         default = getattr(defaults, name)

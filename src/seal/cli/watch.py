@@ -10,7 +10,7 @@ import click
 from seal.cli.options import json_option, settings_option
 from seal.cli.output import print_json, selection_of
 from seal.clock import clock, span_clock
-from seal.config import PROFILES, Options, WatchOptions
+from seal.config import PROFILES, Options, WatchOptions, effective
 
 if TYPE_CHECKING:
     from seal.attention.streaming import Standing
@@ -76,7 +76,7 @@ def watch(
     """
     from seal.watch import watch as windows
 
-    options = Options.load(profile, settings)
+    options = effective(Options.load(profile, settings), settings)
     watching = WatchOptions(window_s, budget, give_up_s)
 
     def say(text: str) -> None:

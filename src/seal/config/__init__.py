@@ -33,6 +33,7 @@ from seal.config.indexing import (
     VideoOptions,
 )
 from seal.config.querying import (
+    OBJECTIVES_WITH,
     AttentionOptions,
     FindOptions,
     WatchOptions,
@@ -185,10 +186,27 @@ def only(stages: Iterable[str], settings: Iterable[str], advice: str) -> list[st
     return settings
 
 
-def for_query(settings: Iterable[str]) -> list[str]:
-    """`settings`, or OptionError if one decides how a video is indexed: a query comes too late."""
-    advice = "it decides how a video is indexed; run `seal index` with it"
-    return only(QUERY_STAGES, settings, advice)
+def for_query(profile: str, settings: Iterable[str]) -> Options:
+    """The options of a query, which comes too late to decide how a video is indexed.
+
+    Raises OptionError as `Options.load` does, and for a setting that would have no effect.
+    """
+    settings = only(QUERY_STAGES, settings, "it decides how a video is indexed; run `seal index`")
+    return effective(Options.load(profile, settings), settings)
+
+
+def effective(options: Options, settings: Iterable[str]) -> Options:
+    """`options`, or OptionError if one of the `settings` in them is not of the objective chosen."""
+    chosen = options.attention.objective
+    for setting in settings:
+        stage, _, name = split(setting)[0].partition(".")
+        having = OBJECTIVES_WITH.get(name, ()) if stage == "attention" else ()
+        if having and chosen not in having:
+            raise OptionError(
+                f"{setting} has no effect on the objective {chosen};"
+                f" it is for attention.objective={' or '.join(having)}"
+            )
+    return options
 
 
 def as_dict(group: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class AttentionOptions:
     """What a scene token takes of the budget: the unit is the answerer's, such as pictures."""
     cost_object: float = 1.0
     cost_action: float = 1.0
-    objective: str = "normalised"
+    objective: str = "seal"
     solver: str = "swaps"
     alpha: float = 0.9
     """The weight of relevance against diversity, in [0, 1]; the paper's value."""
@@ -75,6 +75,15 @@ class AttentionOptions:
         check(self, self.memory >= 1, "memory must be at least 1")
         check(self, self.improve_s >= 0, "improve_s must be at least 0")
         check(self, self.certify_s >= 0, "certify_s must be at least 0")
+
+
+_PAIRS, _PLACES = ("paper", "normalised"), ("coverage", "seal")
+OBJECTIVES_WITH = {
+    **dict.fromkeys(("alpha", "s_min"), _PAIRS),
+    **dict.fromkeys(("focus", "certainty", "own", "sharpness", "near", "near_s"), _PLACES),
+    **dict.fromkeys(("variety", "around_s"), ("seal",)),
+}
+"""Options in the formulas of some objectives only."""
 
 
 @dataclass(frozen=True)
