@@ -50,13 +50,21 @@ def reference_value(
         return o.alpha * own + (1 - o.alpha) * pairs
     if name == "normalised":
         return o.alpha * own / size + (1 - o.alpha) * pairs / max(size * (size - 1), 1)
-    kernel, weights = representation(name, c, o)
+    kernel, weights = representation(name, c, size, o)
     return o.own * own / size + (1 - o.own) * float(kernel[rows].max(0, initial=0) @ weights)
 
 
-def representation(name: str, c: Candidates, o: AttentionOptions) -> tuple[Float64, Float64]:
+def representation(
+    name: str, c: Candidates, size: int, o: AttentionOptions
+) -> tuple[Float64, Float64]:
     """K [n, n] and w [n] of the modules `coverage` and `seal`."""
-    positive = np.maximum(c.relevance.astype(float), 0) ** o.certainty
+    largest = max(float(c.relevance.max()), 1e-9)
+    power = o.certainty
+    while True:
+        positive = np.array([(max(float(r), 0) / largest) ** power for r in c.relevance])
+        if positive.sum() ** 2 <= o.reach * size * (positive**2).sum() or power > 57 * o.certainty:
+            break
+        power *= 1.15
     about = o.focus / positive.sum() if positive.any() else 0.0
     apart = np.abs(c.times_s[:, None] - c.times_s)
     kernel = np.maximum(c.embeddings.astype(float) @ c.embeddings.astype(float).T, 0)
@@ -74,7 +82,7 @@ def representation(name: str, c: Candidates, o: AttentionOptions) -> tuple[Float
 def best_coverage(c: Candidates, o: AttentionOptions, budget: Budget) -> float:
     """The best value of `coverage` by a mixed-integer programme, which knows no bound of ours:
     y_t whether t is chosen, x_ti whether t stands for i."""
-    kernel, weights = representation("coverage", c, o)
+    kernel, weights = representation("coverage", c, budget.size, o)
     n, size = len(c), budget.size
     worth = (1 - o.own) * kernel * weights
     once = np.hstack([np.zeros((n, n)), np.tile(np.eye(n), n)])
@@ -101,6 +109,7 @@ choices = st.builds(
     s_min=st.sampled_from([0.01, 0.1, 0.5, 1.0]),
     focus=st.sampled_from([0.0, 0.45, 1.0]),
     certainty=st.sampled_from([1.0, 4.0]),
+    reach=st.sampled_from([0.3, 5.0]),
     own=st.sampled_from([0.0, 0.2, 1.0]),
     sharpness=st.sampled_from([1.0, 2.0]),
     near=st.sampled_from([0.0, 0.3]),

@@ -1,15 +1,19 @@
 """Query-weighted facility location: what the query is about, all of it represented.
 
     F(T) = own / k * sum_{t in T} R(t, q) + (1 - own) * sum_i w_i max_{t in T} K(i, t)
-    w_i = focus * r_i / sum_j r_j + (1 - focus) / n,    r_i = max(R(i, q), 0)^certainty
+    w_i = focus * r_i / sum_j r_j + (1 - focus) / n,    r_i = max(R(i, q), 0)^c
     K(i, t) = max(S(i, t), 0)^sharpness * (1 - near + near * exp(-|time_i - time_t| / near_s))
 
 Every token i, chosen or not, is represented by the chosen one most like it, K. It matters for what
 it has to do with the query and for being there, w: the former in a fixed share of all, however much
-or little of the video that is, as in the summaries that people make (LOG, "Selection"). With near
-above 0 a token of the same time represents better than one of another. Monotone (but for negative
-R) and submodular, so that greedy is within 1 - 1/e of the best (Nemhauser, Wolsey and Fisher 1978).
-Facility location as summary: Lin and Bilmes (2011); weighted by a query: Iyer and Bilmes (2019).
+or little of the video that is, as in the summaries that people make (LOG, "Selection"). The power c
+is `certainty`, or so much more that this share is that of about reach * k tokens at most, counted
+as (sum r)^2 / sum r^2 (Kish 1965): k tokens cannot stand for all that hours of video have to do
+with a query. With near above 0 a token of the same time represents better than one of another.
+
+Monotone (but for negative R) and submodular, so that greedy is within 1 - 1/e of the best
+(Nemhauser, Wolsey and Fisher 1978). Facility location as summary: Lin and Bilmes (2011); weighted
+by a query: Iyer and Bilmes (2019).
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ _CELLS = 2**23
 """K is computed for at most so many pairs; beyond, a sample of tokens stands for all: 32 MB."""
 _SAMPLE = 1024
 """As many tokens at least are in the sample."""
+_STEEPER = 1.15 ** np.arange(30)
+"""By what the power of relevance is raised: to 58 times as much at most."""
 _BLOCK = 512
 """Rows of K that are looked at at once."""
 _ROUNDS = 25
@@ -52,14 +58,10 @@ class Coverage(Objective):
         embeddings = np.concatenate([part.embeddings for part in parts])
         times_s = np.concatenate([part.times_s for part in parts])
         number = np.concatenate([part.numbers for part in parts])
+        about = self._about(relevance, number)
         number /= max(float(number.sum()), 1)
-        present = self._presence(number, embeddings, times_s)
-        weights = number * np.maximum(relevance, 0) ** options.certainty
-        about = float(weights.sum())
-        if about > 0:
-            weights = options.focus / about * weights + (1 - options.focus) * present
-        else:
-            weights = present
+        focus = options.focus if about.any() else 0.0
+        weights = focus * about + (1 - focus) * self._presence(number, embeddings, times_s)
         weights *= 1 - options.own
         # Each of the sample stands for the same weight: those in even steps along the times.
         room = max(_SAMPLE, _CELLS // max(len(candidates), 1))
@@ -75,6 +77,18 @@ class Coverage(Objective):
         self._inside: list[int] = []
         self._is_inside = np.zeros(len(candidates), bool)
         self._covered = np.zeros(len(self._weights), np.float32)
+
+    def _about(self, relevance: Float64, number: Float64) -> Float64:
+        """[m] what tokens matter for what they have to do with the query: in sum 1, or all 0."""
+        positive = np.maximum(relevance, 0)
+        # Powers of what is at most 1 cannot overflow.
+        positive /= max(positive.max(initial=0), 1e-9)
+        for power in self.options.certainty * _STEEPER:
+            share: Float64 = positive**power
+            total = float(number @ share)
+            if total**2 <= self.options.reach * self.size * float(number @ share**2):
+                break
+        return number * share / (total or 1)
 
     def _presence(self, number: Float64, embeddings: Float32, times_s: Float64) -> Float64:
         """[m] what tokens matter for being there, whatever is asked: in sum 1, as `number` is."""
@@ -197,6 +211,7 @@ class Coverage(Objective):
             size = float(slope @ slope)
             if size == 0 or bound - known < 1e-6 * abs(bound):
                 break
-            level = np.maximum(level - np.float32(length * (bound - known) / size) * slope, 0)
-            level = level.astype(np.float32)
+            # In double precision: where weights are next to nothing, steps are enormous.
+            step = length * (bound - known) / size * slope.astype(np.float64)
+            level = np.clip(level - step, 0, 1).astype(np.float32)
         return best, length

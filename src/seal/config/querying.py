@@ -30,8 +30,11 @@ class AttentionOptions:
     """Coverage: the share of the weight that goes to what has to do with the query, however much or
     little of the video that is; the rest goes to all tokens alike."""
     certainty: float = 4.0
-    """Coverage: the power of relevance; the higher, the less a token counts that has only something
-    to do with the query."""
+    """Coverage: the least power of relevance; the higher, the less a token counts that has only
+    something to do with the query."""
+    reach: float = 5.0
+    """Coverage: the share for the query goes to about so many tokens at most for each one chosen; a
+    higher power of relevance sees to it."""
     own: float = 0.01
     """Coverage: the weight of the relevance of the chosen against what they stand for."""
     sharpness: float = 2.0
@@ -65,6 +68,7 @@ class AttentionOptions:
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
         check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")
         check(self, self.certainty > 0, "certainty must be above 0")
+        check(self, self.reach > 0, "reach must be above 0")
         check(self, 0 <= self.own <= 1, "own must lie in [0, 1]")
         check(self, self.sharpness > 0, "sharpness must be above 0")
         check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
@@ -80,7 +84,7 @@ class AttentionOptions:
 _PAIRS, _PLACES = ("paper", "normalised"), ("coverage", "seal")
 OBJECTIVES_WITH = {
     **dict.fromkeys(("alpha", "s_min"), _PAIRS),
-    **dict.fromkeys(("focus", "certainty", "own", "sharpness", "near", "near_s"), _PLACES),
+    **dict.fromkeys(("focus", "certainty", "reach", "own", "sharpness", "near", "near_s"), _PLACES),
     **dict.fromkeys(("variety", "around_s"), ("seal",)),
 }
 """Options in the formulas of some objectives only."""
