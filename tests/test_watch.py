@@ -222,6 +222,8 @@ def test_a_limit_holds_for_all_connections_together(films: list[Path]) -> None:
         (["FILM", "--profile", "maxi"], "valid: mini, base, paper"),
         (["FILM", "--set", "attention.objective=best"], "valid: seal"),
         (["FILM", "--set", "attention.memory=0"], "memory must be at least 1"),
+        (["FILM", "--set", "attention.budget=8"], "say it with --budget"),
+        (["FILM", "--set", "attention.alpha=0.5"], "no effect on the objective seal"),
         (["FILM", "--state", "NOTES"], "not the state of a stream"),
         (["FILM", "--state", "/nonexistent/state"], "cannot be written"),
     ],

@@ -11,6 +11,8 @@ from seal.cli.options import json_option, settings_option
 from seal.cli.output import print_json, selection_of
 from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options, WatchOptions, effective
+from seal.errors import OptionError
+from seal.settings import split
 
 if TYPE_CHECKING:
     from seal.attention.streaming import Standing
@@ -77,6 +79,8 @@ def watch(
     from seal.watch import watch as windows
 
     options = effective(Options.load(profile, settings), settings)
+    if any(split(setting)[0] == "attention.budget" for setting in settings):
+        raise OptionError("attention.budget has no effect on seal watch; say it with --budget")
     watching = WatchOptions(window_s, budget, give_up_s)
 
     def say(text: str) -> None:
