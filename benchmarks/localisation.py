@@ -50,7 +50,7 @@ def train(out: Path, store: str, fold: int, settings: list[str]) -> None:
         seconds = spent.elapsed - cpu.elapsed
         used = spent.children_user + spent.children_system - cpu.children_user - cpu.children_system
         manifest = json.loads((out / f"{kind}-{fold}" / "manifest.json").read_text())
-        waited = manifest["finished"]["waited_for_examples"]
+        waited = manifest["finished"]["waited"]
         print(f"| {kind} | {seconds / 60:.1f} min | {used / 60:.1f} min | {waited:.1%} |")
 
 
