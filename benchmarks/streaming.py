@@ -1,6 +1,6 @@
 """What a stream of tokens costs from hour 1 to hour 24.
 
-    python benchmarks/streaming.py [--hours 24] [--objective coverage]
+    python benchmarks/streaming.py [--hours 24] [--objective seal]
 
 Synthetic tokens at the rate of the profile `mini`, 300 a minute, a minute at a time, through
 `seal.attention.streaming.Stream` with two standing queries of 64 tokens each: milliseconds of CPU
