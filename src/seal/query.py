@@ -42,7 +42,7 @@ class IndexedVideo:
     """One video of a store: its tokens, and what is asked of them.
 
     `name` is an id, or a path or address that was indexed, or a copy of such a file. `settings`
-    such as "attention.alpha=0.5" go on top of the profile that the video was indexed with.
+    such as "attention.focus=0.8" go on top of the profile that the video was indexed with.
 
     Raises NotIndexedError if the store has no such video, OptionError for a wrong setting.
     """
