@@ -26,7 +26,9 @@ from seal.cli.options import (
 from seal.cli.output import (
     complain,
     describe,
+    moment_rows,
     print_json,
+    print_moments,
     print_rows,
     progress_bar,
     say_if_all,
@@ -219,10 +221,7 @@ def find(
 ) -> None:
     """Find the moments that a query describes, best first, and say if nothing matches."""
     indexed = open_video(store_path, video, settings, {"find.top": top, "find.head": head})
-    moments = [
-        {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
-        for m in indexed.find(query)
-    ]
+    moments = moment_rows(indexed.find(query))
     match = _match(indexed, query)
     if as_json:
         print_json({"moments": moments, **match})
@@ -232,9 +231,7 @@ def find(
         click.echo(
             f"nothing in this video matches (probability {match['probability']:.2f}){closest}"
         )
-    for moment in moments:
-        span = span_clock(moment["start_s"], moment["end_s"])
-        click.echo(f"{span}  score {moment['score']:.3f}")
+    print_moments(moments)
     if not moments:
         click.echo("no moment stands out")
 

@@ -15,8 +15,7 @@ from seal.cli.options import (
     query_settings,
     store_option,
 )
-from seal.cli.output import print_json, print_rows, token_row
-from seal.clock import span_clock
+from seal.cli.output import moment_rows, print_json, print_moments, print_rows, token_row
 from seal.config import Options
 from seal.errors import OptionError
 
@@ -114,10 +113,7 @@ def as_values(answer: Answer) -> dict[str, Any]:
     values: dict[str, Any] = {
         "answer": answer.text,
         "evidence": _evidence(answer),
-        "moments": [
-            {"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score}
-            for m in answer.moments
-        ],
+        "moments": moment_rows(answer.moments),
         "notes": list(answer.notes),
     }
     if answer.choice:
@@ -130,9 +126,7 @@ def as_values(answer: Answer) -> dict[str, Any]:
 def print_answer(answer: Answer) -> None:
     """What there is besides the text."""
     if answer.text is None:
-        for moment in answer.moments:
-            span = span_clock(moment.span.start_s, moment.span.end_s)
-            click.echo(f"{span}  score {moment.score:.3f}")
+        print_moments(moment_rows(answer.moments))
     if answer.choice:
         click.echo(f"\noption {answer.choice}")
     rows = _evidence(answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seal.index import OnProgress
     from seal.query import IndexedVideo
     from seal.store import Store, VideoRecord
-    from seal.types import Selection, Tokens
+    from seal.types import Moment, Selection, Tokens
 
 
 def describe(store: Store, record: VideoRecord) -> dict[str, Any]:
@@ -64,6 +64,16 @@ def selection_of(
         "upper_bound": selection.upper_bound,
         "gap": selection.gap,
     } | ({"cost": cost} if cost != len(rows) else {})
+
+
+def moment_rows(moments: Iterable[Moment]) -> list[dict[str, Any]]:
+    """Moments as plain values."""
+    return [{"start_s": m.span.start_s, "end_s": m.span.end_s, "score": m.score} for m in moments]
+
+
+def print_moments(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        click.echo(f"{span_clock(row['start_s'], row['end_s'])}  score {row['score']:.3f}")
 
 
 def say_if_all(indexed: IndexedVideo, selected: int) -> None:
