@@ -63,9 +63,9 @@ class Candidates:
         count = size - int(first.sum())
         spread = others[((np.arange(count) + 0.5) * (len(others) / count)).astype(np.int64)]
         rows = np.concatenate([np.flatnonzero(first), spread])
-        number = self.numbers.copy()
-        number[spread] *= number[others].sum() / number[spread].sum()
-        return rows, replace(replace(self, number=number).take(rows), past=self.past)
+        number = self.numbers[rows]
+        number[-count:] *= self.numbers[others].sum() / number[-count:].sum()
+        return rows, replace(self.take(rows), number=number, past=self.past)
 
 
 @dataclass(frozen=True, eq=False)

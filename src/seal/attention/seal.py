@@ -29,15 +29,14 @@ class Seal(Coverage):
         around_s = self.options.around_s
         begin = np.searchsorted(times_s, times_s - around_s, side="left")
         end = np.searchsorted(times_s, times_s + around_s, side="right")
-
-        def mean_around(values: Float64) -> Float64:
-            sums = np.pad(np.cumsum(number_then[:, None] * values, axis=0), ((1, 0), (0, 0)))
-            return (sums[end] - sums[begin]) / (count[end] - count[begin])[:, None]
-
-        count = np.pad(np.cumsum(number_then), (1, 0))
         points = embeddings[order].astype(np.float64)
-        squares = (points**2).sum(1, keepdims=True)
-        variance = mean_around(squares)[:, 0] - (mean_around(points) ** 2).sum(1)
+        squares = np.einsum("nd,nd->n", points, points)
+        terms = np.column_stack([points, squares, np.ones(len(order))])
+        sums = np.zeros((len(order) + 1, terms.shape[1]))
+        np.cumsum(number_then[:, None] * terms, axis=0, out=sums[1:])
+        around = sums[end] - sums[begin]
+        means = around[:, :-1] / around[:, -1:]
+        variance = means[:, -1] - np.einsum("nd,nd->n", means[:, :-1], means[:, :-1])
         variance[variance < _NONE] = 0
         present = np.empty(len(order))
         present[order] = number_then * variance**self.options.variety
