@@ -29,7 +29,7 @@ import numpy as np
 
 from data import ROOT
 from queries import made_up_record
-from seal import IndexedVideo, Options, Span, Store, Tokens, index_video
+from seal import IndexedVideo, Options, Store
 from seal.answer import Conversation
 from seal.answer.endpoint import EndpointAnswerer
 from seal.answer.evidence import gather
@@ -37,16 +37,7 @@ from seal.attention import Candidates
 from seal.attention.baselines import uniform
 from seal.config import OpenAIAnswer
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.haystack import (
-    FILM,
-    NEEDLE_S,
-    Haystack,
-    Needle,
-    _clip,
-    _moved,
-    read_needles,
-    splice,
-)
+from seal.evaluate.haystack import FILM, Clip, Haystack, Needle, later, material, splice
 
 SPREAD = 0.5
 """Of the difference of two tokens that disturbs a third: their cosine is 0.84 in the mean."""
@@ -66,7 +57,7 @@ def hour_of(film: IndexedVideo, hours: float, folder: str) -> IndexedVideo:
     record = made_up_record("hour", copies * float(length), film.options)
     store.begin(record, keys)
     for copy in range(copies):
-        moved = _moved(tokens, copy * length)
+        moved = later(tokens, copy * length)
         one, other = rng.integers(0, len(tokens), (2, len(tokens)))
         vectors = tokens.embeddings
         vectors = vectors + SPREAD * (vectors[one] - vectors[other]) * (copy > 0)
@@ -92,7 +83,7 @@ def question(text: str) -> str:
 
 
 class Bench:
-    def __init__(self, hour: IndexedVideo, clips: list[tuple[Tokens, Span]], budget: int) -> None:
+    def __init__(self, hour: IndexedVideo, clips: list[Clip], budget: int) -> None:
         self.hour, self.clips, self.budget = hour, clips, budget
         self.rng = np.random.default_rng(1)
         self.length_s = float(hour.tokens.end_s.max())
@@ -210,14 +201,7 @@ def report(title: str, figures: dict[str, list[float]]) -> None:
 
 def main(folder: str, hours: float, budget: int, runs: int) -> None:
     options = Options.load()
-    store = Store(folder, create=True)
-    needles = read_needles(ROOT)
-    short = replace(options, video=replace(options.video, max_duration_s=NEEDLE_S))
-    index_video(ROOT / FILM, store, options)
-    for needle in needles:
-        index_video(needle.path, store, short)
-    film = IndexedVideo(store, str(ROOT / FILM))
-    clips = [_clip(IndexedVideo(store, str(needle.path))) for needle in needles]
+    film, needles, clips = material(ROOT, Store(folder, create=True), options, ROOT / FILM)
     with tempfile.TemporaryDirectory() as temporary:
         hour = hour_of(film, hours, temporary)
         count = len(hour.tokens)

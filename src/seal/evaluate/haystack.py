@@ -47,6 +47,10 @@ _SEED = 0
 _TICKS_PER_S = 10**6
 
 
+Clip = tuple[Tokens, Span]
+"""The tokens of a clip, and all of its time."""
+
+
 @dataclass(frozen=True)
 class Needle:
     """A clip, and what describes it."""
@@ -102,9 +106,34 @@ def _exists(path: Path) -> Path:
     return path
 
 
-def splice(
-    film: Tokens, clips: Sequence[tuple[Tokens, Span]], wanted_s: Sequence[float]
-) -> Haystack:
+def material(
+    data: str | Path,
+    store: Store,
+    options: Options,
+    film: Path,
+    jobs: int | None = None,
+    on_video: Callable[[str], None] = lambda path: None,
+) -> tuple[IndexedVideo, list[Needle], list[Clip]]:
+    """The film, the needles and their clips, indexed into `store` unless they are there.
+
+    Raises DataError if a file is missing.
+    """
+    needles = read_needles(data)
+    _exists(film)
+    jobs = jobs or default_jobs(options)
+    short = replace(options, video=replace(options.video, max_duration_s=NEEDLE_S))
+    for path, chosen in [(film, options), *((needle.path, short) for needle in needles)]:
+        on_video(str(path))
+        index_video(path, store, chosen, jobs=jobs)
+    clips = []
+    for needle in needles:
+        video = IndexedVideo(store, str(needle.path))
+        start_s = video.record.start_s
+        clips.append((video.tokens, Span(start_s, start_s + video.record.duration_s)))
+    return IndexedVideo(store, str(film)), needles, clips
+
+
+def splice(film: Tokens, clips: Sequence[Clip], wanted_s: Sequence[float]) -> Haystack:
     """The film with each clip, of which the tokens and the whole span are given, put in near to its
     time `wanted_s` of the film; see the module's text.
 
@@ -124,12 +153,12 @@ def splice(
         before = film.take((starts >= begin_s) & (starts < end_s))
         cut = film.time(int(at[i]))[0] + inserted
         length = _exact(span.duration_s)
-        parts += [_moved(before, inserted), _moved(clip, cut - _exact(span.start_s))]
+        parts += [later(before, inserted), later(clip, cut - _exact(span.start_s))]
         owner += [np.full(len(before), -1), np.full(len(clip), i)]
         spans[i] = Span(float(cut), float(cut + length))
         inserted, begin_s = inserted + length, end_s
     rest = film.take(starts >= begin_s)
-    tokens = Tokens.concatenate([*parts, _moved(rest, inserted)])
+    tokens = Tokens.concatenate([*parts, later(rest, inserted)])
     return Haystack(tokens, np.concatenate([*owner, np.full(len(rest), -1)]), spans)
 
 
@@ -137,7 +166,7 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(round(seconds * _TICKS_PER_S), _TICKS_PER_S)
 
 
-def _moved(tokens: Tokens, by: Fraction) -> Tokens:
+def later(tokens: Tokens, by: Fraction) -> Tokens:
     """The same tokens at times later by exactly `by` seconds."""
     numerator, denominator = tokens.time_base.T
     pts = tokens.pts * (numerator * by.denominator)[:, None]
@@ -169,16 +198,9 @@ def evaluate(
 
     Returns plain values: see `seal eval haystack --json`.
     """
-    needles = read_needles(data)
-    film = _exists(Path(film or Path(data) / FILM))
-    jobs = jobs or default_jobs(options)
-    short = replace(options, video=replace(options.video, max_duration_s=NEEDLE_S))
-    for path, chosen in [(film, options), *((needle.path, short) for needle in needles)]:
-        on_video(str(path))
-        index_video(path, store, chosen, jobs=jobs)
-    hay = IndexedVideo(store, str(film))
+    film = Path(film or Path(data) / FILM)
+    hay, needles, clips = material(data, store, options, film, jobs, on_video)
     encoder = hay.encoder
-    clips = [_clip(IndexedVideo(store, str(needle.path))) for needle in needles]
     rng = np.random.default_rng(_SEED)
     places_s = hay.record.start_s + rng.uniform(0, hay.record.duration_s, len(needles))
     if together:
@@ -224,11 +246,6 @@ def evaluate(
             for name, column in zip(_MOMENTS, found.T, strict=True)
         },
     }
-
-
-def _clip(indexed: IndexedVideo) -> tuple[Tokens, Span]:
-    start_s = indexed.record.start_s
-    return indexed.tokens, Span(start_s, start_s + indexed.record.duration_s)
 
 
 _MOMENTS = {
