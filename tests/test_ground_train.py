@@ -385,32 +385,11 @@ def test_it_learns_from_a_data_set_of_indexed_videos(data: Path) -> None:
 
 
 def test_wrong_settings_of_training_are_named(data: Path) -> None:
-    wrong = seal(
-        "train",
-        "ground",
-        "--data",
-        data,
-        "--store",
-        data / "s",
-        "-o",
-        data / "x",
-        "--set",
-        "head.depth=3",
-    )
+    common = ("train", "ground", "--data", data, "--store", data / "s", "-o", data / "x")
+    wrong = seal(*common, "--set", "head.depth=3")
     assert wrong.exit_code == 1
     assert "unknown option 'head.depth'; valid: head.positions" in wrong.stderr
-    few = seal(
-        "train",
-        "ground",
-        "--data",
-        data,
-        "--store",
-        data / "s",
-        "-o",
-        data / "x",
-        "--film",
-        "*.avi",
-    )
+    few = seal(*common, "--film", "*.avi")
     assert few.exit_code == 1
     assert "needs a film (*.avi)" in few.stderr
 
