@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoModelForImageTextToText
+from transformers.utils import is_torchvision_available
 
 import tiny_answerer
 from seal.answer.answerer import load
@@ -17,9 +19,14 @@ from seal.errors import AnswerError, BackendError, ContextError
 LETTERS = ["A", "B", "C", "D"]
 
 
+@pytest.fixture(scope="module", params=tiny_answerer.FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_answerer.save(tmp_path_factory.mktemp("llava"))
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_answerer.save(tmp_path_factory.mktemp(family), family)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +76,49 @@ def test_the_likeliest_letter_is_that_of_the_first_step(answerer: LocalAnswerer)
         assert answerer.choose(prompt(color), rest) == max(rest, key=lambda k: scores[k])
 
 
-def test_a_prompt_that_is_too_long_is_told_apart(tmp_path: Path) -> None:
-    small = LocalAnswerer(HfAnswer(model=str(tiny_answerer.save(tmp_path, 64)), max_tokens=8))
+def test_the_network_computes_what_the_library_computes(
+    answerer: LocalAnswerer, folder: Path
+) -> None:
+    inputs = answerer._inputs(prompt("red", "blue"), 1)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
+    with torch.inference_mode():
+        assert torch.equal(answerer._model(**inputs).logits, model(**inputs).logits)
+
+
+def test_pictures_reach_the_network_as_they_are_and_in_order(answerer: LocalAnswerer) -> None:
+    """Normalised by the model's own mean and deviation, whatever the patches and tiles."""
+    first, second = answerer._inputs(prompt("white", "black"), 1)["pixel_values"].chunk(2)
+    white = (1 - tiny_answerer.MEAN[0]) / tiny_answerer.STD[0]
+    torch.testing.assert_close(first, torch.full_like(first, white))
+    torch.testing.assert_close(second, torch.full_like(second, -white))
+
+
+@pytest.mark.skipif(not is_torchvision_available(), reason="the library's own needs torchvision")
+def test_without_its_part_for_videos_a_processor_reads_the_same(
+    answerer: LocalAnswerer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert type(answerer._processor).__module__.startswith("transformers.")
+    whole = answerer._inputs(prompt("red", "blue"), 1)
+    monkeypatch.setattr("transformers.utils.is_torchvision_available", lambda: False)
+    other = LocalAnswerer(HfAnswer(model=str(folder), device="cpu"))
+    torch.testing.assert_close(dict(other._inputs(prompt("red", "blue"), 1)), dict(whole))
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="torchvision is there")
+def test_a_processor_that_needs_torchvision_for_pictures_says_so(
+    folder: Path, tmp_path: Path
+) -> None:
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text('{"model_type": "mistral3"}')
+    with pytest.raises(BackendError, match="may need torchvision, which is not installed"):
+        LocalAnswerer(HfAnswer(model=str(tmp_path)))
+
+
+def test_a_prompt_that_is_too_long_is_told_apart(family: str, tmp_path: Path) -> None:
+    folder = tiny_answerer.save(tmp_path, family, context=64)
+    small = LocalAnswerer(HfAnswer(model=str(folder), max_tokens=8))
     with pytest.raises(ContextError, match="but the model reads 64"):
         small.answer(prompt("red", "blue", "green"))
 

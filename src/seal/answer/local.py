@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from seal.answer.answerer import Answerer
+from seal.answer.processor import load_processor
 from seal.answer.prompt import Picture, Prompt
 from seal.config import HfAnswer
 from seal.errors import AnswerError, BackendError, ContextError
@@ -27,12 +28,7 @@ class LocalAnswerer(Answerer):
         dtype = options.dtype
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
-        processor = library_class("AutoProcessor")
-        try:
-            self._processor = processor.from_pretrained(weights.folder, local_files_only=True)
-        # A processor may lack files or a library (torchvision, for some): errors of any kind.
-        except Exception as error:
-            raise BackendError(f"{options.model} has no usable processor: {error}") from error
+        self._processor = load_processor(options.model, weights)
         if not getattr(self._processor, "chat_template", None):
             raise BackendError(f"{options.model} has no chat template: it is no model to ask")
         self._model = load_model("AutoModelForImageTextToText", weights, device, dtype=dtype)
