@@ -21,9 +21,9 @@ from seal.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Configurations, weights and the vocabularies of tokenizers. Nothing else is ever downloaded, so
-# nothing that has to be unpickled reaches the disk.
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+# Configurations, weights, the vocabularies of tokenizers and the templates of chats. Nothing else is
+# ever downloaded, so nothing that has to be unpickled reaches the disk.
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 
 @dataclass(frozen=True)
