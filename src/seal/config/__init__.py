@@ -38,6 +38,7 @@ from seal.config.querying import (
     FindOptions,
     WatchOptions,
 )
+from seal.config.training import FitOptions
 from seal.errors import OptionError
 from seal.settings import parse, split
 
@@ -53,6 +54,7 @@ __all__ = [
     "CropOptions",
     "DecodeOptions",
     "FindOptions",
+    "FitOptions",
     "HeadOptions",
     "HfAnswer",
     "MiniEncode",

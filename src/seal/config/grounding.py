@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from seal.config.training import FitOptions
 from seal.settings import check
 
 
@@ -82,35 +83,19 @@ class DecodeOptions:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(FitOptions):
     """How the localisation head is trained."""
 
     steps: int = 2000
-    batch_size: int = 4
-    """Videos for each step and process; of a composite up to four questions are asked."""
     accumulate: int = 1
-    """Batches for each change of the weights."""
     learning_rate: float = 1.5e-3
     warmup: int = 100
-    """Steps until the learning rate is reached; then it falls to 0 as a cosine does."""
     weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    """Longer gradients are shortened to this."""
     ema: float = 0.995
-    """The weights kept are this running mean of those trained."""
-    precision: Literal["no", "fp16", "bf16"] = "no"
-    workers: int = 1
-    """Processes that make samples; 0 makes them in between."""
     save_every: int = 200
-    """Steps from checkpoint to checkpoint; an interrupted run goes on from the last one."""
-    seed: int = 0
+    batch_size: int = 4
+    """Videos for each batch; of a composite up to four questions are asked."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "save_every"):
-            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
-        check(self, self.learning_rate > 0, "learning_rate must be above 0")
-        check(self, 0 <= self.warmup <= self.steps, "warmup must lie between 0 and steps")
-        check(self, self.weight_decay >= 0, "weight_decay must be at least 0")
-        check(self, self.clip_norm > 0, "clip_norm must be above 0")
-        check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")
-        check(self, self.workers >= 0, "workers must be at least 0")
+        super().__post_init__()
+        check(self, self.batch_size >= 1, "batch_size must be at least 1")

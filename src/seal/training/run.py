@@ -5,60 +5,23 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import time
-from dataclasses import asdict
-from importlib.metadata import version
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from seal.errors import BackendError, OptionError
-from seal.ground.model import Head
+from seal.training.state import State
 
-HEAD, STATE, CURVE, MANIFEST = "head", "state.safetensors", "curve.jsonl", "manifest.json"
-_LIBRARIES = ("seal-video", "torch", "accelerate", "numpy", "safetensors")
-
-
-class State:
-    """All that a step changes: the weights, their running mean, and the optimiser's moments."""
-
-    def __init__(self, head: Head, optimizer: torch.optim.Optimizer) -> None:
-        self.weights = dict(head.named_parameters())
-        self.average = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self._optimizer = optimizer
-
-    def follow(self, decay: float) -> None:
-        """Move the running mean towards the weights."""
-        with torch.no_grad():
-            for name, weight in self.average.items():
-                weight.lerp_(self.weights[name].detach(), 1 - decay)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything by name."""
-        found = {f"weights.{name}": weight.detach() for name, weight in self.weights.items()}
-        found |= {f"average.{name}": weight for name, weight in self.average.items()}
-        for name, weight in self.weights.items():
-            moments = self._optimizer.state[weight]
-            found |= {f"optimizer.{key}.{name}": value for key, value in moments.items()}
-        return {name: value.cpu().contiguous() for name, value in found.items()}
-
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Raises KeyError or RuntimeError for those of another head."""
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                weight.copy_(tensors[f"weights.{name}"])
-                self.average[name].copy_(tensors[f"average.{name}"])
-                self._optimizer.state[weight] = {
-                    key: tensors[f"optimizer.{key}.{name}"].to(weight.device, copy=True)
-                    for key in ("exp_avg", "exp_avg_sq")
-                } | {"step": tensors[f"optimizer.step.{name}"].clone()}
+STATE, CURVE, MANIFEST = "state.safetensors", "curve.jsonl", "manifest.json"
+_LIBRARIES = ("seal-video", "torch", "accelerate", "numpy", "safetensors", "transformers", "peft")
 
 
 class Run:
@@ -121,14 +84,14 @@ class Run:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def save(self, step: int, state: State, head: Head) -> None:
-        """What to go on from, and the head as it is, after so many steps."""
+    def save(self, step: int, state: State, result: str, fill: Callable[[Path], None]) -> None:
+        """After so many steps: the folder `result`, filled, and then what to go on from, so that
+        no step is done of which the result does not know."""
         self._curve.flush()
         os.fsync(self._curve.fileno())
+        with state.averaged():
+            _write_folder(self._folder / result, fill)
         _write(self._folder / STATE, save(state.tensors(), {"step": str(step)}))
-        trained = {name: weight.cpu() for name, weight in state.average.items()}
-        _write(self._folder / HEAD / WEIGHTS, save(trained))
-        _write(self._folder / HEAD / "config.json", _as_json(asdict(head.sizes)))
 
     def close(self) -> None:
         """Close the files."""
@@ -149,11 +112,18 @@ def made_with() -> dict[str, Any]:
     command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
-        "versions": {name: version(name) for name in _LIBRARIES},
+        "versions": {name: _version(name) for name in _LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.platform(),
         "revision": found.stdout.strip() or None,
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _as_json(values: dict[str, Any]) -> bytes:
@@ -164,8 +134,26 @@ def _write(path: Path, content: bytes) -> None:
     """All of it or nothing, whatever happens in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    new.write_bytes(content)
+    _sync(new)
     os.replace(new, path)
+
+
+def _write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """The same of a folder; a run that is killed while the old one makes way goes on before it."""
+    new, old = (path.with_name(path.name + suffix) for suffix in (".new", ".old"))
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    new.mkdir(parents=True)
+    fill(new)
+    for file in filter(Path.is_file, new.rglob("*")):
+        _sync(file)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

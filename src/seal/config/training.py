@@ -1,0 +1,41 @@
+"""How something is trained, whatever it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What all trainings have; those without a default here have one in each."""
+
+    steps: int
+    accumulate: int
+    """Batches for each change of the weights, in each process."""
+    learning_rate: float
+    warmup: int
+    """Steps until the learning rate is reached; then it falls to 0 as a cosine does."""
+    weight_decay: float
+    ema: float
+    """The weights kept are this running mean of those trained; 0 keeps these themselves."""
+    save_every: int
+    """Steps from checkpoint to checkpoint; an interrupted run goes on from the last one."""
+    clip_norm: float = 1.0
+    """Longer gradients are shortened to this."""
+    precision: Literal["no", "fp16", "bf16"] = "no"
+    workers: int = 1
+    """Processes that make samples; 0 makes them in between."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "save_every"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        check(self, self.learning_rate > 0, "learning_rate must be above 0")
+        check(self, 0 <= self.warmup <= self.steps, "warmup must lie between 0 and steps")
+        check(self, self.weight_decay >= 0, "weight_decay must be at least 0")
+        check(self, self.clip_norm > 0, "clip_norm must be above 0")
+        check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")
+        check(self, self.workers >= 0, "workers must be at least 0")

@@ -1,0 +1,147 @@
+"""The steps of a training, by accelerate."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from seal.config import FitOptions
+from seal.errors import BackendError
+from seal.training.feed import Batches, Feed
+from seal.training.run import Run
+from seal.training.state import State
+
+# Options that change how fast and how safely a run gets to where it goes, but not where.
+_WITHOUT_EFFECT = ("workers", "save_every")
+
+
+class Task(ABC):
+    """What is trained, and for what: all in which one training differs from another."""
+
+    network: Any
+    """A module of torch; its parameters that need gradients are trained."""
+    result: str
+    """The name of the folder, in that of the run, for what comes out."""
+
+    @abstractmethod
+    def losses(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Numbers by name, of which "loss" is to become small; `model` is called as the network."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the network as it is used after training into an empty folder."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a run has come."""
+
+    number: int
+    """Steps done."""
+    loss: float
+    waited: float
+    """The share of the time of this process that went by waiting for examples."""
+
+
+def fit(
+    task: Task,
+    batches: Batches,
+    options: FitOptions,
+    folder: str | Path,
+    settings: dict[str, Any],
+    on_step: Callable[[Step], None] = lambda step: None,
+) -> dict[str, float]:
+    """Train in `folder`, or go on with the run there; the figures of its end.
+
+    `settings` are all that decides what comes out. Raises OptionError if the folder holds a run
+    with others, BackendError if its state is damaged or the precision cannot be had.
+    """
+    accelerator = _accelerator(options)
+    run = Run(Path(folder), settings, accelerator.is_main_process)
+    optimizer = torch.optim.AdamW(_groups(task.network, options))
+    model, optimizer = accelerator.prepare(task.network, optimizer)
+    state = State(task.network, optimizer.optimizer, options.ema)
+    done = run.resume(state)
+    accelerator.wait_for_everyone()
+    feed = Feed(batches, options, accelerator, done)
+    model.train()
+    with closing(run):
+        for step in range(done, options.steps):
+            rate = _learning_rate(step, options)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            losses = _step(task, model, optimizer, feed, options, accelerator)
+            state.follow(step)
+            run.log(step, losses | {"learning_rate": rate})
+            if accelerator.is_main_process:
+                if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
+                    run.save(step + 1, state, task.result, task.save)
+                on_step(Step(step + 1, losses["loss"], feed.waited))
+    accelerator.wait_for_everyone()
+    figures = {"loss": run.loss, "waited": feed.waited}
+    if accelerator.is_main_process:
+        run.finish(figures)
+    return figures
+
+
+def deciding(options: FitOptions) -> dict[str, Any]:
+    """The options that decide what comes out."""
+    return {key: value for key, value in asdict(options).items() if key not in _WITHOUT_EFFECT}
+
+
+def _step(
+    task: Task,
+    model: Any,
+    optimizer: Any,
+    feed: Feed,
+    options: FitOptions,
+    accelerator: Accelerator,
+) -> dict[str, float]:
+    """Change the weights once; the losses, mean over all that went into it."""
+    every = []
+    for _ in range(options.accumulate):
+        with accelerator.accumulate(model):
+            losses = task.losses(model, next(feed))
+            accelerator.backward(losses["loss"])
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(model.parameters(), options.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+        every.append(torch.stack([loss.detach() for loss in losses.values()]))
+    means = accelerator.reduce(sum(every), "mean") / options.accumulate
+    return dict(zip(losses, means.tolist(), strict=True))
+
+
+def _accelerator(options: FitOptions) -> Accelerator:
+    try:
+        return Accelerator(
+            mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate
+        )
+    except ValueError as error:
+        raise BackendError(f"precision={options.precision} cannot be had: {error}") from error
+
+
+def _groups(network: Any, options: FitOptions) -> list[dict[str, Any]]:
+    """Weights of matrices decay; gains and biases do not."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _learning_rate(step: int, options: FitOptions) -> float:
+    """Rises over the warm-up, then falls to 0 as a cosine does."""
+    if step < options.warmup:
+        return options.learning_rate * (step + 1) / options.warmup
+    share = (step - options.warmup) / max(1, options.steps - options.warmup)
+    return options.learning_rate * (1 + math.cos(math.pi * share)) / 2
