@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from seal.answer.letters import extract
 from seal.cli import main
 from seal.errors import DataError
-from seal.evaluate.lvbench import evaluate, extract_official, read, read_outputs
+from seal.evaluate.lvbench import LVBENCH, extract_official
+
+read, evaluate, read_outputs = LVBENCH.data.read, LVBENCH.evaluate, LVBENCH.read_outputs
 
 TEXT = "What is on the table?\n(A) one cup\n(B) a red cup\n(C) cup\n(D) three dogs"
 

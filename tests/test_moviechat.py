@@ -66,7 +66,7 @@ def test_verdicts_are_read(said: str, verdict: Verdict | None) -> None:
 
 
 def test_modes_are_told_apart_and_failures_counted(outputs: Path) -> None:
-    figures = evaluate(read_outputs(outputs), Judge(Friend()))
+    figures = evaluate(*read_outputs(outputs), Judge(Friend()))
     assert figures["global"]["questions"] == 2
     assert figures["global"]["accuracy"]["mean"] == figures["global"]["strict"]["mean"] == 0.5
     assert figures["global"]["score"]["mean"] == 2.5
@@ -78,18 +78,18 @@ def test_modes_are_told_apart_and_failures_counted(outputs: Path) -> None:
 
 def test_verdicts_are_kept_and_failures_tried_again(outputs: Path, tmp_path: Path) -> None:
     friend = Friend()
-    first = evaluate(read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl"))
+    first = evaluate(*read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl"))
     assert friend.asked == 4
-    assert evaluate(read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl")) == first
+    assert evaluate(*read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl")) == first
     assert friend.asked == 5, "the failure alone is asked for again"
     friend.name = "another"
-    evaluate(read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl"))
+    evaluate(*read_outputs(outputs), Judge(friend, tmp_path / "verdicts.jsonl"))
     assert friend.asked == 9, "another judge has other verdicts"
 
 
 def test_a_judge_that_fails_always_leaves_no_accuracy(tmp_path: Path) -> None:
     (tmp_path / "o.json").write_text(json.dumps({"2.mp4": OUTPUTS["2.mp4"]}))
-    figures = evaluate(read_outputs(tmp_path / "o.json"), Judge(Friend()))
+    figures = evaluate(*read_outputs(tmp_path / "o.json"), Judge(Friend()))
     assert "accuracy" not in figures["breakpoint"]
     assert figures["breakpoint"]["strict"]["mean"] == 0
 
@@ -112,4 +112,4 @@ def test_the_command(outputs: Path, server: Server) -> None:  # noqa: F811
     assert "2 breakpoint" in text
     run = CliRunner().invoke(main, [*command[:4], "--judge", "none"])
     assert run.exit_code == 1
-    assert "a judge is needed" in run.stderr
+    assert "a model is needed, such as --judge" in run.stderr

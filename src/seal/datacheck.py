@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from seal.config import VideoOptions
-from seal.errors import VideoError
+from seal.errors import DataError, VideoError
 from seal.video import open_video
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
@@ -54,6 +54,20 @@ class Checkable(Protocol):
     def check(self, folder: Path, say: Say) -> Report:
         """What is in `folder`; missing and damaged files are problems and no errors."""
         ...
+
+
+def find_files(folder: Path, places: Iterable[str], name: str, source: str) -> list[Path]:
+    """The files of this name, which may be a pattern, in the first of these folders of `folder`
+    that has any.
+
+    Raises DataError if none has; `source` says where to get them.
+    """
+    looked = [folder / place for place in places]
+    for place in looked:
+        found = sorted(path for path in place.glob(name) if not path.name.startswith("."))
+        if found:
+            return found
+    raise DataError(f"{name} is not in {', '.join(map(str, looked))}; {source}")
 
 
 def files_by_name(folder: Path, places: Iterable[str], suffixes: Iterable[str]) -> dict[str, Path]:

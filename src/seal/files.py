@@ -32,6 +32,31 @@ def read_json_lines(path: str | Path) -> list[Any]:
     return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
 
 
+def read_json_values(path: str | Path) -> list[Any]:
+    """The JSON values that follow each other in a file, over one line each or many."""
+    text, decoder = read_text(path).strip(), json.JSONDecoder()
+    values = []
+    while text:
+        try:
+            value, end = decoder.raw_decode(text)
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON: {error}") from error
+        values.append(value)
+        text = text[end:].lstrip()
+    return values
+
+
+def read_parquet(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet file."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+    return rows
+
+
 def _parsed(where: str, text: str) -> Any:
     try:
         return json.loads(text)

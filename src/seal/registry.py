@@ -62,6 +62,17 @@ BACKENDS: dict[str, dict[str, str]] = {
         "tacos": "seal.ground.data.sources:TACOS",
         "qvhighlights": "seal.ground.data.sources:QVHIGHLIGHTS",
         "activitynet-captions": "seal.ground.data.sources:ACTIVITYNET_CAPTIONS",
+        "lvbench": "seal.evaluate.lvbench:PUBLISHED",
+        "moviechat": "seal.evaluate.moviechat:PUBLISHED",
+        "videomme": "seal.evaluate.videomme:PUBLISHED",
+        "mlvu": "seal.evaluate.mlvu:PUBLISHED",
+        "longvideobench": "seal.evaluate.longvideobench:PUBLISHED",
+    },
+    "choices": {
+        "lvbench": "seal.evaluate.lvbench:LVBENCH",
+        "videomme": "seal.evaluate.videomme:VIDEOMME",
+        "mlvu": "seal.evaluate.mlvu:MLVU",
+        "longvideobench": "seal.evaluate.longvideobench:LONGVIDEOBENCH",
     },
 }
 

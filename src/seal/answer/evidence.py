@@ -104,12 +104,18 @@ def gather(
 
 
 def uniformly(
-    video: IndexedVideo, question: str, budget: float, *, shown: Int64 | None = None
+    video: IndexedVideo,
+    question: str,
+    budget: float,
+    *,
+    shown: Int64 | None = None,
+    exclude: Mask | None = None,
 ) -> Evidence:
     """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
     tokens = video.tokens
     free = tokens.kinds == "scene"
     free[_NONE if shown is None else shown] = False
+    free[_NONE if exclude is None else exclude] = False
     scenes = np.flatnonzero(free)
     each = video.options.attention.cost_scene
     order = scenes[np.argsort(tokens.start_s[scenes], kind="stable")]

@@ -9,33 +9,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from importlib import resources
+from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
 
 from seal import __version__
 from seal.answer import Answerer, Conversation
-from seal.answer.evidence import gather, uniformly
+from seal.answer.evidence import Evidence, gather, uniformly
+from seal.attention.candidates import costs
+from seal.clock import clock
 from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
-from seal.evaluate.choices import Question
+from seal.evaluate.questions import Question
 from seal.files import read_json_lines, read_text, write_text
 from seal.query import IndexedVideo
+from seal.store import Store
+from seal.types import Answer, Int64
 
-METHODS = {"seal": gather, "uniform": uniformly}
-"""How evidence is chosen."""
+Choose = Callable[..., Evidence]
+"""How evidence is chosen: see `gather`."""
+
+METHODS: dict[str, Choose] = {"seal": gather, "uniform": uniformly}
 
 Outputs = dict[str, dict[str, str]]
 """By method, what the model wrote, by the id of the question."""
 
+_PAUSED = (resources.files("seal.evaluate") / "paused.txt").read_text("utf-8")
 
-def manifest(answerer: Answerer, options: Options) -> dict[str, Any]:
+
+def manifest(benchmark: str, answerer: Answerer, options: Options) -> dict[str, Any]:
     """What decides the outputs, but for the videos."""
-    attention, answer = as_dict(options.attention), as_dict(options.answer)
     return {
+        "benchmark": benchmark,
         "seal": __version__,
         "answerer": answerer.name,
-        "attention": attention,
-        "answer": answer,
+        "attention": as_dict(options.attention),
+        "answer": as_dict(options.answer),
     }
 
 
@@ -68,6 +79,37 @@ class Run:
             file.write(json.dumps(values) + "\n")
 
 
+class Videos:
+    """The videos of a store, by the names that benchmarks have for them."""
+
+    def __init__(self, store: Store, settings: Sequence[str] = ()) -> None:
+        self._store, self._settings, self._records = store, tuple(settings), store.videos()
+        self._last: IndexedVideo | None = None
+
+    def find(self, name: str) -> IndexedVideo | None:
+        """The video whose file, without its suffix, is called so: "film", or "folder/film".
+
+        Raises DataError if there are several.
+        """
+        parts = PurePath(name).parts
+        found = [
+            record
+            for record in self._records
+            if PurePath(record.path).with_suffix("").parts[-len(parts) :] == parts
+        ]
+        if len(found) > 1:
+            paths = " and ".join(record.path for record in found)
+            raise DataError(f"which video is {name}? {self._store.path} has {paths}")
+        if not found:
+            return None
+        video = IndexedVideo(self._store, found[0].id, self._settings)
+        if self._last is not None and self._last.record.encoder == video.record.encoder:
+            # The same weights: large ones take longer to load than to be asked.
+            video.encoder = self._last.encoder
+        self._last = video
+        return video
+
+
 def ask_all(
     questions: Sequence[Question],
     find: Callable[[str], IndexedVideo | None],
@@ -90,11 +132,40 @@ def ask_all(
             for method, choose in METHODS.items():
                 if question.id in run.outputs[method]:
                     continue
-                talk = Conversation(video, answerer, choose)
                 try:
-                    answer = talk.ask(question.text, options=question.options)
+                    answer = ask(video, question, answerer, choose)
                 except AnswerError as error:
                     on_failure(question, error)
                     continue
                 run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
     return missing
+
+
+def ask(video: IndexedVideo, question: Question, answerer: Answerer, choose: Choose) -> Answer:
+    """The model's answer. Raises AnswerError."""
+    if question.until_s is None:
+        return Conversation(video, answerer, choose).ask(question.text, options=question.options)
+    until_s = video.record.start_s + question.until_s
+    text = _PAUSED.format(time=clock(until_s), question=question.text)
+    talk = Conversation(video, answerer, paused(choose, question.text, until_s))
+    return talk.ask(text, options=question.options)
+
+
+def paused(choose: Choose, query: str, until_s: float) -> Choose:
+    """As `choose` does for the query, of nothing but what ends by an instant; among it is the last
+    scene before, whatever it shows: the question is asked there."""
+
+    def chosen(
+        video: IndexedVideo, _: str, budget: float, *, shown: Int64 | None = None
+    ) -> Evidence:
+        tokens = video.tokens
+        later = tokens.end_s > until_s
+        scenes = np.flatnonzero((tokens.kinds == "scene") & ~later)
+        last = scenes[[np.argmax(tokens.end_s[scenes])]] if len(scenes) else scenes
+        left = budget - float(costs(tokens, video.options.attention)[last].sum())
+        held = last if shown is None else np.union1d(shown, last)
+        evidence = choose(video, query, left, shown=held, exclude=later)
+        rows = np.union1d(evidence.rows, last)
+        return evidence._replace(rows=rows[np.argsort(tokens.start_s[rows], kind="stable")])
+
+    return chosen

@@ -17,7 +17,7 @@ from seal.config import digest
 from seal.errors import AnswerError
 from seal.files import read_json_lines
 
-_TEMPLATE = (resources.files("seal.evaluate") / "judge.txt").read_text("utf-8")
+PROMPT = (resources.files("seal.evaluate") / "judge.txt").read_text("utf-8")
 # Some judges write a Python dictionary, as the original prompt asks for.
 _PRED = re.compile(r"""["']?pred["']?\s*:\s*["']?(yes|no)\b""", re.I)
 _SCORE = re.compile(r"""["']?score["']?\s*:\s*["']?([0-5](?:\.\d+)?)(?![\d.])""", re.I)
@@ -34,9 +34,16 @@ class Verdict(NamedTuple):
 class Judge:
     """Asks each thing once: `name`, the prompt and the texts decide which verdict is whose."""
 
-    def __init__(self, answerer: Answerer, verdicts: str | Path | None = None) -> None:
-        """`verdicts` is the file, made where there is none. Raises DataError if it is damaged."""
-        self.name = f"{answerer.name}, prompt {digest(_TEMPLATE)}"
+    def __init__(
+        self,
+        answerer: Answerer,
+        verdicts: str | Path | None = None,
+        prompt: str = PROMPT,
+    ) -> None:
+        """`verdicts` is the file, made where there is none. In `prompt`, {question}, {answer} and
+        {output} stand for the texts. Raises DataError if the file is damaged."""
+        self.name = f"{answerer.name}, prompt {digest(prompt)}"
+        self._prompt = prompt
         self._answerer = answerer
         self._path = None if verdicts is None else Path(verdicts)
         self._known: dict[str, Verdict] = {}
@@ -59,7 +66,8 @@ class Judge:
         return self._known[key]
 
     def _ask(self, question: str, answer: str, output: str) -> Verdict | None:
-        text = _TEMPLATE.format(question=question, answer=answer, output=output)
+        texts = {"question": question, "answer": answer, "output": output}
+        text = re.sub(r"\{(question|answer|output)\}", lambda name: texts[name[1]], self._prompt)
         try:
             said = self._answerer.answer([Message("user", (text,))])
         except AnswerError:

@@ -1,91 +1,160 @@
 """MovieChat-1K (Song et al., CVPR 2024): free answers about films of ten minutes.
 
-Global questions are about the whole film, breakpoint questions about a moment of it. Outputs come
-as the official code (github.com/rese1f/MovieChat) writes them: film -> question, answer, pred, and
-of breakpoint questions the time.
+Global questions are about the whole film, breakpoint questions are asked at a moment of it, about
+what was shown until then. The official code is github.com/rese1f/MovieChat: in `eval_code`,
+`result_prepare/run_inference_qa_moviechat.py` asks, `Acc_score/run_eval_qa_moviechat.py` has the
+answers judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.judge import Judge
-from seal.files import read_json
+from seal.evaluate.choices import by_type
+from seal.evaluate.judge import Judge, Verdict
+from seal.evaluate.questions import Published, Question
+from seal.files import read_json, read_json_values
 
 MODES = ("global", "breakpoint")
 
-
-@dataclass(frozen=True)
-class Output:
-    """A question, the right answer, and what a model answered."""
-
-    video: str
-    mode: str
-    """One of `MODES`."""
-    question: str
-    answer: str
-    output: str
+# The official code leaves out verdicts of which "pred" and "score" lie on two sides of this.
+_CORRECT_FROM = 2.9
+_YES_OR_NO = ("do", "is", "are")
 
 
-def read_outputs(path: str | Path) -> list[Output]:
-    """All outputs in a file. Raises DataError, naming the film, if it is not what it should be."""
-    films = read_json(path)
-    if not isinstance(films, dict):
-        raise DataError(f"{path} must be one JSON object: film -> its questions with outputs")
-    outputs = [output for film, asked in films.items() for output in _read(path, film, asked)]
-    if not outputs:
-        raise DataError(f"{path} has no outputs")
-    return outputs
-
-
-def _read(path: str | Path, film: str, asked: Any) -> list[Output]:
-    try:
-        return [
-            Output(
-                video=film,
-                # The official lists mark global questions by no time, or by -1.
-                mode=MODES[entry.get("time", -1) >= 0],
-                question=str(entry["question"]),
+def _questions(_: str, __: int, film: Any) -> Iterator[Question]:
+    """Those of a film. Raises KeyError, TypeError, ValueError or ZeroDivisionError."""
+    info = film["info"]
+    rate_hz, name = info["fps"], PurePath(info["video_path"]).stem
+    for mode in MODES:
+        for number, entry in enumerate(film[mode]):
+            yield Question(
+                id=f"{name} {mode} {number}",
+                video=name,
+                text=str(entry["question"]),
                 answer=str(entry["answer"]),
-                output=str(entry["pred"]).replace("</s>", "").strip(),
+                types=(mode,),
+                # The published times are numbers of frames.
+                until_s=entry["time"] / rate_hz if mode == "breakpoint" else None,
+                duration_s=info["num_frame"] / rate_hz,
             )
-            for entry in asked
-        ]
+
+
+PUBLISHED = Published(
+    "MovieChat-1K",
+    "github.com/rese1f/MovieChat: a JSON file and a video for each film",
+    ("*.json",),
+    lambda path: [read_json(path)],
+    _questions,
+    # Of the test films, those in "annotations" came without the answers at first.
+    folders=("gt/gt", "gt", "annotations", "jsons", "."),
+    videos=("videos", "raw_videos", "."),
+)
+
+
+def read_outputs(path: str | Path) -> tuple[list[Question], dict[str, str]]:
+    """The questions in a file of outputs, and the outputs by the question's id.
+
+    The file holds JSON objects as the official code writes them: film -> question, answer, pred,
+    and at breakpoints the time. Raises DataError, naming the film, if it does not.
+    """
+    answered = [
+        each
+        for part, films in enumerate(read_json_values(path))
+        for each in _answered(path, part, films)
+    ]
+    if not answered:
+        raise DataError(f"{path} has no outputs")
+    return [question for question, _ in answered], {each.id: text for each, text in answered}
+
+
+def _answered(path: str | Path, part: int, films: Any) -> Iterator[tuple[Question, str]]:
+    """The questions in one of the objects, and what was answered to them."""
+    if not isinstance(films, dict):
+        raise DataError(f"{path} must hold JSON objects: film -> its questions with outputs")
+    film = ""
+    try:
+        for film, asked in films.items():
+            for number, entry in enumerate(asked):
+                # The official lists mark global questions by no time, or by -1.
+                mode = MODES[entry.get("time", -1) >= 0]
+                texts = str(entry["question"]), str(entry["answer"])
+                question = Question(f"{film} {part} {number}", film, *texts, types=(mode,))
+                yield question, str(entry["pred"]).replace("</s>", "").strip()
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: {film} is no list of questions with outputs: {error!r}"
         ) from error
 
 
-def evaluate(outputs: Sequence[Output], judge: Judge) -> dict[str, Any]:
+def evaluate(
+    questions: Sequence[Question], outputs: Mapping[str, str], judge: Judge
+) -> dict[str, Any]:
     """The share of correct answers and the mean score, of those judged; intervals over films.
 
-    `strict` is the share of correct ones of all, those included that the judge failed to judge.
+    `strict` is the share of correct ones of all, those included that are not answered or that the
+    judge failed to judge. `official` are the figures by the official code's rules: see `official`.
     Returns plain values: see `seal eval moviechat --json`.
     """
     figures: dict[str, Any] = {"judge": judge.name}
-    for mode in MODES:
-        asked = [output for output in outputs if output.mode == mode]
-        if not asked:
+    groups = by_type(questions, dict(zip(MODES, MODES, strict=True)))
+    for mode, asked in groups.items():
+        if mode not in MODES:
             continue
-        verdicts = [judge(each.question, each.answer, each.output) for each in asked]
-        judged = [(v, each.video) for v, each in zip(verdicts, asked, strict=True) if v]
-        videos = [video for _, video in judged]
-        correct = [v is not None and v.correct for v in verdicts]
+        answered = [each for each in asked if each.id in outputs]
+        verdicts = {each.id: judge(each.text, each.answer, outputs[each.id]) for each in answered}
+        judged = {name: verdict for name, verdict in verdicts.items() if verdict is not None}
+        kept = {
+            each.id: verdict
+            for each in answered
+            if each.id in judged
+            and (verdict := official(each, outputs[each.id], judged[each.id])) is not None
+        }
+        correct = [each.id in judged and judged[each.id].correct for each in asked]
         figures[mode] = {
             "questions": len(asked),
-            "judge_failures": len(asked) - len(judged),
+            "answered": len(answered),
+            "judge_failures": len(answered) - len(judged),
             "strict": bootstrap(correct, [each.video for each in asked])._asdict(),
+            **_figures(asked, judged),
+            "official": {"judged": len(kept), **_figures(asked, kept)},
         }
-        if judged:
-            scores = [v.score for v, _ in judged]
-            figures[mode] |= {
-                "accuracy": bootstrap([v.correct for v, _ in judged], videos)._asdict(),
-                "score": bootstrap(scores, videos)._asdict(),
-            }
     return figures
+
+
+def _figures(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+    judged = [each for each in questions if each.id in verdicts]
+    if not judged:
+        return {}
+    videos = [each.video for each in judged]
+    correct = [verdicts[each.id].correct for each in judged]
+    scores = [verdicts[each.id].score for each in judged]
+    return {
+        "accuracy": bootstrap(correct, videos)._asdict(),
+        "score": bootstrap(scores, videos)._asdict(),
+    }
+
+
+def official(question: Question, output: str, verdict: Verdict) -> Verdict | None:
+    """What the official code makes of a verdict; None if it leaves it out.
+
+    An answer that holds the right one in its words is correct, and a "Yes" or "No" that does not is
+    wrong, whatever the judge says; what its score then contradicts does not count.
+    """
+    correct, answer = verdict.correct, _without_punctuation(question.answer)
+    if question.text.lower().startswith(_YES_OR_NO):
+        if "Yes" in output or "No" in output:
+            correct = answer in output
+    elif answer in output or answer.lower() in output:
+        correct = True
+    agrees = verdict.score >= _CORRECT_FROM if correct else verdict.score <= _CORRECT_FROM
+    return Verdict(correct, verdict.score) if agrees else None
+
+
+def _without_punctuation(text: str) -> str:
+    return text.translate(str.maketrans("", "", string.punctuation))

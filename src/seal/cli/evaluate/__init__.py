@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from seal.cli.evaluate import choices
 from seal.cli.evaluate.haystack import haystack
-from seal.cli.evaluate.lvbench import lvbench
 from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
 from seal.cli.evaluate.qfvs import qfvs
@@ -19,5 +19,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, lvbench, moviechat, nlq):
+for _command in (qfvs, haystack, *choices.COMMANDS, moviechat, nlq):
     evaluate.add_command(_command)

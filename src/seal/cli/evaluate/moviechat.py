@@ -2,51 +2,96 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from seal.cli.ask import answerer_flags
+from seal.cli.evaluate.asking import asking_options, model_of, outputs_of
 from seal.cli.evaluate.common import interval, print_line
-from seal.cli.options import given, json_option, query_settings
 from seal.cli.output import print_json
-from seal.errors import OptionError
 
 
 @click.command()
 @click.option(
-    "--outputs", required=True, metavar="FILE", help="JSON: film -> question, answer, pred, time."
+    "--judge", "name", required=True, metavar="NAME:MODEL", help="Who judges, as in seal ask."
 )
 @click.option(
-    "--judge", "name", required=True, metavar="NAME:MODEL", help="Who judges, as in seal ask."
+    "--judge-set",
+    "judge_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an option of the judge, such as answer.base_url; without --answerer, --set too.",
+)
+@click.option(
+    "--judge-prompt",
+    metavar="FILE",
+    help="Another prompt, in which {question}, {answer} and {output} stand for the texts.",
 )
 @click.option(
     "--verdicts", metavar="FILE", help="Where verdicts are kept: none is asked for twice."
 )
-@query_settings
-@json_option
+@asking_options("moviechat", "The published JSON of a film", required=False)
 def moviechat(
-    outputs: str, name: str, verdicts: str | None, settings: tuple[str, ...], as_json: bool
+    name: str,
+    judge_settings: tuple[str, ...],
+    judge_prompt: str | None,
+    verdicts: str | None,
+    annotations: str | None,
+    outputs: str | None,
+    answerer: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """MovieChat-1K: free answers, global and at breakpoints, judged by a language model.
 
-    What the judge fails to judge is counted apart. Strict: such an answer is wrong.
+    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official: the
+    official code's own corrections of the verdicts. Outputs are JSON, film to a list of question,
+    answer, pred and time. A model is asked twice, with the evidence that SEAL selects and with as
+    many scenes an equal time apart (uniform), at breakpoints of what was shown until then; the
+    videos in the store are known by the names of their files.
     """
-    from seal.answer import load
-    from seal.config import Options
     from seal.evaluate import moviechat
-    from seal.evaluate.judge import Judge
+    from seal.evaluate.judge import PROMPT, Judge
+    from seal.files import read_text
 
-    model = load(Options.load(settings=given(settings, answerer_flags(name))).answer)
-    if model is None:
-        raise OptionError("a judge is needed, such as --judge openai:MODEL")
-    figures = moviechat.evaluate(moviechat.read_outputs(outputs), Judge(model, verdicts))
+    if (outputs is None) == (answerer is None) or (answerer is not None and annotations is None):
+        raise click.UsageError("expected either --outputs, or --annotations and --answerer")
+    judges = judge_settings if answerer is not None else (*settings, *judge_settings)
+    prompt = PROMPT if judge_prompt is None else read_text(judge_prompt)
+    judge = Judge(model_of(name, judges, "--judge"), verdicts, prompt)
+    result: dict[str, Any] = {"benchmark": "moviechat"}
+    if outputs is not None:
+        result["settings"] = {"outputs": outputs}
+        result |= moviechat.evaluate(*moviechat.read_outputs(outputs), judge)
+        tables = {"": result}
+    else:
+        questions = moviechat.PUBLISHED.read(str(annotations))
+        run = outputs_of("moviechat", questions, str(answerer), settings=settings, **asked)
+        tables = {
+            method: moviechat.evaluate(questions, texts, judge)
+            for method, texts in run.outputs.items()
+        }
+        result["settings"] = {"annotations": annotations}
+        result |= {"manifest": run.manifest, "missing": run.missing, "evidence": tables}
     if as_json:
-        print_json({"benchmark": "moviechat", "settings": {"outputs": outputs}} | figures)
+        print_json(result)
         return
-    click.echo(f"judged by {figures['judge']}; 95 % intervals\n")
+    click.echo(f"judged by {judge.name}; 95 % intervals")
+    for method, figures in tables.items():
+        click.echo(f"\nevidence: {method}\n" if method else "")
+        _print(figures)
+
+
+def _print(figures: dict[str, Any]) -> None:
+    from seal.evaluate.moviechat import MODES
+
     columns = ("accuracy", "strict", "score")
-    print_line("questions", [*columns, "judge failures"])
-    for mode in moviechat.MODES:
+    print_line("questions", [*columns, "official accuracy", "official score", "judge failures"])
+    for mode in MODES:
         if mode in figures:
             row = figures[mode]
-            cells = [interval(row[column]) if column in row else "-" for column in columns]
+            estimates = [row.get(column) for column in columns]
+            estimates += [row["official"].get(column) for column in ("accuracy", "score")]
+            cells = ["-" if each is None else interval(each) for each in estimates]
             print_line(f"{row['questions']} {mode}", [*cells, str(row["judge_failures"])])

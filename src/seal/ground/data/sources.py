@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seal.datacheck import VIDEO_SUFFIXES, Problem, Report, Say, check_videos, files_by_name
+from seal.datacheck import (
+    VIDEO_SUFFIXES,
+    Problem,
+    Report,
+    Say,
+    check_videos,
+    files_by_name,
+    find_files,
+)
 from seal.errors import DataError, OptionError
 from seal.files import read_json, read_json_lines, read_text
 from seal.ground.data.features import Features, check_features, feature_stores
@@ -51,15 +59,8 @@ class Source:
         if split not in self.files:
             valid = ", ".join(self.files)
             raise OptionError(f"{self.title} has no split {split!r}; valid: {valid}")
-        return [self._path(Path(folder), name) for name in self.files[split]]
-
-    def _path(self, folder: Path, name: str) -> Path:
-        places = [folder, *(folder / place for place in self.folders)]
-        for place in places:
-            if (place / name).is_file():
-                return place / name
-        looked = ", ".join(map(str, places))
-        raise DataError(f"{name} is not in {looked}; {self.title} is at {self.page}")
+        places, source = (".", *self.folders), f"{self.title} is at {self.page}"
+        return [find_files(Path(folder), places, name, source)[0] for name in self.files[split]]
 
     def read(self, folder: str | Path, split: str) -> Dataset:
         """The queries of a split: those that can be used, and what is wrong with the others.

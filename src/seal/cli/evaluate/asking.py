@@ -1,0 +1,106 @@
+"""What the benchmarks of questions have in common: where questions and answers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from seal.cli.ask import answerer_flags
+from seal.cli.options import given, json_option, query_settings, store_option
+from seal.config import Options
+from seal.errors import OptionError
+
+if TYPE_CHECKING:
+    from seal.answer import Answerer
+    from seal.evaluate.asking import Outputs
+    from seal.evaluate.questions import Question
+
+
+def asking_options(
+    name: str, files: str, *, required: bool
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `settings`,
+    `store_path`, `as_json`."""
+    options: list[Callable[..., Callable[..., None]]] = [
+        click.option(
+            "--annotations",
+            "--data",
+            "annotations",
+            required=required,
+            metavar="PATH",
+            help=f"{files}, or the data set's folder.",
+        ),
+        click.option("--outputs", metavar="FILE", help="What a model wrote: JSON, id -> text."),
+        click.option(
+            "--answerer",
+            metavar="NAME:MODEL",
+            help="Or ask this model, about the videos in the store.",
+        ),
+        click.option(
+            "--run",
+            "run_path",
+            default=f"{name}.jsonl",
+            show_default=True,
+            metavar="FILE",
+            help="Where its outputs are kept, to go on from there after an interruption.",
+        ),
+        query_settings,
+        store_option,
+        json_option,
+    ]
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+class Asked(NamedTuple):
+    """What a model answered, and from what."""
+
+    manifest: dict[str, Any]
+    missing: list[str]
+    """Videos that are not in the store."""
+    outputs: Outputs
+
+
+def outputs_of(
+    name: str,
+    questions: Sequence[Question],
+    answerer: str,
+    run_path: str,
+    settings: tuple[str, ...],
+    store_path: str,
+) -> Asked:
+    """Have a model answer what it has not answered yet, with each kind of evidence."""
+    from seal.evaluate import asking
+    from seal.store import Store
+
+    chosen = given(settings, answerer_flags(answerer))
+    options, model = Options.load(settings=chosen), model_of(answerer, settings)
+    manifest = asking.manifest(name, model, options)
+    run = asking.Run(run_path, manifest)
+    missing = asking.ask_all(
+        questions,
+        asking.Videos(Store(store_path), chosen).find,
+        model,
+        run,
+        lambda question, error: click.echo(f"seal: question {question.id}: {error}", err=True),
+    )
+    if missing:
+        click.echo(f"seal: not in the store: {', '.join(missing)}", err=True)
+    return Asked(manifest, missing, run.outputs)
+
+
+def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:
+    """The model that "openai:MODEL" names. Raises OptionError for none."""
+    from seal.answer import load
+
+    model = load(Options.load(settings=given(settings, answerer_flags(name))).answer)
+    if model is None:
+        raise OptionError(f"a model is needed, such as {option} openai:MODEL")
+    return model

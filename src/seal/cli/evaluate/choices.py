@@ -1,0 +1,93 @@
+"""`seal eval lvbench`, `videomme`, `mlvu`, `longvideobench`: one command for multiple choice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seal.cli.evaluate.asking import asking_options, outputs_of
+from seal.cli.evaluate.common import interval, print_line
+from seal.cli.output import print_json
+
+if TYPE_CHECKING:
+    from seal.evaluate.choices import Benchmark
+
+# What the benchmarks are: title, annotations.
+_BENCHMARKS = {
+    "lvbench": ("LVBench", "video_info.meta.jsonl"),
+    "videomme": ("Video-MME", "Parquet file"),
+    "mlvu": ("MLVU (development set)", "JSON of a task"),
+    "longvideobench": ("LongVideoBench (validation)", "lvb_val.json"),
+}
+_HELP = """{title}: the share of right answers by type of question, of those answered and of all.
+
+    Answers are taken out of the outputs as the official code does it, and, beside it, by reading
+    them more carefully (seal). Strict: what is not answered is wrong. A model is asked twice, with
+    the evidence that SEAL selects and with as many scenes an equal time apart (uniform); the videos
+    in the store are known by the names of their files.
+    """
+
+
+def _command(name: str, title: str, files: str) -> click.Command:
+    @click.command(name, help=_HELP.format(title=title))
+    @asking_options(name, f"The published {files}", required=True)
+    def command(
+        annotations: str,
+        outputs: str | None,
+        answerer: str | None,
+        as_json: bool,
+        **asked: Any,
+    ) -> None:
+        from seal.evaluate.bootstrap import RESAMPLES
+
+        if (outputs is None) == (answerer is None):
+            raise click.UsageError("expected either --outputs or --answerer")
+        benchmark = _benchmark(name)
+        questions = benchmark.data.read(annotations)
+        settings = {"annotations": annotations, "resamples": RESAMPLES}
+        result: dict[str, Any] = {"benchmark": name, "settings": settings}
+        if outputs is not None:
+            settings["outputs"] = outputs
+            result |= benchmark.evaluate(questions, benchmark.read_outputs(outputs))
+            tables = {"": result}
+        else:
+            run = outputs_of(name, questions, str(answerer), **asked)
+            tables = {
+                method: benchmark.evaluate(questions, texts)
+                for method, texts in run.outputs.items()
+            }
+            result |= {"manifest": run.manifest, "missing": run.missing, "evidence": tables}
+        if as_json:
+            print_json(result)
+            return
+        for method, figures in tables.items():
+            click.echo(f"\nevidence: {method}" if method else "", nl=bool(method))
+            _print(figures)
+
+    return command
+
+
+def _benchmark(name: str) -> Benchmark:
+    from seal import registry
+
+    found: Benchmark = registry.resolve("choices", name)
+    return found
+
+
+def _print(figures: dict[str, Any]) -> None:
+    asked, answered = figures["questions"], figures["answered"]
+    click.echo(f"{answered['overall']} of {asked['overall']} questions answered; 95 % intervals\n")
+    columns = {
+        f"{name}{suffix}": method[count]
+        for name, method in figures["methods"].items()
+        for count, suffix in (("accuracy", ""), ("strict", ", strict"))
+    }
+    print_line("questions of type", [*columns])
+    kinds = dict.fromkeys([*asked, *(kind for column in columns.values() for kind in column)])
+    for kind in kinds:
+        cells = [interval(column[kind]) if kind in column else "-" for column in columns.values()]
+        print_line(f"{asked.get(kind, '')} {kind}".strip(), cells)
+
+
+COMMANDS = [_command(name, *about) for name, about in _BENCHMARKS.items()]

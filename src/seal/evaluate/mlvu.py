@@ -1,0 +1,82 @@
+"""MLVU (Zhou et al. 2024, arXiv 2406.04264): the multiple choice of its development set.
+
+The official code is github.com/JUNJIE99/MLVU: `multiple_choice_evaluation/choice_bench.py`. The two
+tasks with free answers, sub_scene and summary, are not read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePath
+from string import ascii_uppercase
+from typing import Any
+
+from seal.evaluate.choices import Benchmark
+from seal.evaluate.questions import Published, Question
+from seal.files import read_json
+
+# As in the leaderboard: holistic, single detail, several details.
+_TASKS = {
+    "topic_reasoning": "TR",
+    "anomaly_reco": "AR",
+    "needle": "NQA",
+    "ego": "ER",
+    "plotQA": "PQA",
+    "order": "AO",
+    "count": "AC",
+}
+
+
+def extract_official(output: str) -> str:
+    """What the official code compares with the letter: the character before the first ")", or,
+    where there is none, all of the output."""
+    end = output.find(")")
+    return output if end < 0 else output[max(0, end - 1) : end]
+
+
+def _questions(file: str, number: int, entry: Any) -> Iterator[Question]:
+    """Of the file "1_plotQA"; the videos of each task have a folder of its name, and their own
+    names repeat. Raises KeyError, TypeError or ValueError."""
+    task = file.partition("_")[2] or file
+    candidates = entry["candidates"]
+    # Of candidates of one text the official code takes the last.
+    rows = [row for row, text in enumerate(candidates) if text == entry["answer"]]
+    if not rows:
+        raise ValueError(f"the answer {entry['answer']!r} is none of the candidates {candidates}")
+    yield Question(
+        id=f"{task} {number}",
+        video=f"{file}/{PurePath(entry['video']).stem}",
+        text=entry["question"],
+        answer=ascii_uppercase[rows[-1]],
+        options=dict(zip(ascii_uppercase, candidates, strict=False)),
+        types=(task,),
+        duration_s=entry.get("duration"),
+    )
+
+
+def _outputs(value: Any) -> Any:
+    """Also those that the official code writes, in the order of the questions of each task."""
+    if not isinstance(value, dict) or "res_list" not in value:
+        return value
+    outputs, counts = {}, Counter[str]()
+    for each in value["res_list"]:
+        task = each["question_type"]
+        outputs[f"{task} {counts[task]}"] = each["pred"]
+        counts[task] += 1
+    return outputs
+
+
+PUBLISHED = Published(
+    "MLVU",
+    "github.com/JUNJIE99/MLVU: the folders json and video of the development set",
+    tuple(f"[0-9]_{task}.json" for task in _TASKS),
+    read_json,
+    _questions,
+    folders=("json", "."),
+    videos=("video", "."),
+)
+
+MLVU = Benchmark(
+    PUBLISHED, extract_official, types=_TASKS, overall="Avg", average="M-Avg", outputs=_outputs
+)

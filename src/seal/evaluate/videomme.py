@@ -1,0 +1,97 @@
+"""Video-MME (Fu et al. 2024, arXiv 2405.21075): multiple choice on short, medium and long videos.
+
+The official code is github.com/BradyFU/Video-MME: `evaluation/eval_your_results.py`. Its tables of
+one duration by domain are not given here. Subtitles are not shown to the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from string import ascii_uppercase
+from typing import Any
+
+from seal.evaluate.choices import STATED, Benchmark, first_letter
+from seal.evaluate.questions import Published, Question
+from seal.files import read_parquet
+
+# Two commas are missing in the official list: these are its last two entries.
+_STATED = (*STATED, "The best option isThe correct option is", "Best answer:Best option:")
+
+
+def extract_official(output: str) -> str | None:
+    """The letter that the official code takes for the answer; a question without is not counted."""
+    return first_letter(output, _STATED, "ABCD")
+
+
+def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
+    """Raises KeyError, TypeError or ValueError."""
+    options = dict(map(_option, ascii_uppercase, row["options"]))
+    if row["answer"] not in options:
+        raise ValueError(f"the answer {row['answer']!r} is none of the options {options}")
+    types = (row["duration"], row["domain"], row["task_type"], row["sub_category"])
+    yield Question(
+        id=row["question_id"],
+        video=row["videoID"],
+        text=row["question"],
+        answer=row["answer"],
+        options=options,
+        # A domain and its only category can have one name.
+        types=tuple(dict.fromkeys(types)),
+    )
+
+
+def _option(letter: str, option: str) -> tuple[str, str]:
+    """ "A. Apples" -> "A", "Apples"."""
+    own, text = re.fullmatch(r"\s*(?:([A-Z])[.:)])?\s*(.*)", option, re.DOTALL).groups()  # type: ignore[union-attr]
+    return own or letter, text
+
+
+def _outputs(value: Any) -> Any:
+    """Also those in the official template, where each question has a `response`."""
+    if not isinstance(value, list):
+        return value
+    return {each["question_id"]: each["response"] for video in value for each in video["questions"]}
+
+
+PUBLISHED = Published(
+    "Video-MME",
+    "github.com/BradyFU/Video-MME: the parquet file, and the videos as VIDEOID.mp4",
+    ("test-*.parquet",),
+    read_parquet,
+    _questions,
+    folders=("videomme", "."),
+    videos=("data", "video", "videos", "."),
+)
+
+VIDEOMME = Benchmark(
+    PUBLISHED,
+    extract_official,
+    types={
+        name: name
+        for name in (
+            "short",
+            "medium",
+            "long",
+            "Knowledge",
+            "Film & Television",
+            "Sports Competition",
+            "Artistic Performance",
+            "Life Record",
+            "Multilingual",
+            "Temporal Perception",
+            "Spatial Perception",
+            "Attribute Perception",
+            "Action Recognition",
+            "Object Recognition",
+            "OCR Problems",
+            "Counting Problem",
+            "Temporal Reasoning",
+            "Spatial Reasoning",
+            "Action Reasoning",
+            "Object Reasoning",
+            "Information Synopsis",
+        )
+    },
+    outputs=_outputs,
+)
