@@ -24,6 +24,9 @@ from transformers import (
 
 CONTEXT = 4096
 MEAN, STD = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25]
+# Printable characters, space and line end, as byte-level tokenizers write them: with all bytes, most
+# answers would be no text.
+_ALPHABET = [*map(chr, range(33, 127)), "\u0120", "\u010a"]
 _WIDTH = 32
 _TEXT = {
     "hidden_size": _WIDTH,
@@ -191,11 +194,10 @@ FAMILIES = {
 
 
 def save(folder: Path, name: str = "llava", context: int = CONTEXT) -> Path:
-    """A model that reads bytes; its answers are random but always the same."""
+    """A model that reads ASCII; its answers are random but always the same."""
     family = FAMILIES[name]
     special = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", *family.special.values()]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    number = {token: i for i, token in enumerate([*special, *alphabet])}
+    number = {token: i for i, token in enumerate([*special, *_ALPHABET])}
     tokenizer = Tokenizer(models.BPE(vocab=number, merges=[]))
     tokenizer.add_special_tokens(special)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -215,7 +217,7 @@ def save(folder: Path, name: str = "llava", context: int = CONTEXT) -> Path:
         # answer and a wrong one would pass.
         for parameter in model.parameters():
             if parameter.dim() >= 2:
-                parameter.normal_(0, 0.2, generator=generator)
+                parameter.normal_(0, 0.3, generator=generator)
     model.save_pretrained(folder)
     for file, values in family.files.items():
         if file == "preprocessor_config.json":
