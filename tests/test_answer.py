@@ -396,6 +396,17 @@ def test_seal_ask_with_an_endpoint(store: Store, server: Server) -> None:  # noq
     assert len(images) == 16
 
 
+def test_a_server_that_reads_less_is_asked_again(store: Store, server: Server) -> None:  # noqa: F811
+    too_long = fails(400, "This model's maximum context length is 8192 tokens.")
+    server.replies = [too_long, too_long, says("Left.")]
+    flags = ["--answerer", "openai:m", "--set", f"answer.base_url={server.url}"]
+    result = json.loads(seal(store, "ask", "Where is the red ball?", *flags, "--json"))
+    assert result["answer"] == "Left."
+    assert ["8 of the budget" in result["notes"][0], "4 of the" in result["notes"][1]] == [True] * 2
+    parts = [request["messages"][1]["content"] for request in server.requests]
+    assert [sum(p["type"] == "image_url" for p in each) for each in parts] == [16, 8, 4]
+
+
 def test_seal_chat(store: Store, tmp_path: Path) -> None:
     session = str(tmp_path / "talk.json")
     text = seal(store, "chat", "--session", session, "--json", text="a ball\nand before that?\n")

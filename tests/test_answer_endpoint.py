@@ -107,6 +107,11 @@ def talks_nonsense(handler: Handler) -> None:
     handler.wfile.write(chunk("It is") + b'data: {"choices": [\n\n')
 
 
+def is_another_kind_of_server(handler: Handler) -> None:
+    handler.start(200, "text/html")
+    handler.wfile.write(b"<html>Welcome!</html>")
+
+
 def drops(handler: Handler) -> None:
     handler.connection.close()
 
@@ -185,6 +190,7 @@ def test_pictures_go_along_where_they_stand(server: Server) -> None:
         (fails(500, "oops"), "HTTP 500, the server failed: .*oops"),
         (stalls, r"nothing came for 0.5 s \(answer.timeout_s\)"),
         (talks_nonsense, "sent what is no JSON"),
+        (is_another_kind_of_server, "is no answer; is answer.base_url right"),
         (drops, "cannot be reached"),
         (drops_in_the_middle, "the answer broke off"),
         (errs_in_the_middle, "the answer broke off: .*out of memory"),

@@ -53,7 +53,7 @@ class EndpointAnswerer(Answerer):
         )
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
-        pieces = 0
+        pieces, chunk = 0, None
         try:
             chunks = self._client.chat.completions.create(
                 model=self._options.model,
@@ -70,12 +70,18 @@ class EndpointAnswerer(Answerer):
         # What breaks while the answer comes in is an error of the transport, or no JSON.
         except (self._openai.OpenAIError, self._http.HTTPError, ValueError) as error:
             raise self._failure(error, pieces) from None
+        if chunk is None:
+            raise AnswerError(f"{self._where}: what came is no answer; is answer.base_url right?")
+
+    @property
+    def _where(self) -> str:
+        return f"{self._client.base_url} ({self._options.model})"
 
     def _failure(self, error: Exception, pieces: int) -> AnswerError:
         status = getattr(error, "status_code", None)
         said = str(getattr(error, "message", "") or error).replace(self._key or "\0", "***")
         said = " ".join(said.split())[:300]
-        where = f"{self._client.base_url} ({self._options.model})"
+        where = self._where
         if status in (400, 413, 422, 500) and _TOO_LONG.search(said):
             return ContextError(f"{where}: the prompt is too long for the model: {said}")
         if status is not None:
