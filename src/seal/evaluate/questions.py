@@ -49,8 +49,8 @@ class Published:
     """Where to get it."""
     files: tuple[str, ...]
     """The names of the annotation files, or patterns of them."""
-    entries: Callable[[Path], Iterable[Any]]
-    """From a file to its entries."""
+    entries: Callable[[Path], Any]
+    """From a file to the list of its entries."""
     questions: Callable[[str, int, Any], Iterable[Question]]
     """From the name of a file without its suffix, the number of an entry in it and the entry to its
     questions; KeyError, TypeError, ValueError or ZeroDivisionError if it is not as published."""
@@ -108,10 +108,16 @@ class Published:
     def _read(self, path: Path) -> list[Question | DataError]:
         """The questions in a file, with an error for each entry that is not as published."""
         try:
-            entries = enumerate(self.entries(path))
+            entries = self.entries(path)
         except DataError as error:
             return [error]
-        return [each for number, entry in entries for each in self._taken(path, number, entry)]
+        if not isinstance(entries, list):
+            return [DataError(f"{path} must be a list, as {self.title} is published")]
+        return [
+            each
+            for number, entry in enumerate(entries)
+            for each in self._taken(path, number, entry)
+        ]
 
     def _taken(self, path: Path, number: int, entry: Any) -> Sequence[Question | DataError]:
         try:
