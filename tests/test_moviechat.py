@@ -1,17 +1,22 @@
-"""MovieChat-1K: outputs as published, verdicts that are kept, failures that are counted."""
+"""MovieChat-1K: files as published, questions at breakpoints, verdicts kept, failures counted."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from seal import IndexedVideo, Options, Store, index_video
 from seal.answer import Answerer, Prompt, describe
 from seal.cli import main
 from seal.errors import AnswerError, DataError
+from seal.evaluate import asking
+from seal.evaluate.film import write_film
 from seal.evaluate.judge import Judge, Verdict, parse
-from seal.evaluate.moviechat import evaluate, read_outputs
+from seal.evaluate.moviechat import PUBLISHED, evaluate, official, read_outputs
+from seal.evaluate.questions import Question
 from test_answer_endpoint import Server, says, server  # noqa: F401
 
 OUTPUTS = {
@@ -30,11 +35,15 @@ class Friend(Answerer):
     name = "friend"
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.prompts: list[str] = []
+
+    @property
+    def asked(self) -> int:
+        return len(self.prompts)
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
-        self.asked += 1
         text = describe(prompt)
+        self.prompts.append(text)
         if "Given answer: broken" in text:
             raise AnswerError("down")
         right = any(f"Given answer: {answer}\n" in text for answer in ("a puppy", "a man"))
@@ -101,6 +110,169 @@ def test_files_that_are_not_what_they_should_be(tmp_path: Path, text: str) -> No
         read_outputs(tmp_path / "o.json")
 
 
+def film(name: str = "film", **changes: Any) -> dict[str, Any]:
+    """The annotations of a film of six seconds, of which the breakpoint is at four."""
+    return {
+        "info": {"video_path": f"{name}.mp4", "num_frame": 150, "fps": 25, "class": "x", "url": ""},
+        "caption": "A ball.",
+        "global": [{"question": "What is it?", "answer": "a ball"}],
+        "breakpoint": [{"question": "Where is the ball?", "answer": "left", "time": 100}],
+    } | changes
+
+
+def write_films(folder: Path, *films: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(films):
+        (folder / f"{number}.json").write_text(json.dumps(each))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("moviechat")
+    write_film(folder / "film.mp4", seed=2, duration_s=6.0)
+    store = Store(folder / "store", create=True)
+    index_video(folder / "film.mp4", store, Options.load("mini", ["scenes.interval_s=0.5"]), jobs=1)
+    return store
+
+
+def test_annotations_are_read_as_published(tmp_path: Path) -> None:
+    write_films(tmp_path / "annotations", film())
+    (tmp_path / "annotations" / "._0.json").write_bytes(b"\0")
+    first, second = PUBLISHED.read(tmp_path)
+    assert first == Question(
+        "film global 0", "film", "What is it?", "a ball", types=("global",), duration_s=6.0
+    )
+    assert (second.id, second.types, second.until_s) == (
+        "film breakpoint 0",
+        ("breakpoint",),
+        4.0,
+    )
+    write_films(tmp_path / "gt", film("with answers"))
+    assert PUBLISHED.read(tmp_path)[0].video == "with answers"
+    assert PUBLISHED.read(tmp_path / "annotations" / "0.json") == [first, second]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"global": [{"question": "no answer"}]},
+        {"breakpoint": [{"question": "no", "answer": "time"}]},
+        {"info": {"video_path": "x.mp4", "num_frame": 1, "fps": 0}},
+        {"info": {}},
+    ],
+)
+def test_films_that_are_not_as_published_are_named(tmp_path: Path, changes: dict[str, Any]) -> None:
+    write_films(tmp_path, film("good"), film(**changes))
+    with pytest.raises(DataError, match=r"1\.json: entry 1 is not as MovieChat-1K"):
+        PUBLISHED.read(tmp_path)
+    run = CliRunner().invoke(main, ["data", "check", "moviechat", str(tmp_path), "--json"])
+    report = json.loads(run.stdout)
+    assert run.exit_code == 1
+    assert [problem["kind"] for problem in report["problems"]] == ["annotations", "videos"]
+    assert report["found"] == {"questions": 2, "videos": 0}
+
+
+@pytest.mark.parametrize("method", asking.METHODS)
+@pytest.mark.parametrize("until_s", [0.0, 0.3, 4.0, 100.0])
+def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
+    store: Store, method: str, until_s: float
+) -> None:
+    video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
+    friend = Friend()
+    question = Question("1", "film", "Where is the ball?", "left", until_s=until_s)
+    answer = asking.ask(video, question, friend, asking.METHODS[method])
+    ends_s = answer.tokens.end_s
+    assert (ends_s <= until_s).all()
+    tokens = video.tokens
+    before = tokens.end_s[(tokens.kinds == "scene") & (tokens.end_s <= until_s)]
+    shown = ends_s[answer.tokens.kinds == "scene"]
+    assert before.max(initial=0) == shown.max(initial=0), "the last scene before is shown"
+    assert len(ends_s) == min(4, len(before)) if method == "uniform" else len(ends_s) <= 4
+    assert "The video is paused at [" in friend.prompts[0]
+
+
+def test_the_official_code_corrects_verdicts() -> None:
+    def ruled(text: str, answer: str, output: str, correct: bool, score: float) -> Verdict | None:
+        return official(Question("1", "v", text, answer), output, Verdict(correct, score))
+
+    # As judged, where nothing speaks against it.
+    assert ruled("What is it?", "a dog", "A puppy.", True, 4) == Verdict(True, 4)
+    assert ruled("What is it?", "a dog", "a cow", False, 1) == Verdict(False, 1)
+    # The words of the right answer, but for punctuation, are there.
+    assert ruled("What?", "A dog.", "It is a dog", True, 3) == Verdict(True, 3)
+    assert ruled("What?", "A dog.", "It is a dog", False, 4) == Verdict(True, 4)
+    assert ruled("What?", "A dog.", "It is a dog", False, 1) is None
+    # Yes or no, in words.
+    assert ruled("Is it a dog?", "Yes.", "Yes, it is", False, 5) == Verdict(True, 5)
+    assert ruled("Does it run?", "No", "Yes, it does", True, 1) == Verdict(False, 1)
+    assert ruled("Do they?", "No", "Yes, they do", True, 4) is None
+    assert ruled("Are they?", "yes", "they are", True, 4) == Verdict(True, 4)
+    # What contradicts itself does not count; 2.9 is on both sides.
+    assert ruled("What?", "x", "y", True, 2) is None
+    assert ruled("What?", "x", "y", False, 3) is None
+    assert ruled("What?", "x", "y", True, 2.9) == Verdict(True, 2.9)
+    assert ruled("What?", "x", "y", False, 2.9) == Verdict(False, 2.9)
+
+
+def test_official_figures_stand_beside(outputs: Path) -> None:
+    figures = evaluate(*read_outputs(outputs), Judge(Friend()))
+    # "home" is not in "outside": as judged; "a man" is in "a man".
+    assert figures["global"]["official"]["accuracy"]["mean"] == 0.5
+    assert figures["global"]["official"]["judged"] == 2
+    assert figures["breakpoint"]["official"]["score"]["mean"] == 4
+
+
+def test_outputs_may_be_a_line_for_each_film(tmp_path: Path) -> None:
+    path = tmp_path / "o.json"
+    lines = [json.dumps({name: asked}) for name, asked in OUTPUTS.items()]
+    path.write_text("\n".join([*lines, lines[0]]) + "\n")
+    questions, texts = read_outputs(path)
+    assert len({question.id for question in questions}) == len(texts) == 7
+    assert [question.types for question in questions[2:4]] == [("breakpoint",), ("breakpoint",)]
+
+
+def test_a_prompt_of_ones_own_has_verdicts_of_its_own(tmp_path: Path) -> None:
+    friend = Friend()
+    mine = Judge(friend, prompt="{'pred': 'yes'}? Given answer: {output}\n{question} {x}")
+    assert mine("{answer}", "right", "a man") == Verdict(True, 4)
+    assert "{'pred': 'yes'}? Given answer: a man\n{answer} {x}" in friend.prompts[0]
+    assert mine.name != Judge(friend).name
+
+
+def test_the_command_asks_and_judges(
+    store: Store,
+    server: Server,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    write_films(tmp_path / "annotations", film(), film("gone"))
+    command = ["eval", "moviechat", "--data", str(tmp_path), "--answerer", "openai:m"]
+    command += ["--set", f"answer.base_url={server.url}", "--set", "attention.budget=2"]
+    command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
+    command += ["--judge", "openai:judge", "--judge-set", f"answer.base_url={server.url}"]
+    command += ["--verdicts", str(tmp_path / "verdicts.jsonl")]
+    texts = ["a ball", "a cube", "left", "right"]
+    verdicts = ["'pred': 'yes', 'score': 5", "'pred': 'no', 'score': 0"] * 2
+    server.replies = [says(text) for text in texts]
+    # What SEAL answered is judged first, global and at the breakpoint, then what uniform did.
+    server.replies += [says(f"{{{verdicts[n]}}}") for n in (0, 0, 1, 1)]
+    result = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert result["missing"] == ["gone"]
+    for mode in ("global", "breakpoint"):
+        means = {
+            name: (
+                row[mode]["accuracy"]["mean"],
+                row[mode]["strict"]["mean"],
+                row[mode]["answered"],
+            )
+            for name, row in result["evidence"].items()
+        }
+        assert means == {"seal": (1, 0.5, 1), "uniform": (0, 0, 1)}
+    text = CliRunner().invoke(main, command).stdout
+    assert len(server.requests) == 8, "nothing is asked twice"
+    assert "evidence: uniform" in text
+
+
 def test_the_command(outputs: Path, server: Server) -> None:  # noqa: F811
     server.replies = [says('{"pred": "yes", "score": 5}')]
     command = ["eval", "moviechat", "--outputs", str(outputs), "--judge", "openai:m"]
@@ -113,3 +285,6 @@ def test_the_command(outputs: Path, server: Server) -> None:  # noqa: F811
     run = CliRunner().invoke(main, [*command[:4], "--judge", "none"])
     assert run.exit_code == 1
     assert "a model is needed, such as --judge" in run.stderr
+    for wrong in (["--answerer", "openai:m"], ["--outputs", "x", "--answerer", "openai:m"], []):
+        run = CliRunner().invoke(main, ["eval", "moviechat", "--judge", "openai:m", *wrong])
+        assert run.exit_code == 2
