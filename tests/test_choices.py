@@ -17,7 +17,6 @@ from seal import Options, Store, index_video
 from seal.cli import main
 from seal.errors import DataError
 from seal.evaluate import longvideobench, mlvu, videomme
-from seal.evaluate.asking import Videos
 from seal.evaluate.choices import Benchmark, _balanced
 from seal.evaluate.film import write_film
 from seal.evaluate.longvideobench import LONGVIDEOBENCH
@@ -25,6 +24,7 @@ from seal.evaluate.lvbench import LVBENCH
 from seal.evaluate.mlvu import MLVU
 from seal.evaluate.questions import Question
 from seal.evaluate.videomme import VIDEOMME
+from seal.evaluate.videos import Videos
 from test_answer_endpoint import Server, says, server  # noqa: F401
 
 TASKS = (

@@ -75,7 +75,9 @@ def test_verdicts_are_read(said: str, verdict: Verdict | None) -> None:
 
 
 def test_modes_are_told_apart_and_failures_counted(outputs: Path) -> None:
-    figures = evaluate(*read_outputs(outputs), Judge(Friend()))
+    reasons: list[str] = []
+    figures = evaluate(*read_outputs(outputs), Judge(Friend(), on_failure=reasons.append))
+    assert reasons == ["down"]
     assert figures["global"]["questions"] == 2
     assert figures["global"]["accuracy"]["mean"] == figures["global"]["strict"]["mean"] == 0.5
     assert figures["global"]["score"]["mean"] == 2.5

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from importlib import resources
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
 from seal.files import read_json_lines, read_text, write_text
 from seal.query import IndexedVideo
-from seal.store import Store
 from seal.types import Answer, Int64
 
 Choose = Callable[..., Evidence]
@@ -77,37 +76,6 @@ class Run:
     def _write(self, values: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
-
-
-class Videos:
-    """The videos of a store, by the names that benchmarks have for them."""
-
-    def __init__(self, store: Store, settings: Sequence[str] = ()) -> None:
-        self._store, self._settings, self._records = store, tuple(settings), store.videos()
-        self._last: IndexedVideo | None = None
-
-    def find(self, name: str) -> IndexedVideo | None:
-        """The video whose file, without its suffix, is called so: "film", or "folder/film".
-
-        Raises DataError if there are several.
-        """
-        parts = PurePath(name).parts
-        found = [
-            record
-            for record in self._records
-            if PurePath(record.path).with_suffix("").parts[-len(parts) :] == parts
-        ]
-        if len(found) > 1:
-            paths = " and ".join(record.path for record in found)
-            raise DataError(f"which video is {name}? {self._store.path} has {paths}")
-        if not found:
-            return None
-        video = IndexedVideo(self._store, found[0].id, self._settings)
-        if self._last is not None and self._last.record.encoder == video.record.encoder:
-            # The same weights: large ones take longer to load than to be asked.
-            video.encoder = self._last.encoder
-        self._last = video
-        return video
 
 
 def ask_all(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -39,12 +40,14 @@ class Judge:
         answerer: Answerer,
         verdicts: str | Path | None = None,
         prompt: str = PROMPT,
+        on_failure: Callable[[str], None] = lambda reason: None,
     ) -> None:
         """`verdicts` is the file, made where there is none. In `prompt`, {question}, {answer} and
         {output} stand for the texts. Raises DataError if the file is damaged."""
         self.name = f"{answerer.name}, prompt {digest(prompt)}"
         self._prompt = prompt
         self._answerer = answerer
+        self._on_failure = on_failure
         self._path = None if verdicts is None else Path(verdicts)
         self._known: dict[str, Verdict] = {}
         if self._path is not None and self._path.exists():
@@ -70,9 +73,13 @@ class Judge:
         text = re.sub(r"\{(question|answer|output)\}", lambda name: texts[name[1]], self._prompt)
         try:
             said = self._answerer.answer([Message("user", (text,))])
-        except AnswerError:
+        except AnswerError as error:
+            self._on_failure(str(error))
             return None
-        return parse(said)
+        verdict = parse(said)
+        if verdict is None:
+            self._on_failure(f"no verdict in {said!r}")
+        return verdict
 
 
 def parse(said: str) -> Verdict | None:

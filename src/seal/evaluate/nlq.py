@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from seal.errors import DataError, NotIndexedError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.ego4d import Key, Prediction, Query, read_annotations
 from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, score
+from seal.evaluate.videos import Videos
 from seal.ground import data
 from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
 from seal.query import IndexedVideo
@@ -72,10 +73,8 @@ class IndexedLocaliser:
         settings: Iterable[str] = (),
         open_video: Callable[[IndexedVideo], Answer] = lambda indexed: indexed.find,
     ) -> None:
-        self._store = store
-        self._settings = tuple(settings)
+        self._store, self._videos = store, Videos(store, settings)
         self._open_video = open_video
-        self._ids = {PurePath(record.path).stem: record.id for record in store.videos()}
         self._opened: _Opened | None = None
 
     def __call__(self, video: str, query: str) -> list[Moment]:
@@ -90,13 +89,9 @@ class IndexedLocaliser:
         ]
 
     def _open(self, video: str) -> _Opened:
-        if video not in self._ids:
+        indexed = self._videos.find(video)
+        if indexed is None:
             raise NotIndexedError(f"{self._store.path} has no video of the name {video}")
-        indexed = IndexedVideo(self._store, self._ids[video], self._settings)
-        last = self._opened
-        if last is not None and last.indexed.record.encoder == indexed.record.encoder:
-            # The same weights: large ones take longer to load than to be asked.
-            indexed.encoder = last.indexed.encoder
         return _Opened(video, indexed, self._open_video(indexed))
 
 

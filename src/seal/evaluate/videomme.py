@@ -26,7 +26,10 @@ def extract_official(output: str) -> str | None:
 
 def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
     """Raises KeyError, TypeError or ValueError."""
-    options = dict(map(_option, ascii_uppercase, row["options"]))
+    options = {
+        letter: re.sub(rf"^\s*{letter}[.:)]\s*", "", option)
+        for letter, option in zip(ascii_uppercase, row["options"], strict=False)
+    }
     if row["answer"] not in options:
         raise ValueError(f"the answer {row['answer']!r} is none of the options {options}")
     types = (row["duration"], row["domain"], row["task_type"], row["sub_category"])
@@ -39,12 +42,6 @@ def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
         # A domain and its only category can have one name.
         types=tuple(dict.fromkeys(types)),
     )
-
-
-def _option(letter: str, option: str) -> tuple[str, str]:
-    """ "A. Apples" -> "A", "Apples"."""
-    own, text = re.fullmatch(r"\s*(?:([A-Z])[.:)])?\s*(.*)", option, re.DOTALL).groups()  # type: ignore[union-attr]
-    return own or letter, text
 
 
 def _outputs(value: Any) -> Any:

@@ -78,6 +78,7 @@ def outputs_of(
 ) -> Asked:
     """Have a model answer what it has not answered yet, with each kind of evidence."""
     from seal.evaluate import asking
+    from seal.evaluate.videos import Videos
     from seal.store import Store
 
     chosen = given(settings, answerer_flags(answerer))
@@ -86,7 +87,7 @@ def outputs_of(
     run = asking.Run(run_path, manifest)
     missing = asking.ask_all(
         questions,
-        asking.Videos(Store(store_path), chosen).find,
+        Videos(Store(store_path), chosen).find,
         model,
         run,
         lambda question, error: click.echo(f"seal: question {question.id}: {error}", err=True),

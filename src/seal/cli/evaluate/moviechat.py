@@ -59,7 +59,12 @@ def moviechat(
         raise click.UsageError("expected either --outputs, or --annotations and --answerer")
     judges = judge_settings if answerer is not None else (*settings, *judge_settings)
     prompt = PROMPT if judge_prompt is None else read_text(judge_prompt)
-    judge = Judge(model_of(name, judges, "--judge"), verdicts, prompt)
+    judge = Judge(
+        model_of(name, judges, "--judge"),
+        verdicts,
+        prompt,
+        lambda reason: click.echo(f"seal: the judge failed: {reason}", err=True),
+    )
     result: dict[str, Any] = {"benchmark": "moviechat"}
     if outputs is not None:
         result["settings"] = {"outputs": outputs}
