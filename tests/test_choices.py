@@ -145,6 +145,10 @@ BROKEN: list[tuple[Benchmark, Callable[[Path, list[Any]], Path], list[Any]]] = [
     (VIDEOMME, write_mme, [mme(1), mme(2, answer="E")]),
     (VIDEOMME, write_mme, [mme(1), mme(2, options=None)]),
     (VIDEOMME, write_mme, [mme(1), mme(2, question_id="001-1")]),
+    (VIDEOMME, write_mme, [mme(1), mme(2, question=None)]),
+    (VIDEOMME, write_mme, [mme(1), mme(2, task_type=None)]),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, question=" ")]),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, duration="long")]),
     (LONGVIDEOBENCH, write_long, [long(1), long(2, right=5)]),
     (LONGVIDEOBENCH, write_long, [long(1), long(2, right=-1)]),
     (LONGVIDEOBENCH, write_long, [long(1), {"id": "test split", "question": "x"}]),
@@ -295,7 +299,9 @@ def test_mlvu_averages_over_tasks_too(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.booleans()), min_size=1, max_size=30))
 @settings(deadline=None)
 def test_balanced_weights_give_the_mean_over_types(asked: list[tuple[str, bool]]) -> None:
-    questions = [Question(f"{i}", "v", "", "A", types=(kind,)) for i, (kind, _) in enumerate(asked)]
+    questions = [
+        Question(f"{i}", "v", "?", "A", types=(kind,)) for i, (kind, _) in enumerate(asked)
+    ]
     total = sum(
         weight * right for weight, (_, right) in zip(_balanced(questions), asked, strict=True)
     )
@@ -315,6 +321,7 @@ def test_longvideobench_guesses_where_it_reads_nothing(tmp_path: Path) -> None:
     assert figures == LONGVIDEOBENCH.evaluate(questions, outputs), "always the same letters"
     assert accuracy(figures, "official", "accuracy")["600 s"] == pytest.approx(1 / 3, abs=0.2)
     assert figures["official"]["accuracy"].keys() == {"600", "E3E", "overall"}
+    assert accuracy(figures, "official", "strict")["overall"] == 0, "a guess is no answer"
     assert accuracy(figures, "seal", "accuracy")["overall"] == 0
 
 

@@ -77,29 +77,33 @@ class Benchmark:
         if not answered:
             raise DataError("none of the questions is answered: do these outputs belong to them?")
         taken = {name: self.official(output) for name, output in outputs.items()}
-        drawn = {each.id: _guess(each) for each in answered if taken[each.id] is None}
-        taken |= drawn if self.guesses else {}
         extracted = {name: letter for name, letter in taken.items() if letter is not None}
+        unread = [question for question in answered if question.id not in extracted]
+        drawn = {each.id: _guess(each) for each in unread if self.guesses}
         own = {each.id: extract(outputs[each.id], each.options) for each in answered}
-        official = self._score(questions, extracted)
+        official = self._score(questions, extracted, drawn)
         return {
             "questions": self._counts(questions),
             "answered": self._counts(answered),
             "official": {
-                "extracted": extracted,
+                "extracted": extracted | drawn,
                 "accuracy": self._official_names(official["accuracy"]),
             },
             "methods": {
                 "official": official,
-                "seal": self._score(questions, own) | {"extracted": own},
+                "seal": self._score(questions, own, {}) | {"extracted": own},
             },
         }
 
-    def _score(self, questions: Sequence[Question], answers: Mapping[str, str]) -> dict[str, Any]:
-        """The share of right answers: of the questions that have one, and of all."""
-        answered = [question for question in questions if question.id in answers]
+    def _score(
+        self, questions: Sequence[Question], answers: Mapping[str, str], drawn: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The share of right answers: of the questions that have one, and of all; of those that
+        were drawn none is right there."""
+        counted = {**answers, **drawn}
+        answered = [question for question in questions if question.id in counted]
         return {
-            "accuracy": self._accuracy(answered, answers),
+            "accuracy": self._accuracy(answered, counted),
             "strict": self._accuracy(questions, answers),
         }
 

@@ -39,6 +39,18 @@ class Question:
     duration_s: float | None = None
     """Of the video, if that is published."""
 
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError."""
+        texts = (self.id, self.video, self.text, self.answer, *self.types, *self.options.values())
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError(f"expected text, got {text!r}")
+        for seconds in (self.until_s, self.duration_s):
+            if not isinstance(seconds, (int, float, type(None))):
+                raise TypeError(f"expected seconds, got {seconds!r}")
+        if not self.text.strip():
+            raise ValueError("the question is empty")
+
 
 @dataclass(frozen=True)
 class Published:

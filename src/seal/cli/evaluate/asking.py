@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seal.cli.ask import answerer_flags
 from seal.cli.options import given, json_option, query_settings, store_option
+from seal.cli.output import print_json
 from seal.config import Options
 from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.answer import Answerer
-    from seal.evaluate.asking import Outputs
     from seal.evaluate.questions import Question
 
 
@@ -59,24 +59,19 @@ def asking_options(
     return add
 
 
-class Asked(NamedTuple):
-    """What a model answered, and from what."""
-
-    manifest: dict[str, Any]
-    missing: list[str]
-    """Videos that are not in the store."""
-    outputs: Outputs
-
-
-def outputs_of(
+def ask(
     name: str,
     questions: Sequence[Question],
+    evaluate: Callable[[Mapping[str, str]], dict[str, Any]],
     answerer: str,
     run_path: str,
     settings: tuple[str, ...],
     store_path: str,
-) -> Asked:
-    """Have a model answer what it has not answered yet, with each kind of evidence."""
+) -> dict[str, Any]:
+    """What `evaluate` finds of a model's outputs with each kind of evidence: `evidence`.
+
+    The model is asked what it has not answered yet. `missing` are videos that are not in the store.
+    """
     from seal.evaluate import asking
     from seal.evaluate.videos import Videos
     from seal.store import Store
@@ -94,7 +89,21 @@ def outputs_of(
     )
     if missing:
         click.echo(f"seal: not in the store: {', '.join(missing)}", err=True)
-    return Asked(manifest, missing, run.outputs)
+    evidence = {method: evaluate(outputs) for method, outputs in run.outputs.items()}
+    return {"manifest": manifest, "missing": missing, "evidence": evidence}
+
+
+def print_result(
+    result: dict[str, Any], as_json: bool, print_figures: Callable[[dict[str, Any]], None]
+) -> None:
+    """One JSON object, or a table for each kind of evidence."""
+    if as_json:
+        print_json(result)
+        return
+    for method, figures in result.get("evidence", {"": result}).items():
+        if method:
+            click.echo(f"\nevidence: {method}")
+        print_figures(figures)
 
 
 def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:

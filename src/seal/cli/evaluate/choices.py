@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.asking import asking_options, outputs_of
+from seal.cli.evaluate.asking import ask, asking_options, print_result
 from seal.cli.evaluate.common import interval, print_line
-from seal.cli.output import print_json
 
 if TYPE_CHECKING:
     from seal.evaluate.choices import Benchmark
@@ -45,25 +45,15 @@ def _command(name: str, title: str, files: str) -> click.Command:
             raise click.UsageError("expected either --outputs or --answerer")
         benchmark = _benchmark(name)
         questions = benchmark.data.read(annotations)
+        evaluate = partial(benchmark.evaluate, questions)
         settings = {"annotations": annotations, "resamples": RESAMPLES}
         result: dict[str, Any] = {"benchmark": name, "settings": settings}
         if outputs is not None:
             settings["outputs"] = outputs
-            result |= benchmark.evaluate(questions, benchmark.read_outputs(outputs))
-            tables = {"": result}
+            result |= evaluate(benchmark.read_outputs(outputs))
         else:
-            run = outputs_of(name, questions, str(answerer), **asked)
-            tables = {
-                method: benchmark.evaluate(questions, texts)
-                for method, texts in run.outputs.items()
-            }
-            result |= {"manifest": run.manifest, "missing": run.missing, "evidence": tables}
-        if as_json:
-            print_json(result)
-            return
-        for method, figures in tables.items():
-            click.echo(f"\nevidence: {method}" if method else "", nl=bool(method))
-            _print(figures)
+            result |= ask(name, questions, evaluate, str(answerer), **asked)
+        print_result(result, as_json, _print)
 
     return command
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from seal.cli.evaluate.asking import asking_options, model_of, outputs_of
+from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
 from seal.cli.evaluate.common import interval, print_line
-from seal.cli.output import print_json
 
 
 @click.command()
@@ -69,28 +68,24 @@ def moviechat(
     if outputs is not None:
         result["settings"] = {"outputs": outputs}
         result |= moviechat.evaluate(*moviechat.read_outputs(outputs), judge)
-        tables = {"": result}
     else:
         questions = moviechat.PUBLISHED.read(str(annotations))
-        run = outputs_of("moviechat", questions, str(answerer), settings=settings, **asked)
-        tables = {
-            method: moviechat.evaluate(questions, texts, judge)
-            for method, texts in run.outputs.items()
-        }
         result["settings"] = {"annotations": annotations}
-        result |= {"manifest": run.manifest, "missing": run.missing, "evidence": tables}
-    if as_json:
-        print_json(result)
-        return
-    click.echo(f"judged by {judge.name}; 95 % intervals")
-    for method, figures in tables.items():
-        click.echo(f"\nevidence: {method}\n" if method else "")
-        _print(figures)
+        result |= ask(
+            "moviechat",
+            questions,
+            lambda texts: moviechat.evaluate(questions, texts, judge),
+            str(answerer),
+            settings=settings,
+            **asked,
+        )
+    print_result(result, as_json, _print)
 
 
 def _print(figures: dict[str, Any]) -> None:
     from seal.evaluate.moviechat import MODES
 
+    click.echo(f"judged by {figures['judge']}; 95 % intervals\n")
     columns = ("accuracy", "strict", "score")
     print_line("questions", [*columns, "official accuracy", "official score", "judge failures"])
     for mode in MODES:
