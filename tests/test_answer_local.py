@@ -68,7 +68,7 @@ def test_the_likeliest_letter_is_that_of_the_first_step(answerer: LocalAnswerer)
             return_dict_in_generate=True,
         )
         likely = torch.log_softmax(made.logits[0][0], 0)
-        tokenizer = answerer._processor.tokenizer
+        tokenizer = answerer._reader.tokenizer
         scores = {k: float(likely[tokenizer.convert_tokens_to_ids(k)]) for k in LETTERS}
         chosen.append(answerer.choose(prompt(color), LETTERS))
         assert chosen[-1] == max(scores, key=lambda k: scores[k])
@@ -97,7 +97,7 @@ def test_pictures_reach_the_network_as_they_are_and_in_order(answerer: LocalAnsw
 def test_without_its_part_for_videos_a_processor_reads_the_same(
     answerer: LocalAnswerer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert type(answerer._processor).__module__.startswith("transformers.")
+    assert type(answerer._reader._processor).__module__.startswith("transformers.")
     whole = answerer._inputs(prompt("red", "blue"), 1)
     monkeypatch.setattr("transformers.utils.is_torchvision_available", lambda: False)
     other = LocalAnswerer(HfAnswer(model=str(folder), device="cpu"))

@@ -158,7 +158,8 @@ def load_model(
 
 
 def _check(folder: Path, name: str) -> None:
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+    settings = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    if not settings or not any(folder.glob("*.safetensors")):
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
         raise BackendError(
             f"the weights {name!r} need config.json and *.safetensors files in one folder;"

@@ -8,9 +8,15 @@ resizes the pictures, and their pixels differ by rounding: two levels of 255 at 
 
 from __future__ import annotations
 
+import io
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from seal.errors import BackendError
+from PIL import Image
+
+from seal.answer.prompt import Message, Picture, Prompt
+from seal.errors import BackendError, ContextError
 from seal.weights import Weights, library_class, require
 
 _VIDEO = "video_processor"
@@ -20,6 +26,81 @@ _PARTS = {
     "tokenizer": "AutoTokenizer",
     "feature_extractor": "AutoFeatureExtractor",
 }
+
+
+class Reader:
+    """Prompts as the network of the model `name` reads them, whose files are `weights`.
+
+    Raises BackendError if it has no usable processor or no chat template.
+    """
+
+    def __init__(self, name: str, weights: Weights) -> None:
+        self._name, self._processor = name, load_processor(name, weights)
+        if not getattr(self._processor, "chat_template", None):
+            raise BackendError(f"{name} has no chat template: it is no model to ask")
+        self.tokenizer: Any = self._processor.tokenizer
+        config = _load(library_class("AutoConfig"), weights).get_text_config()
+        self._limit = getattr(config, "max_position_embeddings", math.inf)
+
+    def read(self, prompt: Prompt, room: int) -> Any:
+        """Tensors by name, up to where the answer begins.
+
+        Raises ContextError where it would have no `room`, in tokens.
+        """
+        inputs = self._processor.apply_chat_template(
+            [_message(message, _picture) for message in prompt],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        length = inputs["input_ids"].shape[1]
+        if length + room > self._limit:
+            raise ContextError(
+                f"hf:{self._name}: the prompt has {length:,} tokens and the answer up to {room:,},"
+                f" but the model reads {self._limit:,}"
+            )
+        return inputs
+
+    def answer(self, prompt: Prompt, text: str, ends: Sequence[int]) -> list[int]:
+        """The numbers of the tokens that the model writes to answer `text`, up to the first of
+        `ends`, at which it stops writing.
+
+        Raises BackendError if the chat template does not just put an answer behind the prompt.
+        """
+        asked = self._numbers(prompt, writing=True)
+        whole = self._numbers([*prompt, Message("assistant", (text,))], writing=False)
+        answer = whole[len(asked) :]
+        if whole[: len(asked)] != asked or not answer:
+            raise BackendError(
+                f"{self._name} cannot be trained: its chat template writes a prompt that is"
+                " answered otherwise than one that waits for its answer"
+            )
+        stops = [place for place, number in enumerate(answer) if number in ends]
+        # A template without a token at the end of a turn leaves it to the model to stop.
+        return answer[: stops[0] + 1] if stops else [*answer, ends[0]]
+
+    def _numbers(self, prompt: Prompt, writing: bool) -> list[int]:
+        """Those of all tokens, with one for each picture."""
+        text = self._processor.apply_chat_template(
+            [_message(message, lambda picture: {"type": "image"}) for message in prompt],
+            add_generation_prompt=writing,
+            tokenize=False,
+        )
+        numbers: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return numbers
+
+
+def _message(message: Message, picture: Callable[[Picture], dict[str, Any]]) -> dict[str, Any]:
+    parts = [
+        {"type": "text", "text": part} if isinstance(part, str) else picture(part)
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": parts}
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {"type": "image", "image": Image.open(io.BytesIO(picture.jpeg)).convert("RGB")}
 
 
 def load_processor(name: str, weights: Weights) -> Any:

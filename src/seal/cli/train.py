@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.options import json_option, settings_option
+from seal.cli.ask import answerer_flags
+from seal.cli.options import given, json_option, settings_option, store_option
 from seal.cli.output import print_json
-from seal.errors import DataError
+from seal.config import Options
+from seal.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
 
 @click.group()
 def train() -> None:
-    """Train what finds moments. Needs pip install "seal-video[train]"."""
+    """Train what finds moments, or what answers. Needs pip install "seal-video[train]"."""
+
+
+output_option = click.option(
+    "-o", "--output", required=True, metavar="DIR", help="The run: made there, or gone on with."
+)
 
 
 @train.command()
-@click.option(
-    "-o", "--output", required=True, metavar="DIR", help="The run: made there, or gone on with."
-)
+@output_option
 @click.option(
     "--data",
     default="../shared/data",
@@ -82,11 +87,9 @@ def ground(
     from seal.config import HeadOptions, TrainOptions
     from seal.settings import replaced
     from seal.store import Store
-    from seal.weights import require
 
     options = replaced({"head": HeadOptions(), "train": TrainOptions()}, settings)
-    for module in ("torch", "accelerate", "tensorboard"):
-        require(module, "train")
+    _require("torch", "accelerate", "tensorboard")
     from seal.ground.train import train
 
     store = Store(store_path, create=True)
@@ -96,14 +99,7 @@ def ground(
         lesson = _annotated(store, data, dataset, split, **options)
     with _bar(options["train"].steps) as on_step:
         figures = train(*lesson[:2], options["train"], output, lesson[2], on_step)
-    # Of several processes, as torchrun and accelerate number them, the first one speaks.
-    if os.environ.get("RANK", "0") != "0":
-        return
-    result = {"head": str(Path(output) / "head"), "steps": options["train"].steps, **figures}
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(f"{result['head']}: loss {figures['loss']:.4f} after {result['steps']} steps")
+    _report("head", output, options["train"].steps, figures, as_json)
 
 
 def _composites(
@@ -153,6 +149,74 @@ def _annotated(
 
 def _fitting(head: HeadOptions, encoder: Encoder) -> HeadOptions:
     return replace(head, dimension=encoder.dimension, encoder=encoder.fingerprint)
+
+
+@train.command()
+@output_option
+@click.option(
+    "--data", required=True, metavar="FILE", help="Questions and answers, a JSON object a line."
+)
+@click.option(
+    "--model", required=True, metavar="hf:MODEL", help="What is trained: on the hub, or a folder."
+)
+@settings_option("tune.steps=500 or attention.budget=8")
+@store_option
+@json_option
+def answer(
+    output: str,
+    data: str,
+    model: str,
+    settings: tuple[str, ...],
+    store_path: str,
+    as_json: bool,
+) -> None:
+    """Train a local model to answer questions about videos that are indexed in the store.
+
+    A line of FILE has video, question, answer and, of multiple choice, options by letter. Prompts
+    are those of `seal ask` with the same settings. A run that was interrupted goes on where it was.
+    """
+    from seal.config import HfAnswer, TuneOptions, for_query
+    from seal.settings import replaced
+    from seal.store import Store
+
+    own = [setting for setting in settings if setting.startswith("tune.")]
+    options = replaced({"tune": TuneOptions()}, own)["tune"]
+    asked = given(tuple(each for each in settings if each not in own), answerer_flags(model))
+    chosen = for_query(Options().profile, asked).answer
+    if not isinstance(chosen, HfAnswer):
+        raise OptionError(f"expected --model hf:MODEL, got {model!r}: only local ones are trained")
+    _require("torch", "accelerate", "tensorboard", "peft")
+    from seal.answer.lessons import Lessons, read
+    from seal.answer.train import train
+
+    examples = read(data)
+    lessons = Lessons(examples, Store(store_path), asked, options.seed)
+    left_out = len(examples) - len(lessons.examples)
+    if left_out:
+        videos = ", ".join(lessons.missing)
+        click.echo(f"seal: {left_out} examples left out: not indexed: {videos}", err=True)
+    with _bar(options.steps) as on_step:
+        figures = train(lessons, chosen, options, output, on_step)
+    result = "adapter" if options.method == "lora" else "model"
+    _report(result, output, options.steps, figures, as_json)
+
+
+def _require(*modules: str) -> None:
+    from seal.weights import require
+
+    for module in modules:
+        require(module, "train")
+
+
+def _report(name: str, output: str, steps: int, figures: dict[str, float], as_json: bool) -> None:
+    """What came out; of several processes, as accelerate numbers them, the first one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    result = {name: str(Path(output) / name), "steps": steps, **figures}
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{result[name]}: loss {figures['loss']:.4f} after {steps} steps")
 
 
 @contextmanager

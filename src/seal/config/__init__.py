@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer
+from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
 from seal.config.grounding import CropOptions, DecodeOptions, HeadOptions, TrainOptions
 from seal.config.indexing import (
     ActionOptions,
@@ -70,6 +70,7 @@ __all__ = [
     "SceneOptions",
     "SiglipEncode",
     "TrainOptions",
+    "TuneOptions",
     "VideoOptions",
     "WatchOptions",
     "as_dict",

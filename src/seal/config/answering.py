@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from seal.config.training import FitOptions
 from seal.settings import check
 
 
@@ -88,3 +89,35 @@ class HfAnswer(NoAnswer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
+
+
+@dataclass(frozen=True)
+class TuneOptions(FitOptions):
+    """How a local model is trained to answer. A batch is one example: pictures differ in number."""
+
+    steps: int = 500
+    accumulate: int = 8
+    learning_rate: float = 1e-4
+    """Of LoRA; with `method=full` a tenth of it is usual."""
+    warmup: int = 10
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    save_every: int = 50
+    method: Literal["lora", "full"] = "lora"
+    """Whether few weights are added and trained (LoRA), or all change."""
+    part: Literal["language", "all"] = "language"
+    """What is trained: the language model, or also the network that sees pictures."""
+    rank: int = 16
+    """LoRA: of the matrices added."""
+    alpha: float = 32.0
+    """LoRA: what is added counts alpha / rank times."""
+    dropout: float = 0.05
+    """LoRA: how much of what is added is left out at random in training."""
+    targets: str = "all-linear"
+    """LoRA: the layers that get something added, such as q_proj,v_proj."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.rank >= 1, "rank must be at least 1")
+        check(self, self.alpha > 0, "alpha must be above 0")
+        check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")

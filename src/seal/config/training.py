@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from seal.settings import check
+
+# Options that change how fast and how safely a run gets to where it goes, but not where.
+_WITHOUT_EFFECT = ("workers", "save_every")
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,7 @@ class FitOptions:
         check(self, self.clip_norm > 0, "clip_norm must be above 0")
         check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")
         check(self, self.workers >= 0, "workers must be at least 0")
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide what comes out."""
+        return {key: value for key, value in asdict(self).items() if key not in _WITHOUT_EFFECT}

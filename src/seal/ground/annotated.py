@@ -15,6 +15,7 @@ from seal.errors import DataError
 from seal.ground.data import Sample
 from seal.ground.examples import Example, Question, Timeline, example
 from seal.store import Store
+from seal.training.feed import shuffled
 from seal.types import Tokens
 
 # Tokens of so many videos are kept: queries come in any order.
@@ -59,9 +60,7 @@ class Annotated:
 
     def __getitem__(self, number: int) -> Example:
         """Example `number`, from 0."""
-        round_, place = divmod(number, len(self._samples))
-        order = np.random.default_rng([self._seed, round_]).permutation(len(self._samples))
-        chosen = int(order[place])
+        chosen = shuffled(number, len(self._samples), self._seed)
         sample, query = self._samples[chosen], self._queries[chosen]
         record = self._records[sample.video]
         tokens = _tokens(self._store, record.id)

@@ -21,7 +21,7 @@ from seal.ground.batches import Batch, collate
 from seal.ground.examples import Example
 from seal.ground.losses import loss
 from seal.ground.model import Head
-from seal.training.loop import Step, Task, deciding, fit
+from seal.training.loop import Step, Task, fit
 
 
 class Examples(Protocol):
@@ -45,7 +45,7 @@ def train(
     """
     torch.manual_seed(options.seed)
     task, batches = Localisation(Head.of(sizes)), _Batches(examples, options.batch_size)
-    settings = {"head": asdict(sizes), "train": deciding(options), "data": data}
+    settings = {"head": asdict(sizes), "train": options.deciding(), "data": data}
     return fit(task, batches, options, folder, settings, on_step)
 
 

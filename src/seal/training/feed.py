@@ -5,11 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from seal.config import FitOptions
+
+
+def shuffled(number: int, count: int, seed: int) -> int:
+    """Which of `count` examples is number `number`: all in random order, then all in another."""
+    round_, place = divmod(number, count)
+    return int(np.random.default_rng([seed, round_]).permutation(count)[place])
 
 
 class Batches(Protocol):

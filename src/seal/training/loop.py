@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,6 @@ from seal.errors import BackendError
 from seal.training.feed import Batches, Feed
 from seal.training.run import Run
 from seal.training.state import State
-
-# Options that change how fast and how safely a run gets to where it goes, but not where.
-_WITHOUT_EFFECT = ("workers", "save_every")
 
 
 class Task(ABC):
@@ -91,11 +88,6 @@ def fit(
     if accelerator.is_main_process:
         run.finish(figures)
     return figures
-
-
-def deciding(options: FitOptions) -> dict[str, Any]:
-    """The options that decide what comes out."""
-    return {key: value for key, value in asdict(options).items() if key not in _WITHOUT_EFFECT}
 
 
 def _step(

@@ -1,0 +1,137 @@
+"""What an answering model learns from: questions about indexed videos, and how to answer them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seal.answer.conversation import Conversation
+from seal.answer.letters import extract
+from seal.answer.prompt import Prompt
+from seal.config import QUERY_STAGES, deciding, digest, for_query
+from seal.errors import DataError, NotIndexedError
+from seal.files import read_json_lines
+from seal.query import IndexedVideo, find_video
+from seal.store import Store, VideoRecord
+from seal.training.feed import shuffled
+
+# Videos whose tokens are kept: questions come in any order.
+_KEPT = 16
+# Evidence must not depend on the load of the machine, or no run could be repeated: it is improved
+# until there is nothing to improve, as with queries where there is time.
+_UNHURRIED = "attention.improve_s=1e9"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question about a video, and what a model should write."""
+
+    video: str
+    """A path or an id."""
+    question: str
+    answer: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Letter -> text, of a multiple choice: `answer` then says the letter of the right one."""
+
+
+def read(path: str | Path) -> list[Example]:
+    """The examples in a file with one JSON object a line. Raises DataError, naming the entry."""
+    examples = [
+        _example(f"{path}: entry {number}", entry)
+        for number, entry in enumerate(read_json_lines(path), start=1)
+    ]
+    if not examples:
+        raise DataError(f"{path} has no examples")
+    return examples
+
+
+def _example(where: str, entry: Any) -> Example:
+    try:
+        example = Example(**entry)
+    except TypeError as error:
+        raise DataError(
+            f"{where} must be an object with video, question, answer and perhaps options: {error}"
+        ) from None
+    texts = (example.video, example.question, example.answer)
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise DataError(f"{where}: video, question and answer must be texts that are not empty")
+    if not isinstance(example.options, dict):
+        raise DataError(f"{where}: options must be an object, letter to text")
+    if example.options and not extract(example.answer, example.options):
+        letters = ", ".join(example.options)
+        raise DataError(f"{where}: the answer {example.answer!r} is none of the options {letters}")
+    return example
+
+
+class Lesson(NamedTuple):
+    """What a model is sent, and what it should write."""
+
+    prompt: Prompt
+    answer: str
+    example: Example
+
+
+class Lessons:
+    """Lessons without end: all examples in random order, then all in another one.
+
+    Prompts are those that `Conversation` sends with these `settings`. Examples about videos that
+    are not in the store are left out: `missing` names the videos, `examples` has the others.
+
+    Raises DataError if none is left, OptionError for a wrong setting.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], store: Store, settings: Sequence[str], seed: int
+    ) -> None:
+        names = dict.fromkeys(example.video for example in examples)
+        found = {name: _find(store, name) for name in names}
+        self._records = {name: record for name, record in found.items() if record is not None}
+        self.missing = [name for name in names if name not in self._records]
+        self.examples = [each for each in examples if each.video in self._records]
+        if not self.examples:
+            raise DataError(
+                f"none of the {len(examples)} examples is about a video in {store.path}: run seal"
+                f" index on {', '.join(self.missing[:3])}"
+            )
+        # By its path: an open store cannot go to the processes that make lessons.
+        self._store, self._seed = str(store.path), seed
+        self._settings = (*settings, _UNHURRIED)
+
+    def __getitem__(self, number: int) -> Lesson:
+        """Lesson `number`, from 0."""
+        example = self.examples[shuffled(number, len(self.examples), self._seed)]
+        video = _video(self._store, self._records[example.video].id, self._settings)
+        prompt = Conversation(video).prompt(example.question, example.options)
+        return Lesson(prompt, example.answer, example)
+
+    @property
+    def made_from(self) -> dict[str, Any]:
+        """All that decides what the lessons are."""
+        profiles = sorted({record.profile for record in self._records.values()})
+        options = {profile: for_query(profile, self._settings) for profile in profiles}
+        return {
+            "examples": digest([vars(example) for example in self.examples]),
+            "videos": {
+                record.path: digest(record.content_id, dict(record.keys))
+                for record in self._records.values()
+            },
+            "options": {
+                profile: {stage: deciding(getattr(chosen, stage)) for stage in QUERY_STAGES}
+                for profile, chosen in options.items()
+            },
+        }
+
+
+def _find(store: Store, name: str) -> VideoRecord | None:
+    try:
+        return find_video(store, name)
+    except NotIndexedError:
+        return None
+
+
+@lru_cache(_KEPT)
+def _video(store: str, video: str, settings: tuple[str, ...]) -> IndexedVideo:
+    return IndexedVideo(Store(store), video, settings)
