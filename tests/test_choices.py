@@ -153,6 +153,7 @@ BROKEN: list[tuple[Benchmark, Callable[[Path, list[Any]], Path], list[Any]]] = [
     (LONGVIDEOBENCH, write_long, [long(1), long(2, right=-1)]),
     (LONGVIDEOBENCH, write_long, [long(1), {"id": "test split", "question": "x"}]),
     (LONGVIDEOBENCH, write_long, [long(1), "text"]),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates="text")]),
     (MLVU, write_mlvu, [one(), one(answer="two")]),
     (MLVU, write_mlvu, [one(), one(candidates=None)]),
     (MLVU, write_mlvu, [one(), None]),
@@ -369,7 +370,7 @@ def test_the_command_asks_about_the_videos_in_the_store(
     server: Server,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    write_mlvu(tmp_path, [one()])
+    write_mlvu(tmp_path, [one(question="How many? " + "Really. " * 200)])
     command = ["eval", "mlvu", "--data", str(tmp_path), "--answerer", "openai:m"]
     command += ["--set", f"answer.base_url={server.url}", "--set", "attention.budget=2"]
     command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
@@ -382,6 +383,7 @@ def test_the_command_asks_about_the_videos_in_the_store(
         for name, figures in result["evidence"].items()
     }
     assert means == {"seal": pytest.approx(1 / 7), "uniform": 0}
+    assert "Really. " * 199 in str(server.requests[0]), "long questions are put as they are"
     text = CliRunner().invoke(main, command).stdout
     assert len(server.requests) == 4, "nothing is asked twice"
     assert "evidence: uniform" in text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seal.ground.model import Head
 
 # Encoders cut longer texts silently; nobody asks for one thing in so many words.
-_LONGEST_QUERY = 1000
+LONGEST_QUERY = 1000
 
 
 class Match(NamedTuple):
@@ -185,9 +185,9 @@ def embed_query(encoder: Encoder, query: str) -> Float32:
     """[d] of a query. Raises OptionError if it is empty, or longer than 1,000 characters."""
     if not query.strip():
         raise OptionError("the query is empty; say what to look for")
-    if len(query) > _LONGEST_QUERY:
+    if len(query) > LONGEST_QUERY:
         raise OptionError(
-            f"the query has {len(query):,} characters; at most {_LONGEST_QUERY:,} are read"
+            f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
         )
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding

@@ -24,7 +24,7 @@ from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
 from seal.files import read_json_lines, read_text, write_text
-from seal.query import IndexedVideo
+from seal.query import LONGEST_QUERY, IndexedVideo
 from seal.types import Answer, Int64
 
 Choose = Callable[..., Evidence]
@@ -111,20 +111,26 @@ def ask_all(
 
 def ask(video: IndexedVideo, question: Question, answerer: Answerer, choose: Choose) -> Answer:
     """The model's answer. Raises AnswerError."""
-    if question.until_s is None:
-        return Conversation(video, answerer, choose).ask(question.text, options=question.options)
-    until_s = video.record.start_s + question.until_s
-    text = _PAUSED.format(time=clock(until_s), question=question.text)
-    talk = Conversation(video, answerer, paused(choose, question.text, until_s))
-    return talk.ask(text, options=question.options)
+    # A longer question is put as it is, but evidence is looked for by its beginning.
+    chosen, text = about(choose, question.text[:LONGEST_QUERY]), question.text
+    if question.until_s is not None:
+        until_s = video.record.start_s + question.until_s
+        chosen = paused(chosen, until_s)
+        text = _PAUSED.format(time=clock(until_s), question=text)
+    return Conversation(video, answerer, chosen).ask(text, options=question.options)
 
 
-def paused(choose: Choose, query: str, until_s: float) -> Choose:
-    """As `choose` does for the query, of nothing but what ends by an instant; among it is the last
-    scene before, whatever it shows: the question is asked there."""
+def about(choose: Choose, query: str) -> Choose:
+    """As `choose` does for this query, however the question is put."""
+    return lambda video, _, budget, **more: choose(video, query, budget, **more)
+
+
+def paused(choose: Choose, until_s: float) -> Choose:
+    """As `choose` does, of nothing but what ends by an instant; among it is the last scene before,
+    whatever it shows: the question is asked there."""
 
     def chosen(
-        video: IndexedVideo, _: str, budget: float, *, shown: Int64 | None = None
+        video: IndexedVideo, question: str, budget: float, *, shown: Int64 | None = None
     ) -> Evidence:
         tokens = video.tokens
         later = tokens.end_s > until_s
@@ -132,7 +138,7 @@ def paused(choose: Choose, query: str, until_s: float) -> Choose:
         last = scenes[[np.argmax(tokens.end_s[scenes])]] if len(scenes) else scenes
         left = budget - float(costs(tokens, video.options.attention)[last].sum())
         held = last if shown is None else np.union1d(shown, last)
-        evidence = choose(video, query, left, shown=held, exclude=later)
+        evidence = choose(video, question, left, shown=held, exclude=later)
         rows = np.union1d(evidence.rows, last)
         return evidence._replace(rows=rows[np.argsort(tokens.start_s[rows], kind="stable")])
 

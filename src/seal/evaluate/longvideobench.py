@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.questions import Published, Question, lettered
 from seal.files import read_json
 
 _STATED = (
@@ -40,7 +40,7 @@ def extract_official(output: str) -> str | None:
 
 def _questions(_: str, __: int, entry: Any) -> Iterator[Question]:
     """Raises KeyError, TypeError or ValueError."""
-    options = dict(zip(ascii_uppercase, entry["candidates"], strict=False))
+    options = lettered(entry["candidates"])
     right = entry["correct_choice"]
     if not 0 <= right < len(options):
         raise ValueError(f"correct_choice {right} is none of the candidates {options}")

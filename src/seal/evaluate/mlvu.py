@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import Benchmark
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.questions import Published, Question, lettered
 from seal.files import read_json
 
 _FILES = (
@@ -53,7 +53,7 @@ def _questions(file: str, number: int, entry: Any) -> Iterator[Question]:
         video=f"{file}/{PurePath(entry['video']).stem}",
         text=entry["question"],
         answer=ascii_uppercase[rows[-1]],
-        options=dict(zip(ascii_uppercase, candidates, strict=False)),
+        options=lettered(candidates),
         types=(task,),
         duration_s=entry.get("duration"),
     )

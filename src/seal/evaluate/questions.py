@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from string import ascii_uppercase
 from typing import Any
 
 from seal.datacheck import (
@@ -50,6 +51,13 @@ class Question:
                 raise TypeError(f"expected seconds, got {seconds!r}")
         if not self.text.strip():
             raise ValueError("the question is empty")
+
+
+def lettered(texts: Any) -> dict[str, str]:
+    """A list of options by their letters. Raises TypeError if it is none."""
+    if not isinstance(texts, list):
+        raise TypeError(f"expected a list of options, got {texts!r}")
+    return dict(zip(ascii_uppercase, map(str, texts), strict=False))
 
 
 @dataclass(frozen=True)

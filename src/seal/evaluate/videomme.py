@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.questions import Published, Question, lettered
 from seal.files import read_parquet
 
 # Two commas are missing in the official list: these are its last two entries.
@@ -28,7 +27,7 @@ def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
     """Raises KeyError, TypeError or ValueError."""
     options = {
         letter: re.sub(rf"^\s*{letter}[.:)]\s*", "", option)
-        for letter, option in zip(ascii_uppercase, row["options"], strict=False)
+        for letter, option in lettered(row["options"]).items()
     }
     if row["answer"] not in options:
         raise ValueError(f"the answer {row['answer']!r} is none of the options {options}")
