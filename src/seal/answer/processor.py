@@ -8,12 +8,9 @@ resizes the pictures, and their pixels differ by rounding: two levels of 255 at 
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from PIL import Image
 
 from seal.answer.prompt import Message, Picture, Prompt
 from seal.errors import BackendError, ContextError
@@ -100,7 +97,7 @@ def _message(message: Message, picture: Callable[[Picture], dict[str, Any]]) -> 
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
-    return {"type": "image", "image": Image.open(io.BytesIO(picture.jpeg)).convert("RGB")}
+    return {"type": "image", "image": picture.image()}
 
 
 def load_processor(name: str, weights: Weights) -> Any:

@@ -40,6 +40,9 @@ class Picture:
         width, height = self.size
         return f"<picture of {self.token}, {width}x{height}>"
 
+    def image(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
+
 
 @dataclass(frozen=True)
 class Message:

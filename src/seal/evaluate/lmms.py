@@ -6,7 +6,6 @@ itself is in `lmms_model`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import lru_cache, wraps
@@ -14,7 +13,6 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from seal.answer import prompt
 from seal.answer.evidence import gather
@@ -79,7 +77,7 @@ class Selector:
             for visual in doc_to_visual(document) or []:
                 clip = clip_of(visual)
                 parts = [] if clip is None else self.evidence(clip, document)
-                pictures = [_image(part) for part in parts if isinstance(part, Picture)]
+                pictures = [part.image() for part in parts if isinstance(part, Picture)]
                 shown += [visual] if clip is None else pictures
             return shown
 
@@ -111,7 +109,7 @@ class Selector:
             if clip is None:
                 raise DataError(f"a video that is not a file cannot be indexed: {url!r}")
             shown += [
-                {"type": "image", "url": _image(each)}
+                {"type": "image", "url": each.image()}
                 if isinstance(each, Picture)
                 else {"type": "text", "text": each}
                 for each in self.evidence(clip, document)
@@ -210,10 +208,6 @@ def manifest() -> Any:
 
     module = f"{__package__}.lmms_model"
     return ModelManifest("seal", f"{module}.SimpleSeal", f"{module}.Seal")
-
-
-def _image(picture: Picture) -> Image.Image:
-    return Image.open(io.BytesIO(picture.jpeg)).convert("RGB")
 
 
 def _text(value: Any) -> str:
