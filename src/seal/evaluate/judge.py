@@ -23,6 +23,9 @@ PROMPT = (resources.files("seal.evaluate") / "judge.txt").read_text("utf-8")
 _PRED = re.compile(r"""["']?pred["']?\s*:\s*["']?(yes|no)\b""", re.I)
 _SCORE = re.compile(r"""["']?score["']?\s*:\s*["']?([0-5](?:\.\d+)?)(?![\d.])""", re.I)
 
+_SHOWN = 100
+"""So many characters are shown of what is no verdict."""
+
 
 class Verdict(NamedTuple):
     """What a judge says of an answer."""
@@ -78,7 +81,7 @@ class Judge:
             return None
         verdict = parse(said)
         if verdict is None:
-            self._on_failure(f"no verdict in {said!r}")
+            self._on_failure(f"no verdict in {said[:_SHOWN]!r}")
         return verdict
 
 
