@@ -46,8 +46,9 @@ class Turn:
 class Conversation:
     """Questions about a video that build on each other, and on evidence that is paid for once.
 
-    The first turn may spend `attention.budget`, each later one `answer.follow_up`, and all together
-    `answer.dialogue`. Without a model, turns give evidence and moments.
+    Each turn is answered from the best evidence for `attention.budget`, of which what was shown
+    before is not paid for again. Turns after the first may spend `answer.follow_up` each, and all
+    together `answer.dialogue`. Without a model, turns give evidence and moments.
     """
 
     def __init__(
@@ -81,17 +82,17 @@ class Conversation:
 
         Raises OptionError for an empty question, AnswerError if the model fails.
         """
-        whole, budget, notes = self._complete(question), self._allowance(), []
+        whole, new, notes = self._complete(question), self._allowance(), []
         while True:
-            evidence = self._gather(self.video, whole, budget, shown=self._shown())
+            evidence = self._evidence(whole, new)
             try:
                 text = self._reply(question, evidence.rows, options, on_text)
                 break
             except ContextError as error:
-                budget = self._shrink(budget, evidence, error)
-                kept = f"{len(self._seen)} earlier turns and {budget:g} of the budget"
+                new = self._shrink(new, evidence, error)
+                kept = f"{len(self._seen)} earlier turns and {new:g} of the budget"
                 notes.append(f"asked again with {kept}: {error}")
-        if self.turns and budget < self._prices().min(initial=np.inf):
+        if self.turns and new < self._prices().min(initial=np.inf):
             notes.append("the budget of the dialogue (answer.dialogue) is spent: nothing new shown")
         answer = self._answer(text, evidence, options)
         if verify:
@@ -102,7 +103,7 @@ class Conversation:
     def prompt(self, question: str, options: Mapping[str, str] | None = None) -> list[Message]:
         """What would be sent to ask this now."""
         whole = self._complete(question)
-        evidence = self._gather(self.video, whole, self._allowance(), shown=self._shown())
+        evidence = self._evidence(whole, self._allowance())
         return self._messages(question, evidence.rows, options)
 
     @property
@@ -159,11 +160,15 @@ class Conversation:
             return options.attention.budget
         return min(options.answer.follow_up, options.answer.dialogue - self.cost)
 
-    def _shrink(self, budget: float, evidence: Evidence, error: ContextError) -> float:
+    def _evidence(self, question: str, new: float) -> Evidence:
+        budget = self.video.options.attention.budget
+        return self._gather(self.video, question, budget, shown=self._shown(), new=new)
+
+    def _shrink(self, new: float, evidence: Evidence, error: ContextError) -> float:
         """Forget the oldest turn; where there is none, half of the budget."""
         if self._seen:
             del self._seen[0]
-            return budget
+            return new
         if len(evidence.rows) <= 1:
             raise error
         return float(self._prices()[evidence.rows].sum()) / 2

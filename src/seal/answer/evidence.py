@@ -66,13 +66,15 @@ def gather(
     budget: float,
     *,
     shown: Int64 | None = None,
+    new: float = np.inf,
     exclude: Mask | None = None,
     causal: bool = True,
 ) -> Evidence:
     """The tokens worth showing for a question, at a cost of no more than `budget`.
 
-    Those in `shown` are in the prompt already: they cost nothing, and what is chosen differs from
-    them. `causal=False` ignores what the question says of time and cause.
+    Of these, those in `shown` are in the prompt already and are not paid for again; others come
+    for no more than `new`, in the order in which they are chosen. `causal=False` ignores what the
+    question says of time and cause.
     """
     tokens = video.tokens
     own = video.options.answer
@@ -82,24 +84,26 @@ def gather(
     intent = intent if causal else Intent(about)
     scores = video.relevance(about)
     moments = find_moments(relevance_curve(tokens, scores, video.options.find), video.options.find)
-    held = np.zeros(len(tokens), bool)
-    held[_NONE if shown is None else shown] = True
-    new, prices, share = np.zeros(len(tokens), bool), costs(tokens, attention), 0.0
+    free = np.zeros(len(tokens), bool)
+    free[_NONE if shown is None else shown] = True
+    never = np.zeros(len(tokens), bool) if exclude is None else exclude & ~free
+    chosen, prices, share = np.zeros(len(tokens), bool), costs(tokens, attention), 0.0
     # What one part cannot spend the next one may, and what is left in the end goes to all tokens.
     rest = Part(0.0, _all(tokens), scores, attention)
     for part in [*_plan(video, intent, scores, moments, attention), rest]:
         share += part.share
-        left = share * budget - prices[new].sum()
-        pool = np.flatnonzero(part.allowed & (held | (True if exclude is None else ~exclude)))
-        inside, price = np.flatnonzero(held[pool]), prices[pool]
-        if np.delete(price, inside).min(initial=np.inf) > left + 1e-9:
+        left = share * budget - prices[chosen].sum()
+        pool = np.flatnonzero(part.allowed & ~never)
+        include, price = np.flatnonzero(chosen[pool]), prices[pool]
+        if np.delete(price, include).min(initial=np.inf) > left + 1e-9:
             continue
         candidates = Candidates.of(tokens, part.relevance).take(pool)
-        within = Budget(price[inside].sum() + left, price, inside)
-        chosen = pool[choose(candidates, part.options, within).rows]
-        new[chosen[~held[chosen]]] = True
-        held |= new
-    rows = np.flatnonzero(new)
+        within = Budget(price[include].sum() + left, price, include)
+        for row in pool[choose(candidates, part.options, within).rows]:
+            spent = prices[chosen & ~free].sum()
+            if free[row] or spent + prices[row] <= share * new + 1e-9:
+                chosen[row] = True
+    rows = np.flatnonzero(chosen & ~free)
     return Evidence(rows[np.argsort(tokens.start_s[rows], kind="stable")], scores, moments)
 
 
@@ -109,6 +113,7 @@ def uniformly(
     budget: float,
     *,
     shown: Int64 | None = None,
+    new: float = np.inf,
     exclude: Mask | None = None,
 ) -> Evidence:
     """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
@@ -119,7 +124,7 @@ def uniformly(
     scenes = np.flatnonzero(free)
     each = video.options.attention.cost_scene
     order = scenes[np.argsort(tokens.start_s[scenes], kind="stable")]
-    count = min(int(budget / each), len(order))
+    count = min(int(min(budget, new) / each), len(order))
     rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
     return Evidence(rows, video.relevance(question), [])
 
