@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from seal import IndexedVideo, Options, Store, index_video
 from seal.answer import Answerer, Prompt, describe
 from seal.cli import main
-from seal.errors import AnswerError, DataError
+from seal.errors import AnswerError, ContextError, DataError
 from seal.evaluate import asking
 from seal.evaluate.film import write_film
 from seal.evaluate.judge import Judge, Verdict, parse
@@ -290,3 +290,17 @@ def test_the_command(outputs: Path, server: Server) -> None:  # noqa: F811
     for wrong in (["--answerer", "openai:m"], ["--outputs", "x", "--answerer", "openai:m"], []):
         run = CliRunner().invoke(main, ["eval", "moviechat", "--judge", "openai:m", *wrong])
         assert run.exit_code == 2
+
+
+def test_at_a_breakpoint_a_prompt_that_is_too_long_shrinks(store: Store) -> None:
+    class Narrow(Friend):
+        def stream(self, prompt: Prompt) -> Iterator[str]:
+            if sum(len(message.pictures) for message in prompt) > 1:
+                raise ContextError("one picture at most")
+            yield "left"
+
+    video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
+    question = Question("1", "film", "Where is the ball?", "left", until_s=4.0)
+    for choose in asking.METHODS.values():
+        answer = asking.ask(video, question, Narrow(), choose)
+        assert (answer.text, len(answer.tokens)) == ("left", 1)

@@ -25,7 +25,7 @@ from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
 from seal.files import read_json_lines, read_text, write_text
 from seal.query import LONGEST_QUERY, IndexedVideo
-from seal.types import Answer, Int64
+from seal.types import Answer
 
 Choose = Callable[..., Evidence]
 """How evidence is chosen: see `gather`."""
@@ -130,15 +130,15 @@ def paused(choose: Choose, until_s: float) -> Choose:
     whatever it shows: the question is asked there."""
 
     def chosen(
-        video: IndexedVideo, question: str, budget: float, *, shown: Int64 | None = None
+        video: IndexedVideo, question: str, budget: float, *, new: float = np.inf, **more: Any
     ) -> Evidence:
         tokens = video.tokens
         later = tokens.end_s > until_s
         scenes = np.flatnonzero((tokens.kinds == "scene") & ~later)
-        last = scenes[[np.argmax(tokens.end_s[scenes])]] if len(scenes) else scenes
-        left = budget - float(costs(tokens, video.options.attention)[last].sum())
-        held = last if shown is None else np.union1d(shown, last)
-        evidence = choose(video, question, left, shown=held, exclude=later)
+        last = scenes[np.argsort(tokens.end_s[scenes], kind="stable")][-1:]
+        later[last] = True
+        price = float(costs(tokens, video.options.attention)[last].sum())
+        evidence = choose(video, question, budget - price, new=new - price, exclude=later, **more)
         rows = np.union1d(evidence.rows, last)
         return evidence._replace(rows=rows[np.argsort(tokens.start_s[rows], kind="stable")])
 
