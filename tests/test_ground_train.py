@@ -352,6 +352,24 @@ def test_a_head_is_trained_and_finds(data: Path) -> None:
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["head"]["encoder"].startswith("mini-")
     assert str(film) in manifest["data"]
+    annotated = {"clip_uid": "film", "annotations": [{"annotation_uid": "a"}]}
+    annotated["annotations"][0]["language_queries"] = [
+        {"query": "a red ball", "clip_start_sec": 0.0, "clip_end_sec": 20.0}
+    ]
+    file = {"version": "1", "videos": [{"video_uid": "v", "clips": [annotated]}]}
+    (data / "nlq.json").write_text(json.dumps(file))
+    asked = ("eval", "nlq", "--annotations", data / "nlq.json", "--head", result["head"], *store)
+    evaluated = seal(*asked, "--log", data / "log.jsonl", "--submission", data / "s.json", "--json")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    methods = json.loads(evaluated.stdout)["methods"]
+    assert list(methods) == ["head", "find"]
+    assert "first_ahead" in methods["find"]
+    lines = [json.loads(line) for line in (data / "log.jsonl").read_text().splitlines()]
+    spans = [[moment["start_s"], moment["end_s"]] for moment in moments]
+    np.testing.assert_allclose(lines[0]["predicted_times"][:3], spans)
+    assert lines[1]["predicted_times"] != lines[0]["predicted_times"]
+    submitted = json.loads((data / "s.json").read_text())["results"][0]["predicted_times"]
+    np.testing.assert_allclose(submitted[:3], spans)
     # A head of another encoder is none for this video.
     config = Path(result["head"]) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"encoder": "clip-1"}))

@@ -320,6 +320,8 @@ def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:
     refused = runner.invoke(main, mixed)
     assert refused.exit_code == 1
     assert "--submission" in refused.stderr
+    both = [*command, "--predictions", str(tmp_path / "out.json"), "--head", "runs/head"]
+    assert "--head" in runner.invoke(main, both).stderr
 
 
 def test_data_sets_are_evaluated_as_they_are_laid_out(tmp_path: Path) -> None:

@@ -36,9 +36,6 @@ Localiser = Callable[[str, str], Sequence[Moment]]
 """From a video's name and a query to moments, best first, in seconds from the video's start.
 NotIndexedError if it does not know the video."""
 
-Answer = Callable[[str], Sequence[Moment]]
-"""From a query about one video to moments, best first, at its presentation times."""
-
 
 def read(name: str, folder: str | Path, split: str) -> tuple[list[Query], dict[str, int]]:
     """The queries of a data set that is laid out as published, and how many were left out, by
@@ -61,44 +58,32 @@ def _of_sample(sample: data.Sample) -> Query:
 
 
 class IndexedLocaliser:
-    """A localiser of indexed videos. The name of a video is that of its file without the suffix.
+    """Asks `seal find` of indexed videos, whose names are those of their files without the suffix.
 
-    `open_video` is given each video and says how queries about it are answered: by default, as
-    `seal find` does. `settings` are as for `IndexedVideo`.
+    `settings` are as for `IndexedVideo`; with `find.head` a trained head answers.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        settings: Iterable[str] = (),
-        open_video: Callable[[IndexedVideo], Answer] = lambda indexed: indexed.find,
-    ) -> None:
+    def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
         self._store, self._videos = store, Videos(store, settings)
-        self._open_video = open_video
-        self._opened: _Opened | None = None
+        self._opened: tuple[str, IndexedVideo] | None = None
 
     def __call__(self, video: str, query: str) -> list[Moment]:
         """Raises NotIndexedError."""
         # Queries come video by video, so that the last one is all that is kept.
-        if self._opened is None or self._opened.name != video:
-            self._opened = self._open(video)
-        start_s = self._opened.indexed.record.start_s
+        if self._opened is None or self._opened[0] != video:
+            self._opened = video, self._open(video)
+        indexed = self._opened[1]
+        start_s = indexed.record.start_s
         return [
             Moment(Span(moment.span.start_s - start_s, moment.span.end_s - start_s), moment.score)
-            for moment in self._opened.answer(query)
+            for moment in indexed.find(query)
         ]
 
-    def _open(self, video: str) -> _Opened:
+    def _open(self, video: str) -> IndexedVideo:
         indexed = self._videos.find(video)
         if indexed is None:
             raise NotIndexedError(f"{self._store.path} has no video of the name {video}")
-        return _Opened(video, indexed, self._open_video(indexed))
-
-
-class _Opened(NamedTuple):
-    name: str
-    indexed: IndexedVideo
-    answer: Answer
+        return indexed
 
 
 def localise(

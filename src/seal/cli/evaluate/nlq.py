@@ -39,6 +39,11 @@ _MEAN = "mean IoU"
     metavar="FILE",
     help="A submission to score; can be given several times. Without any, `seal find` is asked.",
 )
+@click.option(
+    "--head",
+    metavar="HEAD",
+    help="Ask this trained head as well: a folder, or on the hub. `seal find` stands beside it.",
+)
 @click.option("--top", multiple=True, type=int, help="k of R@k; several times.  [1, 3, 5]")
 @click.option("--iou", multiple=True, type=float, help="IoU of a hit; several.  [0.01, 0.3, 0.5]")
 @click.option("--inclusive", is_flag=True, help="A hit is an IoU of at least --iou, not above it.")
@@ -53,6 +58,7 @@ def nlq(
     dataset: str,
     split: str,
     files: tuple[str, ...],
+    head: str | None,
     top: tuple[int, ...],
     iou: tuple[float, ...],
     inclusive: bool,
@@ -74,8 +80,10 @@ def nlq(
     from seal.evaluate.localisation import Rules
     from seal.files import write_json_lines
 
-    if files and (submission or settings):
-        raise OptionError("--submission and --set are about `seal find`: leave out --predictions")
+    if files and (submission or settings or head):
+        raise OptionError(
+            "--head, --submission and --set are about `seal find`: leave out --predictions"
+        )
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
     asked: dict[str, Any]
     if annotations is not None and folder is None:
@@ -90,14 +98,17 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
-        used |= {"store": store_path, "find": as_dict(query_options(settings).find)}
+        used |= {"store": store_path, "find": as_dict(query_options(settings).find), "head": head}
+        if head is not None:
+            methods["head"] = _find(queries, store_path, (*settings, f"find.head={head}"))
         methods["find"] = _find(queries, store_path, settings)
+    first = next(iter(methods))
     if submission is not None:
-        write_submission(submission, methods["find"])
+        write_submission(submission, methods[first])
     result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries, left_out)}
     if submission is not None and not any(query.truth for query in queries):
         # A test split: only the server can score it.
-        result["methods"] = {"find": {"predicted": len(methods["find"])}}
+        result["methods"] = {first: {"predicted": len(methods[first])}}
     else:
         result["methods"] = nlq.evaluate(queries, methods, rules)
         if log_path is not None:
