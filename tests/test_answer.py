@@ -16,9 +16,11 @@ from PIL import Image
 from seal import IndexedVideo, Options, Store, index_video
 from seal.answer import Answerer, Conversation, Prompt, ask, describe
 from seal.answer.citations import cited_times, resolve
-from seal.answer.evidence import _nearness, gather
+from seal.answer.evidence import _REPRESENT, _nearness, gather
 from seal.answer.intent import Intent, complete, points_back, read
+from seal.attention import Budget, Candidates, choose
 from seal.cli import main
+from seal.config import AttentionOptions
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate.film import write_film
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
@@ -175,6 +177,22 @@ def test_causes_are_near_before_and_none_after_in_a_video_of_a_day() -> None:
     assert (near[~inside] == 0).all()
     assert (np.diff(near[inside]) > 0).all()
     assert np.exp(-2) <= near[inside][0] < near[inside][-1] <= 1
+
+
+def test_all_that_came_before_an_effect_is_represented() -> None:
+    """Ten shots in the minute before: that the near ones change leaves each far one its place."""
+    shots = np.repeat(np.arange(10), 30)
+    tokens = make_tokens(len(shots))
+    noise = np.random.default_rng(0).normal(0, 0.1, (len(shots), 54))
+    alike = np.hstack([np.eye(10)[shots], noise]).astype(np.float32)
+    alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+    pts = np.linspace(0, 60_000, len(shots)).astype(int)[:, None] + np.array([0, 200])
+    base = np.tile([1, 1000], (len(shots), 1))
+    minute = replace(tokens, embeddings=alike, facets=alike[:, None], pts=pts, time_base=base)
+    near = _nearness(minute, 60.0, 60.0)
+    options = replace(AttentionOptions(), **_REPRESENT)
+    rows = choose(Candidates.of(minute, near), options, Budget.of(10, len(minute))).rows
+    assert sorted(shots[rows]) == list(range(10))
 
 
 def test_what_was_shown_costs_nothing_and_is_not_shown_again(film: IndexedVideo) -> None:

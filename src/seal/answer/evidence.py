@@ -33,7 +33,7 @@ be recognised."""
 # What came before an effect is represented whole, whatever of it looks like the question: the cause
 # need not be in its words.
 _REPRESENT: dict[str, Any] = {"objective": "coverage", "focus": 1.0, "certainty": 1.0}
-_REPRESENT |= {"own": 0.0, "near": 0.0}
+_REPRESENT |= {"own": 0.0, "near": 0.0, "reach": np.inf}
 # The question names an effect that stands out once in three times as the best moment, and in nearly
 # half of all as one of two (LOG); more would leave too little to each.
 _EFFECTS = 2
