@@ -83,7 +83,7 @@ def test_after_fifty_steps_a_tenth_of_the_loss_is_left(folder: Path, tmp_path: P
     assert sum(losses[50:]) < 0.1 * sum(losses[:2])
     answerer = LocalAnswerer(HfAnswer(model=str(tmp_path / "adapter"), max_tokens=16))
     taught = [lessons(folder)[number] for number in range(8)]
-    right = [answerer.answer(lesson.prompt) == lesson.answer for lesson in taught]
+    right = [answerer.answer(lesson.prompt) == lesson.example.answer for lesson in taught]
     assert sum(right) >= 4
 
 
@@ -95,7 +95,7 @@ def test_the_loss_is_that_of_the_answer_behind_what_is_sent(
     asker = LocalAnswerer(HfAnswer(model=str(tmp_path)))
     task = Adapter(HfAnswer(model=str(tmp_path)), weights, TuneOptions())
     for number in range(2):
-        prompt, answer, _ = lessons(folder)[number]
+        prompt, example = lessons(folder)[number]
         batch = _Batches(lessons(folder), "tiny", weights, _ends(asker._model))[number]
         sent = asker._inputs(prompt, 1)
         count = len(batch.answer)
@@ -106,7 +106,7 @@ def test_the_loss_is_that_of_the_answer_behind_what_is_sent(
         assert (batch.inputs["pixel_values"] == sent["pixel_values"]).all()
         # This template ends a turn by a token at which the model would not stop.
         written = asker._reader.tokenizer.decode(batch.answer)
-        assert written == f"{answer}<|im_end|>\n</s>"
+        assert written == f"{example.answer}<|im_end|>\n</s>"
         labels = torch.full_like(batch.inputs["input_ids"], -100)
         labels[0, -count:] = batch.answer
         with torch.no_grad():
@@ -328,6 +328,7 @@ def test_what_cannot_be_trained_is_named(folder: Path, tmp_path: Path) -> None:
     assert "warmup must lie between 0 and steps" in fails("--set", "tune.steps=1")
     assert "rank must be at least 1" in fails("--set", "tune.rank=0")
     assert "expected --model hf:MODEL, got 'openai:x'" in fails(model="openai:x")
+    assert "answer.device=cpu has no effect" in fails("--set", "answer.device=cpu")
     said = fails("--set", "tune.targets=query")
     assert "1 examples left out: not indexed: other.mp4" in said
     assert "no linear layers called query; valid: all-linear, or some of q_proj,k_proj" in said

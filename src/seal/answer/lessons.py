@@ -70,7 +70,6 @@ class Lesson(NamedTuple):
     """What a model is sent, and what it should write."""
 
     prompt: Prompt
-    answer: str
     example: Example
 
 
@@ -105,7 +104,7 @@ class Lessons:
         example = self.examples[shuffled(number, len(self.examples), self._seed)]
         video = _video(self._store, self._records[example.video].id, self._settings)
         prompt = Conversation(video).prompt(example.question, example.options)
-        return Lesson(prompt, example.answer, example)
+        return Lesson(prompt, example)
 
     @property
     def made_from(self) -> dict[str, Any]:
@@ -113,7 +112,9 @@ class Lessons:
         profiles = sorted({record.profile for record in self._records.values()})
         options = {profile: for_query(profile, self._settings) for profile in profiles}
         return {
-            "examples": digest([vars(example) for example in self.examples]),
+            "examples": digest(
+                [(e.video, e.question, e.answer, list(e.options.items())) for e in self.examples]
+            ),
             "videos": {
                 record.path: digest(record.content_id, dict(record.keys))
                 for record in self._records.values()

@@ -37,6 +37,8 @@ def train(
     Raises OptionError if the folder holds a run with other options or data, BackendError if the
     model cannot be loaded or trained, ContextError if it cannot read as much as a lesson shows.
     """
+    if model.device != HfAnswer().device:
+        raise OptionError(f"answer.device={model.device} has no effect here: accelerate chooses it")
     weights = locate(model.model, model.revision)
     if base_of(weights) != weights:
         raise OptionError(f"{model.model} is an adapter: train its base model, or a whole one")
@@ -119,9 +121,9 @@ class _Batches:
         self._lessons, self._name, self._weights, self._ends = lessons, name, weights, ends
 
     def __getitem__(self, number: int) -> Batch:
-        prompt, text, example = self._lessons[number]
+        prompt, example = self._lessons[number]
         reader = _reader(self._name, self._weights)
-        answer = reader.answer(prompt, text, self._ends)
+        answer = reader.answer(prompt, example.answer, self._ends)
         try:
             inputs = reader.read(prompt, len(answer))
         except ContextError as error:

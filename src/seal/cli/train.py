@@ -191,10 +191,9 @@ def answer(
 
     examples = read(data)
     lessons = Lessons(examples, Store(store_path), asked, options.seed)
-    left_out = len(examples) - len(lessons.examples)
-    if left_out:
-        videos = ", ".join(lessons.missing)
-        click.echo(f"seal: {left_out} examples left out: not indexed: {videos}", err=True)
+    if lessons.missing:
+        count, videos = len(examples) - len(lessons.examples), ", ".join(lessons.missing)
+        click.echo(f"seal: {count} examples left out: not indexed: {videos}", err=True)
     with _bar(options.steps) as on_step:
         figures = train(lessons, chosen, options, output, on_step)
     result = "adapter" if options.method == "lora" else "model"
