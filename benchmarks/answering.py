@@ -42,7 +42,7 @@ from seal.evaluate.haystack import FILM, Clip, Haystack, Needle, later, material
 SPREAD = 0.5
 """Of the difference of two tokens that disturbs a third: their cosine is 0.84 in the mean."""
 LATEST_CAUSE_S = 30.0
-DIALOGUES = 8
+DIALOGUES = 24
 PLACES = 2
 """How often each clip, or pair of clips, is spliced in, at another place each time."""
 
@@ -134,7 +134,8 @@ class Bench:
     def dialogue(self, needles: list[Needle], subjects: int) -> dict[str, list[float]]:
         """Ten questions about so many clips."""
         found: dict[str, list[float]] = {
-            name: [] for name in ("recall", "recall alone", "pictures", "pictures alone")
+            name: []
+            for name in ("recall", "recall alone", "difference", "pictures", "pictures alone")
         }
         for _ in range(DIALOGUES):
             rows = self.rng.choice(len(needles), subjects, replace=False).tolist()
@@ -146,10 +147,11 @@ class Bench:
                 answer = talk.ask(text)
                 seen = np.isin(video.tokens.ids, answer.tokens.ids)
                 hits.append((stack.owner[seen] == i).any())
-                single = gather(video, text, self.budget).rows
-                pictures += len(single)
-                alone.append((stack.owner[single] == i).any())
-            values = (np.mean(hits), np.mean(alone), talk.cost, pictures)
+                rows_alone = gather(video, text, self.budget).rows
+                pictures += len(rows_alone)
+                alone.append((stack.owner[rows_alone] == i).any())
+            recall, single = np.mean(hits), np.mean(alone)
+            values = (recall, single, recall - single, talk.cost, pictures)
             for name, value in zip(found, values, strict=True):
                 found[name].append(float(value))
         return found
