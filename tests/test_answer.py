@@ -22,7 +22,9 @@ from seal.attention import Budget, Candidates, choose
 from seal.cli import main
 from seal.config import AttentionOptions
 from seal.errors import AnswerError, ContextError, DataError, OptionError
+from seal.evaluate import asking
 from seal.evaluate.film import write_film
+from seal.evaluate.questions import Question
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
 from test_types import make_tokens
 
@@ -215,7 +217,7 @@ def test_the_budget_counts_what_kinds_cost(store: Store) -> None:
 
 
 def test_a_prompt_shows_each_token_with_its_time_and_kind(film: IndexedVideo) -> None:
-    prompt = Conversation(film).prompt("Where is the red ball?")
+    prompt = Conversation(film).put("Where is the red ball?").prompt
     rows = gather(film, "Where is the red ball?", 16).rows
     assert [message.role for message in prompt] == ["system", "user"]
     assert [picture.token for picture in prompt[1].pictures] == film.tokens.ids[rows].tolist()
@@ -356,7 +358,7 @@ def test_a_dialogue_is_saved_and_resumed(film: IndexedVideo, tmp_path: Path) -> 
     model = Scripted("Right.")
     again = Conversation.resume(tmp_path / "talk.json", film, model)
     assert again.turns == talk.turns
-    assert again.prompt("Where is the cube?") == talk.prompt("Where is the cube?")
+    assert again.put("Where is the cube?").prompt == talk.put("Where is the cube?").prompt
     values = json.loads((tmp_path / "talk.json").read_text())
     for change, message in (
         ({"video": "other"}, "about other"),
@@ -399,7 +401,7 @@ def test_seal_ask_prints_the_prompt(store: Store, film: IndexedVideo) -> None:
     text = seal(
         store, "ask", "Where is the red ball?", "--dry-run", "--set", "attention.solver=greedy"
     )
-    assert text.strip() == describe(Conversation(film).prompt("Where is the red ball?"))
+    assert text.strip() == describe(Conversation(film).put("Where is the red ball?").prompt)
     assert text.count("<picture of") == 16
 
 
@@ -416,6 +418,38 @@ def test_seal_ask_with_an_endpoint(store: Store, server: Server) -> None:  # noq
     assert any(row["cited"] for row in result["evidence"])
     images = [p for p in server.requests[0]["messages"][1]["content"] if p["type"] == "image_url"]
     assert len(images) == 16
+
+
+def test_questions_are_asked_at_once_and_one_by_one_if_that_fails(
+    store: Store, tmp_path: Path
+) -> None:
+    class Together(Scripted):
+        """Answers with the question; fails at the third."""
+
+        sizes: list[int]
+
+        def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+            self.sizes.append(len(prompts))
+            return super().answer_all(prompts)
+
+        def stream(self, prompt: Prompt) -> Iterator[str]:
+            if "number 2" in describe(prompt):
+                raise AnswerError("down")
+            yield describe(prompt[-1:])[-40:]
+
+    questions = [Question(str(i), "film", f"Where is ball number {i}?", "left") for i in range(5)]
+
+    def outputs(together: int, sizes: list[int]) -> asking.Outputs:
+        film = opened(store, "answer.backend=hf", f"answer.together={together}")
+        model, run = Together(""), asking.Run(tmp_path / f"{together}.jsonl", {})
+        model.sizes, failed = [], list[str]()
+        asking.ask_all(questions, lambda name: film, model, run, lambda q, e: failed.append(q.id))
+        assert model.sizes == sizes
+        assert failed == ["2", "2"]
+        assert {len(texts) for texts in run.outputs.values()} == {4}
+        return run.outputs
+
+    assert outputs(1, []) == outputs(4, [4, 4, 2])
 
 
 def test_a_server_that_reads_less_is_asked_again(store: Store, server: Server) -> None:  # noqa: F811
@@ -458,6 +492,7 @@ def test_seal_eval_lvbench_asks_with_and_without_selection(
     command += ["--answerer", "openai:m", "--set", f"answer.base_url={server.url}"]
     command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
     command += ["--set", "answer.retries=0", "--set", "attention.budget=4"]
+    command += ["--set", "answer.together=1"]
     server.replies = [says("(B)"), says("The answer is B"), fails(500, "down"), says("(A)")]
     run = CliRunner().invoke(main, command)
     result = json.loads(run.stdout)

@@ -55,10 +55,11 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
+    asked: dict[str, Any]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append(json.loads(body))
+        self.asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(self.asked)
         self.server.times.append(time.monotonic())
         self.server.headers.append(self.headers)
         replies = self.server.replies
@@ -154,6 +155,18 @@ def jpeg(color: str = "red") -> bytes:
 
 
 PROMPT = [Message("system", ("Be brief.",)), Message("user", ("What is it?",))]
+
+
+def test_several_are_asked_at_once_and_answered_in_order(server: Server) -> None:
+    def echoes(handler: Handler) -> None:
+        together.wait()
+        says(handler.asked["messages"][-1]["content"])(handler)
+
+    together = threading.Barrier(3, timeout=10)
+    server.replies = [echoes]
+    prompts = [[Message("user", (text,))] for text in ("one", "two", "three")]
+    assert answerer(server).answer_all(prompts) == ["one", "two", "three"]
+    assert answerer(server).answer_all([]) == []
 
 
 def test_the_answer_comes_piece_by_piece(server: Server) -> None:

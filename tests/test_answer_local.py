@@ -49,6 +49,12 @@ def test_the_answer_comes_piece_by_piece(answerer: LocalAnswerer) -> None:
     assert "".join(pieces).strip() == answerer.answer(prompt("red"))
 
 
+def test_prompts_of_any_length_are_answered_at_once(answerer: LocalAnswerer) -> None:
+    prompts = [prompt("red"), prompt("red", "blue", text="Which of these two?"), prompt()]
+    assert answerer.answer_all(prompts) == [answerer.answer(each) for each in prompts]
+    assert answerer.answer_all([]) == []
+
+
 def test_answers_depend_on_every_part(answerer: LocalAnswerer) -> None:
     prompts = [prompt("red"), prompt("blue"), prompt("red", "blue"), prompt("blue", "red")]
     prompts.append(prompt("red", text="Who is it?"))
@@ -59,7 +65,7 @@ def test_the_likeliest_letter_is_that_of_the_first_step(answerer: LocalAnswerer)
     """Of what generation itself computes."""
     chosen = []
     for color in ("red", "blue", "green", "white", "black"):
-        inputs = answerer._inputs(prompt(color), 1)
+        inputs = answerer._inputs([prompt(color)], 1)
         made = answerer._model.generate(
             **inputs,
             max_new_tokens=1,
@@ -79,7 +85,7 @@ def test_the_likeliest_letter_is_that_of_the_first_step(answerer: LocalAnswerer)
 def test_the_network_computes_what_the_library_computes(
     answerer: LocalAnswerer, folder: Path
 ) -> None:
-    inputs = answerer._inputs(prompt("red", "blue"), 1)
+    inputs = answerer._inputs([prompt("red", "blue")], 1)
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
     with torch.inference_mode():
         assert torch.equal(answerer._model(**inputs).logits, model(**inputs).logits)
@@ -87,7 +93,7 @@ def test_the_network_computes_what_the_library_computes(
 
 def test_pictures_reach_the_network_as_they_are_and_in_order(answerer: LocalAnswerer) -> None:
     """Normalised by the model's own mean and deviation, whatever the patches and tiles."""
-    first, second = answerer._inputs(prompt("white", "black"), 1)["pixel_values"].chunk(2)
+    first, second = answerer._inputs([prompt("white", "black")], 1)["pixel_values"].chunk(2)
     white = (1 - tiny_answerer.MEAN[0]) / tiny_answerer.STD[0]
     torch.testing.assert_close(first, torch.full_like(first, white))
     torch.testing.assert_close(second, torch.full_like(second, -white))
@@ -98,10 +104,10 @@ def test_without_its_part_for_videos_a_processor_reads_the_same(
     answerer: LocalAnswerer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert type(answerer._reader._processor).__module__.startswith("transformers.")
-    whole = answerer._inputs(prompt("red", "blue"), 1)
+    whole = answerer._inputs([prompt("red", "blue")], 1)
     monkeypatch.setattr("transformers.utils.is_torchvision_available", lambda: False)
     other = LocalAnswerer(HfAnswer(model=str(folder), device="cpu"))
-    torch.testing.assert_close(dict(other._inputs(prompt("red", "blue"), 1)), dict(whole))
+    torch.testing.assert_close(dict(other._inputs([prompt("red", "blue")], 1)), dict(whole))
 
 
 @pytest.mark.skipif(is_torchvision_available(), reason="torchvision is there")

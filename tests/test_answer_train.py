@@ -97,7 +97,7 @@ def test_the_loss_is_that_of_the_answer_behind_what_is_sent(
     for number in range(2):
         prompt, example = lessons(folder)[number]
         batch = _Batches(lessons(folder), "tiny", weights, _ends(asker._model))[number]
-        sent = asker._inputs(prompt, 1)
+        sent = asker._inputs([prompt], 1)
         count = len(batch.answer)
         assert batch.inputs.keys() == sent.keys()
         assert (batch.inputs["input_ids"][:, :-count] == sent["input_ids"]).all()

@@ -183,7 +183,8 @@ def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
     video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
     friend = Friend()
     question = Question("1", "film", "Where is the ball?", "left", until_s=until_s)
-    answer = asking.ask(video, question, friend, asking.METHODS[method])
+    talk, text = asking.opened(video, question, friend, asking.METHODS[method])
+    answer = talk.ask(text)
     ends_s = answer.tokens.end_s
     assert (ends_s <= until_s).all()
     tokens = video.tokens
@@ -302,5 +303,6 @@ def test_at_a_breakpoint_a_prompt_that_is_too_long_shrinks(store: Store) -> None
     video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
     question = Question("1", "film", "Where is the ball?", "left", until_s=4.0)
     for choose in asking.METHODS.values():
-        answer = asking.ask(video, question, Narrow(), choose)
+        talk, text = asking.opened(video, question, Narrow(), choose)
+        answer = talk.ask(text)
         assert (answer.text, len(answer.tokens)) == ("left", 1)

@@ -21,8 +21,8 @@ from seal.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Configurations, weights, the vocabularies of tokenizers and the templates of chats. Nothing else is
-# ever downloaded, so nothing that has to be unpickled reaches the disk.
+# Configurations, weights, vocabularies of tokenizers and templates of chats. Nothing else is ever
+# downloaded, so nothing that has to be unpickled reaches the disk.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 
 

@@ -28,6 +28,13 @@ class Answerer(ABC):
         """The whole answer. Raises as `stream` does."""
         return "".join(self.stream(prompt)).strip()
 
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The whole answers to several prompts, at once where the back end can.
+
+        Raises as `stream` does, if one of them fails.
+        """
+        return [self.answer(prompt) for prompt in prompts]
+
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         """The letter that is most likely the first thing that the model writes.
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,16 @@ class Turn:
     evidence: tuple[str, ...]
     """The ids of the tokens that this turn showed first."""
     answer: str | None
+
+
+class Asked(NamedTuple):
+    """A question with the evidence for it, as a model gets it."""
+
+    question: str
+    complete: str
+    options: Mapping[str, str] | None
+    evidence: Evidence
+    prompt: list[Message]
 
 
 class Conversation:
@@ -100,11 +111,19 @@ class Conversation:
         self._remember(Turn(question, whole, self._ids(evidence.rows), text))
         return replace(answer, notes=(*notes, *answer.notes))
 
-    def prompt(self, question: str, options: Mapping[str, str] | None = None) -> list[Message]:
-        """What would be sent to ask this now."""
+    def put(self, question: str, options: Mapping[str, str] | None = None) -> Asked:
+        """What would be sent to ask this now. Raises as `ask` does."""
         whole = self._complete(question)
         evidence = self._evidence(whole, self._allowance())
-        return self._messages(question, evidence.rows, options)
+        prompt = self._messages(question, evidence.rows, options)
+        return Asked(question, whole, options, evidence, prompt)
+
+    def take(self, asked: Asked, text: str) -> Answer:
+        """The answer to what was `put`, of which a model wrote `text`."""
+        answer = self._answer(text, asked.evidence, asked.options)
+        ids = self._ids(asked.evidence.rows)
+        self._remember(Turn(asked.question, asked.complete, ids, text))
+        return answer
 
     @property
     def cost(self) -> float:

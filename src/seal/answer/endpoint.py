@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from seal.answer.answerer import Answerer
@@ -72,6 +73,10 @@ class EndpointAnswerer(Answerer):
             raise self._failure(error, pieces) from None
         if chunk is None:
             raise AnswerError(f"{self._where}: what came is no answer; is answer.base_url right?")
+
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+        with ThreadPoolExecutor(max(1, len(prompts))) as pool:
+            return list(pool.map(self.answer, prompts))
 
     @property
     def _where(self) -> str:

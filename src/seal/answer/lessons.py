@@ -103,7 +103,7 @@ class Lessons:
         """Lesson `number`, from 0."""
         example = self.examples[shuffled(number, len(self.examples), self._seed)]
         video = _video(self._store, self._records[example.video].id, self._settings)
-        prompt = Conversation(video).prompt(example.question, example.options)
+        prompt = Conversation(video).put(example.question, example.options).prompt
         return Lesson(prompt, example)
 
     @property

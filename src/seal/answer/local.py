@@ -36,7 +36,7 @@ class LocalAnswerer(Answerer):
         self.name = f"hf:{options.model}"
 
     def stream(self, prompt: Prompt) -> Iterator[str]:
-        inputs = self._inputs(prompt, self._options.max_tokens)
+        inputs = self._inputs([prompt], self._options.max_tokens)
         streamer = library_class("TextIteratorStreamer")(
             self._reader.tokenizer, skip_prompt=True, skip_special_tokens=True
         )
@@ -62,14 +62,26 @@ class LocalAnswerer(Answerer):
         if failed:
             raise AnswerError(f"{self.name} failed: {failed[0]}") from failed[0]
 
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+        if not prompts:
+            return []
+        inputs = self._inputs(prompts, self._options.max_tokens)
+        made = self._model.generate(
+            **inputs, max_new_tokens=self._options.max_tokens, do_sample=False
+        )
+        texts: list[str] = self._reader.tokenizer.batch_decode(
+            made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        return [text.strip() for text in texts]
+
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
-        inputs = self._inputs(prompt, 1)
+        inputs = self._inputs([prompt], 1)
         with self._torch.inference_mode():
             logits = self._model(**inputs).logits[0, -1]
         encode = self._reader.tokenizer.encode
         first = [encode(letter, add_special_tokens=False)[0] for letter in letters]
         return letters[int(logits[first].argmax())]
 
-    def _inputs(self, prompt: Prompt, room: int) -> Any:
-        inputs = self._reader.read(prompt, room)
+    def _inputs(self, prompts: Sequence[Prompt], room: int) -> Any:
+        inputs = self._reader.read(prompts, room)
         return inputs.to(self._model.device, self._model.dtype)

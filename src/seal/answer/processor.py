@@ -39,17 +39,18 @@ class Reader:
         config = _load(library_class("AutoConfig"), weights).get_text_config()
         self._limit = getattr(config, "max_position_embeddings", math.inf)
 
-    def read(self, prompt: Prompt, room: int) -> Any:
-        """Tensors by name, up to where the answer begins.
+    def read(self, prompts: Sequence[Prompt], room: int) -> Any:
+        """Tensors by name, up to where the answers begin; shorter prompts are filled up before.
 
-        Raises ContextError where it would have no `room`, in tokens.
+        Raises ContextError where an answer would have no `room`, in tokens.
         """
         inputs = self._processor.apply_chat_template(
-            [_message(message, _picture) for message in prompt],
+            [[_message(message, _picture) for message in prompt] for prompt in prompts],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
+            processor_kwargs={"padding": len(prompts) > 1, "padding_side": "left"},
         )
         length = inputs["input_ids"].shape[1]
         if length + room > self._limit:

@@ -125,7 +125,7 @@ class _Batches:
         reader = _reader(self._name, self._weights)
         answer = reader.answer(prompt, example.answer, self._ends)
         try:
-            inputs = reader.read(prompt, len(answer))
+            inputs = reader.read([prompt], len(answer))
         except ContextError as error:
             raise ContextError(
                 f"{example.question!r} about {example.video}: {error}; show less of it, by"

@@ -82,7 +82,7 @@ def ask(
     if len(options) < len(texts):
         raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
     if dry_run:
-        messages = answering.Conversation(indexed).prompt(question, options)
+        messages = answering.Conversation(indexed).put(question, options).prompt
         prompt = answering.describe(messages)
         print_json({"prompt": prompt}) if as_json else click.echo(prompt)
         return

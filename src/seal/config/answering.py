@@ -44,7 +44,22 @@ class NoAnswer:
 
 
 @dataclass(frozen=True)
-class OpenAIAnswer(NoAnswer):
+class ModelAnswer(NoAnswer):
+    """What all models have."""
+
+    max_tokens: int = 512
+    """The longest answer."""
+    together: int = 4
+    """How many questions of a benchmark it is asked at once."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
+        check(self, self.together >= 1, "together must be at least 1")
+
+
+@dataclass(frozen=True)
+class OpenAIAnswer(ModelAnswer):
     """A model behind an OpenAI-compatible endpoint: vLLM, SGLang, Ollama, llama.cpp, hosted ones.
 
     The key comes from the environment, as OPENAI_API_KEY.
@@ -59,19 +74,17 @@ class OpenAIAnswer(NoAnswer):
     """A server that sends nothing for this long has failed."""
     retries: int = 3
     """How often a request is sent again that met a busy, broken or silent server."""
-    max_tokens: int = 512
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, self.timeout_s > 0, "timeout_s must be above 0")
         check(self, self.retries >= 0, "retries must be at least 0")
-        check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
         check(self, self.temperature >= 0, "temperature must be at least 0")
 
 
 @dataclass(frozen=True)
-class HfAnswer(NoAnswer):
+class HfAnswer(ModelAnswer):
     """A local model with a chat template: Qwen-VL, InternVL, LLaVA, ..."""
 
     backend: ClassVar[str] = "hf"
@@ -81,14 +94,9 @@ class HfAnswer(NoAnswer):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What it computes in; auto is float32 on a CPU, otherwise bfloat16."""
-    max_tokens: int = 512
     choice: Literal["letter", "likelihood"] = "letter"
     """How one of several options is chosen: by the letter that the model writes, or by how likely
     each letter is as the first thing it writes."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
 
 
 @dataclass(frozen=True)

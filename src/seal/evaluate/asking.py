@@ -8,7 +8,7 @@ question, so that an interrupted run goes on where it stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,14 @@ _PAUSED = (resources.files("seal.evaluate") / "paused.txt").read_text("utf-8")
 
 def manifest(benchmark: str, answerer: Answerer, options: Options) -> dict[str, Any]:
     """What decides the outputs, but for the videos."""
+    answer = as_dict(options.answer)
+    answer.pop("together", None)
     return {
         "benchmark": benchmark,
         "seal": __version__,
         "answerer": answerer.name,
         "attention": as_dict(options.attention),
-        "answer": as_dict(options.answer),
+        "answer": answer,
     }
 
 
@@ -96,28 +98,65 @@ def ask_all(
         if video is None:
             missing.append(name)
             continue
-        for question in (question for question in questions if question.video == name):
-            for method, choose in METHODS.items():
-                if question.id in run.outputs[method]:
-                    continue
-                try:
-                    answer = ask(video, question, answerer, choose)
-                except AnswerError as error:
-                    on_failure(question, error)
-                    continue
-                run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
+        left = [
+            (question, method)
+            for question in questions
+            for method in METHODS
+            if question.video == name and question.id not in run.outputs[method]
+        ]
+        size = _together(video)
+        for part in (left[first : first + size] for first in range(0, len(left), size)):
+            answers = _ask(video, part, answerer)
+            for (question, method), answer in zip(part, answers, strict=True):
+                if isinstance(answer, AnswerError):
+                    on_failure(question, answer)
+                else:
+                    run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
     return missing
 
 
-def ask(video: IndexedVideo, question: Question, answerer: Answerer, choose: Choose) -> Answer:
-    """The model's answer. Raises AnswerError."""
+def _together(video: IndexedVideo) -> int:
+    """How many questions are asked at once. How likely an answer is, is asked one by one."""
+    options = video.options.answer
+    alone = getattr(options, "choice", None) == "likelihood"
+    return 1 if alone else int(getattr(options, "together", 1))
+
+
+def _ask(
+    video: IndexedVideo, part: Sequence[tuple[Question, str]], answerer: Answerer
+) -> list[Answer | AnswerError]:
+    """All at once; if one fails, each on its own, which may ask again for less."""
+    talks = [opened(video, question, answerer, METHODS[method]) for question, method in part]
+    options = [question.options for question, _ in part]
+    if len(part) > 1:
+        try:
+            asked = [talk.put(text, o) for (talk, text), o in zip(talks, options, strict=True)]
+            texts = answerer.answer_all([each.prompt for each in asked])
+            taken = zip(talks, asked, texts, strict=True)
+            return [talk.take(each, text) for (talk, _), each, text in taken]
+        except AnswerError:
+            pass
+    return [_alone(talk, text, o) for (talk, text), o in zip(talks, options, strict=True)]
+
+
+def _alone(talk: Conversation, text: str, options: Mapping[str, str]) -> Answer | AnswerError:
+    try:
+        return talk.ask(text, options=options)
+    except AnswerError as error:
+        return error
+
+
+def opened(
+    video: IndexedVideo, question: Question, answerer: Answerer, choose: Choose
+) -> tuple[Conversation, str]:
+    """Where a question is asked, and in which words."""
     # A longer question is put as it is, but evidence is looked for by its beginning.
     chosen, text = about(choose, question.text[:LONGEST_QUERY]), question.text
     if question.until_s is not None:
         until_s = video.record.start_s + question.until_s
         chosen = paused(chosen, until_s)
         text = _PAUSED.format(time=clock(until_s), question=text)
-    return Conversation(video, answerer, chosen).ask(text, options=question.options)
+    return Conversation(video, answerer, chosen), text
 
 
 def about(choose: Choose, query: str) -> Choose:
