@@ -84,7 +84,7 @@ def _lazy(objective: Objective, budget: Budget) -> Int64:
     chosen = _begin(objective, budget)
     worth = np.full(len(budget.costs), -np.inf)
     """At least the gain for its cost of each token that can join."""
-    worth[budget.free] = objective.gains(budget.free) / budget.costs[budget.free]
+    worth[budget.free] = (objective.gains() / budget.costs)[budget.free]
     left = budget.left(budget.include)
     ahead = min(_AHEAD, len(worth))
     while True:
