@@ -129,6 +129,8 @@ def test_an_answer_ends_where_the_model_stops(folder: Path) -> None:
     ends = reader.tokenizer.convert_tokens_to_ids(["</s>", "<|im_end|>"])
     prompt = [Message("user", ("What?",))]
     assert reader.tokenizer.decode(reader.answer(prompt, "Yes.", ends)) == "Yes.<|im_end|>"
+    # One that never stops learns no end.
+    assert reader.tokenizer.decode(reader.answer(prompt, "Yes.", [])) == "Yes.<|im_end|>\n"
 
 
 def test_templates_that_write_prompts_otherwise_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -208,8 +210,8 @@ def test_a_whole_model_is_trained(folder: Path, tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["tune"]["seed"] == 0
     assert manifest["query"]["mini"]["attention"]["budget"] == 1
-    assert manifest["data"]["model"].startswith("model@")
-    assert list(manifest["data"]["videos"]) == [str(folder / "film.mp4")]
+    assert manifest["model"].startswith("model@")
+    assert list(manifest["data"]) == ["examples", str(folder / "film.mp4")]
     assert manifest["made_with"]["versions"]["peft"]
     film, answerer = folder / "film.mp4", f"hf:{result['model']}"
     few = ("--store", folder / "store", "--set", "answer.max_tokens=4")

@@ -253,6 +253,18 @@ def test_a_run_that_stopped_goes_on_to_the_last_digit(tmp_path: Path, accumulate
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_what_a_killed_run_left_half_written_is_cleared(tmp_path: Path) -> None:
+    for name in ("head.new", "head.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    train(composites(), TINY, QUICK, tmp_path, {})
+    assert {path.name for path in (tmp_path / "head").iterdir()} == {
+        "config.json",
+        "model.safetensors",
+    }
+    assert not list(tmp_path.glob("head.*"))
+
+
 KILLED = """
 import sys, time
 import test_ground_train as t

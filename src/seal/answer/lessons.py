@@ -108,20 +108,19 @@ class Lessons:
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """All that decides what the lessons are."""
-        profiles = sorted({record.profile for record in self._records.values()})
+        """All that decides what the lessons are: options, by profile, and checksums of the data."""
+        records = self._records.values()
+        profiles = sorted({record.profile for record in records})
         options = {profile: for_query(profile, self._settings) for profile in profiles}
+        texts = [(e.video, e.question, e.answer, [*e.options.items()]) for e in self.examples]
         return {
-            "examples": digest(
-                [(e.video, e.question, e.answer, list(e.options.items())) for e in self.examples]
-            ),
-            "videos": {
-                record.path: digest(record.content_id, dict(record.keys))
-                for record in self._records.values()
-            },
-            "options": {
+            "query": {
                 profile: {stage: deciding(getattr(chosen, stage)) for stage in QUERY_STAGES}
                 for profile, chosen in options.items()
+            },
+            "data": {
+                "examples": digest(texts),
+                **{record.path: digest(record.content_id, dict(record.keys)) for record in records},
             },
         }
 

@@ -76,7 +76,7 @@ class Reader:
             )
         stops = [place for place, number in enumerate(answer) if number in ends]
         # A template without a token at the end of a turn leaves it to the model to stop.
-        return answer[: stops[0] + 1] if stops else [*answer, ends[0]]
+        return answer[: stops[0] + 1] if stops else [*answer, *ends[:1]]
 
     def _numbers(self, prompt: Prompt, writing: bool) -> list[int]:
         """Those of all tokens, with one for each picture."""

@@ -45,12 +45,7 @@ def train(
     torch.manual_seed(options.seed)
     task = (Adapter if options.method == "lora" else Whole)(model, weights, options)
     batches = _Batches(lessons, model.model, weights, _ends(task.network))
-    data = lessons.made_from
-    settings = {
-        "tune": options.deciding(),
-        "query": data.pop("options"),
-        "data": {"model": weights.fingerprint, **data},
-    }
+    settings = {"tune": options.deciding(), "model": weights.fingerprint, **lessons.made_from}
     return fit(task, batches, options, folder, settings, on_step)
 
 
@@ -161,4 +156,6 @@ def _load(weights: Weights, dtype: str) -> Any:
 def _ends(network: Any) -> list[int]:
     """The tokens at which the model stops writing."""
     ends = network.generation_config.eos_token_id
+    if ends is None:
+        return []
     return ends if isinstance(ends, list) else [ends]
