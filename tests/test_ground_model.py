@@ -55,7 +55,7 @@ def test_padding_changes_nothing(n: int) -> None:
     video, queries = videos(n)
     alone = answer(head, video, queries)
     junk, more = videos(7, t=3, seed=1)
-    padded = Positions(*(torch.cat(parts, 1) for parts in zip(video, junk, strict=True)))
+    padded = Positions(*(torch.cat(parts, 1) for parts in zip(video[:5], junk[:5], strict=True)))
     padded.real[:, n:] = False
     asked = Queries(
         torch.cat([queries.embeddings, more.embeddings], 2),
@@ -74,7 +74,7 @@ def test_videos_and_queries_of_a_batch_are_answered_each_for_itself() -> None:
     video, queries = videos(21, m=3)
     together = answer(head, video, queries)
     for i, j in ((0, 0), (1, 2)):
-        one = Positions(*(column[i : i + 1] for column in video))
+        one = Positions(*(column[i : i + 1] for column in video[:5]))
         ask = Queries(*(column[i : i + 1, j : j + 1] for column in queries))
         alone = answer(head, one, ask)
         torch.testing.assert_close(alone.logits[0, 0], together.logits[i, j], atol=1e-4, rtol=1e-4)

@@ -113,12 +113,14 @@ class IndexedVideo:
         if self.options.find.head is None:
             return find_moments(curve, self.options.find)
         head = self._head
+        from seal.ground.examples import looking
         from seal.ground.localise import localise
 
         top = self.options.find.top
         options = DecodeOptions(top=top, candidates=max(top, DecodeOptions().candidates))
         embedding = embed_query(self.encoder, query)
-        return localise(head, self.tokens, [embedding], [scores], options)[0]
+        look = looking(self.pictures, self.tokens, head.sizes)
+        return localise(head, self.tokens, [embedding], [scores], options, look=look)[0]
 
     @cached_property
     def _head(self) -> Head:

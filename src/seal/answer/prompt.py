@@ -17,6 +17,7 @@ from PIL import Image
 
 from seal.clock import clock, span_clock
 from seal.config import NoAnswer
+from seal.ground.strips import crop, frames
 from seal.query import IndexedVideo
 from seal.types import Box, Tokens
 
@@ -108,39 +109,24 @@ def draw(video: IndexedVideo, tokens: Tokens) -> list[Picture]:
     `answer.strip` frames of where it happens, side by side."""
     options = video.options.answer
     counts = np.where(tokens.kinds == "action", options.strip, 1)
-    rows = np.repeat(np.arange(len(tokens)), counts)
-    at = np.concatenate([(np.arange(n) + 0.5) / n for n in counts]) if len(tokens) else 0.5
-    frames = iter(video.pictures(tokens.take(rows), at))
-    return [
-        _draw(tokens, i, [next(frames) for _ in range(count)], options)
-        for i, count in enumerate(counts)
-    ]
+    shown = frames(video.pictures, tokens, counts)
+    return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
 
 
-def _draw(tokens: Tokens, i: int, frames: list[bytes], options: NoAnswer) -> Picture:
+def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> Picture:
     token = str(tokens.ids[i])
     if tokens.kinds[i] == "scene":
-        with Image.open(io.BytesIO(frames[0])) as image:
-            return Picture(frames[0], token, image.size)
-    crops = [_crop(frame, Box(*tokens.boxes[i].tolist()), options.margin) for frame in frames]
+        with Image.open(io.BytesIO(shown[0])) as image:
+            return Picture(shown[0], token, image.size)
+    box = Box(*tokens.boxes[i].tolist())
+    crops = [crop(Image.open(io.BytesIO(jpeg)), box, options.margin) for jpeg in shown]
     width, height = crops[0].size
     strip = Image.new("RGB", (len(crops) * (width + _GAP_PX) - _GAP_PX, height), "white")
-    for n, crop in enumerate(crops):
-        strip.paste(crop, (n * (width + _GAP_PX), 0))
+    for n, part in enumerate(crops):
+        strip.paste(part, (n * (width + _GAP_PX), 0))
     jpeg = io.BytesIO()
     strip.save(jpeg, "JPEG", quality=_JPEG_QUALITY)
     return Picture(jpeg.getvalue(), token, strip.size)
-
-
-def _crop(jpeg: bytes, box: Box, margin: float) -> Image.Image:
-    """The box, wider by `margin` of its size on each side, as far as the frame goes."""
-    with Image.open(io.BytesIO(jpeg)) as frame:
-        wide, high = margin * (box.x1 - box.x0), margin * (box.y1 - box.y0)
-        left = int(max(0.0, box.x0 - wide) * frame.width)
-        upper = int(max(0.0, box.y0 - high) * frame.height)
-        right = max(left + 1, round(min(1.0, box.x1 + wide) * frame.width))
-        lower = max(upper + 1, round(min(1.0, box.y1 + high) * frame.height))
-        return frame.convert("RGB").crop((left, upper, right, lower))
 
 
 @cache

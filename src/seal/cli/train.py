@@ -117,7 +117,7 @@ def _composites(
     def say(path: str) -> None:
         click.echo(f"indexing {path} unless it is", err=True)
 
-    found = gather(data, store, fold=fold, films=films or FILMS, on_video=say)
+    found = gather(data, store, fold=fold, films=films or FILMS, head=head, on_video=say)
     head = _fitting(head, found.encoder)
     examples = Composites(
         found.films, found.clips, head, found.encoder.calibration, train.seed, found.stills

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
-from seal.config.grounding import CropOptions, DecodeOptions, HeadOptions, TrainOptions
+from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
 from seal.config.indexing import (
     ActionOptions,
     Blip2Encode,
@@ -51,7 +51,6 @@ __all__ = [
     "Blip2Encode",
     "ClassicalSegment",
     "ClipEncode",
-    "CropOptions",
     "DecodeOptions",
     "FindOptions",
     "FitOptions",

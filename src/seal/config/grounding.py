@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from seal.config.training import FitOptions
 from seal.settings import check
@@ -33,6 +33,12 @@ class HeadOptions:
     fused: int = 24
     """Channels after a query has come in: what every further query costs grows with it."""
     dropout: float = 0.1
+    crops: int = 0
+    """From so many pictures of each action TimeSformer adds to its stored embedding; 0 for none."""
+    crop_px: int = 64
+    """Their side."""
+    patch_px: int = 16
+    """TimeSformer sees them in patches of this side."""
 
     def __post_init__(self) -> None:
         for name in ("budget", "dimension", "width", "heads", "window", "levels", "fused"):
@@ -43,26 +49,18 @@ class HeadOptions:
         check(self, self.fused % self.heads == 0, "fused must be a multiple of heads")
         check(self, self.layers >= 0, "layers must be at least 0")
         check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+        check(self, self.crops >= 0, "crops must be at least 0")
+        if self.crops:
+            check(self, self.positions == "tokens", "positions must be tokens to have crops")
+            check(self, self.layers >= 1, "layers must be at least 1 to see crops")
+            check(self, self.patch_px >= 1, "patch_px must be at least 1")
+            whole = self.crop_px >= 1 and self.crop_px % self.patch_px == 0
+            check(self, whole, "crop_px must be a multiple of patch_px")
 
-
-@dataclass(frozen=True)
-class CropOptions:
-    """TimeSformer over the crops of a token, in place of its stored embedding."""
-
-    dimension: int = 256
-    """Of the embeddings that come out."""
-    side_px: int = 64
-    patch_px: int = 16
-    frames: int = 4
-    width: int = 96
-    heads: int = 4
-    layers: int = 2
-
-    def __post_init__(self) -> None:
-        for name in ("dimension", "side_px", "patch_px", "frames", "width", "heads", "layers"):
-            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
-        check(self, self.side_px % self.patch_px == 0, "side_px must be a multiple of patch_px")
-        check(self, self.width % self.heads == 0, "width must be a multiple of heads")
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide what it computes."""
+        unused = () if self.crops else ("crops", "crop_px", "patch_px")
+        return {key: value for key, value in asdict(self).items() if key not in unused}
 
 
 @dataclass(frozen=True)

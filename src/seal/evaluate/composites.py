@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import DecodeOptions, FindOptions, Options
+from seal.config import DecodeOptions, FindOptions, HeadOptions, Options
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.evaluate.bootstrap import Estimate, bootstrap
-from seal.evaluate.haystack import Needle, read_needles
+from seal.evaluate.haystack import read_needles
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
+from seal.ground.strips import strips
 from seal.index import default_jobs, index_video
 from seal.query import IndexedVideo
 from seal.store import Store
@@ -57,16 +59,17 @@ def gather(
     films: Iterable[str] = FILMS,
     photos: int = PHOTO_COUNT,
     jobs: int | None = None,
+    head: HeadOptions | None = None,
     on_video: Callable[[str], None] = lambda path: None,
 ) -> Material:
     """The footage in the folder `data`, indexed densely into `store` unless it is there.
 
-    Of the described clips those at even places are held out, or with `fold` 1 the others. Raises
-    DataError if there are no films or fewer than two clips.
+    Of the described clips those at even places are held out, or with `fold` 1 the others. If `head`
+    sees crops, they come along. Raises DataError if there are no films or fewer than two clips.
     """
     from seal.ground.stills import clips_of
 
-    root, options = Path(data), Options.load(settings=DENSE)
+    root, options, head = Path(data), Options.load(settings=DENSE), head or HeadOptions()
     jobs = jobs or default_jobs(options)
     checksums: dict[str, str] = {}
 
@@ -83,10 +86,12 @@ def gather(
             f"{root} needs a film ({', '.join(films)}) and at least two described clips"
         )
     encoder = hay[0].encoder
-    described = [_footage(open_(needle.path), needle.id, encoder, needle) for needle in needles]
-    others = [_footage(open_(path), path.stem, encoder) for path in _matching(root, UNDESCRIBED)]
-    stills = clips_of(root / PHOTOS, photos, encoder) if photos and (root / PHOTOS).is_dir() else []
-    whole = [_footage(each, each.record.id, encoder) for each in hay]
+    footage = partial(_footage, encoder=encoder, head=head)
+    described = [footage(open_(each.path), each.id, texts=each.texts) for each in needles]
+    others = [footage(open_(path), path.stem) for path in _matching(root, UNDESCRIBED)]
+    pictured = photos and (root / PHOTOS).is_dir()
+    stills = clips_of(root / PHOTOS, photos, encoder, head) if pictured else []
+    whole = [footage(each, each.record.id) for each in hay]
     return Material(
         films=tuple(_half(film, 0) for film in whole),
         clips=(*described[1 - fold :: 2], *others),
@@ -103,13 +108,14 @@ def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def _footage(
-    video: IndexedVideo, name: str, encoder: Encoder, needle: Needle | None = None
+    video: IndexedVideo, name: str, encoder: Encoder, head: HeadOptions, texts: Sequence[str] = ()
 ) -> Footage:
     start_s = video.record.start_s
-    texts = list(needle.texts) if needle else []
     queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)
     span = Span(start_s, start_s + video.record.duration_s)
-    return Footage(name, video.tokens, span, queries)
+    actions = video.tokens.take(video.tokens.kinds == "action")
+    crops = strips(video.pictures, actions, head.crops, head.crop_px) if head.crops else None
+    return Footage(name, video.tokens, span, queries, crops)
 
 
 def _half(film: Footage, which: int) -> Footage:
@@ -140,7 +146,7 @@ def trained(encoder: Encoder, head: Any, options: DecodeOptions, budget: int) ->
     def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
         shown: Tokens = sheet.frames if head.sizes.positions == "frames" else sheet.tokens
         scores = [relevance(shown, query, encoder.calibration) for query in queries]
-        return localise(head, shown, queries, scores, options, budget)
+        return localise(head, shown, queries, scores, options, budget, sheet.look)
 
     return find
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import PurePath
 
 import numpy as np
@@ -13,7 +13,7 @@ from seal.config import HeadOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.data import Sample
-from seal.ground.examples import Example, Question, Timeline, example
+from seal.ground.examples import Example, Question, Timeline, example, looking
 from seal.store import Store
 from seal.training.feed import shuffled
 from seal.types import Tokens
@@ -67,7 +67,9 @@ class Annotated:
         # Annotations count from the video's start.
         moments = np.array([[span.start_s, span.end_s] for span in sample.spans]) + record.start_s
         scores = relevance(tokens, query, self._calibration)
-        return example(Timeline.of(tokens), [Question(query[None], scores, moments)], self._options)
+        look = looking(partial(_open(self._store).pictures, record.id), tokens, self._options)
+        question = Question(query[None], scores, moments)
+        return example(Timeline.of(tokens), [question], self._options, look)
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -75,6 +77,11 @@ class Annotated:
         return {record.path: record.content_id for record in self._records.values()}
 
 
+@lru_cache(1)
+def _open(store: str) -> Store:
+    return Store(store)
+
+
 @lru_cache(_KEPT)
 def _tokens(store: str, video: str) -> Tokens:
-    return Store(store).tokens(video)
+    return _open(store).tokens(video)

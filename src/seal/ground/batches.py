@@ -24,9 +24,11 @@ class Batch(NamedTuple):
     """[b, m, s, 2] seconds, filled up with NaN."""
 
     def to(self, device: Any) -> Batch:
-        video = Positions(*(column.to(device, non_blocking=True) for column in self.video))
-        queries = Queries(*(column.to(device, non_blocking=True) for column in self.queries))
-        return Batch(video, queries, self.truth.to(device, non_blocking=True))
+        def moved(column: Tensor | None) -> Any:
+            return None if column is None else column.to(device, non_blocking=True)
+
+        video, queries = Positions(*map(moved, self.video)), Queries(*map(moved, self.queries))
+        return Batch(video, queries, moved(self.truth))
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -34,12 +36,14 @@ def collate(examples: Sequence[Example]) -> Batch:
     hours in steps of a millisecond."""
     begin_s = [each.video.spans[:, :1].min(0) for each in examples]
     spans = [each.video.spans - at for each, at in zip(examples, begin_s, strict=True)]
+    crops = [each.crops for each in examples if each.crops is not None]
     video = Positions(
         _padded([each.video.embeddings for each in examples]),
         _padded([each.video.kinds for each in examples]),
         _padded(spans),
         _padded([each.video.boxes for each in examples]),
         _real([len(each.video) for each in examples]),
+        torch.from_numpy(np.concatenate(crops)) if crops else None,
     )
     most = max(len(each.questions) for each in examples)
     asked = [_filled(each, most, at) for each, at in zip(examples, begin_s, strict=True)]

@@ -42,7 +42,8 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
 
 
 def _check(weights: Weights, sizes: dict[str, Any]) -> None:
-    wanted = {field.name for field in dataclasses.fields(HeadOptions)}
+    every = {field.name for field in dataclasses.fields(HeadOptions)}
+    wanted = every if sizes.get("crops") else HeadOptions().deciding().keys()
     if sizes.keys() != wanted:
         odd = ", ".join(sorted(sizes.keys() ^ wanted))
         raise BackendError(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ from seal.attention import relevance
 from seal.config import ActionOptions, HeadOptions, SceneOptions
 from seal.encode.calibration import Calibration
 from seal.errors import DataError
-from seal.ground.examples import ACTION, OBJECT, SCENE, Example, Question, Timeline, example
-from seal.types import Float32, Float64, Int64, Span, Tokens
+from seal.ground.examples import ACTION, OBJECT, SCENE, Example, Look, Question, Timeline, example
+from seal.types import Float32, Float64, Int64, Span, Tokens, UInt8
 
 DENSE = ("scenes.interval_s=0.2", "objects.interval_s=0.5")
 """Settings of the index that composites are made from."""
@@ -54,6 +55,8 @@ class Footage:
     """From the first picture to the end."""
     queries: Float32
     """[texts, d] the embeddings of texts that describe it; of a film there are none."""
+    crops: UInt8 | None = None
+    """[k, frames, side, side, 3] of its k actions, in order, for a head that sees crops."""
 
 
 class Stretch(NamedTuple):
@@ -72,6 +75,11 @@ class Library:
         self._kinds = Timeline.of(self._tokens).kinds
         self._start_s, self._end_s = self._tokens.start_s, self._tokens.end_s
         self._first = np.concatenate([[0], np.cumsum([len(each.tokens) for each in footage])])
+        crops = [each.crops for each in footage if each.crops is not None]
+        if len(crops) == len(footage):
+            self._crops = np.concatenate(crops)
+            actions = _names(self._tokens.take(self._kinds == ACTION))
+            self._places = {action: place for place, action in enumerate(actions)}
 
     def compose(
         self, stretches: Sequence[Stretch], phase_s: float = 0.0, frames: bool = False
@@ -96,6 +104,12 @@ class Library:
         base = np.tile(np.array([1, _TICKS_PER_S]), (len(pts), 1))
         return replace(tokens, pts=pts, time_base=base), shown
 
+    def look(self, tokens: Tokens, rows: Int64) -> UInt8:
+        """The crops of these rows of composed tokens; a tracklet that is cut keeps all its own."""
+        places = [self._places[action] for action in _names(tokens.take(rows))]
+        crops: UInt8 = self._crops[np.array(places, np.int64)]
+        return crops
+
     def _rows(self, stretch: Stretch, shift_s: float, phase_s: float, frames: bool) -> Int64:
         """The tokens of a stretch that is shown `shift_s` later."""
         first, last = self._first[stretch.source : stretch.source + 2]
@@ -114,6 +128,11 @@ class Library:
             keep[mine] = np.isin(start_s[mine], times_s)
         rows: Int64 = first + np.flatnonzero(keep)
         return rows
+
+
+def _names(tokens: Tokens) -> list[tuple[str, str]]:
+    """What tells tokens of several videos apart."""
+    return list(zip(tokens.video_ids.tolist(), tokens.ids.tolist(), strict=True))
 
 
 def _on_grid(
@@ -135,7 +154,7 @@ class Composites:
     describes one, or by one of its tokens, which stands in for a text (`stand_in`). The budget is a
     third of that of the options, or up to all of it: one head then serves all of these.
 
-    Raises DataError if there is no film or no clip.
+    Raises DataError if there is no film or no clip, or if they lack the crops that the head sees.
     """
 
     def __init__(
@@ -149,7 +168,11 @@ class Composites:
     ) -> None:
         if not films or not clips:
             raise DataError("composites need at least one film and one clip")
-        self._library = Library([*films, *clips, *stills])
+        footage = [*films, *clips, *stills]
+        blind = [each.id for each in footage if each.crops is None]
+        if options.crops and blind:
+            raise DataError(f"the head sees crops of actions, and {blind[0]} came without")
+        self._library = Library(footage)
         self._films, count = range(len(films)), len(clips) + len(stills)
         self._clips = range(len(films), len(films) + count)
         share = _STILLS if stills else 0.0
@@ -177,7 +200,8 @@ class Composites:
             questions.append(Question(query[None], scores, moments))
         budget = self._options.budget
         budget = int(np.exp(rng.uniform(np.log(max(1, budget // 3)), np.log(budget))))
-        return example(Timeline.of(tokens), questions, replace(self._options, budget=budget))
+        options, look = replace(self._options, budget=budget), partial(self._library.look, tokens)
+        return example(Timeline.of(tokens), questions, options, look)
 
     def _part(self, source: int, rng: np.random.Generator) -> Stretch:
         """A clip, or for every second one a part of it."""
@@ -217,6 +241,8 @@ class Sheet(NamedTuple):
     """All pictures of the dense index, as scene tokens."""
     spans: list[Span]
     """[clips] when each is shown."""
+    look: Look
+    """For the crops of `tokens`."""
 
 
 def sheets(
@@ -235,7 +261,9 @@ def sheets(
         phase_s = rng.uniform(0, GRID_S)
         tokens, spans = library.compose(stretches, phase_s)
         frames, _ = library.compose(stretches, phase_s, frames=True)
-        yield Sheet(tokens, frames, [spans[place] for place in places])
+        yield Sheet(
+            tokens, frames, [spans[place] for place in places], partial(library.look, tokens)
+        )
 
 
 def stand_in(shown: Float32, calibration: Calibration | None, rng: np.random.Generator) -> Float32:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from seal.config import HeadOptions
 from seal.errors import OptionError
-from seal.types import KINDS, Float32, Float64, Int64, Tokens
+from seal.ground.strips import Pictures, strips
+from seal.types import KINDS, Float32, Float64, Int64, Tokens, UInt8
 
 SCENE, OBJECT, ACTION = range(len(KINDS))
 
@@ -67,18 +68,38 @@ class Example:
     """[n] the positions within the budget, in order of time."""
     questions: tuple[Question, ...]
     """With the relevance of those positions."""
+    crops: UInt8 | None = None
+    """[k, frames, side, side, 3] of the k actions among them, for a head that sees crops."""
 
 
-def example(video: Timeline, questions: Sequence[Question], options: HeadOptions) -> Example:
+Look = Callable[[Int64], UInt8]
+"""The crops [k, frames, side, side, 3] of k rows of a video, which are actions."""
+
+
+def example(
+    video: Timeline,
+    questions: Sequence[Question],
+    options: HeadOptions,
+    look: Look | None = None,
+) -> Example:
     """Questions about a whole video, within the budget, which they share.
 
-    Raises OptionError if the video has none of the positions that the head looks at.
+    Raises OptionError if the video has none of the positions that the head looks at, or if it sees
+    crops and nothing gives them.
     """
     relevance = np.stack([question.relevance for question in questions])
     rows = chosen(video, relevance, options)
     rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
     asked = [replace(each, relevance=each.relevance[rows]) for each in questions]
-    return Example(video.take(rows), tuple(asked))
+    if options.crops and look is None:
+        raise OptionError("this head sees the crops of actions: it needs the video's pictures")
+    crops = look(rows[video.kinds[rows] == ACTION]) if options.crops and look else None
+    return Example(video.take(rows), tuple(asked), crops)
+
+
+def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:
+    """The crops of tokens from the stored pictures of their video, read when they are needed."""
+    return lambda rows: strips(pictures, tokens.take(rows), options.crops, options.crop_px)
 
 
 def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:

@@ -12,7 +12,7 @@ from seal.config import DecodeOptions
 from seal.errors import OptionError
 from seal.ground.batches import collate
 from seal.ground.decode import decode
-from seal.ground.examples import Question, Timeline, example
+from seal.ground.examples import Look, Question, Timeline, example
 from seal.ground.model import Head
 from seal.types import Float32, Moment, Span, Tokens
 
@@ -24,13 +24,15 @@ def localise(
     relevance: Sequence[Float32],
     options: DecodeOptions,
     budget: int | None = None,
+    look: Look | None = None,
 ) -> list[list[Moment]]:
     """For each of the queries [d] or [words, d] at most `options.top` moments, best first.
 
     `relevance` has R [n] of every token to each query; a query has the `budget` for itself. Scores
-    lie in (0, 1) and are comparable between queries. Without tokens there are no moments.
+    lie in (0, 1) and are comparable between queries. Without tokens there are no moments. A head
+    with crops needs to `look` at them.
 
-    Raises OptionError for embeddings of another dimension than the head's.
+    Raises OptionError for embeddings of another dimension than the head's, and without crops.
     """
     if not len(tokens):
         return [[] for _ in queries]
@@ -44,7 +46,7 @@ def localise(
     within = Span(float(tokens.start_s.min()), float(tokens.end_s.max()))
     moments = []
     for query, scores in zip(queries, relevance, strict=True):
-        shown = example(video, [Question(np.atleast_2d(query), scores)], sizes)
+        shown = example(video, [Question(np.atleast_2d(query), scores)], sizes, look)
         batch = collate([shown])
         with torch.inference_mode():
             answer = head(batch.video, batch.queries)

@@ -12,7 +12,6 @@ small beside what a video costs: queries meet the pyramid late, by cross-attenti
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +21,8 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from seal.config import HeadOptions
 from seal.encode.calibration import UNIT
+from seal.ground.crops import Crops
+from seal.ground.examples import ACTION
 from seal.ground.layers import (
     Convolution,
     FeedForward,
@@ -57,6 +58,8 @@ class Positions(NamedTuple):
     """[b, n, 4] normalised x0 y0 x1 y1."""
     real: Tensor
     """[b, n] False where a position only fills up the batch."""
+    crops: Tensor | None = None
+    """uint8 [k, frames, side, side, 3] of the k actions in all videos, if the head sees crops."""
 
 
 class Queries(NamedTuple):
@@ -108,11 +111,12 @@ class Head(nn.Module, PyTorchModelHubMixin):
         self.blocks = nn.ModuleList(DividedBlock(o) for _ in range(o.layers))
         self.pyramid = Pyramid(o)
         self.fuse = Fuse(o)
+        self.crops = Crops(o) if o.crops else None
 
     @staticmethod
     def of(options: HeadOptions) -> Head:
         """A head of these sizes, with random weights."""
-        return Head(**asdict(options))
+        return Head(**options.deciding())
 
     def forward(self, video: Positions, queries: Queries) -> Spans:
         """Answer all queries of all videos."""
@@ -121,7 +125,7 @@ class Head(nn.Module, PyTorchModelHubMixin):
     def encode(self, video: Positions) -> list[Level]:
         """All that does not depend on a query: the pyramid of each video."""
         channels = self.sizes.width // self.sizes.heads
-        row = Row(video.spans, F.normalize(video.embeddings, dim=-1), video.real)
+        row = Row(video.spans, F.normalize(self.seen(video), dim=-1), video.real)
         kinds = video.kinds.masked_fill(~video.real, len(KINDS))
         by_kind = kinds.argsort(dim=1, stable=True)
         along_time = Window.of(row.take(by_kind), self.sizes.window, channels)
@@ -131,6 +135,14 @@ class Head(nn.Module, PyTorchModelHubMixin):
             x = block(x, by_kind, along_time, at_once)
         levels: list[Level] = self.pyramid(x, row)
         return levels
+
+    def seen(self, video: Positions) -> Tensor:
+        """[b, n, d] what each position shows, and how an action moves where crops show it."""
+        if self.crops is None:
+            return video.embeddings
+        actions = video.real & (video.kinds == ACTION)
+        moving: Tensor = self.crops(video.embeddings, actions, video.crops)
+        return moving
 
     def answer(self, levels: list[Level], queries: Queries) -> Spans:
         """What the queries have to do with videos encoded before."""

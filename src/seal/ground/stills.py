@@ -14,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from seal.config import HeadOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.composites import Footage
@@ -80,17 +81,22 @@ def _picture(code: bytes, name: str) -> UInt8:
     return np.asarray(image, np.uint8)
 
 
-def clips_of(folder: str | Path, count: int, encoder: Encoder, seed: int = 0) -> list[Footage]:
+def clips_of(
+    folder: str | Path, count: int, encoder: Encoder, head: HeadOptions, seed: int = 0
+) -> list[Footage]:
     """`count` of the photos in a folder as clips; see `read_photos` and `footage`."""
     rng = np.random.default_rng(seed)
     photos = read_photos(folder, count, seed)
-    return [footage(photo, encoder, f"photo-{i}", rng) for i, photo in enumerate(photos)]
+    return [footage(photo, encoder, head, f"photo-{i}", rng) for i, photo in enumerate(photos)]
 
 
-def footage(photo: Photo, encoder: Encoder, name: str, rng: np.random.Generator) -> Footage:
+def footage(
+    photo: Photo, encoder: Encoder, head: HeadOptions, name: str, rng: np.random.Generator
+) -> Footage:
     """A clip of `LENGTH_S` as the dense index would have it: views along a pan, parts as objects,
-    and parts as actions where the camera passes them."""
-    views = [photo.image[box] for box in _pan(photo.image, rng)]
+    and parts as actions where the camera passes them, with crops if `head` sees them."""
+    size, corners = _pan(rng)
+    views = [photo.image[_box(photo.image, x, y, size, size)] for x, y in corners]
     parts, boxes = _parts(photo.image, rng)
     facets = encoder.encode_images([*views, *parts])
     times_s = np.arange(0, LENGTH_S, 1 / _RATE_HZ)
@@ -116,7 +122,12 @@ def footage(photo: Photo, encoder: Encoder, name: str, rng: np.random.Generator)
         np.concatenate([whole, boxes[which], boxes[followed]]),
         np.concatenate([scenes, objects, facets[_VIEWS:][followed]]),
     )
-    return Footage(name, tokens, Span(0.0, LENGTH_S), encoder.encode_texts(list(photo.captions)))
+    queries = encoder.encode_texts(list(photo.captions))
+    crops = None
+    if head.crops:
+        passed = (corners[-1] - corners[0]) * ((last_s - begin_s) / LENGTH_S)[:, None]
+        crops = _passing(photo.image, boxes[followed], passed, head)
+    return Footage(name, tokens, Span(0.0, LENGTH_S), queries, crops)
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
@@ -126,11 +137,25 @@ def _read(tar: tarfile.TarFile, name: str) -> bytes:
     return member.read()
 
 
-def _pan(image: UInt8, rng: np.random.Generator) -> list[tuple[slice, slice]]:
-    """Views of most of the picture, from one corner of it to another."""
+def _pan(rng: np.random.Generator) -> tuple[float, Float64]:
+    """The size of views of most of the picture, and their corners [views, 2], along a line."""
     size = rng.uniform(0.6, 0.95)
     ends = rng.uniform(0, 1 - size, (2, 2))
-    return [_box(image, x, y, size, size) for x, y in np.linspace(ends[0], ends[1], _VIEWS)]
+    return size, np.linspace(ends[0], ends[1], _VIEWS)
+
+
+def _passing(image: UInt8, boxes: Float32, passed: Float64, head: HeadOptions) -> UInt8:
+    """[k, frames, side, side, 3] of parts `boxes` [k, 4], each in a window that moves over them by
+    `passed` [k, 2] as the camera does."""
+    crops = np.empty((len(boxes), head.crops, head.crop_px, head.crop_px, 3), np.uint8)
+    shares = (np.arange(head.crops) + 0.5) / head.crops - 0.5
+    for strip, (x0, y0, x1, y1), way in zip(crops, boxes.astype(float), passed, strict=True):
+        width, height = x1 - x0, y1 - y0
+        for picture, share in zip(strip, shares, strict=True):
+            x, y = np.clip((x0, y0) + share * way, 0, (1 - width, 1 - height))
+            window = image[_box(image, x, y, width, height)]
+            picture[:] = cv2.resize(window, (head.crop_px, head.crop_px))
+    return crops
 
 
 def _parts(image: UInt8, rng: np.random.Generator) -> tuple[list[UInt8], Float32]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,7 +44,7 @@ def train(
     """
     torch.manual_seed(options.seed)
     task, batches = Localisation(Head.of(sizes)), _Batches(examples, options.batch_size)
-    settings = {"head": asdict(sizes), "train": options.deciding(), "data": data}
+    settings = {"head": sizes.deciding(), "train": options.deciding(), "data": data}
     return fit(task, batches, options, folder, settings, on_step)
 
 
@@ -64,7 +63,8 @@ class Localisation(Task):
     def save(self, folder: Path) -> None:
         weights = {n: p.detach().cpu() for n, p in self.network.named_parameters()}
         save_file(weights, folder / WEIGHTS)
-        (folder / "config.json").write_text(json.dumps(asdict(self.network.sizes), indent=2) + "\n")
+        sizes = self.network.sizes.deciding()
+        (folder / "config.json").write_text(json.dumps(sizes, indent=2) + "\n")
 
 
 class _Batches:
