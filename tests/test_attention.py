@@ -246,12 +246,26 @@ def test_greedy_takes_the_best_next_token(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_more_tokens_are_exchanged_than_is_allowed(name: str) -> None:
+    c = instance(11, 300, 8, duplicates=False)
+    greedy = choose(c, AttentionOptions(objective=name, solver="greedy", budget=32))
+    values = [greedy.objective]
+    for exchanges in (0, 1, 3, 64):
+        options = AttentionOptions(objective=name, budget=32, exchanges=exchanges)
+        found = choose(c, options)
+        assert len(set(found.rows) - set(greedy.rows)) <= exchanges
+        values.append(found.objective)
+    assert values == sorted(values)
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
 @given(instances, choices)
 def test_swaps_are_no_worse_than_greedy_and_exact_is_best(
     name: str, c: Candidates, options: AttentionOptions
 ) -> None:
     def value(solver: str) -> float:
-        changed = {"objective": name, "solver": solver, "improve_s": 10.0}
+        changed = {"objective": name, "solver": solver, "exchanges": 1000}
         return choose(c, AttentionOptions(**{**vars(options), **changed})).objective
 
     size = min(options.budget, len(c))

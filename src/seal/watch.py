@@ -28,8 +28,8 @@ _LONGEST_PAUSE_S = 10.0
 
 _ROUNDING_S = 1e-6
 """Where a file is read on from may be so much late."""
-_MAY_CHANGE = {"video.max_duration_s", "attention.improve_s", "attention.certify_s"}
-"""How long is watched, and how hard is looked: a state goes on with others of these."""
+_MAY_CHANGE = {"video.max_duration_s", "attention.certify_s"}
+"""How long is watched, and how near the bound comes: a state goes on with others of these."""
 
 Say = Callable[[str], None]
 

@@ -20,9 +20,6 @@ from seal.training.feed import shuffled
 
 # Videos whose tokens are kept: questions come in any order.
 _KEPT = 16
-# Evidence must not depend on the load of the machine, or no run could be repeated: it is improved
-# until there is nothing to improve, as with queries where there is time.
-_UNHURRIED = "attention.improve_s=1e9"
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Lessons:
             )
         # By its path: an open store cannot go to the processes that make lessons.
         self._store, self._seed = str(store.path), seed
-        self._settings = (*settings, _UNHURRIED)
+        self._settings = tuple(settings)
 
     def __getitem__(self, number: int) -> Lesson:
         """Lesson `number`, from 0."""

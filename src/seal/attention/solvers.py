@@ -6,8 +6,6 @@ chosen, those that the budget includes first.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from seal.attention.candidates import Budget
@@ -122,41 +120,39 @@ def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) 
 
 def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """Greedy, then the best exchange of one token for another, again and again, until there is
-    none or `options.improve_s` are over.
+    none or `options.exchanges` were looked for.
 
     Small choices, where one token makes a difference, are made anew without each of their tokens in
     turn, and the best is kept.
     """
     best = greedy(objective, budget, options)
-    deadline = time.monotonic() + options.improve_s
-    _exchange(objective, budget, best, deadline)
+    _exchange(objective, budget, best, options.exchanges)
     first, chosen = best[len(budget.include) :], best
     if len(budget.costs) * len(first) > _SMALL:
         return best
     for row in first.tolist():
-        if time.monotonic() > deadline:
-            break
         for known in chosen.tolist():
             objective.remove(known)
         rest = Budget(budget.amount, budget.costs, budget.include, np.append(budget.exclude, row))
         chosen = greedy(objective, rest, options)
-        _exchange(objective, budget, chosen, deadline)
+        _exchange(objective, budget, chosen, options.exchanges)
         complete = len(chosen) == len(best) or not budget.uniform
         if complete and objective.value(chosen) > objective.value(best):
             best = chosen
     return best
 
 
-def _exchange(objective: Objective, budget: Budget, chosen: Int64, deadline: float) -> None:
+def _exchange(objective: Objective, budget: Budget, chosen: Int64, looks: int) -> None:
     """Improves `chosen` in place. Tokens that gain most beside the choice are tried."""
     mine = np.arange(len(budget.include), len(chosen))
     improved = len(mine) > 0
-    while improved and time.monotonic() < deadline:
+    while improved and looks:
         improved = False
         rows = budget.free[~np.isin(budget.free, chosen)]
         order = np.argsort(-objective.gains(rows), kind="stable")
         pool = rows[order[:_POOL]]
-        while len(pool) and time.monotonic() < deadline:
+        while len(pool) and looks:
+            looks -= 1
             change = objective.exchanges(chosen[mine], pool)
             room = budget.left(chosen) + budget.costs[chosen[mine]]
             change[budget.costs[pool] > room[:, None]] = -np.inf

@@ -53,9 +53,9 @@ class AttentionOptions:
     choose from about so many in a video: the most relevant, and some that stand for the rest."""
     memory: int = 1024
     """Streaming: how many tokens of what has left the window are remembered, as a sample of it."""
-    improve_s: float = 0.05
-    """How long the solver `swaps` may go on after its greedy start; a machine under load may then
-    choose otherwise."""
+    exchanges: int = 64
+    """How often the solver `swaps` looks for a better token after its greedy start; choices of 128
+    need about 30."""
     certify_s: float = 0.0
     """How long the bound may be tightened beyond what costs little."""
 
@@ -77,7 +77,7 @@ class AttentionOptions:
         check(self, self.around_s > 0, "around_s must be above 0")
         check(self, self.candidates >= 1, "candidates must be at least 1")
         check(self, self.memory >= 1, "memory must be at least 1")
-        check(self, self.improve_s >= 0, "improve_s must be at least 0")
+        check(self, self.exchanges >= 0, "exchanges must be at least 0")
         check(self, self.certify_s >= 0, "certify_s must be at least 0")
 
 
