@@ -22,7 +22,7 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.film import write_film
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
-from seal.ground.composites import Composites, Footage
+from seal.ground.composites import Composites, Footage, sheets
 from seal.ground.crops import Crops
 from seal.ground.examples import ACTION, Example, Question, Timeline
 from seal.ground.localise import localise
@@ -248,6 +248,8 @@ def test_heads_without_crops_are_kept_as_ever(tmp_path: Path) -> None:
 
 
 def test_what_has_no_crops_is_named() -> None:
+    assert next(sheets(FILMS, CLIPS, 1)).look is not None
+    assert next(sheets(FILMS, made_up.CLIPS, 1)).look is None
     with pytest.raises(DataError, match="video-11 came without"):
         Composites(FILMS, [CLIPS[0], made_up.CLIPS[1]], TINY, made_up.CALIBRATION)
     tokens = made_up.dense(4, 5)

@@ -76,7 +76,8 @@ class Library:
         self._start_s, self._end_s = self._tokens.start_s, self._tokens.end_s
         self._first = np.concatenate([[0], np.cumsum([len(each.tokens) for each in footage])])
         crops = [each.crops for each in footage if each.crops is not None]
-        if len(crops) == len(footage):
+        self.has_crops = len(crops) == len(footage)
+        if self.has_crops:
             self._crops = np.concatenate(crops)
             actions = _names(self._tokens.take(self._kinds == ACTION))
             self._places = {action: place for place, action in enumerate(actions)}
@@ -241,8 +242,8 @@ class Sheet(NamedTuple):
     """All pictures of the dense index, as scene tokens."""
     spans: list[Span]
     """[clips] when each is shown."""
-    look: Look
-    """For the crops of `tokens`."""
+    look: Look | None
+    """For the crops of `tokens`, where the footage has them."""
 
 
 def sheets(
@@ -261,9 +262,8 @@ def sheets(
         phase_s = rng.uniform(0, GRID_S)
         tokens, spans = library.compose(stretches, phase_s)
         frames, _ = library.compose(stretches, phase_s, frames=True)
-        yield Sheet(
-            tokens, frames, [spans[place] for place in places], partial(library.look, tokens)
-        )
+        look = partial(library.look, tokens) if library.has_crops else None
+        yield Sheet(tokens, frames, [spans[place] for place in places], look)
 
 
 def stand_in(shown: Float32, calibration: Calibration | None, rng: np.random.Generator) -> Float32:
