@@ -230,6 +230,40 @@ def test_pictures_that_nothing_needs_are_not_decoded(tmp_path: Path, name: str, 
     assert np.mean([picture.frame is None for picture in pictures]) >= 0.3
 
 
+@pytest.mark.parametrize("per_second", [24, 25, 100])
+def test_pictures_between_come_with_the_next_frame(tmp_path: Path, per_second: int) -> None:
+    every = Fraction(1, per_second)
+    count = per_second + 1
+    path = write_video(
+        tmp_path / "a.avi", range(count), time_base=every, codec="mjpeg", pix_fmt="yuvj420p"
+    )
+    frames = read(path, VideoOptions(rate_hz=5, short_side_px=120))
+    analysed = [number_of(frame.image) for frame in frames]
+    assert frames[0].between == ()
+    for frame, first, last in zip(frames[1:], analysed, analysed[1:], strict=False):
+        numbers = [number_of(np.dstack([grey] * 3)) for grey in frame.between]
+        assert all(grey.shape == (60, 80) for grey in frame.between)
+        if per_second <= 25:
+            assert numbers == list(range(first + 1, last))
+        else:
+            # No more than five steps, and none much longer than the others.
+            assert numbers == [first + 4, first + 8, first + 12, first + 16]
+
+
+def test_pictures_between_are_upright(tmp_path: Path) -> None:
+    path = turn(
+        write_video(tmp_path / "turned.mp4", range(0, 200, 40), size=(320, 160)), (0, 1, -1, 0)
+    )
+    with open_video(path, VideoOptions(rate_hz=8)) as video:
+        _, frame = list(video.frames())[:2]
+    assert frame.between
+    for grey in frame.between:
+        assert grey.shape == (160, 80)
+        assert grey.flags.c_contiguous
+        small = frame.image[::2, ::2].mean(2)
+        assert abs(float(grey[:40, 40:].mean()) - float(small[:40, 40:].mean())) < 20
+
+
 def test_parts_are_equally_long_and_none_is_left_over(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", range(0, 4200, 40), gop=5)
     with open_video(path, VideoOptions()) as video:

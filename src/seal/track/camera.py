@@ -9,13 +9,13 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from seal.track.steps import GRID_PX, Steps, matcher, positions
 from seal.types import Float32, Float64, UInt8
 
-_GRID_PX = 4
-"""DIS matches blocks of 8 px this far apart, and the camera's motion is fitted to flow as far
-apart: at 5 px things that move are found less often, and it is a fifth quicker."""
 _INLIER_PX = 0.5
 """Flow within this distance of the camera's motion belongs to the background."""
+_ASTRAY_PX = 0.7
+"""Where half of the flow is further than this from the camera's motion, flow is wrong."""
 _EXPLAINED = 6.0
 """Levels of colour by which noise and compression change a pixel."""
 _NOISE_PX = 0.18
@@ -59,29 +59,35 @@ class Camera:
     """
 
     def __init__(self, height: int, width: int) -> None:
-        preset = cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
-        self._dis = cv2.DISOpticalFlow.create(preset)
-        # The preset is for pictures of four times the size.
-        self._dis.setFinestScale(0)
-        self._dis.setPatchStride(_GRID_PX)
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        self._pixels: Float32 = np.stack([x, y], 2)
-        half = _GRID_PX // 2
-        self._sampled = (slice(half, None, _GRID_PX), slice(half, None, _GRID_PX))
+        self._dis = matcher()
+        self._steps = Steps(height, width)
+        self._pixels = positions(height, width)
+        half = GRID_PX // 2
+        self._sampled = (slice(half, None, GRID_PX), slice(half, None, GRID_PX))
         self._window = cv2.createHanningWindow((width, height), cv2.CV_32F)
 
-    def motion(self, earlier: UInt8, later: UInt8) -> Motion:
-        """What moved between two grey pictures [height, width]."""
-        flow = self._flow(earlier, later)
+    def motion(self, earlier: UInt8, later: UInt8, between: Sequence[UInt8] = ()) -> Motion:
+        """What moved between two grey pictures [height, width].
+
+        Where most of the flow does not agree on a motion of the camera, matching failed: it is
+        found anew in the smaller steps that pictures `between` the two, of any size, allow.
+        """
+        motion, typical_px = self._explain(self._flow(earlier, later))
+        if between and typical_px > _ASTRAY_PX:
+            motion, _ = self._explain(self._steps.flow((earlier, *between, later)))
+        return motion
+
+    def _explain(self, flow: Float32) -> tuple[Motion, float]:
+        """The camera's motion in a flow, and the median length of what it does not explain."""
         warp = self._pixels + flow
         points = self._pixels[self._sampled].reshape(-1, 1, 2)
         camera = self._fit(points, warp[self._sampled].reshape(-1, 1, 2))
         residual = warp - cv2.perspectiveTransform(self._pixels, camera)
         # Half of the picture is background at least: the lower half of the lengths holds no mover.
+        typical_px = float(np.median(np.hypot(*np.moveaxis(residual[self._sampled], 2, 0))))
         # Lengths of a two-dimensional normal error have their median at 1.18 deviations.
-        lengths = np.hypot(*np.moveaxis(residual[self._sampled], 2, 0))
-        noise = float(np.median(lengths)) / 1.18
-        return Motion(flow, camera, max(noise, _NOISE_PX), residual, warp)
+        noise = max(typical_px / 1.18, _NOISE_PX)
+        return Motion(flow, camera, noise, residual, warp), typical_px
 
     def _flow(self, earlier: UInt8, later: UInt8) -> Float32:
         here, there = (image.astype(np.float32) for image in (later, earlier))

@@ -138,7 +138,7 @@ class _Track:
 class MotionTracker(Tracker):
     """Tracklets of whatever moves by itself, from a still or moving camera."""
 
-    fingerprint = "motion-3"
+    fingerprint = "motion-4"
     uses_segmenter = False
 
     def __init__(self, options: MotionTrack, segmenter: Segmenter) -> None:
@@ -173,7 +173,7 @@ class MotionTracker(Tracker):
             self._evidence = np.zeros((h, w), np.float32)
             motion, before = self._camera.motion(grey, grey), lab
         else:
-            motion, before = self._camera.motion(self._grey, grey), self._lab
+            motion, before = self._camera.motion(self._grey, grey, frame.between), self._lab
         if self._view is not None:
             # What a mover uncovers was not there before, but the world shows it from now on.
             after = unexplained(before, lab, motion.onward)

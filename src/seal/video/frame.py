@@ -22,6 +22,9 @@ class Frame:
     """Seconds per tick."""
     is_key: bool
     """The codec stores this picture whole."""
+    between: tuple[UInt8, ...] = ()
+    """[height / 2, width / 2] grey: pictures since the analysed one before, in order of time. Not
+    all that there are: what had to be decoded anyway, and a few a second."""
 
     @property
     def time_s(self) -> float:

@@ -54,17 +54,27 @@ class Converter:
         width, height = upright_size(frame, pixel_aspect)
         scale = min(Fraction(1), Fraction(short_side_px, min(width, height)))
         self.size = max(1, round(width * scale)), max(1, round(height * scale))
-        self._reformatter = VideoReformatter()
+        # One for each format: they prepare themselves anew for another.
+        self._reformatters = {"gbrp": VideoReformatter(), "gray": VideoReformatter()}
         self._orientations: dict[int, tuple[bool, bool, bool]] = {}
 
     def __call__(self, frame: av.VideoFrame) -> UInt8:
         """[height, width, 3] RGB, contiguous."""
+        # To planes, which takes less than half the time of "rgb24" for the same pixels.
+        return self._upright(frame, self.size, "gbrp")
+
+    def grey(self, frame: av.VideoFrame) -> UInt8:
+        """[height / 2, width / 2], rounded up, contiguous."""
+        width, height = self.size
+        return self._upright(frame, ((width + 1) // 2, (height + 1) // 2), "gray")
+
+    def _upright(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> UInt8:
         # Looking at a frame's side data ties it into a reference cycle, and frames that wait for
         # the garbage collector fill the memory: so once for each angle.
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = orientation(frame)
         transpose, flip_x, flip_y = self._orientations[frame.rotation]
-        width, height = self.size[::-1] if transpose else self.size
+        width, height = size[::-1] if transpose else size
         matrix = frame.colorspace
         if matrix == _UNSPECIFIED:
             large = frame.height >= _HIGH_DEFINITION_PX
@@ -72,13 +82,12 @@ class Converter:
         if frame.interlaced_frame:
             frame = _top_field(frame)
         # One thread: at this size more cost more than they gain.
-        # To planes, which takes less than half the time of "rgb24" for the same pixels.
-        rgb = self._reformatter.reformat(
-            frame, width, height, "gbrp", src_colorspace=matrix, threads=1
+        scaled = self._reformatters[pixels].reformat(
+            frame, width, height, pixels, src_colorspace=matrix, threads=1
         )
-        image = rgb.to_ndarray()
+        image = scaled.to_ndarray()
         if transpose:
-            image = image.transpose(1, 0, 2)
+            image = image.swapaxes(0, 1)
         image = image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
         return np.ascontiguousarray(image, np.uint8)
 

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
-from seal.types import Span
+from seal.types import Span, UInt8
 from seal.video.frame import Frame
 from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import Candidates, Grid, Sampler
@@ -22,6 +22,9 @@ from seal.video.stream import ContainerStream, ImageStream, Picture, Stream
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
 _ROUNDING_S = 0.0015
+# `Frame.between` has pictures at this many times the analysis rate at most: 25 Hz by default, at
+# which films are made to look smooth.
+_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Video:
             raise
         start = first.pts * self._tick
         self._grid = Grid(start, options.rate_hz)
+        self._steps = Grid(start, _STEPS * options.rate_hz)
         width, height = upright_size(first.frame, self._stream.pixel_aspect)
         self.info = VideoInfo(
             source=str(source),
@@ -199,6 +203,8 @@ class Video:
         # What is not analysed need not be decoded.
         self._stream.needs = Candidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
+        steps = Sampler(self._steps, self._tick, _STEPS * first)
+        between: list[UInt8] = []
         self.read_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
             time_s = self._seconds(picture.pts)
@@ -207,14 +213,23 @@ class Video:
             if time_s >= until_s:
                 return
             self.read_until_s = self._seconds(picture.end)
-            if picture.frame and sampler.takes(picture.pts) and time_s >= from_s:
+            if picture.frame is None:
+                continue
+            is_step, is_analysed = steps.takes(picture.pts), sampler.takes(picture.pts)
+            if time_s < from_s:
+                continue
+            if is_analysed:
                 yield Frame(
                     image=self._converter(picture.frame),
                     pts=picture.pts,
                     end_pts=end,
                     time_base=self._tick,
                     is_key=bool(picture.frame.key_frame),
+                    between=tuple(between),
                 )
+                between = []
+            elif is_step:
+                between.append(self._converter.grey(picture.frame))
         tail = self._stream.tail
         if tail is not None and tail.end is not None:
             lost_until_s = min(self._seconds(tail.end), until_s)
