@@ -88,10 +88,11 @@ def _areas(boxes: Float32) -> Float32:
 def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
     """Intersection over union of every box of `a` [n, 4] with every box of `b` [m, 4]: [n, m]."""
     a, b = np.asarray(a, np.float32), np.asarray(b, np.float32)
-    corner0 = np.maximum(a[:, None, :2], b[None, :, :2])
-    corner1 = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    width, height = np.moveaxis(np.maximum(corner1 - corner0, 0), 2, 0)
-    shared = width * height
+    ax0, ay0, ax1, ay1 = a.T[..., None]
+    bx0, by0, bx1, by1 = b.T
+    width = np.minimum(ax1, bx1) - np.maximum(ax0, bx0)
+    height = np.minimum(ay1, by1) - np.maximum(ay0, by0)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
     union = (_areas(a)[:, None] + _areas(b)) - shared
     iou: Float32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou

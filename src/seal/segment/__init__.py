@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -42,12 +43,9 @@ class Masks:
 def mask_boxes(masks: NDArray[np.bool_]) -> Float32:
     """The tight boxes [n, 4], normalised, of masks [n, height, width]; 0 0 0 0 for an empty one."""
     height, width = masks.shape[1:]
-    rows: NDArray[np.bool_] = np.logical_or.reduce(masks, axis=2)
-    columns: NDArray[np.bool_] = np.logical_or.reduce(masks, axis=1)
-    x0, x1 = columns.argmax(1), width - columns[:, ::-1].argmax(1)
-    y0, y1 = rows.argmax(1), height - rows[:, ::-1].argmax(1)
-    boxes = np.stack([x0 / width, y0 / height, x1 / width, y1 / height], 1)
-    boxes[~np.logical_or.reduce(rows, axis=1)] = 0
+    found = [cv2.boundingRect(mask.view(np.uint8)) for mask in masks]
+    x, y, w, h = np.array(found, float).reshape(-1, 4).T
+    boxes = np.stack([x / width, y / height, (x + w) / width, (y + h) / height], 1)
     return boxes.astype(np.float32)
 
 

@@ -34,6 +34,8 @@ _SIMILARITIES = ((0.0, 1.0, 0.0, 0.5), (0.5, 0.0, 40.0, 0.3))
 # Pairs of neighbours are proposed once a hierarchy has merged to so many regions.
 _PAIRS_BELOW = 30
 _BINS = 12
+# What the bins cover: L, a, b and texture, in the units of `_features`.
+_RANGES = ((0, 100), (-60, 60), (-60, 60), (0, 60))
 # Contours weaker than this on average are none: a just noticeable difference in CIE Lab.
 _LEAST_CONTRAST = 2.3
 # Crossing a border costs its edge strength and its difference in colour, less the variation that
@@ -95,13 +97,13 @@ class ClassicalSegmenter(Segmenter):
         while len(left) and len(kept) < _MOST_MASKS:
             kept.append(left[0])
             left = left[pairwise_iou(boxes[left[:1]], boxes[left])[0] <= _DUPLICATE_IOU]
-        # The regions that a pixel is in, as bits of one number, are enlarged at once.
-        bits = np.left_shift(1, np.arange(len(kept)), dtype=np.int32)
-        small = (bits @ members[kept])[graph.labels]
-        large = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         masks = np.empty((len(kept), *image.shape[:2]), bool)
-        for mask, bit in zip(masks, bits, strict=True):
-            np.not_equal(large & bit, 0, out=mask)
+        # Eight regions, as the bits of a byte, are enlarged at once.
+        for i, bits in enumerate(np.packbits(members[kept], axis=0, bitorder="little")):
+            small = bits[graph.labels]
+            large = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+            for k, mask in enumerate(masks[8 * i : 8 * (i + 1)]):
+                np.not_equal(large & np.uint8(1 << k), 0, out=mask)
         return Masks.of(masks, score[kept])
 
 
@@ -116,13 +118,16 @@ def _graph(image: UInt8) -> _Graph:
     labels = _superpixels(lab, edge)
     n, flat = int(labels.max()) + 1, labels.ravel()
     area = np.bincount(flat, minlength=n)
-    colour = np.stack(
-        [np.bincount(flat, features[..., c].ravel(), minlength=n) for c in range(4)], 1
+    channels = cv2.split(features)
+    colour = np.stack([np.bincount(flat, channel.ravel(), minlength=n) for channel in channels], 1)
+    first = labels * _BINS
+    histogram = np.concatenate(
+        [
+            np.bincount((first + bins).ravel(), minlength=n * _BINS).reshape(n, -1)
+            for bins in map(_bins, channels, _RANGES)
+        ],
+        1,
     )
-    low, high = np.array([[0, -60, -60, 0], [100, 60, 60, 60]], np.float32)
-    bins = np.clip((features - low) * (_BINS / (high - low)), 0, _BINS - 1).astype(np.int64)
-    index = (labels * (4 * _BINS))[..., None] + (bins + np.arange(4) * _BINS)
-    histogram = np.bincount(index.ravel(), minlength=n * 4 * _BINS).reshape(n, -1)
     rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     pairs, strengths = [], []
     for a, b in (
@@ -146,6 +151,12 @@ def _graph(image: UInt8) -> _Graph:
     )
 
 
+def _bins(channel: Float32, covered: tuple[int, int]) -> Int64:
+    low, high = covered
+    bins = (channel - np.float32(low)) * np.float32(_BINS / (high - low))
+    return np.asarray(np.clip(bins, 0, _BINS - 1), np.int64)
+
+
 def _merge_borders(
     ends: Int64, length: Float32, edge: Float32, n: int
 ) -> tuple[Int64, Float32, Float32]:
@@ -153,24 +164,22 @@ def _merge_borders(
     outer = ends[:, 0] != ends[:, 1]
     i, j = ends[outer].T
     low, high = np.minimum(i, j), np.maximum(i, j)
-    keys, place = np.unique(low * n + high, return_inverse=True)
-    merged = [
-        np.bincount(place, values[outer], minlength=len(keys)).astype(np.float32)
-        for values in (length, edge)
-    ]
-    return np.stack([keys // n, keys % n], 1), merged[0], merged[1]
+    # A table of all pairs is small beside sorting.
+    sums = [np.bincount(low * n + high, values[outer], n * n) for values in (length, edge)]
+    pairs = np.flatnonzero(sums[0])
+    merged = [values[pairs].astype(np.float32) for values in sums]
+    return np.stack(np.divmod(pairs, n), 1), merged[0], merged[1]
 
 
 def _features(lab: Float32) -> Float32:
     """[h, w, 4]: smoothed L, a, b and the local strength of the gradient, in units of L."""
     smooth = cv2.GaussianBlur(lab, (0, 0), 1.0)
-    # On all channels though only L is used: OpenCV takes a 1 x 1 array of one channel for a scalar.
-    dx, dy = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    light, a, b = cv2.split(smooth)
+    dx, dy = cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)
     # The running sums of a box filter can end a little below zero where the picture is flat.
-    square = np.maximum(cv2.blur(dx * dx + dy * dy, (7, 7))[..., 0], 0)
-    texture = np.sqrt(square)
+    texture = np.sqrt(np.maximum(cv2.blur(dx * dx + dy * dy, (7, 7)), 0))
     # Chroma tells things apart more reliably than light, which shadows change.
-    return np.dstack([smooth * np.array([1, 1.5, 1.5], np.float32), texture])
+    return np.dstack([light, a * np.float32(1.5), b * np.float32(1.5), texture])
 
 
 def _edge(features: Float32) -> Float32:
@@ -181,8 +190,9 @@ def _edge(features: Float32) -> Float32:
         padded = cv2.copyMakeBorder(mean, r, r, r, r, cv2.BORDER_REPLICATE)
         dx = padded[r:-r, 2 * r :] - padded[r:-r, : -2 * r]
         dy = padded[2 * r :, r:-r] - padded[: -2 * r, r:-r]
-        square = np.einsum("hwc,hwc->hw", dx, dx) + np.einsum("hwc,hwc->hw", dy, dy)
-        edge += np.sqrt(square) / 3
+        square = np.square(dx, out=dx)
+        square += np.square(dy, out=dy)
+        edge += np.sqrt(cv2.transform(square, np.ones((1, 4), np.float32))) / 3
     return edge
 
 
@@ -236,10 +246,10 @@ def _hierarchy(
         cost = contour * edge / length
         if mean:
             centre = colour / area[:, None]
-            cost += mean * np.sqrt(((centre[i] - centre[j]) ** 2).sum(1))
+            cost += mean * _distances(centre[i], centre[j])
         if distribution:
             root = np.sqrt(histogram / histogram.sum(1, keepdims=True))
-            overlap = (root[i] * root[j]).sum(1)
+            overlap = np.einsum("nd,nd->n", root[i], root[j])
             cost += distribution * np.sqrt(np.maximum(1 - overlap, 0))
         cost *= (np.minimum(area[i], area[j]) / graph.area.sum()) ** size
         # Equal costs rank in the order of the borders, so that every round merges something.
@@ -265,11 +275,18 @@ def _hierarchy(
     return np.concatenate(found)
 
 
+def _distances(a: Float32, b: Float32) -> Float32:
+    """[n] of the rows of two [n, d] to each other."""
+    apart = a - b
+    # Many short rows: NumPy's own sums take them one by one.
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", apart, apart)), np.float32)
+
+
 def _saliency(graph: _Graph) -> Float32:
     """[n] the cheapest way from each superpixel to the picture's rim (Bellman-Ford)."""
     i, j = graph.ends.T
     centre = graph.colour / graph.area[:, None]
-    difference = np.sqrt(((centre[i] - centre[j]) ** 2).sum(1))
+    difference = _distances(centre[i], centre[j])
     cost = np.maximum(difference - _SURFACE_VARIATION, 0) + graph.edge / graph.length
     distance = np.where(graph.rim > 0, np.float32(0), np.float32(np.inf))
     while True:
@@ -314,13 +331,13 @@ def _boxes(graph: _Graph, members: NDArray[np.bool_]) -> Float32:
     """[r, 4] normalised x0 y0 x1 y1 of regions, from those of their superpixels."""
     height, width = graph.labels.shape
     n = members.shape[1]
-    y, x = np.indices((height, width)).reshape(2, -1)
-    flat = graph.labels.ravel()
     corners = []
-    for values, size in ((x, width), (y, height)):
-        low, high = np.full(n, size), np.zeros(n, np.int64)
-        np.minimum.at(low, flat, values)
-        np.maximum.at(high, flat, values + 1)
-        corners.append(np.where(members, low, size).min(1) / size)
-        corners.append(np.where(members, high, 0).max(1) / size)
+    for values, size in ((np.arange(width), width), (np.arange(height)[:, None], height)):
+        reached = np.zeros((n, size), bool)
+        reached[graph.labels, values] = True
+        # Short numbers, for there are many: a row for each region.
+        low = reached.argmax(1).astype(np.int16)
+        high = (size - reached[:, ::-1].argmax(1)).astype(np.int16)
+        corners.append(np.where(members, low, np.int16(size)).min(1) / size)
+        corners.append(np.where(members, high, np.int16(0)).max(1) / size)
     return np.stack([corners[k] for k in (0, 2, 1, 3)], 1).astype(np.float32)
