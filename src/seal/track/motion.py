@@ -261,7 +261,7 @@ class MotionTracker(Tracker):
         if box is None:
             track.seen = False
             return
-        own = -view.motion.residual[track.mask > 0.5].mean(0)
+        own = -np.array(cv2.mean(view.motion.residual, (track.mask > 0.5).view(np.uint8))[:2])
         track.way += own
         track.reach_px = max(track.reach_px, float(np.hypot(*track.way)))
         track.place = (box[:2] + box[2:]) / 2 * track.mask.shape[::-1]
@@ -353,7 +353,7 @@ def _finished(tracks: list[_Track]) -> list[Tracklet]:
 
 def _taken(region: Float32, tracks: list[_Track]) -> float:
     """The largest share of a region that is a tracklet's."""
-    return max((float((t.mask * region).sum()) for t in tracks), default=0.0) / float(region.sum())
+    return max((float(np.vdot(t.mask, region)) for t in tracks), default=0.0) / float(region.sum())
 
 
 def _others(track: _Track, region: Float32, bins: Int64) -> list[Float32]:

@@ -21,15 +21,17 @@ _TRACE = 0.02
 """A map of less than this is nothing: work is cut to the rest."""
 
 _LEVEL = np.arange(256)
-_LIGHTNESS = _LEVEL * _BINS // 256 * _BINS**2
 # a and b of real pictures fill the middle half of their range.
 _COLOUR = np.clip((_LEVEL - 64) * _BINS // 128, 0, _BINS - 1)
+# What each level of L, a and b adds to the number of a cell; OpenCV adds up floats, and exactly.
+_PLACES = np.stack([_LEVEL * _BINS // 256 * _BINS**2, _COLOUR * _BINS, _COLOUR], 1)[None]
+_PLACES = _PLACES.astype(np.float32)
 
 
 def cells(lab: UInt8) -> Int64:
     """[height, width] the cell of a colour model that each pixel falls into."""
-    lightness, a, b = cv2.split(lab)
-    return np.asarray(_LIGHTNESS[lightness] + (_BINS * _COLOUR)[a] + _COLOUR[b], np.int64)
+    numbers = cv2.transform(cv2.LUT(lab, _PLACES), np.ones((1, 3), np.float32))
+    return np.asarray(numbers, np.int64)
 
 
 _SMOOTH = np.eye(_BINS, dtype=np.float32)
@@ -78,7 +80,7 @@ def refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float3
         likely = cv2.blur(likelihood(inside, outside, bins), (3, 3))
         refined = cv2.GaussianBlur(near * (_PRIOR * mask + (1 - _PRIOR) * likely), (3, 3), 0)
         # Nothing sets it apart: the region as it is says more.
-        if (refined > 0.5).sum() < 0.15 * (mask > 0.5).sum():
+        if area_px(refined) < 0.15 * area_px(mask):
             return whole
         mask = np.asarray(refined > 0.5, np.float32) if colours is None else refined
     drawn = np.zeros_like(whole)
