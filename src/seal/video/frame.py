@@ -28,4 +28,5 @@ class Frame:
 
     @property
     def time_s(self) -> float:
-        return float(self.pts * self.time_base)
+        # The very float that the exact fraction has, many times faster.
+        return self.pts * self.time_base.numerator / self.time_base.denominator

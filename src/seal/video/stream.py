@@ -291,14 +291,17 @@ class ContainerStream(Stream):
         position = 0
         default = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
         spare: set[int] = set()
+        # Once for all packets: each such question to PyAV makes new objects.
+        codec, skipping = self._stream.codec_context, False
+        codec.skip_frame = "DEFAULT"
+        ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
         for packet in packets:
             if isinstance(packet, str):
                 damage.missing(packet)
                 continue
             if packet.dts is not None:
-                latest_s = max(
-                    latest_s, float((packet.dts + (packet.duration or 0)) * packet.time_base)
-                )
+                end = packet.dts + (packet.duration or 0)
+                latest_s = max(latest_s, end * ticks_s[packet.stream_index])
             hole = packet.pos - position if packet.pos is not None and position else 0
             if packet.pos is not None:
                 position = packet.pos + packet.size
@@ -308,10 +311,13 @@ class ContainerStream(Stream):
                 continue
             damage.at(packet)
             # Which pictures no other one is made from is for the decoder to say.
-            self._stream.codec_context.skip_frame = "DEFAULT"
+            skip = False
             if packet.pts is not None and damage.healed and not self.needs(packet.pts):
-                self._stream.codec_context.skip_frame = "NONREF"
+                skip = True
                 spare.add(packet.pts)
+            if skip != skipping:
+                skipping = skip
+                codec.skip_frame = "NONREF" if skip else "DEFAULT"
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
