@@ -110,9 +110,6 @@ def test_tables_come_into_being_once(tmp_path: Path, workers: Workers) -> None:
 
 
 def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Workers) -> None:
-    # Loading Lance takes longer than the workers may need, who have it loaded when they begin.
-    import lancedb  # noqa: F401
-
     names = ["a", "b", "c"]
     workers.start(tmp_path / "store", names, rounds=6)
     whole = 0
