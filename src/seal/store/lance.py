@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -55,17 +54,12 @@ class Tables:
     """The tables of a store. Every name is one that `seal.store.schema.table_schema` knows."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = path.absolute()  # What looks like a URL ("s3:x") is a folder to us.
-
-    @cached_property
-    def database(self) -> Any:
-        """The folder as Lance sees it, once there is something to look at: loading Lance takes more
-        than a second, in which a first video can be indexed."""
         # Lance warns on stderr of every commit that another process overtook; we try those again.
         os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
-        return lancedb.connect(self._folder)
+        self._folder = path.absolute()  # What looks like a URL ("s3:x") is a folder to us.
+        self.database = lancedb.connect(self._folder)
 
     def names(self) -> list[str]:
         """The tables that were ever written to."""

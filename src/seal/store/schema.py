@@ -70,10 +70,10 @@ def write_version(path: Path, version: int = VERSION) -> None:
     os.replace(draft, path / VERSION_FILE)
 
 
-def migrate(path: Path, database: Callable[[], Any]) -> None:
-    """Bring the store at `path`, which `database` opens, to `VERSION`. Raises as `read_version`."""
+def migrate(path: Path, database: Any) -> None:
+    """Bring the store at `path`, open as `database`, to `VERSION`. Raises as `read_version`."""
     for version in range(read_version(path), VERSION):
-        MIGRATIONS[version](database())
+        MIGRATIONS[version](database)
         write_version(path, version + 1)
 
 

@@ -93,7 +93,7 @@ class Store:
                 self._create(create)
             schema.read_version(self.path)
             self._tables = Tables(self.path)
-            schema.migrate(self.path, lambda: self._tables.database)
+            schema.migrate(self.path, self._tables.database)
         self._known: dict[str, set[tuple[str, int]]] = {}
 
     def _create(self, create: bool) -> None:
