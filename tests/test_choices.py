@@ -374,6 +374,7 @@ def test_the_command_asks_about_the_videos_in_the_store(
     command = ["eval", "mlvu", "--data", str(tmp_path), "--answerer", "openai:m"]
     command += ["--set", f"answer.base_url={server.url}", "--set", "attention.budget=2"]
     command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
+    command += ["--set", "answer.together=1"]  # The replies come in the order of the questions.
     server.replies = [says("(B)"), says("(A)")]
     result = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert result["manifest"]["benchmark"] == "mlvu"

@@ -254,6 +254,7 @@ def test_the_command_asks_and_judges(
     command += ["--run", str(tmp_path / "run.jsonl"), "--store", str(store.path)]
     command += ["--judge", "openai:judge", "--judge-set", f"answer.base_url={server.url}"]
     command += ["--verdicts", str(tmp_path / "verdicts.jsonl")]
+    command += ["--set", "answer.together=1"]  # The replies come in the order of the questions.
     texts = ["a ball", "a cube", "left", "right"]
     verdicts = ["'pred': 'yes', 'score': 5", "'pred': 'no', 'score': 0"] * 2
     server.replies = [says(text) for text in texts]
