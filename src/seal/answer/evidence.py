@@ -87,7 +87,9 @@ def gather(
     free = np.zeros(len(tokens), bool)
     free[_NONE if shown is None else shown] = True
     never = np.zeros(len(tokens), bool) if exclude is None else exclude & ~free
-    chosen, prices, share = np.zeros(len(tokens), bool), costs(tokens, attention), 0.0
+    prices = costs(tokens, attention)
+    owed, chosen = np.where(free, 0.0, prices), np.zeros(len(tokens), bool)
+    share = spent = 0.0
     # What one part cannot spend the next one may, and what is left in the end goes to all tokens.
     rest = Part(0.0, _all(tokens), scores, attention)
     for part in [*_plan(video, intent, scores, moments, attention), rest]:
@@ -100,9 +102,8 @@ def gather(
         candidates = Candidates.of(tokens, part.relevance).take(pool)
         within = Budget(price[include].sum() + left, price, include)
         for row in pool[choose(candidates, part.options, within).rows]:
-            spent = prices[chosen & ~free].sum()
-            if free[row] or spent + prices[row] <= share * new + 1e-9:
-                chosen[row] = True
+            if not chosen[row] and spent + owed[row] <= share * new + 1e-9:
+                chosen[row], spent = True, spent + owed[row]
     rows = np.flatnonzero(chosen & ~free)
     return Evidence(rows[np.argsort(tokens.start_s[rows], kind="stable")], scores, moments)
 
