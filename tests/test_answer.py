@@ -420,36 +420,42 @@ def test_seal_ask_with_an_endpoint(store: Store, server: Server) -> None:  # noq
     assert len(images) == 16
 
 
-def test_questions_are_asked_at_once_and_one_by_one_if_that_fails(
+def test_questions_are_asked_at_once_and_what_fails_again_alone(
     store: Store, tmp_path: Path
 ) -> None:
     class Together(Scripted):
-        """Answers with the question; fails at the third."""
+        """Answers with the question; fails at the third, and reads less for the fourth."""
 
         sizes: list[int]
 
-        def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+        def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
             self.sizes.append(len(prompts))
             return super().answer_all(prompts)
 
         def stream(self, prompt: Prompt) -> Iterator[str]:
+            self.prompts.append(prompt)
             if "number 2" in describe(prompt):
                 raise AnswerError("down")
+            if "number 3" in describe(prompt) and pictures(prompt) > 8:
+                raise ContextError("8 pictures at most")
             yield describe(prompt[-1:])[-40:]
 
     questions = [Question(str(i), "film", f"Where is ball number {i}?", "left") for i in range(5)]
 
-    def outputs(together: int, sizes: list[int]) -> asking.Outputs:
+    def outputs(together: int, sizes: list[int], asked: int) -> asking.Outputs:
         film = opened(store, "answer.backend=hf", f"answer.together={together}")
         model, run = Together(""), asking.Run(tmp_path / f"{together}.jsonl", {})
         model.sizes, failed = [], list[str]()
         asking.ask_all(questions, lambda name: film, model, run, lambda q, e: failed.append(q.id))
         assert model.sizes == sizes
         assert failed == ["2", "2"]
+        assert len(model.prompts) == asked
         assert {len(texts) for texts in run.outputs.values()} == {4}
         return run.outputs
 
-    assert outputs(1, []) == outputs(4, [4, 4, 2])
+    # For each kind of evidence: of five questions the fourth is asked again with half of it; at
+    # once, the third and the fourth are asked alone on top.
+    assert outputs(1, [], 2 * (5 + 1)) == outputs(4, [4, 4, 2], 2 * (5 + 1 + 2))
 
 
 def test_a_server_that_reads_less_is_asked_again(store: Store, server: Server) -> None:  # noqa: F811

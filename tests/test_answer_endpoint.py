@@ -169,6 +169,21 @@ def test_several_are_asked_at_once_and_answered_in_order(server: Server) -> None
     assert answerer(server).answer_all([]) == []
 
 
+def test_of_several_only_what_fails_has_an_error_in_its_place(server: Server) -> None:
+    def replies(handler: Handler) -> None:
+        text = handler.asked["messages"][-1]["content"]
+        too_long = fails(400, "This model's maximum context length is 8192 tokens.")
+        {"two": too_long, "four": drops}.get(text, says(text))(handler)
+
+    server.replies = [replies]
+    prompts = [[Message("user", (text,))] for text in ("one", "two", "three", "four")]
+    one, two, three, four = answerer(server).answer_all(prompts)
+    assert (one, three) == ("one", "three")
+    assert isinstance(two, ContextError)
+    assert isinstance(four, AnswerError)
+    assert "cannot be reached" in str(four)
+
+
 def test_the_answer_comes_piece_by_piece(server: Server) -> None:
     server.replies = [says("It is ", "a dog", ".")]
     pieces = answerer(server).stream(PROMPT)

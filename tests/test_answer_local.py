@@ -127,14 +127,23 @@ def test_a_prompt_that_is_too_long_is_told_apart(family: str, tmp_path: Path) ->
     small = LocalAnswerer(HfAnswer(model=str(folder), max_tokens=8))
     with pytest.raises(ContextError, match="but the model reads 64"):
         small.answer(prompt("red", "blue", "green"))
+    short = [Message("user", ("Hi",))]
+    first, error, last = small.answer_all([short, prompt("red", "blue", "green"), short])
+    assert first == last == small.answer(short)
+    assert isinstance(error, ContextError)
 
 
-def test_a_failure_while_generating_reaches_the_caller(
+def test_a_failure_of_the_network_reaches_the_caller(
     answerer: LocalAnswerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answerer._model, "lm_head", None)
     with pytest.raises(AnswerError, match="failed"):
         answerer.answer(prompt("red"))
+    with pytest.raises(AnswerError, match="failed"):
+        answerer.choose(prompt("red"), LETTERS)
+    errors = answerer.answer_all([prompt("red"), prompt("blue")])
+    assert [type(error) for error in errors] == [AnswerError] * 2
+    assert f"{answerer.name} failed: " in str(errors[0])
 
 
 def test_models_that_cannot_be_asked_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from seal import registry
 from seal.answer.prompt import Prompt
 from seal.config import NoAnswer
-from seal.errors import OptionError
+from seal.errors import AnswerError, OptionError
 
 
 class Answerer(ABC):
@@ -28,12 +28,16 @@ class Answerer(ABC):
         """The whole answer. Raises as `stream` does."""
         return "".join(self.stream(prompt)).strip()
 
-    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
-        """The whole answers to several prompts, at once where the back end can.
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
+        """The whole answers to several prompts, at once where the back end can; where one fails,
+        its error is in its place."""
+        return [self._tried(prompt) for prompt in prompts]
 
-        Raises as `stream` does, if one of them fails.
-        """
-        return [self.answer(prompt) for prompt in prompts]
+    def _tried(self, prompt: Prompt) -> str | AnswerError:
+        try:
+            return self.answer(prompt)
+        except AnswerError as error:
+            return error
 
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         """The letter that is most likely the first thing that the model writes.

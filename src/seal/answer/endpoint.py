@@ -74,9 +74,9 @@ class EndpointAnswerer(Answerer):
         if chunk is None:
             raise AnswerError(f"{self._where}: what came is no answer; is answer.base_url right?")
 
-    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
         with ThreadPoolExecutor(max(1, len(prompts))) as pool:
-            return list(pool.map(self.answer, prompts))
+            return list(pool.map(self._tried, prompts))
 
     @property
     def _where(self) -> str:

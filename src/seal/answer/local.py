@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
@@ -11,7 +12,7 @@ from seal.answer.answerer import Answerer
 from seal.answer.processor import Reader
 from seal.answer.prompt import Prompt
 from seal.config import HfAnswer
-from seal.errors import AnswerError
+from seal.errors import AnswerError, ContextError
 from seal.weights import library_class, load_model, locate, require, resolve_device
 
 
@@ -40,18 +41,13 @@ class LocalAnswerer(Answerer):
         streamer = library_class("TextIteratorStreamer")(
             self._reader.tokenizer, skip_prompt=True, skip_special_tokens=True
         )
-        failed: list[Exception] = []
+        failed: list[AnswerError] = []
 
         def generate() -> None:
             try:
-                self._model.generate(
-                    **inputs,
-                    max_new_tokens=self._options.max_tokens,
-                    do_sample=False,
-                    streamer=streamer,
-                )
-            # Whatever it is has to reach the thread that waits for the text.
-            except Exception as error:
+                self._generate(inputs, streamer)
+            # It has to reach the thread that waits for the text.
+            except AnswerError as error:
                 failed.append(error)
                 streamer.end()
 
@@ -60,15 +56,20 @@ class LocalAnswerer(Answerer):
         yield from filter(None, streamer)
         thread.join()
         if failed:
-            raise AnswerError(f"{self.name} failed: {failed[0]}") from failed[0]
+            raise failed[0]
 
-    def answer_all(self, prompts: Sequence[Prompt]) -> list[str]:
+    def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
         if not prompts:
             return []
-        inputs = self._inputs(prompts, self._options.max_tokens)
-        made = self._model.generate(
-            **inputs, max_new_tokens=self._options.max_tokens, do_sample=False
-        )
+        try:
+            inputs = self._inputs(prompts, self._options.max_tokens)
+            made = self._generate(inputs)
+        except ContextError:
+            # Not all of them need be too long.
+            return super().answer_all(prompts)
+        except AnswerError as error:
+            # A new one, because this one's traceback holds the memory of the batch.
+            return [AnswerError(str(error))] * len(prompts)
         texts: list[str] = self._reader.tokenizer.batch_decode(
             made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
@@ -76,11 +77,26 @@ class LocalAnswerer(Answerer):
 
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         inputs = self._inputs([prompt], 1)
-        with self._torch.inference_mode():
+        with self._failing(), self._torch.inference_mode():
             logits = self._model(**inputs).logits[0, -1]
         encode = self._reader.tokenizer.encode
         first = [encode(letter, add_special_tokens=False)[0] for letter in letters]
         return letters[int(logits[first].argmax())]
+
+    def _generate(self, inputs: Any, streamer: Any = None) -> Any:
+        most = self._options.max_tokens
+        with self._failing():
+            return self._model.generate(
+                **inputs, max_new_tokens=most, do_sample=False, streamer=streamer
+            )
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Errors of the network, which may be of any kind, become AnswerErrors."""
+        try:
+            yield
+        except Exception as error:
+            raise AnswerError(f"{self.name} failed: {error}") from error
 
     def _inputs(self, prompts: Sequence[Prompt], room: int) -> Any:
         inputs = self._reader.read(prompts, room)

@@ -125,18 +125,19 @@ def _together(video: IndexedVideo) -> int:
 def _ask(
     video: IndexedVideo, part: Sequence[tuple[Question, str]], answerer: Answerer
 ) -> list[Answer | AnswerError]:
-    """All at once; if one fails, each on its own, which may ask again for less."""
-    talks = [opened(video, question, answerer, METHODS[method]) for question, method in part]
-    options = [question.options for question, _ in part]
-    if len(part) > 1:
-        try:
-            asked = [talk.put(text, o) for (talk, text), o in zip(talks, options, strict=True)]
-            texts = answerer.answer_all([each.prompt for each in asked])
-            taken = zip(talks, asked, texts, strict=True)
-            return [talk.take(each, text) for (talk, _), each, text in taken]
-        except AnswerError:
-            pass
-    return [_alone(talk, text, o) for (talk, text), o in zip(talks, options, strict=True)]
+    """All at once, and each that fails again on its own, where it may be asked for less."""
+    talks = [
+        (*opened(video, question, answerer, METHODS[method]), question.options)
+        for question, method in part
+    ]
+    if len(talks) == 1:
+        return [_alone(*talks[0])]
+    asked = [talk.put(text, options) for talk, text, options in talks]
+    texts = answerer.answer_all([each.prompt for each in asked])
+    return [
+        _alone(*talk) if isinstance(text, AnswerError) else talk[0].take(each, text)
+        for talk, each, text in zip(talks, asked, texts, strict=True)
+    ]
 
 
 def _alone(talk: Conversation, text: str, options: Mapping[str, str]) -> Answer | AnswerError:
