@@ -305,6 +305,20 @@ def test_options_are_chosen_by_letter(film: IndexedVideo) -> None:
     assert "(A) red\n(B) blue" in describe(model.prompts[0])
 
 
+def test_options_are_chosen_one_by_one_by_how_likely_they_are(store: Store, tmp_path: Path) -> None:
+    class Likely(Scripted):
+        def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
+            self.prompts.append(prompt)
+            return letters[-1]
+
+    film = opened(store, "answer.backend=hf", "answer.choice=likelihood", "answer.together=4")
+    model, run = Likely("unused"), asking.Run(tmp_path / "run.jsonl", {})
+    question = Question("1", "film", "Which colour?", "B", {"A": "red", "B": "blue"})
+    asking.ask_all([question], lambda name: film, model, run, lambda q, e: None)
+    assert run.outputs == {"seal": {"1": "B"}, "uniform": {"1": "B"}}
+    assert len(model.prompts) == 2
+
+
 def test_a_dialogue_pays_for_evidence_once(film: IndexedVideo) -> None:
     model = Scripted("Left.", "What was before the red ball?", "Nothing.")
     talk = Conversation(film, model)

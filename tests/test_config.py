@@ -29,6 +29,7 @@ def test_a_back_end_brings_its_own_options() -> None:
         ("nothing.at_all=1", "valid: video.rate_hz"),
         ("actions.minimum=1", "valid: actions.min_length_s"),
         ("segment.points_per_side=16", "valid: segment.backend"),
+        ("answer.by=likelihood", "valid: answer.backend, answer.margin"),
         ("encode.backend=dalle", "valid: mini, blip2, clip, siglip"),
         ("objects.keyframes=often", "interval, codec, shot"),
         ("video.rate_hz=fast", "must be float"),

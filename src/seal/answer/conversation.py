@@ -197,7 +197,8 @@ class Conversation:
     ) -> Message:
         """A question as the model gets it, with the evidence that is new."""
         shown = prompts.evidence(self.video, self.video.tokens.take(rows))
-        return Message("user", (*shown, prompts.ask(question, options, self._by())))
+        words = prompts.ask(question, options, self.video.options.answer.by)
+        return Message("user", (*shown, words))
 
     def _messages(
         self, question: str, rows: Int64, options: Mapping[str, str] | None
@@ -220,7 +221,7 @@ class Conversation:
             return None
         prompt = self._messages(question, rows, options)
         _log.debug("asking %s:\n%s", self.answerer.name, describe(prompt))
-        if options and self._by() == "likelihood":
+        if options and self.video.options.answer.by == "likelihood":
             return self.answerer.choose(prompt, list(options))
         pieces = []
         for piece in self.answerer.stream(prompt):
@@ -264,9 +265,6 @@ class Conversation:
     def _remember(self, turn: Turn) -> None:
         self.turns.append(turn)
         self._seen.append(turn)
-
-    def _by(self) -> str:
-        return getattr(self.video.options.answer, "choice", "letter")
 
     def _shown(self) -> Int64:
         """The rows of all evidence that the model still sees."""

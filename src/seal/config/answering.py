@@ -42,6 +42,16 @@ class NoAnswer:
         check(self, self.follow_up >= 0, "follow_up must be at least 0")
         check(self, self.dialogue >= 1, "dialogue must be at least 1")
 
+    @property
+    def by(self) -> Literal["letter", "likelihood"]:
+        """How one of several options is chosen."""
+        return "letter"
+
+    @property
+    def at_once(self) -> int:
+        """How many questions can be asked together."""
+        return 1
+
 
 @dataclass(frozen=True)
 class ModelAnswer(NoAnswer):
@@ -56,6 +66,10 @@ class ModelAnswer(NoAnswer):
         super().__post_init__()
         check(self, self.max_tokens >= 1, "max_tokens must be at least 1")
         check(self, self.together >= 1, "together must be at least 1")
+
+    @property
+    def at_once(self) -> int:
+        return self.together
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,15 @@ class HfAnswer(ModelAnswer):
     choice: Literal["letter", "likelihood"] = "letter"
     """How one of several options is chosen: by the letter that the model writes, or by how likely
     each letter is as the first thing it writes."""
+
+    @property
+    def by(self) -> Literal["letter", "likelihood"]:
+        return self.choice
+
+    @property
+    def at_once(self) -> int:
+        # How likely an answer is, is asked one by one.
+        return 1 if self.choice == "likelihood" else self.together
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def ask_all(
             for method in METHODS
             if question.video == name and question.id not in run.outputs[method]
         ]
-        size = _together(video)
+        size = video.options.answer.at_once
         for part in (left[first : first + size] for first in range(0, len(left), size)):
             answers = _ask(video, part, answerer)
             for (question, method), answer in zip(part, answers, strict=True):
@@ -113,13 +113,6 @@ def ask_all(
                 else:
                     run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
     return missing
-
-
-def _together(video: IndexedVideo) -> int:
-    """How many questions are asked at once. How likely an answer is, is asked one by one."""
-    options = video.options.answer
-    alone = getattr(options, "choice", None) == "likelihood"
-    return 1 if alone else int(getattr(options, "together", 1))
 
 
 def _ask(
