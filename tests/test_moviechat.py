@@ -98,6 +98,19 @@ def test_verdicts_are_kept_and_failures_tried_again(outputs: Path, tmp_path: Pat
     assert friend.asked == 9, "another judge has other verdicts"
 
 
+def test_verdicts_outlive_a_judge_that_is_killed(outputs: Path, tmp_path: Path) -> None:
+    path, friend = tmp_path / "verdicts.jsonl", Friend()
+    first = evaluate(*read_outputs(outputs), Judge(friend, path))
+    whole = path.read_text()
+    path.write_text(whole[:-5])
+    assert evaluate(*read_outputs(outputs), Judge(friend, path)) == first
+    assert friend.asked == 4 + 2, "the failure, and the verdict that was cut off"
+    assert path.read_text() == whole
+    path.write_text('{"a": 1}\n')
+    with pytest.raises(DataError, match="has no verdicts: KeyError"):
+        Judge(friend, path)
+
+
 def test_a_judge_that_fails_always_leaves_no_accuracy(tmp_path: Path) -> None:
     (tmp_path / "o.json").write_text(json.dumps({"2.mp4": OUTPUTS["2.mp4"]}))
     figures = evaluate(*read_outputs(tmp_path / "o.json"), Judge(Friend()))

@@ -27,23 +27,33 @@ def read_json(path: str | Path) -> Any:
 
 def read_json_lines(path: str | Path) -> list[Any]:
     """The values of a file with one JSON value a line; empty lines are none."""
-    # Not splitlines: JSON strings may hold other line separators, such as U+2028, as they are.
-    lines = enumerate(read_text(path).split("\n"), start=1)
-    return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+    return _lines(path, read_text(path))
 
 
 def read_json_values(path: str | Path) -> list[Any]:
     """The JSON values that follow each other in a file, over one line each or many."""
     text, decoder = read_text(path).strip(), json.JSONDecoder()
-    values = []
-    while text:
+    values, end = [], 0
+    while end < len(text):
         try:
-            value, end = decoder.raw_decode(text)
+            value, end = decoder.raw_decode(text, end)
         except ValueError as error:
             raise DataError(f"{path} is not JSON: {error}") from error
         values.append(value)
-        text = text[end:].lstrip()
+        while text[end : end + 1].isspace():
+            end += 1
     return values
+
+
+def read_appended(path: str | Path) -> list[Any]:
+    """What `append_json_line` wrote; nothing where there is no file.
+
+    A line without an end was being written when a run was killed: it is left out.
+    """
+    if not Path(path).exists():
+        return []
+    text = read_text(path)
+    return _lines(path, text[: text.rfind("\n") + 1])
 
 
 def read_parquet(path: str | Path) -> list[dict[str, Any]]:
@@ -55,6 +65,12 @@ def read_parquet(path: str | Path) -> list[dict[str, Any]]:
     except (ArrowException, OSError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
     return rows
+
+
+def _lines(path: str | Path, text: str) -> list[Any]:
+    # Not splitlines: JSON strings may hold other line separators, such as U+2028, as they are.
+    lines = enumerate(text.split("\n"), start=1)
+    return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
 
 
 def _parsed(where: str, text: str) -> Any:
@@ -75,3 +91,16 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json_lines(path: str | Path, values: Iterable[Any]) -> None:
     """Write a file with one JSON value a line."""
     write_text(path, "".join(json.dumps(value, allow_nan=False) + "\n" for value in values))
+
+
+def append_json_line(path: str | Path, value: Any) -> None:
+    """Add a line to a file, made where there is none, in the place of one without an end."""
+    try:
+        with Path(path).open("a+b") as file:
+            file.seek(max(file.tell() - 1, 0))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(json.dumps(value).encode() + b"\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error

@@ -7,7 +7,6 @@ question, so that an interrupted run goes on where it stopped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,7 +22,7 @@ from seal.clock import clock
 from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
-from seal.files import read_json_lines, read_text, write_text
+from seal.files import append_json_line, read_appended
 from seal.query import LONGEST_QUERY, IndexedVideo
 from seal.types import Answer
 
@@ -56,15 +55,11 @@ class Run:
 
     def __init__(self, path: str | Path, manifest: dict[str, Any]) -> None:
         """Raises DataError if the file is that of a run with another manifest."""
-        self._path = Path(path)
+        self._path = path
         self.outputs: Outputs = {method: {} for method in METHODS}
-        if not self._path.exists():
-            self._write({"manifest": manifest})
-            return
-        # A line that was being written when the run was killed has no end.
-        text = read_text(self._path)
-        write_text(self._path, text[: text.rfind("\n") + 1])
-        first, *lines = read_json_lines(self._path) or [None]
+        if not Path(path).exists():
+            append_json_line(path, {"manifest": manifest})
+        first, *lines = read_appended(path) or [None]
         if first != {"manifest": manifest}:
             raise DataError(f"{path} holds a run with other settings: {first}; use another file")
         for line in lines:
@@ -73,11 +68,7 @@ class Run:
     def add(self, method: str, question: Question, output: str, evidence: list[str]) -> None:
         self.outputs[method][question.id] = output
         values = {"method": method, "id": question.id, "output": output, "evidence": evidence}
-        self._write(values)
-
-    def _write(self, values: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+        append_json_line(self._path, values)
 
 
 def ask_all(

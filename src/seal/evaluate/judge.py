@@ -6,7 +6,6 @@ score of 0 to 5. What the judge says is told apart from what it fails to say.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from importlib import resources
@@ -15,8 +14,8 @@ from typing import NamedTuple
 
 from seal.answer import Answerer, Message
 from seal.config import digest
-from seal.errors import AnswerError
-from seal.files import read_json_lines
+from seal.errors import AnswerError, DataError
+from seal.files import append_json_line, read_appended
 
 PROMPT = (resources.files("seal.evaluate") / "judge.txt").read_text("utf-8")
 # Some judges write a Python dictionary, as the original prompt asks for.
@@ -51,11 +50,8 @@ class Judge:
         self._prompt = prompt
         self._answerer = answerer
         self._on_failure = on_failure
-        self._path = None if verdicts is None else Path(verdicts)
-        self._known: dict[str, Verdict] = {}
-        if self._path is not None and self._path.exists():
-            for line in read_json_lines(self._path):
-                self._known[line["key"]] = Verdict(line["correct"], line["score"])
+        self._path = verdicts
+        self._known = {} if verdicts is None else read_verdicts(verdicts)
 
     def __call__(self, question: str, answer: str, output: str) -> Verdict | None:
         """Whether `output` means the right `answer`; None if the judge failed to say."""
@@ -66,9 +62,8 @@ class Judge:
                 return None
             self._known[key] = verdict
             if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"key": key, "judge": self.name, **verdict._asdict()}))
-                    file.write("\n")
+                values = {"key": key, "judge": self.name, **verdict._asdict()}
+                append_json_line(self._path, values)
         return self._known[key]
 
     def _ask(self, question: str, answer: str, output: str) -> Verdict | None:
@@ -83,6 +78,16 @@ class Judge:
         if verdict is None:
             self._on_failure(f"no verdict in {said[:_SHOWN]!r}")
         return verdict
+
+
+def read_verdicts(path: str | Path) -> dict[str, Verdict]:
+    """Those in a judge's file, by key. Raises DataError."""
+    try:
+        return {
+            line["key"]: Verdict(line["correct"], line["score"]) for line in read_appended(path)
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} has no verdicts: {error!r}") from error
 
 
 def parse(said: str) -> Verdict | None:
