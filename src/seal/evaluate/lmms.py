@@ -156,7 +156,7 @@ def take_selector(arguments: dict[str, Any]) -> tuple[str, Selector]:
         raise OptionError(
             f"the model seal takes {', '.join(_OWN)}, the first two at least; got {given}"
         )
-    settings = [f"{key}={_text(arguments.pop(key))}" for key in [*arguments] if "." in key]
+    settings = [f"{key}={arguments.pop(key)}" for key in [*arguments] if "." in key]
     name = own.pop("seal_model")
     return name, Selector(
         settings=settings, **{key.removeprefix("seal_"): value for key, value in own.items()}
@@ -208,8 +208,3 @@ def manifest() -> Any:
 
     module = f"{__package__}.lmms_model"
     return ModelManifest("seal", f"{module}.SimpleSeal", f"{module}.Seal")
-
-
-def _text(value: Any) -> str:
-    """A value that lmms-eval has parsed, as SEAL's settings write it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
