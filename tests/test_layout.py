@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_modules_are_short_and_documented(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), "a module says what it is for"
     assert len(text.splitlines()) <= 450
+
+
+@pytest.mark.parametrize("package", ["answer", "evaluate", "training"])
+def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
+    folder = SOURCE / package
+    names = re.split(r"[\s,]+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text())))
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} <= {*names}
 
 
 def test_public_names_exist_and_are_documented() -> None:

@@ -3,12 +3,19 @@
 answerer = load(video.options.answer)                       # or None: evidence alone
 answer = ask(video, "Why does the bird fly away?", answerer)
 
-intent      what the question is about, when to look, whether it asks why
-evidence    the tokens that are worth showing for it, within the budget
-prompt      their pictures and times, and the question
-answerer    the model: an endpoint or a local one
-citations   the times that the answer cites, and what was shown there
-conversation   the questions that follow
+intent        what the question is about, when to look, whether it asks why
+evidence      the tokens that are worth showing for it, within the budget
+prompt        their pictures and times, and the question
+answerer      the model's interface
+endpoint      a model behind an OpenAI-compatible endpoint
+local         a model on this machine
+processor     what its network reads: a prompt in tensors
+adapter       the few weights that training adds to it
+citations     the times that the answer cites, and what was shown there
+letters       which of several options the answer chooses
+conversation  the questions that follow
+lessons       what a local model learns from
+train         how it learns
 """
 
 from __future__ import annotations
