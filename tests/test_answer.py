@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from seal import IndexedVideo, Options, Store, index_video
+from filmed import filmed
+from seal import IndexedVideo, Store
 from seal.answer import Answerer, Conversation, Prompt, ask, describe
 from seal.answer.citations import cited_times, resolve
 from seal.answer.evidence import _REPRESENT, _nearness, gather
@@ -23,7 +24,6 @@ from seal.cli import main
 from seal.config import AttentionOptions
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate import asking
-from seal.evaluate.film import write_film
 from seal.evaluate.questions import Question
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
 from test_types import make_tokens
@@ -52,11 +52,7 @@ def pictures(prompt: Prompt) -> int:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("answer")
-    write_film(folder / "film.mp4", seed=2, duration_s=24.0)
-    store = Store(folder / "store", create=True)
-    index_video(folder / "film.mp4", store, Options.load("mini", ["video.part_s=12"]), jobs=1)
-    return store
+    return filmed(tmp_path_factory.mktemp("answer"), 24.0, "video.part_s=12")
 
 
 def opened(store: Store, *settings: str) -> IndexedVideo:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import tiny_answerer
-from seal import IndexedVideo, Options, Store, index_video
+from filmed import filmed
+from seal import IndexedVideo, Options
 from seal.answer import Answerer, ask, load
 from seal.answer.prompt import Message
-from seal.evaluate.film import write_film
 from test_answer_local import prompt
 
 # Loading torch takes most of it; a machine may have other things to do.
@@ -91,9 +91,7 @@ def test_a_dialogue_reaches_the_model_with_its_earlier_turns(
 
 
 def test_a_video_is_asked_about(here: Answerer, there: Answerer, tmp_path: Path) -> None:
-    write_film(tmp_path / "film.mp4", seed=2, duration_s=6.0)
-    store = Store(tmp_path / "store", create=True)
-    index_video(tmp_path / "film.mp4", store, Options.load("mini"), jobs=1)
+    store = filmed(tmp_path, 6.0)
     settings = ["attention.solver=greedy", "attention.budget=4"]
     film = IndexedVideo(store, store.videos()[0].id, settings)
     answer = ask(film, "Where is the red ball?", there)

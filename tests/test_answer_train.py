@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
 import tiny_answerer
-from seal import Options, Store, index_video
+from filmed import filmed
+from seal import Store
 from seal.answer.lessons import Example, Lessons, read
 from seal.answer.local import LocalAnswerer
 from seal.answer.processor import Reader
@@ -24,7 +25,6 @@ from seal.answer.train import Adapter, Batch, _Batches, _ends, train
 from seal.cli import main
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import BackendError, DataError, OptionError
-from seal.evaluate.film import write_film
 from seal.weights import locate
 
 # Eight questions, so that a step sees them all.
@@ -47,8 +47,7 @@ QUICK = {"steps": 6, "accumulate": 2, "warmup": 2, "workers": 0, "save_every": 2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A film in a store, a tiny model, and what it should learn about the film."""
     folder = tmp_path_factory.mktemp("tune")
-    write_film(folder / "film.mp4", seed=2, duration_s=6.0)
-    index_video(folder / "film.mp4", Store(folder / "store", create=True), Options.load(), jobs=1)
+    filmed(folder, 6.0)
     tiny_answerer.save(folder / "model")
     lines = [
         {"video": str(folder / "film.mp4"), "question": question, "answer": answer}

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from seal import Options, Store, index_video
+from filmed import filmed
+from seal import Store
 from seal.cli import main
 from seal.errors import DataError
 from seal.evaluate import longvideobench, mlvu, videomme
 from seal.evaluate.choices import Benchmark, _balanced
-from seal.evaluate.film import write_film
 from seal.evaluate.longvideobench import LONGVIDEOBENCH
 from seal.evaluate.lvbench import LVBENCH
 from seal.evaluate.mlvu import MLVU
@@ -345,13 +345,9 @@ def test_outputs_come_in_the_official_formats(tmp_path: Path) -> None:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two films of one name, in folders of their own."""
     folder = tmp_path_factory.mktemp("choices")
-    store = Store(folder / "store", create=True)
     for seed, task in enumerate(TASKS[:2]):
-        path = folder / "video" / task / "film.mp4"
-        path.parent.mkdir(parents=True)
-        write_film(path, seed=seed, duration_s=3.0)
-        index_video(path, store, Options.load("mini"), jobs=1)
-    return store
+        filmed(folder, 3.0, name=f"video/{task}/film", seed=seed)
+    return Store(folder / "store")
 
 
 def test_videos_are_found_by_their_file_and_folder(store: Store) -> None:

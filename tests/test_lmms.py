@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seal import IndexedVideo, Options, Store, index_video
+from filmed import filmed
+from seal import IndexedVideo, Store
 from seal.answer.prompt import Picture
 from seal.errors import DataError, OptionError, VideoError
-from seal.evaluate.film import write_film
 from seal.evaluate.lmms import Clip, Selector, clip_of, in_front, take_selector
 from test_answer_endpoint import Handler, Server, server  # noqa: F401
 
@@ -22,17 +22,13 @@ GREEDY = ",".join(SETTINGS)
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("lmms") / "film.mp4"
-    write_film(path, seed=2, duration_s=12.0)
-    return path
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return filmed(tmp_path_factory.mktemp("lmms"), 12.0)
 
 
 @pytest.fixture(scope="module")
-def store(film: Path) -> Store:
-    store = Store(film.parent / "store", create=True)
-    index_video(film, store, Options.load("mini"), jobs=1)
-    return store
+def film(store: Store) -> Path:
+    return Path(store.videos()[0].path)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from seal import IndexedVideo, Options, Store, index_video
+from filmed import filmed
+from seal import IndexedVideo, Store
 from seal.answer import Answerer, Prompt, describe
 from seal.cli import main
 from seal.errors import AnswerError, ContextError, DataError
 from seal.evaluate import asking
-from seal.evaluate.film import write_film
 from seal.evaluate.judge import Judge, Verdict, parse
 from seal.evaluate.moviechat import PUBLISHED, evaluate, official, read_outputs
 from seal.evaluate.questions import Question
@@ -144,11 +144,7 @@ def write_films(folder: Path, *films: dict[str, Any]) -> Path:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    folder = tmp_path_factory.mktemp("moviechat")
-    write_film(folder / "film.mp4", seed=2, duration_s=6.0)
-    store = Store(folder / "store", create=True)
-    index_video(folder / "film.mp4", store, Options.load("mini", ["scenes.interval_s=0.5"]), jobs=1)
-    return store
+    return filmed(tmp_path_factory.mktemp("moviechat"), 6.0, "scenes.interval_s=0.5")
 
 
 def test_annotations_are_read_as_published(tmp_path: Path) -> None:

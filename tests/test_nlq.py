@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from filmed import filmed
 from seal import query
 from seal.cli import main
-from seal.config import Options
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate import nlq
 from seal.evaluate.ego4d import (
@@ -24,9 +24,7 @@ from seal.evaluate.ego4d import (
 )
 from seal.evaluate.film import write_film
 from seal.evaluate.localisation import Rules
-from seal.index import index_video
 from seal.query import IndexedVideo, load_encoder
-from seal.store import Store
 from seal.types import Moment, Span
 
 OFFICIAL = ["ego4d_nlq", "ego4d_nlq_zero_length"]
@@ -268,10 +266,8 @@ def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
 def test_the_encoder_is_loaded_once_for_all_videos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "store", create=True)
     for seed, name in enumerate(["c0", "c1"]):
-        write_film(tmp_path / f"{name}.mp4", seed=seed, duration_s=3.0)
-        index_video(tmp_path / f"{name}.mp4", store, Options(), jobs=1)
+        store = filmed(tmp_path, 3.0, name=name, seed=seed)
     loaded = []
     monkeypatch.setattr(
         query, "load_encoder", lambda record: loaded.append(1) or load_encoder(record)
