@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -17,9 +18,13 @@ from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
 from seal.store import VideoRecord
 from seal.types import KINDS, Tokens
+from seal.video import open_video
 from synthetic import turn, write_video
 
 COLUMNS = ["ids", "kinds", "pts", "time_base", "boxes", "scores", "track_rows"]
+
+# Parts begin at keyframes, and those of the film are ten seconds apart.
+IN_PARTS = "video.part_s=2"
 
 
 @pytest.fixture
@@ -102,9 +107,11 @@ def same(a: Tokens, b: Tokens) -> None:
 
 
 def test_the_number_of_processes_changes_nothing(film: Path, tmp_path: Path) -> None:
-    options = Options.load("mini", ["video.part_s=3"])
+    options = Options.load("mini", [IN_PARTS])
+    with open_video(film, options.video) as video:
+        assert len(video.part_starts(options.video.part_s)) == 2
     tokens = []
-    for jobs in (1, 3):
+    for jobs in (1, 2):
         store = Store(tmp_path / str(jobs), create=True)
         record = index_video(film, store, options, jobs=jobs)
         tokens.append(store.tokens(record.id))
@@ -112,15 +119,29 @@ def test_the_number_of_processes_changes_nothing(film: Path, tmp_path: Path) -> 
     assert len(tokens[0]) > 20
 
 
+def test_a_script_that_workers_cannot_import_is_told_so(film: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import seal\n"
+        f"options = seal.Options.load('mini', [{IN_PARTS!r}])\n"
+        f"seal.index_video({str(film)!r}, seal.Store('store', create=True), options, jobs=2)\n"
+    )
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].endswith(
+        'let it index under `if __name__ == "__main__":`, because each worker imports it anew'
+    )
+
+
 def test_progress_rises_to_the_length_of_the_film(film: Path, store: Store) -> None:
     seen: list[Progress] = []
     record = index_video(
-        film, store, Options.load("mini", ["video.part_s=3"]), jobs=1, on_progress=seen.append
+        film, store, Options.load("mini", [IN_PARTS]), jobs=1, on_progress=seen.append
     )
     indexing = [p.done_s for p in seen if p.stage == "indexing"]
     assert indexing == sorted(indexing)
-    # The last analysed frame of each of the four parts ends a little before the part does.
-    assert indexing[-1] == pytest.approx(record.duration_s, abs=4 * 0.2)
+    # The last analysed frame of each of the two parts ends a little before the part does.
+    assert indexing[-1] == pytest.approx(record.duration_s, abs=2 * 0.2)
     assert {p.total_s for p in seen if p.stage == "indexing"} == {record.duration_s}
     assert (seen[0].stage, seen[-1].stage) == ("reading", "storing")
 
@@ -142,7 +163,7 @@ def test_a_damaged_stretch_is_a_gap_and_the_rest_is_indexed(tmp_path: Path, stor
 
 
 def test_a_number_of_scenes_is_kept(film: Path, store: Store) -> None:
-    options = Options.load("mini", ["scenes.count=7", "video.part_s=3"])
+    options = Options.load("mini", ["scenes.count=7", IN_PARTS])
     record = index_video(film, store, options)
     assert store.count(record.id)["scene"] == 7
     gaps_s = np.diff(store.tokens(record.id, ["scene"]).start_s)

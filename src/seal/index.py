@@ -300,8 +300,9 @@ def _in_processes(
                 yield future.result()
     except BrokenProcessPool as error:
         raise VideoError(
-            f"{run.source}: a worker process was killed, perhaps for lack of memory; what is done"
-            " is kept: run the same command again, with fewer --jobs"
+            f"{run.source}: a worker process died. If memory ran out, run it again with fewer jobs:"
+            " what is done is kept. If this is a Python script, let it index under"
+            ' `if __name__ == "__main__":`, because each worker imports it anew'
         ) from error
     finally:
         # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
