@@ -468,6 +468,19 @@ def test_questions_are_asked_at_once_and_what_fails_again_alone(
     assert outputs(1, [], 2 * (5 + 1)) == outputs(4, [4, 4, 2], 2 * (5 + 1 + 2))
 
 
+def test_settings_of_a_run_may_change_until_something_is_answered(tmp_path: Path) -> None:
+    path, question = tmp_path / "run.jsonl", Question("1", "film", "Where?", "left")
+    asking.Run(path, {"budget": 1})
+    run = asking.Run(path, {"budget": 2})
+    run.add("seal", question, "left", [])
+    assert asking.Run(path, {"budget": 2}).outputs["seal"] == {"1": "left"}
+    for other in ("[1]\n", '{"a": 1}\n', path.read_text()):
+        path.write_text(other)
+        with pytest.raises(DataError, match="other settings"):
+            asking.Run(path, {"budget": 1})
+        assert path.read_text() == other
+
+
 def test_a_server_that_reads_less_is_asked_again(store: Store, server: Server) -> None:  # noqa: F811
     too_long = fails(400, "This model's maximum context length is 8192 tokens.")
     server.replies = [too_long, too_long, says("Left.")]

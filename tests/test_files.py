@@ -37,9 +37,12 @@ def test_a_line_takes_the_place_of_one_without_an_end(tmp_path: Path, unfinished
 
 def test_a_file_is_left_as_it_is_until_something_is_added(tmp_path: Path) -> None:
     path = tmp_path / "other.json"
+    path.write_text('{"a": 1}\n{"b":')
+    assert read_appended(path) == [{"a": 1}]
+    assert path.read_text() == '{"a": 1}\n{"b":'
     path.write_text('{"a": 1}')
-    assert read_appended(path) == []
-    assert path.read_text() == '{"a": 1}'
+    with pytest.raises(DataError, match="no line with an end"):
+        read_appended(path)
     path.write_text("{\n}\n")
     with pytest.raises(DataError, match="line 1 is not JSON"):
         read_appended(path)

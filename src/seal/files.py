@@ -48,12 +48,16 @@ def read_json_values(path: str | Path) -> list[Any]:
 def read_appended(path: str | Path) -> list[Any]:
     """What `append_json_line` wrote; nothing where there is no file.
 
-    A line without an end was being written when a run was killed: it is left out.
+    A line without an end was being written when a run was killed: it is left out. Raises DataError
+    if there is no other, which is what another kind of file may look like.
     """
     if not Path(path).exists():
         return []
     text = read_text(path)
-    return _lines(path, text[: text.rfind("\n") + 1])
+    whole = text[: text.rfind("\n") + 1]
+    if text and not whole:
+        raise DataError(f"{path} has no line with an end: use another file")
+    return _lines(path, whole)
 
 
 def read_parquet(path: str | Path) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from seal.clock import clock
 from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
-from seal.files import append_json_line, read_appended
+from seal.files import append_json_line, read_appended, write_json_lines
 from seal.query import LONGEST_QUERY, IndexedVideo
 from seal.types import Answer
 
@@ -54,14 +54,17 @@ class Run:
     """The file of a run: its manifest, then a line for each answer."""
 
     def __init__(self, path: str | Path, manifest: dict[str, Any]) -> None:
-        """Raises DataError if the file is that of a run with another manifest."""
+        """Raises DataError if the file is that of a run with another manifest, and answers."""
         self._path = path
         self.outputs: Outputs = {method: {} for method in METHODS}
-        if not Path(path).exists():
-            append_json_line(path, {"manifest": manifest})
-        first, *lines = read_appended(path) or [None]
-        if first != {"manifest": manifest}:
-            raise DataError(f"{path} holds a run with other settings: {first}; use another file")
+        begin = {"manifest": manifest}
+        first, *lines = read_appended(path) or [{"manifest": None}]
+        if first != begin:
+            if lines or not isinstance(first, dict) or "manifest" not in first:
+                raise DataError(
+                    f"{path} holds a run with other settings: {first}; use another file"
+                )
+            write_json_lines(path, [begin])
         for line in lines:
             self.outputs[line["method"]][line["id"]] = line["output"]
 
