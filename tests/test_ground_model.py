@@ -1,6 +1,7 @@
 """The localisation head: what it computes, what it learns from, what it answers."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from seal.config import DecodeOptions, HeadOptions
 from seal.errors import BackendError, OptionError
 from seal.ground.checkpoint import load
-from seal.ground.decode import decode, soft_nms
+from seal.ground.decode import agreed, decode, soft_nms
 from seal.ground.layers import Row, Window, WindowAttention
 from seal.ground.losses import assign, diou, focal, loss
 from seal.ground.model import Head, Positions, Queries, Spans
@@ -200,9 +201,34 @@ def test_soft_suppression_is_that_of_the_slow_reference(seed: int, n: int, top: 
 
 def test_moments_lie_within_the_video_best_first() -> None:
     spans = np.array([[-5.0, 4.0], [90.0, 120.0], [100.0, 130.0], [3.0, 3.0]])
-    moments = decode(spans, np.array([0.2, 0.9, 1.0, 1.0]), Span(0, 100), DecodeOptions(top=3))
-    assert [moment.span for moment in moments] == [Span(90, 100), Span(0, 4)]
-    assert [moment.score for moment in moments] == [0.9, 0.2]
+    scores, options = np.array([0.2, 0.9, 1.0, 1.0]), DecodeOptions(top=3)
+    for agree in (False, True):
+        moments = decode(spans, scores, Span(0, 100), options, agree)
+        assert [moment.span for moment in moments] == [Span(90, 100), Span(0, 4)]
+        assert [moment.score for moment in moments] == pytest.approx([0.9, 0.2])
+
+
+@given(st.integers(0, 10**6), st.integers(0, 20))
+def test_spans_agree_as_in_the_slow_reference(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    start = rng.uniform(0, 20, n)
+    spans = np.stack([start, start + rng.uniform(0.1, 9, n)], 1)
+    scores = rng.uniform(0.001, 1, n)
+    pooled, said = agreed(spans, scores)
+    for i in range(n):
+        mine = Span(*spans[i])
+        evidence = [(scores[j] * mine.iou(Span(*spans[j]))) ** 2 for j in range(n)]
+        assert said[i] == pytest.approx((1 - math.prod(1 - each for each in evidence)) ** 0.5)
+        assert pooled[i] == pytest.approx(np.average(spans, axis=0, weights=evidence))
+
+
+def test_two_that_agree_come_before_a_better_one_alone() -> None:
+    spans = np.array([[0.0, 10.0], [50.0, 60.0], [51.0, 61.0]])
+    scores, within, options = np.array([0.6, 0.5, 0.5]), Span(0, 100), DecodeOptions()
+    assert decode(spans, scores, within, options, agree=False)[0].span == Span(0, 10)
+    first = decode(spans, scores, within, options, agree=True)[0].span
+    assert 50 < first.start_s < 51
+    assert 60 < first.end_s < 61
 
 
 def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

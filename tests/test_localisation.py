@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal.errors import OptionError
-from seal.evaluate.localisation import Rules, mean_iou, missed, pairwise_iou, recall, score
+from seal.evaluate.localisation import Rules, mean_iou, missed, recall, score
+from seal.types import pairwise_span_iou
 
 # Half seconds: equal times and exact fractions are common.
 TIMES = st.integers(-4, 20).map(lambda half: half / 2)
@@ -39,8 +40,8 @@ def test_scores_are_those_of_the_slow_reference(
 def test_iou_of_spans_is_symmetric_and_bounded(
     a: list[tuple[float, float]], b: list[tuple[float, float]]
 ) -> None:
-    overlap = pairwise_iou(a, b)
-    np.testing.assert_array_equal(overlap, pairwise_iou(b, a).T)
+    overlap = pairwise_span_iou(a, b)
+    np.testing.assert_array_equal(overlap, pairwise_span_iou(b, a).T)
     defined = overlap[~np.isnan(overlap)]
     assert ((defined >= 0) & (defined <= 1)).all()
 

@@ -98,6 +98,22 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
     return iou
 
 
+def pairwise_span_iou(a: ArrayLike, b: ArrayLike) -> Float64:
+    """Intersection over union in time of every span of `a` [n, 2] with every span of `b` [m, 2],
+    each start and end in seconds: [n, m] in [0, 1], or NaN where both are one instant.
+
+    A span that ends before it starts overlaps nothing.
+    """
+    start, end = np.asarray(a, np.float64).T[:, :, None]
+    other_start, other_end = np.asarray(b, np.float64).T
+    shared = np.maximum(0, np.minimum(end, other_end) - np.maximum(start, other_start))
+    # From the first start to the last end: more than the union only where nothing is shared.
+    union = np.maximum(0, np.maximum(end, other_end) - np.minimum(start, other_start))
+    with np.errstate(invalid="ignore"):
+        iou: Float64 = shared / union
+    return iou
+
+
 def union_box(boxes: Float32) -> Box:
     """The smallest box that holds all `boxes` [n, 4]: an action token's crop (section 3.1)."""
     x0, y0 = boxes[:, :2].min(0)

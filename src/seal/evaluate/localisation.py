@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal.errors import OptionError
-from seal.types import Float64
+from seal.types import pairwise_span_iou
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,9 @@ class Score(NamedTuple):
     """That of the first moment; NaN as in the module's text."""
 
 
-def pairwise_iou(predicted: ArrayLike, truth: ArrayLike) -> Float64:
-    """Intersection over union in time of every span of `predicted` [n, 2] with every one of `truth`
-    [m, 2], each start and end in seconds: [n, m] in [0, 1], or NaN where both are one instant.
-
-    A span that ends before it starts overlaps nothing.
-    """
-    start, end = np.asarray(predicted, np.float64).T[:, :, None]
-    true_start, true_end = np.asarray(truth, np.float64).T
-    shared = np.maximum(0, np.minimum(end, true_end) - np.maximum(start, true_start))
-    # From the first start to the last end: more than the union only where nothing is shared.
-    union = np.maximum(0, np.maximum(end, true_end) - np.minimum(start, true_start))
-    with np.errstate(invalid="ignore"):
-        overlap: Float64 = shared / union
-    return overlap
-
-
 def score(predicted: ArrayLike, truth: ArrayLike, rules: Rules) -> Score:
     """How well the spans `predicted` [n, 2], best first, n >= 1, match one of `truth` [m, 2]."""
-    overlap = np.fmax.reduce(pairwise_iou(predicted, truth), axis=1)
+    overlap = np.fmax.reduce(pairwise_span_iou(predicted, truth), axis=1)
     reached = np.greater_equal if rules.inclusive else np.greater
     enough = reached.outer(overlap, rules.iou)
     return Score(np.stack([enough[:top].any(0) for top in rules.top]), float(overlap[0]))

@@ -1,43 +1,58 @@
-"""From scored spans to moments: soft suppression of those that overlap better ones."""
+"""From scored spans to moments: those that agree add up, all that overlap the best give way."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from seal.config import DecodeOptions
-from seal.types import Float64, Moment, Span
+from seal.types import Float64, Int64, Moment, Span, pairwise_span_iou
 
 
-def decode(spans: Float64, scores: Float64, within: Span, options: DecodeOptions) -> list[Moment]:
+def decode(
+    spans: Float64, scores: Float64, within: Span, options: DecodeOptions, agree: bool
+) -> list[Moment]:
     """At most `options.top` moments, best first, of spans [n, 2] in seconds, cut to `within`.
 
-    Spans that have no length there are left out.
+    Spans that have no length there are left out. With `agree` those left are pooled (`agreed`).
     """
     spans = spans.clip(within.start_s, within.end_s)
     rows = np.flatnonzero(spans[:, 1] > spans[:, 0])
     rows = rows[np.argsort(-scores[rows], kind="stable")][: options.candidates]
-    order, kept = soft_nms(spans[rows], scores[rows], options.sigma, options.top)
+    spans, scores = spans[rows], scores[rows]
+    if agree:
+        spans, scores = agreed(spans, scores)
+    rows, scores = soft_nms(spans, scores, options.sigma, options.top)
     return [
-        Moment(Span(*map(float, spans[row])), float(score))
-        for row, score in zip(rows[order], kept, strict=True)
+        Moment(Span(*map(float, span)), float(score))
+        for span, score in zip(spans[rows], scores, strict=True)
     ]
 
 
-def soft_nms(spans: Float64, scores: Float64, sigma: float, top: int) -> tuple[Float64, Float64]:
+def agreed(spans: Float64, scores: Float64) -> tuple[Float64, Float64]:
+    """Spans [n, 2] that have a length and scores in (0, 1], each with what all others say of it.
+
+    Another one of score s that overlaps by IoU o is evidence of (s o)^2, and any of them is enough:
+    the score becomes the root of 1 - prod(1 - (s o)^2), which that of one alone is already. The
+    span becomes the mean, weighted with the evidence (box voting; Gidaris and Komodakis 2015).
+    """
+    evidence = (scores * pairwise_span_iou(spans, spans)) ** 2
+    pooled: Float64 = np.sqrt(1 - np.prod(1 - evidence, 1))
+    return evidence @ spans / evidence.sum(1, keepdims=True), pooled
+
+
+def soft_nms(spans: Float64, scores: Float64, sigma: float, top: int) -> tuple[Int64, Float64]:
     """Rows and scores of at most `top` of spans [n, 2], in the order chosen.
 
     Again and again the best span is taken, and the scores of those left fall by
     exp(-IoU^2 / sigma) with it (Soft-NMS with the Gaussian penalty; Bodla et al. 2017, section 3).
     """
     left = scores.astype(np.float64).copy()
-    start, end = spans.T
+    penalty = np.exp(-(pairwise_span_iou(spans, spans) ** 2) / sigma)
     rows, kept = [], []
     for _ in range(min(top, len(spans))):
         best = int(left.argmax())
         rows.append(best)
         kept.append(left[best])
-        shared = (np.minimum(end, end[best]) - np.maximum(start, start[best])).clip(0)
-        iou = shared / (end - start + end[best] - start[best] - shared)
-        left *= np.exp(-(iou**2) / sigma)
+        left *= penalty[best]
         left[best] = -np.inf
     return np.array(rows, np.int64), np.array(kept, np.float64)

@@ -44,6 +44,9 @@ def localise(
     sizes = replace(head.sizes, budget=budget or head.sizes.budget)
     video = Timeline.of(tokens)
     within = Span(float(tokens.start_s.min()), float(tokens.end_s.max()))
+    # Tokens see a moment in several ways at once. Frames, one at a time, only agree the more the
+    # longer a shot is (LOG).
+    agree = sizes.positions == "tokens"
     moments = []
     for query, scores in zip(queries, relevance, strict=True):
         shown = example(video, [Question(np.atleast_2d(query), scores)], sizes, look)
@@ -55,5 +58,5 @@ def localise(
         begin_s = float(shown.video.spans[:, 0].min())
         spans = answer.spans[0, 0, real].double().numpy() + begin_s
         likely = answer.logits[0, 0, real].sigmoid().double().numpy()
-        moments.append(decode(spans, likely, within, options))
+        moments.append(decode(spans, likely, within, options, agree))
     return moments
