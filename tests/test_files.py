@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seal.errors import DataError
-from seal.files import append_json_line, read_appended, read_json_values
+from seal.files import append_json_line, read_appended, read_json, read_json_values, read_parquet
 
 
 def test_values_follow_each_other_however_they_are_laid_out(tmp_path: Path) -> None:
@@ -19,6 +19,22 @@ def test_values_follow_each_other_however_they_are_laid_out(tmp_path: Path) -> N
     path.write_text('{"a": 1}\n{"b": \n')
     with pytest.raises(DataError, match=r"values\.json is not JSON: .*line 2"):
         read_json_values(path)
+
+
+def test_lists_in_lists_without_end_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    for read in (read_json, read_json_values):
+        with pytest.raises(DataError, match=r"deep\.json is not JSON: "):
+            read(path)
+
+
+def test_a_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="as Parquet: No such file or directory"):
+        read_parquet(tmp_path / "gone")
+    (tmp_path / "text").write_text("no table")
+    with pytest.raises(DataError, match=r"as Parquet: .*not a parquet file"):
+        read_parquet(tmp_path / "text")
 
 
 @pytest.mark.parametrize("unfinished", ["", "{", '{"n": 1', '{"n": 10}', '"é'])

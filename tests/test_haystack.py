@@ -242,7 +242,7 @@ def test_moments_are_recalled_by_rank_and_overlap() -> None:
     ("content", "says"),
     [
         (None, "cannot be read"),
-        ("{", "is no list of needles"),
+        ("{", "is not JSON"),
         ("[]", "is no list of needles"),
         ('{"needles": []}', "has no needles"),
         ('{"needles": [{"id": "a", "file": "a.mp4"}]}', "is no list of needles"),

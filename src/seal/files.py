@@ -37,7 +37,7 @@ def read_json_values(path: str | Path) -> list[Any]:
     while end < len(text):
         try:
             value, end = decoder.raw_decode(text, end)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path} is not JSON: {error}") from error
         values.append(value)
         while text[end : end + 1].isspace():
@@ -65,9 +65,12 @@ def read_parquet(path: str | Path) -> list[dict[str, Any]]:
     from pyarrow import ArrowException, parquet
 
     try:
-        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        # What Arrow says of a file that it cannot open is its path alone.
+        with Path(path).open("rb") as file:
+            rows: list[dict[str, Any]] = parquet.read_table(file).to_pylist()
     except (ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read as Parquet: {reason}") from error
     return rows
 
 
@@ -80,7 +83,8 @@ def _lines(path: str | Path, text: str) -> list[Any]:
 def _parsed(where: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    # Lists in lists without end are valid JSON, but nobody's data.
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON: {error}") from error
 
 

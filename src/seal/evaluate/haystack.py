@@ -15,7 +15,6 @@ earlier or later; and a tracker that comes from another shot needs a moment to s
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from seal.config import Options
 from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.methods import Method
+from seal.files import read_json
 from seal.ground import find_moments, relevance_curve
 from seal.index import default_jobs, index_video
 from seal.query import IndexedVideo
@@ -78,10 +78,7 @@ def read_needles(data: str | Path) -> list[Needle]:
     """
     path = Path(data) / NEEDLES
     try:
-        listed = json.loads(path.read_text("utf-8"))["needles"]
-        needles = [_needle(Path(data), entry) for entry in listed]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        needles = [_needle(Path(data), entry) for entry in read_json(path)["needles"]]
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no list of needles: {error!r}") from error
     if not needles:
@@ -102,7 +99,7 @@ def _needle(folder: Path, entry: dict[str, Any]) -> Needle:
 
 def _exists(path: Path) -> Path:
     if not path.is_file():
-        raise DataError(f"{path} is not there")
+        raise DataError(f"{path} is not there, or no file")
     return path
 
 

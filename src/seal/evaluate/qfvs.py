@@ -25,6 +25,7 @@ from seal.attention import Candidates
 from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.methods import Method
+from seal.files import read_text
 from seal.types import Float32, Float64, Int64
 from seal.weights import require
 
@@ -128,12 +129,7 @@ def _read_shots(path: Path, count: int) -> Int64:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text: {error}") from error
+    lines = read_text(path).splitlines()
     if not lines:
         raise DataError(f"{path} is empty")
     return lines
