@@ -311,6 +311,20 @@ def test_other_options_or_a_damaged_state_are_named(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-9])
     with pytest.raises(BackendError, match="damaged"):
         train(composites(), TINY, QUICK, tmp_path, {})
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(DataError, match="not that of a run"):
+        train(composites(), TINY, QUICK, tmp_path, {})
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match="not JSON"):
+        train(composites(), TINY, QUICK, tmp_path, {})
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptionError, match="file is a file; a run is a folder"):
+        train(composites(), TINY, QUICK, tmp_path / "file", {})
+    with pytest.raises(DataError, match="cannot be written: Not a directory"):
+        train(composites(), TINY, QUICK, tmp_path / "file" / "run", {})
 
 
 @pytest.fixture(scope="module")

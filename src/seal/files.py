@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,19 @@ def _parsed(where: str, text: str) -> Any:
         raise DataError(f"{where} is not JSON: {error}") from error
 
 
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """What the system has against writing a file becomes a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a file of UTF-8 text."""
-    try:
+    with writing(path):
         Path(path).write_text(text, "utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def write_json_lines(path: str | Path, values: Iterable[Any]) -> None:
@@ -103,12 +111,9 @@ def write_json_lines(path: str | Path, values: Iterable[Any]) -> None:
 
 def append_json_line(path: str | Path, value: Any) -> None:
     """Add a line to a file, made where there is none, in the place of one without an end."""
-    try:
-        with Path(path).open("a+b") as file:
-            file.seek(max(file.tell() - 1, 0))
-            if file.read() not in (b"", b"\n"):
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(json.dumps(value).encode() + b"\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+    with writing(path), Path(path).open("a+b") as file:
+        file.seek(max(file.tell() - 1, 0))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(json.dumps(value).encode() + b"\n")

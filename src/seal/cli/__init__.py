@@ -41,6 +41,7 @@ from seal.cli.watch import watch
 from seal.clock import span_clock
 from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
 from seal.errors import OptionError, SealError, VideoError
+from seal.files import writing
 
 if TYPE_CHECKING:
     from seal.query import IndexedVideo
@@ -260,10 +261,8 @@ def show(
 ) -> None:
     """Write the evidence as a picture that a person can read."""
     indexed = open_video(store_path, video, settings, flags)
-    try:
+    with writing(output):
         shown = len(indexed.show(query, output, include, exclude))
-    except OSError as error:
-        raise OptionError(f"{output} cannot be written: {error.strerror}") from error
     say_if_all(indexed, shown)
     match = _match(indexed, query)
     if as_json:

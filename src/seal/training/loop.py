@@ -60,7 +60,8 @@ def fit(
     """Train in `folder`, or go on with the run there; the figures of its end.
 
     `settings` are all that decides what comes out. Raises OptionError if the folder holds a run
-    with others, BackendError if its state is damaged or the precision cannot be had.
+    with others, BackendError if its state is damaged or the precision cannot be had, DataError if
+    the folder cannot be used.
     """
     accelerator = _accelerator(options)
     run = Run(Path(folder), settings, accelerator.is_main_process)

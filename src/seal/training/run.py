@@ -17,7 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
-from seal.errors import BackendError, OptionError
+from seal.errors import BackendError, DataError, OptionError
+from seal.files import read_json, read_text, writing
 from seal.training.state import State
 
 STATE, CURVE, MANIFEST = "state.safetensors", "curve.jsonl", "manifest.json"
@@ -29,15 +30,19 @@ class Run:
 
     Of several processes that train together one `writes`; `loss` is that of the last step.
 
-    Raises OptionError if it holds a run with other settings.
+    Raises OptionError if it holds a run with other settings, DataError if it cannot be used.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], writes: bool = True) -> None:
         self._folder, self._settings, self._writes = folder, settings, writes
         self._began = time.monotonic()
         self.loss = float("nan")
+        if folder.exists() and not folder.is_dir():
+            raise OptionError(f"{folder} is a file; a run is a folder: choose another")
         path = folder / MANIFEST
-        before = json.loads(path.read_text("utf-8")) if path.is_file() else settings
+        before = read_json(path) if path.is_file() else settings
+        if not isinstance(before, dict):
+            raise DataError(f"{path} is not that of a run: choose another folder")
         odd = [key for key, value in settings.items() if before.get(key) != value]
         if odd:
             raise OptionError(
@@ -48,11 +53,11 @@ class Run:
     def resume(self, state: State) -> int:
         """How many steps are done, with `state` as it was then; the curve ends there too.
 
-        Raises BackendError if what was saved is damaged.
+        Raises BackendError if what was saved is damaged, DataError if nothing can be written.
         """
         done = self._load(state) if (self._folder / STATE).is_file() else 0
         curve = self._folder / CURVE
-        lines = curve.read_text("utf-8").splitlines(keepends=True)[:done] if done else []
+        lines = read_text(curve).splitlines(keepends=True)[:done] if done else []
         if len(lines) < done:
             raise BackendError(f"{curve} lacks steps that {STATE} has: start in another folder")
         self.loss = json.loads(lines[-1])["loss"] if lines else self.loss
@@ -132,11 +137,12 @@ def _as_json(values: dict[str, Any]) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """All of it or nothing, whatever happens in between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    new.write_bytes(content)
-    _sync(new)
-    os.replace(new, path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new.write_bytes(content)
+        _sync(new)
+        os.replace(new, path)
 
 
 def _write_folder(path: Path, fill: Callable[[Path], None]) -> None:
@@ -144,13 +150,14 @@ def _write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     new, old = (path.with_name(path.name + suffix) for suffix in (".new", ".old"))
     for left in (new, old):
         shutil.rmtree(left, ignore_errors=True)
-    new.mkdir(parents=True)
-    fill(new)
-    for file in filter(Path.is_file, new.rglob("*")):
-        _sync(file)
-    if path.exists():
-        path.rename(old)
-    new.rename(path)
+    with writing(path):
+        new.mkdir(parents=True)
+        fill(new)
+        for file in filter(Path.is_file, new.rglob("*")):
+            _sync(file)
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
 
 
