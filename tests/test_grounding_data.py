@@ -18,7 +18,7 @@ from seal.evaluate.film import write_film
 from seal.ground.data import Features, Part, Sample, SampleError, Source, read
 from seal.types import Span
 
-NAMES = registry.names("data")
+NAMES = registry.names("data set")
 CSV = "id,subject,scene,quality,descriptions,actions,length\n"
 
 
@@ -126,7 +126,7 @@ def test_published_formats_are_read(tmp_path: Path, name: str) -> None:
 
 
 def test_every_localisation_data_set_is_tried_here() -> None:
-    sources = [name for name in NAMES if isinstance(registry.resolve("data", name), Source)]
+    sources = [name for name in NAMES if isinstance(registry.resolve("data set", name), Source)]
     assert sources == list(PUBLISHED)
 
 
@@ -218,9 +218,11 @@ def test_malformed_files_are_named(
 def test_missing_files_and_unknown_names_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nlq_val\.json is not in .*v1/annotations.*ego4d-data"):
         read("ego4d-nlq-v1", tmp_path, "val")
+    with pytest.raises(DataError, match=r"gone is no folder; .*ego4d-data"):
+        read("ego4d-nlq-v1", tmp_path / "gone", "val")
     with pytest.raises(OptionError, match="valid: train, test"):
         read("charades-sta", tmp_path, "val")
-    with pytest.raises(OptionError, match="valid: ego4d-nlq-v1"):
+    with pytest.raises(OptionError, match="unknown data set 'ego4d'; valid: ego4d-nlq-v1"):
         read("ego4d", tmp_path, "val")
 
 

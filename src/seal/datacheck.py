@@ -1,6 +1,6 @@
 """What is missing or damaged of a data set on disk.
 
-`seal data check` takes the names that `seal.registry` has under "data": each is something with a
+`seal data check` takes the names that `seal.registry` has under "data set": each is something with a
 `check`. What data sets have in common, such as videos, is checked by functions here.
 """
 
@@ -62,6 +62,8 @@ def find_files(folder: Path, places: Iterable[str], name: str, source: str) -> l
 
     Raises DataError if none has; `source` says where to get them.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; {source}")
     looked = [folder / place for place in places]
     for place in looked:
         found = sorted(path for path in place.glob(name) if not path.name.startswith("."))

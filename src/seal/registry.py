@@ -55,7 +55,7 @@ BACKENDS: dict[str, dict[str, str]] = {
         "exact": "seal.attention.solvers:exact",
         "naive": "seal.attention.solvers:naive",
     },
-    "data": {
+    "data set": {
         "ego4d-nlq-v1": "seal.ground.data.sources:EGO4D_V1",
         "ego4d-nlq-v2": "seal.ground.data.sources:EGO4D_V2",
         "charades-sta": "seal.ground.data.sources:CHARADES_STA",
@@ -91,5 +91,5 @@ def resolve(stage: str, name: str) -> Any:
         module, _, attribute = BACKENDS[stage][name].partition(":")
     except KeyError:
         valid = ", ".join(names(stage))
-        raise OptionError(f"unknown {stage} back end {name!r}; valid: {valid}") from None
+        raise OptionError(f"unknown {stage} {name!r}; valid: {valid}") from None
     return getattr(import_module(module), attribute)

@@ -31,7 +31,7 @@ __all__ = [
 
 def source(name: str) -> Source:
     """The data set of localisation of this name. Raises OptionError, listing all, for another."""
-    found = registry.resolve("data", name)
+    found = registry.resolve("data set", name)
     if not isinstance(found, Source):
         raise OptionError(f"{name} is no data set of temporal localisation")
     return found
