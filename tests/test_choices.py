@@ -394,6 +394,10 @@ def test_outputs_or_a_model_are_needed(name: str, tmp_path: Path) -> None:
     run = CliRunner().invoke(main, ["eval", name, "--data", str(tmp_path)])
     assert run.exit_code == 2
     assert "either --outputs or --answerer" in run.stderr
+    given = ["--data", str(tmp_path), "--outputs", "x", "--set", "attention.budget=2"]
+    run = CliRunner().invoke(main, ["eval", name, *given])
+    assert run.exit_code == 2
+    assert "--set is about a model that is asked" in run.stderr
 
 
 def checked(name: str, folder: Path) -> tuple[int, dict[str, Any]]:

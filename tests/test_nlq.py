@@ -314,7 +314,7 @@ def test_find_is_run_on_indexed_clips_end_to_end(tmp_path: Path) -> None:
     assert runner.invoke(main, ["eval", "nlq", *hidden]).exit_code == 1
     mixed = [*command, "--predictions", str(tmp_path / "out.json"), *outputs]
     refused = runner.invoke(main, mixed)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "--submission" in refused.stderr
     both = [*command, "--predictions", str(tmp_path / "out.json"), "--head", "runs/head"]
     assert "--head" in runner.invoke(main, both).stderr
@@ -342,4 +342,4 @@ def test_data_sets_are_evaluated_as_they_are_laid_out(tmp_path: Path) -> None:
     result = json.loads(run.stdout)
     assert result["zero_length"] == 1
     assert result["methods"][paths[1]]["official"]["mIoU"] == "nan"
-    assert CliRunner().invoke(main, ["eval", "nlq", "--predictions", paths[1]]).exit_code == 1
+    assert CliRunner().invoke(main, ["eval", "nlq", "--predictions", paths[1]]).exit_code == 2

@@ -43,6 +43,8 @@ def _command(name: str, title: str, files: str) -> click.Command:
 
         if (outputs is None) == (answerer is None):
             raise click.UsageError("expected either --outputs or --answerer")
+        if outputs is not None and asked["settings"]:
+            raise click.UsageError("--set is about a model that is asked: leave out --outputs")
         benchmark = _benchmark(name)
         questions = benchmark.data.read(annotations)
         evaluate = partial(benchmark.evaluate, questions)

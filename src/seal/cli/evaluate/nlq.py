@@ -11,7 +11,6 @@ from seal.cli.evaluate.common import interval, print_line, query_options
 from seal.cli.options import json_option, query_settings, store_option
 from seal.cli.output import print_json
 from seal.config import as_dict
-from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.evaluate.ego4d import Prediction, Query
@@ -44,8 +43,15 @@ _MEAN = "mean IoU"
     metavar="HEAD",
     help="Ask this trained head as well: a folder, or on the hub. `seal find` stands beside it.",
 )
-@click.option("--top", multiple=True, type=int, help="k of R@k; several times.  [1, 3, 5]")
-@click.option("--iou", multiple=True, type=float, help="IoU of a hit; several.  [0.01, 0.3, 0.5]")
+@click.option(
+    "--top", multiple=True, type=int, help="k of R@k; can be given several times.  [1, 3, 5]"
+)
+@click.option(
+    "--iou",
+    multiple=True,
+    type=float,
+    help="IoU of a hit; can be given several times.  [0.01, 0.3, 0.5]",
+)
 @click.option("--inclusive", is_flag=True, help="A hit is an IoU of at least --iou, not above it.")
 @click.option("--submission", metavar="FILE", help="Write what was found, for the server.")
 @click.option("--log", "log_path", metavar="FILE", help="Write a JSON line for each query.")
@@ -81,7 +87,7 @@ def nlq(
     from seal.files import write_json_lines
 
     if files and (submission or settings or head):
-        raise OptionError(
+        raise click.UsageError(
             "--head, --submission and --set are about `seal find`: leave out --predictions"
         )
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
@@ -93,7 +99,7 @@ def nlq(
         queries, left_out = nlq.read(dataset, folder, split)
         asked = {"data": folder, "dataset": dataset, "split": split}
     else:
-        raise OptionError("where are the queries: either --annotations FILE or --data DIR")
+        raise click.UsageError("where are the queries: either --annotations FILE or --data DIR")
     methods = {file: read_predictions(file) for file in files}
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
