@@ -326,7 +326,7 @@ def test_what_cannot_be_trained_is_named(folder: Path, tmp_path: Path) -> None:
 
     assert "nowhere.jsonl cannot be read" in fails(data=tmp_path / "nowhere.jsonl")
     assert "unknown option 'tune.depth'; valid: tune.steps" in fails("--set", "tune.depth=1")
-    assert "warmup must lie between 0 and steps" in fails("--set", "tune.steps=1")
+    assert "warmup must lie between 0 and 1 steps" in fails("--set", "tune.steps=1")
     assert "rank must be at least 1" in fails("--set", "tune.rank=0")
     assert "expected --model hf:MODEL, got 'openai:x'" in fails(model="openai:x")
     assert "answer.device=cpu has no effect" in fails("--set", "answer.device=cpu")

@@ -436,6 +436,10 @@ def test_wrong_settings_of_training_are_named(data: Path) -> None:
     few = seal(*common, "--film", "*.avi")
     assert few.exit_code == 1
     assert "needs a film (*.avi)" in few.stderr
+    for pattern in ("", "/films/*"):
+        wrong = seal(*common, "--film", pattern)
+        assert wrong.exit_code == 1
+        assert "films are given by patterns below" in wrong.stderr
 
 
 def test_unseen_clips_are_measured_one_by_one() -> None:

@@ -37,7 +37,11 @@ class FitOptions:
         for name in ("steps", "accumulate", "save_every"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         check(self, self.learning_rate > 0, "learning_rate must be above 0")
-        check(self, 0 <= self.warmup <= self.steps, "warmup must lie between 0 and steps")
+        check(
+            self,
+            0 <= self.warmup <= self.steps,
+            f"warmup must lie between 0 and {self.steps} steps",
+        )
         check(self, self.weight_decay >= 0, "weight_decay must be at least 0")
         check(self, self.clip_norm > 0, "clip_norm must be above 0")
         check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")

@@ -18,7 +18,7 @@ import numpy as np
 from seal.attention import relevance
 from seal.config import DecodeOptions, FindOptions, HeadOptions, Options
 from seal.encode import Encoder
-from seal.errors import DataError
+from seal.errors import DataError, OptionError
 from seal.evaluate.bootstrap import Estimate, bootstrap
 from seal.evaluate.haystack import read_needles
 from seal.ground import find_moments, relevance_curve
@@ -79,12 +79,12 @@ def gather(
         checksums[str(path)] = record.content_id
         return IndexedVideo(store, record.id)
 
-    hay = [open_(path) for path in _matching(root, films)]
-    needles = read_needles(root)
-    if not hay or len(needles) < 2:
+    needles, paths = read_needles(root), _matching(root, films)
+    if not paths or len(needles) < 2:
         raise DataError(
             f"{root} needs a film ({', '.join(films)}) and at least two described clips"
         )
+    hay = [open_(path) for path in paths]
     encoder = hay[0].encoder
     footage = partial(_footage, encoder=encoder, head=head)
     described = [footage(open_(each.path), each.id, texts=each.texts) for each in needles]
@@ -104,7 +104,10 @@ def gather(
 
 
 def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
-    return [path for pattern in patterns for path in sorted(root.glob(pattern))]
+    try:
+        return [path for pattern in patterns for path in sorted(root.glob(pattern))]
+    except (NotImplementedError, ValueError) as error:
+        raise OptionError(f"films are given by patterns below {root}: {error}") from error
 
 
 def _footage(

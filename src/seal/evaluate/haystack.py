@@ -195,7 +195,7 @@ def evaluate(
 
     Returns plain values: see `seal eval haystack --json`.
     """
-    film = Path(film or Path(data) / FILM)
+    film = Path(data) / FILM if film is None else Path(film)
     hay, needles, clips = material(data, store, options, film, jobs, on_video)
     encoder = hay.encoder
     rng = np.random.default_rng(_SEED)
