@@ -339,6 +339,21 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")
+def test_an_interrupt_while_workers_start_is_one_line(film: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seal.cli", "index", film, "--store", tmp_path / "store"]
+    command += ["--set", "video.part_s=4", "--jobs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE_S
+    # One of them keeps track of the others.
+    while len(children(process.pid)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # As a terminal does it: to all of them.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (130, "seal: interrupted; what is stored so far is kept\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_leaves_no_process_and_the_next_completes_it(
     film: Path, store: Path, tmp_path: Path, how: signal.Signals

@@ -17,7 +17,7 @@ SOURCE = Path(seal.__file__).parent
 
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
-    {"types", "errors", "files", "settings", "config", "registry", "clock"},
+    {"types", "errors", "files", "settings", "config", "registry", "clock", "processes"},
     {"video", "weights", "datacheck", "training"},
     {"segment", "track", "encode"},
     {"decompose"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ import cv2
 from seal.config import Options, as_dict, digest
 from seal.decompose import Backends, decompose
 from seal.errors import VideoError
+from seal.processes import uninterrupted
 from seal.store import Store, VideoRecord
 from seal.types import KINDS, Tokens
 from seal.video import Frame, Video, VideoInfo, content_id, is_address, open_video
@@ -289,7 +289,8 @@ def _in_processes(
         while True:
             # One part in reserve for each process; results must not pile up.
             for number in waiting:
-                pending.add(pool.submit(_work, number))
+                with uninterrupted():
+                    pending.add(pool.submit(_work, number))
                 if len(pending) == 2 * jobs:
                     break
             if not pending:
@@ -323,8 +324,7 @@ _worker: tuple[_Run, Backends, Tick]
 
 def _start_worker(run: _Run, ticks: SynchronizedArray[float], stop: Event) -> None:
     global _worker
-    # Ctrl-C is the parent's to handle; if the parent is killed nobody else would stop us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If the parent is killed nobody else would stop us.
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
 

@@ -59,7 +59,7 @@ class _Group(click.Group):
             complain(error)
             context.exit(1)
         except KeyboardInterrupt:
-            click.echo("seal: interrupted; what is indexed so far is kept", err=True)
+            click.echo("seal: interrupted; what is stored so far is kept", err=True)
             context.exit(130)
 
 
@@ -70,7 +70,8 @@ def main() -> None:
 
     VIDEO is an id that `seal index` printed, or the path that was indexed.
 
-    Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed.
+    Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed, 130
+    interrupted.
     """
 
 

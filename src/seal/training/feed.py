@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from seal.config import FitOptions
+from seal.processes import uninterrupted
 
 
 def shuffled(number: int, count: int, seed: int) -> int:
@@ -50,7 +51,8 @@ class Feed:
             prefetch_factor=4 if options.workers else None,
             pin_memory=accelerator.device.type == "cuda",
         )
-        self._source, self._waited_s = iter(loader), 0.0
+        with uninterrupted():
+            self._source, self._waited_s = iter(loader), 0.0
         self._began: float | None = None
 
     def __next__(self) -> Any:
