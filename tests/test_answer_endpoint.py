@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -182,6 +184,16 @@ def test_of_several_only_what_fails_has_an_error_in_its_place(server: Server) ->
     assert isinstance(two, ContextError)
     assert isinstance(four, AnswerError)
     assert "cannot be reached" in str(four)
+
+
+def test_an_interrupt_waits_for_no_server(server: Server) -> None:
+    server.replies = [stalls]
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        answerer(server, timeout_s=9).answer_all([PROMPT, PROMPT])
+    assert time.monotonic() - began < 1
 
 
 def test_the_answer_comes_piece_by_piece(server: Server) -> None:

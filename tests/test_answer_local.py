@@ -1,6 +1,7 @@
 """The local back end with a tiny network that is saved and loaded as published ones are."""
 
 import io
+import threading
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,16 @@ def test_a_failure_of_the_network_reaches_the_caller(
     errors = answerer.answer_all([prompt("red"), prompt("blue")])
     assert [type(error) for error in errors] == [AnswerError] * 2
     assert f"{answerer.name} failed: " in str(errors[0])
+
+
+def test_a_stream_that_is_given_up_stops_the_network(folder: Path) -> None:
+    threads = threading.active_count()
+    long = LocalAnswerer(HfAnswer(model=str(folder), device="cpu", max_tokens=3000))
+    pieces = long.stream(prompt("red"))
+    next(pieces)
+    assert threading.active_count() == threads + 1
+    pieces.close()
+    assert threading.active_count() == threads
 
 
 def test_models_that_cannot_be_asked_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import base64
 import os
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 from seal.answer.answerer import Answerer
@@ -75,8 +75,9 @@ class EndpointAnswerer(Answerer):
             raise AnswerError(f"{self._where}: what came is no answer; is answer.base_url right?")
 
     def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
-        with ThreadPoolExecutor(max(1, len(prompts))) as pool:
-            return list(pool.map(self._tried, prompts))
+        # Unlike those of an executor, its threads hold up no interrupt.
+        with ThreadPool(max(1, len(prompts))) as pool:
+            return pool.map(self._tried, prompts)
 
     @property
     def _where(self) -> str:

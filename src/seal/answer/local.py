@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from seal.answer.adapter import attach, base_of
@@ -41,11 +41,13 @@ class LocalAnswerer(Answerer):
         streamer = library_class("TextIteratorStreamer")(
             self._reader.tokenizer, skip_prompt=True, skip_special_tokens=True
         )
-        failed: list[AnswerError] = []
+        failed, stop = list[AnswerError](), Event()
 
         def generate() -> None:
             try:
-                self._generate(inputs, streamer)
+                self._generate(
+                    inputs, streamer=streamer, stopping_criteria=[lambda *_: stop.is_set()]
+                )
             # It has to reach the thread that waits for the text.
             except AnswerError as error:
                 failed.append(error)
@@ -53,8 +55,12 @@ class LocalAnswerer(Answerer):
 
         thread = Thread(target=generate, daemon=True)
         thread.start()
-        yield from filter(None, streamer)
-        thread.join()
+        try:
+            yield from filter(None, streamer)
+        finally:
+            # A network that computes while Python ends would end it badly.
+            stop.set()
+            thread.join()
         if failed:
             raise failed[0]
 
@@ -83,12 +89,10 @@ class LocalAnswerer(Answerer):
         first = [encode(letter, add_special_tokens=False)[0] for letter in letters]
         return letters[int(logits[first].argmax())]
 
-    def _generate(self, inputs: Any, streamer: Any = None) -> Any:
+    def _generate(self, inputs: Any, **more: Any) -> Any:
         most = self._options.max_tokens
         with self._failing():
-            return self._model.generate(
-                **inputs, max_new_tokens=most, do_sample=False, streamer=streamer
-            )
+            return self._model.generate(**inputs, max_new_tokens=most, do_sample=False, **more)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
