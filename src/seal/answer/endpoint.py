@@ -39,7 +39,9 @@ class EndpointAnswerer(Answerer):
 
     def __init__(self, options: OpenAIAnswer) -> None:
         if not options.model:
-            raise OptionError("an endpoint needs the name of a model: set answer.model")
+            raise OptionError(
+                "an endpoint needs the name of a model: openai:MODEL, or set answer.model"
+            )
         self._openai, self._http = require("openai", "answer"), require("httpx2", "answer")
         self._key = os.environ.get(_KEY, "")
         if not self._key and not (options.base_url or os.environ.get("OPENAI_BASE_URL")):

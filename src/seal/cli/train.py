@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def train() -> None:
-    """Train what finds moments, or what answers. Needs pip install "seal-video[train]"."""
+    """Train what finds moments, or what answers.
+
+    Needs pip install "seal-video[train]".
+    """
 
 
 output_option = click.option(
