@@ -364,6 +364,23 @@ def test_a_sample_stands_for_all() -> None:
     assert parts.min() >= 9
 
 
+@pytest.mark.parametrize("name", SUBMODULAR)
+def test_many_and_late_tokens_are_looked_at_in_blocks(name: str) -> None:
+    c = instance(3, 700, 6, duplicates=True)
+    # Of a camera, whose times are counted from 1970 on.
+    c = replace(c, times_s=c.times_s + 1.7e9)
+    options = AttentionOptions(budget=4)
+    objective, rows = make(name, c, 4, options), np.array([699, 1, 256, 512])
+    for row in rows[:3].tolist():
+        objective.add(row)
+    gains = objective.gains()
+    some = reference_value(name, c, rows[:3].tolist(), 4, options)
+    more = reference_value(name, c, rows.tolist(), 4, options)
+    assert objective.value(rows[:3]) == pytest.approx(some, rel=1e-5)
+    assert objective.value(rows) == pytest.approx(more, rel=1e-5)
+    assert gains[512] == pytest.approx(more - some, rel=1e-4)
+
+
 def test_relevance_is_the_best_facet() -> None:
     tokens = make_tokens(5, d=4, q=3)
     query = np.eye(4, dtype=np.float32)[0]

@@ -33,8 +33,8 @@ _SAMPLE = 1024
 """As many tokens at least are in the sample."""
 _STEEPER = 1.15 ** np.arange(30)
 """By what the power of relevance is raised: to 58 times as much at most."""
-_BLOCK = 512
-"""Rows of K that are looked at at once."""
+_BLOCK = 256
+"""Rows of K that are looked at at once: few enough to stay in the cache."""
 _ROUNDS = 25
 _STEPS = 20
 """So many subgradient steps make a round of the bound. They look at _POOL tokens."""
@@ -98,27 +98,24 @@ class Coverage(Objective):
         """K of every candidate to every token that is to be represented: [n, m]."""
         o = self.options
         kernel: Float32 = self.candidates.embeddings @ embeddings.T
-        np.maximum(kernel, 0, out=kernel)
-        kernel **= np.float32(o.sharpness)
-        if o.near and len(times_s):
-            begin_s = times_s.min()
-            mine, theirs = (
-                (t - begin_s).astype(np.float32) for t in (self.candidates.times_s, times_s)
-            )
-            apart = mine[:, None] - theirs
-            np.abs(apart, out=apart)
-            apart *= np.float32(-1 / o.near_s)
-            np.exp(apart, out=apart)
-            apart *= np.float32(o.near)
-            apart += np.float32(1 - o.near)
-            kernel *= apart
+        begin_s = times_s.min(initial=np.inf)
+        mine, theirs = (
+            ((t - begin_s) / o.near_s).astype(np.float32)
+            for t in (self.candidates.times_s, times_s)
+        )
+        for start in range(0, len(kernel), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            near = o.near * np.exp(-np.abs(mine[rows, None] - theirs))
+            kernel[rows] = np.maximum(kernel[rows], 0) ** o.sharpness * (1 - o.near + near)
         return kernel
 
     def gains(self, rows: Int64 | None = None) -> Float64:
         kernel, own = self._kernel, self._own
         if rows is not None:
             kernel, own = kernel[rows], own[rows]
-        gains = own + self._above(kernel, self._covered)
+        # Of nothing covered yet all of K is above, and one product is enough.
+        above = self._above(kernel, self._covered) if self._inside else kernel @ self._weights
+        gains = own + above
         gains[self._is_inside if rows is None else self._is_inside[rows]] = -np.inf
         return gains
 

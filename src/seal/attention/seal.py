@@ -11,11 +11,15 @@ little from an hour at a table and much from the walk there, whatever the length
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from seal.attention.coverage import Coverage
 from seal.types import Float32, Float64
 
+_BLOCK = 256
+"""Times that are looked around at once: few enough to stay in the cache."""
 _NONE = 1e-9
 """Less variance than this is what rounding leaves."""
 
@@ -29,14 +33,21 @@ class Seal(Coverage):
         around_s = self.options.around_s
         begin = np.searchsorted(times_s, times_s - around_s, side="left")
         end = np.searchsorted(times_s, times_s + around_s, side="right")
-        points = embeddings[order].astype(np.float64)
-        squares = np.einsum("nd,nd->n", points, points)
-        terms = np.column_stack([points, squares, np.ones(len(order))])
-        sums = np.zeros((len(order) + 1, terms.shape[1]))
-        np.cumsum(number_then[:, None] * terms, axis=0, out=sums[1:])
-        around = sums[end] - sums[begin]
-        means = around[:, :-1] / around[:, -1:]
-        variance = means[:, -1] - np.einsum("nd,nd->n", means[:, :-1], means[:, :-1])
+        sums = np.zeros((len(order) + 1, embeddings.shape[1] + 2))
+        points = sums[1:, :-2]
+        points[:] = embeddings[order]
+        sums[1:, -2] = np.einsum("nd,nd->n", points, points)
+        sums[1:, -1] = 1
+        sums[1:] *= number_then[:, None]
+        # np.cumsum goes through each column by itself, which takes four times as long.
+        for before, row in pairwise(sums):
+            row += before
+        variance = np.empty(len(order))
+        for start in range(0, len(order), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            around = sums[end[rows]] - sums[begin[rows]]
+            points, squares, count = around[:, :-2], around[:, -2], around[:, -1]
+            variance[rows] = squares / count - np.einsum("nd,nd->n", points, points) / count**2
         variance[variance < _NONE] = 0
         present = np.empty(len(order))
         present[order] = number_then * variance**self.options.variety

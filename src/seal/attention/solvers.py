@@ -149,7 +149,7 @@ def _exchange(objective: Objective, budget: Budget, chosen: Int64, looks: int) -
     while improved and looks:
         improved = False
         rows = budget.free[~np.isin(budget.free, chosen)]
-        order = np.argsort(-objective.gains(rows), kind="stable")
+        order = np.argsort(-objective.gains()[rows], kind="stable")
         pool = rows[order[:_POOL]]
         while len(pool) and looks:
             looks -= 1
