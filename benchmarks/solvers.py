@@ -179,12 +179,12 @@ def speed(arguments: argparse.Namespace) -> None:
 
 def dense(c: Candidates, options: AttentionOptions) -> tuple[Selection, Objective]:
     """Greedy's choice among all tokens where every one is represented, and what says its worth."""
-    options, cells = replace(options, candidates=len(c), solver="greedy"), coverage._CELLS
-    coverage._CELLS = len(c) ** 2
+    options, least = replace(options, candidates=len(c), solver="greedy"), coverage._SAMPLE
+    coverage._SAMPLE = len(c)
     try:
         return choose(c, options), make(c, options)
     finally:
-        coverage._CELLS = cells
+        coverage._SAMPLE = least
 
 
 def sample(arguments: argparse.Namespace) -> None:

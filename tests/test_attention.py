@@ -325,7 +325,7 @@ def test_a_sample_covers_as_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
     c = Candidates(embeddings @ embeddings[0], embeddings, np.arange(6000.0))
     options = AttentionOptions(objective="coverage", budget=20, solver="greedy")
     sampled = choose(c, options)
-    monkeypatch.setattr(coverage, "_CELLS", 6000**2)
+    monkeypatch.setattr(coverage, "_SAMPLE", 6000)
     dense = choose(c, options)
     assert make("coverage", c, 20, options).value(sampled.rows) >= 0.99 * dense.objective
     assert dense.rows.tolist() != sampled.rows.tolist(), "nothing was sampled"
@@ -354,14 +354,41 @@ def test_a_sample_stands_for_all() -> None:
     c = instance(0, 1000, 4, False)
     rows, sample = c.sample(100, np.array([7, 8]))
     assert len(set(rows.tolist())) == len(rows) == 100
-    assert {7, 8, *np.argsort(-c.relevance)[:50].tolist()} <= set(rows.tolist())
+    assert {7, 8, *np.argsort(-c.relevance)[:25].tolist()} <= set(rows.tolist())
     np.testing.assert_array_equal(sample.times_s, c.times_s[rows])
     assert sample.numbers.sum() == pytest.approx(1000)
     # Those that were added for the rest are as many in each part of the time.
     spread = sample.times_s[sample.numbers > 1]
     parts, _ = np.histogram(spread, np.quantile(c.times_s, [0, 0.25, 0.5, 0.75, 1]))
-    assert 48 <= len(spread) <= 50
-    assert parts.min() >= 9
+    assert 73 <= len(spread) <= 75
+    assert parts.min() >= 15
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 40), st.floats(0, 20))
+def test_what_is_represented_is_a_sample_by_weight(
+    seed: int, n: int, room: int, unequal: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(size=n) ** unequal * rng.integers(0, 2, n)
+    times_s = rng.integers(0, n, n).astype(float)
+    rows, stand_for = coverage._sample(weights, times_s, room)
+    # The heaviest are set aside one by one, as long as they weigh more than the others' steps.
+    heavy: list[int] = []
+    light = [row for row in np.argsort(-weights, kind="stable").tolist() if weights[row] > 0]
+    total = len(light)
+    while light and weights[light[0]] * (room - len(heavy)) >= weights[light].sum():
+        heavy.append(light.pop(0))
+    step = weights[light].sum() / max(room - len(heavy), 1)
+    assert len(set(rows.tolist())) == len(rows) == min(room, total)
+    assert set(heavy) <= set(rows.tolist())
+    np.testing.assert_allclose(stand_for, np.maximum(weights[rows], step), rtol=1e-9)
+    assert stand_for.sum() == pytest.approx(weights.sum())
+    # The others are at most a step of weight apart from where their part of the weight is.
+    then = np.argsort(times_s, kind="stable")
+    for end in range(n):
+        before = [row for row in then[:end].tolist() if row in light]
+        sampled = sum(row in before for row in rows.tolist())
+        assert sampled * step == pytest.approx(weights[before].sum(), abs=1.001 * step + 1e-12)
 
 
 @pytest.mark.parametrize("name", SUBMODULAR)

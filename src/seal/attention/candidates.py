@@ -52,12 +52,12 @@ class Candidates:
     def sample(self, size: int, keep: Int64) -> tuple[Int64, Candidates]:
         """`size` rows to choose from instead of all, and their candidates.
 
-        They are `keep`, fewer than half of `size`, as many of the most relevant as half of `size`,
-        and of the others some in even steps through time, which stand for all of them.
+        They are `keep`, fewer than half of `size`, as many of the most relevant as a quarter of
+        `size`, and of the others some in even steps through time, which stand for all of them.
         """
         first = np.zeros(len(self), bool)
         first[keep] = True
-        first[np.argpartition(-self.relevance, size // 2)[: size // 2]] = True
+        first[np.argpartition(-self.relevance, size // 4)[: size // 4]] = True
         others = np.argsort(self.times_s, kind="stable")
         others = others[~first[others]]
         count = size - int(first.sum())

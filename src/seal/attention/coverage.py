@@ -29,6 +29,8 @@ from seal.types import Float32, Float64, Int64
 
 _CELLS = 2**23
 """K is computed for at most so many pairs; beyond, a sample of tokens stands for all: 32 MB."""
+_EACH = 5 * 2**16
+"""And for so many for each token to choose: with fewer to choose, one has more to stand for."""
 _SAMPLE = 1024
 """As many tokens at least are in the sample."""
 _STEEPER = 1.15 ** np.arange(30)
@@ -63,17 +65,10 @@ class Coverage(Objective):
         focus = options.focus if about.any() else 0.0
         weights = focus * about + (1 - focus) * self._presence(number, embeddings, times_s)
         weights *= 1 - options.own
-        # Each of the sample stands for the same weight: those in even steps along the times.
-        room = max(_SAMPLE, _CELLS // max(len(candidates), 1))
-        if len(weights) > room:
-            order = np.argsort(times_s, kind="stable")
-            total = np.cumsum(weights[order])
-            at = (np.arange(room) + 0.5) / room * total[-1]
-            rows, counts = np.unique(order[np.searchsorted(total, at)], return_counts=True)
-            embeddings, times_s = embeddings[rows], times_s[rows]
-            weights = counts * (total[-1] / room)
+        room = max(_SAMPLE, min(_CELLS, _EACH * size) // max(len(candidates), 1))
+        rows, weights = _sample(weights, times_s, room)
         self._weights = weights.astype(np.float32)
-        self._kernel = self._similarities(embeddings, times_s)
+        self._kernel = self._similarities(embeddings[rows], times_s[rows])
         self._inside: list[int] = []
         self._is_inside = np.zeros(len(candidates), bool)
         self._covered = np.zeros(len(self._weights), np.float32)
@@ -212,3 +207,22 @@ class Coverage(Objective):
             step = length * (bound - known) / size * slope.astype(np.float64)
             level = np.clip(level - step, 0, 1).astype(np.float32)
         return best, length
+
+
+def _sample(weights: Float64, times_s: Float64, room: int) -> tuple[Int64, Float64]:
+    """At most `room` rows of any weight, and what weight they stand for, in sum that of all.
+
+    Tokens at even steps of weight along the times, which stand for a step each (systematic
+    sampling: Madow 1949). Those that weigh more than a step are all there, and for themselves.
+    """
+    order = np.argsort(times_s, kind="stable")
+    order = order[weights[order] > 0]
+    if len(order) <= room:
+        return order, weights[order]
+    weights = weights[order]
+    lighter = np.cumsum(np.sort(weights))[::-1][:room]
+    """What all but the 0, 1, 2, ... heaviest weigh: the steps are theirs."""
+    step = (lighter / np.arange(room, 0, -1)).min()
+    along = np.cumsum(np.minimum(weights, step))
+    rows = np.searchsorted(along, (np.arange(room) + 0.5) * step)
+    return order[rows], np.maximum(weights[rows], step)
