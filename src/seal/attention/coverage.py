@@ -220,8 +220,8 @@ def _sample(weights: Float64, times_s: Float64, room: int) -> tuple[Int64, Float
     if len(order) <= room:
         return order, weights[order]
     weights = weights[order]
+    # What all but the 0, 1, 2, ... heaviest weigh: the steps are theirs.
     lighter = np.cumsum(np.sort(weights))[::-1][:room]
-    """What all but the 0, 1, 2, ... heaviest weigh: the steps are theirs."""
     step = (lighter / np.arange(room, 0, -1)).min()
     along = np.cumsum(np.minimum(weights, step))
     rows = np.searchsorted(along, (np.arange(room) + 0.5) * step)
