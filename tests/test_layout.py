@@ -64,7 +64,7 @@ def test_modules_are_short_and_documented(path: Path) -> None:
     assert len(text.splitlines()) <= 450
 
 
-@pytest.mark.parametrize("package", ["answer", "evaluate", "training"])
+@pytest.mark.parametrize("package", ["answer", "attention", "evaluate", "ground", "training"])
 def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
     folder = SOURCE / package
     names = re.split(r"[\s,]+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text())))

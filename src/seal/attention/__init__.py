@@ -2,6 +2,14 @@
 
 An objective says what a choice is worth, a solver looks for a good one, and the objective says how
 far any other could be ahead of it. They meet at `Objective`, so that either side grows alone.
+
+candidates    what is chosen from, and what it may cost
+objective     what a choice is worth: the interface
+paper, normalised   the published objective, as written and with its two sums made comparable
+coverage, seal   what the query is about and what happens, represented; `seal` is the default
+solvers       greedy, swaps, stochastic, exact
+streaming     a window at a time, in fixed memory
+baselines, determinantal   published ways to choose, to compare with
 """
 
 from __future__ import annotations

@@ -1,4 +1,20 @@
-"""From a query to the moments that answer it."""
+"""From a query to the moments that answer it.
+
+Without training
+    moments       the relevance of tokens over time, and where it stands out
+The head
+    model         tokens and queries in, scored spans out
+    layers        attention in windows over tokens that are irregular in time
+    crops, strips   how actions move, from stored pictures of them
+    examples, batches   what it is shown of a video: the budget spent, as tensors
+    decode        from scored spans to moments
+    localise      all of it, in place of `moments`
+    checkpoint    on disk and on the hub
+Training
+    losses, train   what it learns, and how
+    composites, stills   from clips and photos spliced into films
+    annotated     from data sets, which `seal.ground.data` reads
+"""
 
 from seal.ground.moments import Curve, find_moments, relevance_curve
 
