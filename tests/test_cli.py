@@ -282,6 +282,26 @@ def test_wrong_values_get_one_clear_line(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "VIDEO", "a ball", "--output"],
+        ["eval", "haystack", "--plot"],
+        ["eval", "nlq", "--submission"],
+        ["eval", "nlq", "--log"],
+        ["eval", "moviechat", "--judge", "openai:gpt", "--verdicts"],
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    for path, reason in ((tmp_path / "no" / "x.png", "No such file"), (tmp_path, "Is a directory")):
+        result = seal(*arguments, path)
+        assert result.exit_code == 1
+        assert f"{path} cannot be written: {reason}" in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
 def test_a_budget_above_the_number_of_tokens_returns_all_and_says_so(
     film: Path, store: Path
 ) -> None:

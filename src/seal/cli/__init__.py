@@ -22,6 +22,7 @@ from seal.cli.options import (
     query_settings,
     settings_option,
     store_option,
+    writable,
 )
 from seal.cli.output import (
     complain,
@@ -242,7 +243,12 @@ def find(
 @click.argument("video")
 @click.argument("query")
 @click.option(
-    "-o", "--output", required=True, metavar="FILE", help="Where to write it: .html or .png."
+    "-o",
+    "--output",
+    callback=writable,
+    required=True,
+    metavar="FILE",
+    help="Where to write it: .html or .png.",
 )
 @attention_options
 @id_options

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from seal import registry
 from seal.config import Options
+from seal.errors import DataError
 
 if TYPE_CHECKING:
     from seal.query import IndexedVideo
+
+
+def writable(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The file to write: what is against it is said before hours of work, not after."""
+    if value is None:
+        return None
+    path = Path(value)
+    if path.is_dir():
+        reason = errno.EISDIR
+    elif not path.parent.is_dir():
+        reason = errno.ENOENT
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = errno.EACCES
+    else:
+        return value
+    raise DataError(f"{value} cannot be written: {os.strerror(reason)}")
+
 
 store_option = click.option(
     "--store",

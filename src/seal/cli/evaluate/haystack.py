@@ -15,6 +15,7 @@ from seal.cli.evaluate.common import (
     print_line,
     query_options,
 )
+from seal.cli.options import writable
 from seal.cli.output import print_json
 from seal.config import as_dict
 
@@ -40,7 +41,12 @@ from seal.config import as_dict
 )
 @click.option("--together", is_flag=True, help="All clips in the film at once, hay to each other.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
-@click.option("--plot", metavar="FILE", help="Draw recall against the budget, as .png or .svg.")
+@click.option(
+    "--plot",
+    callback=writable,
+    metavar="FILE",
+    help="Draw recall against the budget, as .png or .svg.",
+)
 def haystack(
     data: str,
     wanted: tuple[str, ...],

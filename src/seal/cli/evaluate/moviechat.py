@@ -8,6 +8,7 @@ import click
 
 from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
 from seal.cli.evaluate.common import interval, print_line
+from seal.cli.options import writable
 
 
 @click.command()
@@ -27,7 +28,10 @@ from seal.cli.evaluate.common import interval, print_line
     help="Another prompt, in which {question}, {answer} and {output} stand for the texts.",
 )
 @click.option(
-    "--verdicts", metavar="FILE", help="Where verdicts are kept: none is asked for twice."
+    "--verdicts",
+    callback=writable,
+    metavar="FILE",
+    help="Where verdicts are kept: none is asked for twice.",
 )
 @asking_options("moviechat", "The published JSON of a film", required=False)
 def moviechat(

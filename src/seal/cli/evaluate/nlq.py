@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.evaluate.common import interval, print_line, query_options
-from seal.cli.options import json_option, query_settings, store_option
+from seal.cli.options import json_option, query_settings, store_option, writable
 from seal.cli.output import print_json
 from seal.config import as_dict
 
@@ -53,8 +53,12 @@ _MEAN = "mean IoU"
     help="IoU of a hit; can be given several times.  [0.01, 0.3, 0.5]",
 )
 @click.option("--inclusive", is_flag=True, help="A hit is an IoU of at least --iou, not above it.")
-@click.option("--submission", metavar="FILE", help="Write what was found, for the server.")
-@click.option("--log", "log_path", metavar="FILE", help="Write a JSON line for each query.")
+@click.option(
+    "--submission", callback=writable, metavar="FILE", help="Write what was found, for the server."
+)
+@click.option(
+    "--log", "log_path", callback=writable, metavar="FILE", help="Write a JSON line for each query."
+)
 @query_settings
 @store_option
 @json_option
