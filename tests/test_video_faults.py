@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -102,6 +103,23 @@ def test_damage_becomes_gaps_and_the_rest_is_read(
     for time_s in missing:
         assert any(a - STEP_S / 2 <= time_s < b + STEP_S / 2 for a, b in spans), (time_s, spans)
     assert all(gap.reason for gap in gaps)
+
+
+@pytest.mark.parametrize("rate_hz", [5, 25])
+def test_damage_is_a_gap_wherever_it_lies(tmp_path: Path, rate_hz: float) -> None:
+    path = write_video(tmp_path / "a.mkv", range(0, 6000, 40), gop=25, noise=True)
+    content = path.read_bytes()
+    for first in range(len(content) // 2, len(content) // 2 + 9000, 600):
+        path.write_bytes(content[:first] + bytes(3000) + content[first + 3000 :])
+        with open_video(path, VideoOptions(rate_hz=rate_hz)) as video:
+            times_s = np.array([frame.time_s for frame in video.frames()])
+        assert len(video.gaps) == 1
+        start_s, end_s = video.gaps[0].span.start_s, video.gaps[0].span.end_s
+        assert 2 < start_s < end_s < 5
+        # Nothing is shown of it, and nothing else is missing.
+        assert not ((times_s >= start_s) & (times_s < end_s - 1e-6)).any()
+        hole_s = np.diff(times_s).max()
+        assert hole_s <= 1 / rate_hz + end_s - start_s + 1e-6
 
 
 def test_a_gap_is_told_once_by_parts(sound_files: dict[str, Path], tmp_path: Path) -> None:

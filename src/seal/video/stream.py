@@ -321,7 +321,9 @@ class ContainerStream(Stream):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                damage.broken(packet, f"cannot be decoded: {error.strerror}")
+                # A decoder with threads may mean an earlier packet: nothing since the last picture.
+                first = None if last is None else last_end
+                damage.broken(packet, f"cannot be decoded: {error.strerror}", first)
                 continue
             for frame in frames:
                 pts = frame.pts if frame.pts is not None else frame.dts
@@ -335,8 +337,11 @@ class ContainerStream(Stream):
                         damage.reason = damage.reason or "times that go back"
                         continue
                     last, last_end = at, at + ((shown and shown.duration) or default)
-                    yield Picture(shown, at, last_end, damage.reason)
-                    damage.reason = None
+                    # Pictures from before the damage may still come.
+                    lost = damage.reason if damage.healed else None
+                    yield Picture(shown, at, last_end, lost)
+                    if damage.healed:
+                        damage.reason = None
         if damage.healed:
             yield from (Picture(None, at, at + default, None) for at in sorted(spare))
         self.tail = self._lost_tail(latest_s, damage.reason)
@@ -381,8 +386,10 @@ class _Damage:
             self._hide(packet.pts, self._pending)
         self._pending = None
 
-    def broken(self, packet: av.Packet[Any], reason: str) -> None:
-        """This packet, or one shortly before it, does not make a picture."""
+    def broken(self, packet: av.Packet[Any], reason: str, first: int | None = None) -> None:
+        """This packet does not make a picture, or one before it, of a picture from `first` on."""
+        if first is not None:
+            self._first = first if self._first is None else min(first, self._first)
         self._hide(None if packet.pts is None else packet.pts + 1, reason)
 
     def _hide(self, sound: int | None, reason: str) -> None:
