@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -24,3 +25,17 @@ def test_what_is_started_does_not_hear_of_an_interrupt(after_s: float) -> None:
 def test_the_one_that_starts_them_does() -> None:
     with pytest.raises(KeyboardInterrupt), uninterrupted():
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_that_another_thread_hears_waits() -> None:
+    stop, waited = threading.Event(), False
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        waited = True
+    stop.set()
+    thread.join()
+    assert waited
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -337,11 +337,7 @@ class ContainerStream(Stream):
                         damage.reason = damage.reason or "times that go back"
                         continue
                     last, last_end = at, at + ((shown and shown.duration) or default)
-                    # Pictures from before the damage may still come.
-                    lost = damage.reason if damage.healed else None
-                    yield Picture(shown, at, last_end, lost)
-                    if damage.healed:
-                        damage.reason = None
+                    yield Picture(shown, at, last_end, damage.told())
         if damage.healed:
             yield from (Picture(None, at, at + default, None) for at in sorted(spare))
         self.tail = self._lost_tail(latest_s, damage.reason)
@@ -360,7 +356,7 @@ class _Damage:
 
     def __init__(self, healed_after: int) -> None:
         self.reason: str | None = None
-        """Why pictures were left out since this was last set to None."""
+        """Why pictures were left out, until that is told."""
         self._healed_after = healed_after
         self._pending: str | None = None
         self._dts = 0
@@ -389,8 +385,16 @@ class _Damage:
     def broken(self, packet: av.Packet[Any], reason: str, first: int | None = None) -> None:
         """This packet does not make a picture, or one before it, of a picture from `first` on."""
         if first is not None:
-            self._first = first if self._first is None else min(first, self._first)
+            self._since(first)
         self._hide(None if packet.pts is None else packet.pts + 1, reason)
+
+    def told(self) -> str | None:
+        """Why pictures before the one that is shown next were left out; once. Until damage has
+        healed, what is shown is from before it."""
+        if not self.healed:
+            return None
+        reason, self.reason = self.reason, None
+        return reason
 
     def _hide(self, sound: int | None, reason: str) -> None:
         """Until a whole picture at or after `sound`, in the packets from the current one on."""
@@ -398,10 +402,14 @@ class _Damage:
         self._sound = self._sound if sound is None else max(self._sound, sound)
         self.reason = self.reason or reason
 
+    def _since(self, pts: int) -> None:
+        """Pictures are left out from here on, if not from before."""
+        self._first = pts if self._first is None else min(pts, self._first)
+
     def hides(self, frame: av.VideoFrame | None, pts: int) -> bool:
         """Whether to leave this picture, decoded or not, out."""
         if frame and frame.is_corrupt:
-            self._first = pts if self._first is None else min(pts, self._first)
+            self._since(pts)
             self._sound = pts + 1
             self.reason = self.reason or "pictures cannot be decoded whole"
             return True
