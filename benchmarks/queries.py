@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 
 import numpy as np
 
@@ -25,18 +26,12 @@ def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) 
     vectors = rng.normal(size=(n, dimension)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     start = np.arange(first, first + n)
-    return Tokens(
-        ids=np.full(n, ""),
-        video_ids=np.full(n, "v"),
-        kinds=np.full(n, "scene"),
-        pts=np.stack([start, start + 1], 1),
-        time_base=np.tile([1, 1], (n, 1)),
-        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)),
-        scores=np.ones(n, np.float32),
-        embeddings=vectors,
-        facets=vectors[:, None],
-        track_offsets=np.zeros(n + 1, np.int64),
-        track_rows=np.empty((0, 5)),
+    return Tokens.of(
+        np.full(n, "scene"),
+        np.stack([start, start + 1], 1),
+        Fraction(1),
+        vectors[:, None],
+        video_id="v",
     )
 
 

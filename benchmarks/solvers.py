@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from data import ROOT
-from seal import IndexedVideo, Store, encode, index_video, registry
+from seal import IndexedVideo, Store, backends, encode, index_video
 from seal.attention import Budget, Candidates, Objective, choose, coverage, relevance
 from seal.config import AttentionOptions, MiniEncode
 from seal.evaluate.haystack import FILM, read_needles
 from seal.types import Int64, Selection, Tokens
 
-OBJECTIVES = registry.names("objective")
+OBJECTIVES = backends.names("objective")
 BUDGET = 64
 DISTURBANCE = 0.05
 """Length of what is added to a copy of an embedding, whose length is 1."""
@@ -45,7 +45,7 @@ CERTIFY_S = 1.7
 
 
 def make(c: Candidates, options: AttentionOptions) -> Objective:
-    objective: Objective = registry.resolve("objective", options.objective)(
+    objective: Objective = backends.resolve("objective", options.objective)(
         c, options.budget, options
     )
     return objective

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 from zlib import crc32
 
@@ -13,9 +14,11 @@ import numpy as np
 
 import seal.store.lance as lance_module
 import seal.store.store as store_module
+from seal import kinds as known_kinds
 from seal.store import Store, VideoRecord
-from seal.types import KINDS, Tokens
+from seal.types import Tokens
 
+KINDS = list(known_kinds.known())
 KEYS = {"scene": "s1", "object": "o1", "action": "a1"}
 
 
@@ -48,21 +51,16 @@ def make_part(
     n = len(kinds)
     rng = np.random.default_rng(seed)
     facets = rng.normal(size=(n, q, d)).astype(np.float32)
-    facets /= np.linalg.norm(facets, axis=2, keepdims=True)
     corners = rng.random((n, 2, 2)).astype(np.float32)
     lengths = [int(rng.integers(1, 5)) if kind == "action" else 0 for kind in kinds]
-    tokens = Tokens(
-        ids=np.array([""] * n, np.str_),
-        video_ids=np.array([""] * n, np.str_),
-        kinds=np.array(kinds, np.str_),
-        pts=np.array([[start, start + 7] for start in starts], np.int64).reshape(n, 2),
-        time_base=np.tile(np.array([1001, 30000], np.int64), (n, 1)),
+    tokens = Tokens.of(
+        kinds,
+        [[start, start + 7] for start in starts],
+        Fraction(1001, 30000),
+        facets,
         boxes=np.concatenate([corners.min(1), corners.max(1)], 1),
-        scores=rng.random(n).astype(np.float32),
-        embeddings=facets[:, 0] if q == 1 else facets.mean(1),
-        facets=facets,
-        track_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        track_rows=rng.random((sum(lengths), 5)),
+        scores=rng.random(n),
+        tracks=[rng.random((length, 5)) for length in lengths],
     )
     return tokens, {start: b"%d" % start for start in starts}
 

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from seal import registry
+from seal import backends
 from seal.attention import Budget, Candidates, choose, coverage, relevance, select
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
@@ -17,9 +17,9 @@ from seal.errors import OptionError
 from seal.types import Float32, Float64, Tokens
 from test_types import make_tokens
 
-OBJECTIVES = registry.names("objective")
-SOLVERS = registry.names("solver")
-SUBMODULAR = [name for name in OBJECTIVES if registry.resolve("objective", name).submodular]
+OBJECTIVES = backends.names("objective")
+SOLVERS = backends.names("solver")
+SUBMODULAR = [name for name in OBJECTIVES if backends.resolve("objective", name).submodular]
 
 
 def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
@@ -35,7 +35,7 @@ def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
 
 
 def make(name: str, c: Candidates, size: int, options: AttentionOptions) -> Objective:
-    objective: Objective = registry.resolve("objective", name)(c, size, options)
+    objective: Objective = backends.resolve("objective", name)(c, size, options)
     return objective
 
 
@@ -481,7 +481,12 @@ def test_a_kind_that_costs_more_is_chosen_less(name: str) -> None:
     tokens, scores = mixed(120, 1)
     counts = []
     for cost in (0.5, 1.0, 3.0):
-        options = AttentionOptions(budget=12, objective=name, cost_action=cost, solver="greedy")
+        options = AttentionOptions(
+            budget=12,
+            objective=name,
+            cost=AttentionOptions().cost | {"action": cost},
+            solver="greedy",
+        )
         rows = select(tokens, scores, options).rows
         counts.append(int((tokens.kinds[rows] == "action").sum()))
     assert counts[0] > counts[1] > counts[2]

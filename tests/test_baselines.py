@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seal import registry
+from seal import backends
 from seal.attention.baselines import aks, inverse_transform, mmr, moviechat, top_k, uniform
 from seal.attention.candidates import Candidates
 from seal.attention.determinantal import dpp, mdp3
 
-BASELINES = registry.names("baseline")
+BASELINES = backends.names("baseline")
 
 
 def made(seed: int, n: int, d: int = 6, *, duplicates: bool = False) -> Candidates:
@@ -51,7 +51,7 @@ def test_as_many_different_rows_as_asked_for(
         candidates = Candidates(
             np.zeros(n, np.float32), np.zeros_like(candidates.embeddings), np.zeros(n)
         )
-    rows = registry.resolve("baseline", name)(candidates, size)
+    rows = backends.resolve("baseline", name)(candidates, size)
     assert rows.dtype == np.int64
     assert len(rows) == min(size, n)
     assert len(set(rows.tolist())) == len(rows)
@@ -64,14 +64,14 @@ def test_as_many_different_rows_as_asked_for(
 def test_the_order_of_the_candidates_does_not_matter(
     name: str, seed: int, n: int, size: int
 ) -> None:
-    choose = registry.resolve("baseline", name)
+    choose = backends.resolve("baseline", name)
     candidates = made(seed, n)
     order = np.random.default_rng(seed).permutation(n)
     assert set(order[choose(shuffled(candidates, order), size)]) == set(choose(candidates, size))
 
 
 def test_random_is_seeded_and_even() -> None:
-    choose = registry.resolve("baseline", "random")
+    choose = backends.resolve("baseline", "random")
     candidates = made(0, 20)
     assert (choose(candidates, 5, seed=1) == choose(candidates, 5, seed=1)).all()
     assert (choose(candidates, 5) != choose(made(1, 20), 5)).any()

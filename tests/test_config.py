@@ -70,7 +70,9 @@ def test_every_key_that_is_listed_can_be_set(profile: str) -> None:
     options = Options.load(profile)
     for key in options.keys():  # noqa: SIM118 - not a mapping
         stage, _, name = key.partition(".")
-        value = as_dict(getattr(options, stage))[name]
+        values = as_dict(getattr(options, stage))
+        values |= {f"cost_{kind}": cost for kind, cost in values.get("cost", {}).items()}
+        value = values[name]
         assert Options.load(profile, [f"{key}={value}"]) == options
 
 

@@ -16,6 +16,7 @@ from seal.decompose.history import History
 from seal.decompose.objects import Objects
 from seal.decompose.scenes import Scenes
 from seal.errors import OptionError
+from seal.kinds import ACTION, OBJECT
 from seal.track import Tracker, Tracklet
 from seal.types import WHOLE_FRAME, Box
 from seal.video import Frame, VideoInfo
@@ -164,10 +165,11 @@ def test_a_token_is_embedded_as_the_mean_of_its_crops() -> None:
     rng = np.random.default_rng(0)
     crops = list(rng.integers(0, 255, (5, 40, 30, 3), np.uint8))
     drafts = [
-        Draft("object", (0, 40), Box(0, 0, 0.5, 0.5), 0.9, crops[:1], [0]),
-        Draft("action", (0, 900), WHOLE_FRAME, 0.8, crops[1:], [0], np.ones((3, 5))),
+        Draft(OBJECT, (0, 40), Box(0, 0, 0.5, 0.5), 0.9, crops[:1], [0]),
+        Draft(ACTION, (0, 900), WHOLE_FRAME, 0.8, crops[1:], [0], np.ones((3, 5))),
     ]
-    tokens = embed(drafts, encoder, "v", TICK)
+    keys = {"object": "o", "action": "a"}
+    tokens = embed(drafts, encoder, "v", TICK, keys)
     one, many = encoder.encode_images(crops[:1]), encoder.encode_images(crops[1:]).mean(0)
     np.testing.assert_allclose(tokens.facets[0], one[0], atol=1e-5)
     np.testing.assert_allclose(tokens.facets[1], many / np.linalg.norm(many), atol=1e-5)
@@ -175,7 +177,7 @@ def test_a_token_is_embedded_as_the_mean_of_its_crops() -> None:
     assert tokens.kinds.tolist() == ["object", "action"]
     assert (len(tokens.track(0)), len(tokens.track(1))) == (0, 3)
     assert tokens.end_s.tolist() == [0.04, 0.9]
-    assert len(embed([], encoder, "v", TICK)) == 0
+    assert len(embed([], encoder, "v", TICK, keys)) == 0
 
 
 def discs(pts: int, is_key: bool = False) -> Frame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seal import registry
+from seal import backends
 from seal.config import Blip2Encode, ClipEncode, MiniEncode, SiglipEncode
 from seal.encode import Encoder, load
 from seal.errors import BackendError, OptionError
@@ -37,7 +37,7 @@ def tiny_folder(name: str, folder: Path) -> Path:
     return save(folder)
 
 
-@pytest.fixture(scope="module", params=registry.names("encode"))
+@pytest.fixture(scope="module", params=backends.names("encode"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name = request.param
     if name in TINY:

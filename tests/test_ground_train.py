@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -43,18 +44,13 @@ def dense(seconds: float, seed: int, offset_s: float = 0.0) -> Tokens:
     # Footage looks like itself.
     unit = rng.normal(0, 1, D) + rng.normal(0, 0.3, (n, D))
     unit = (unit / np.linalg.norm(unit, axis=1, keepdims=True)).astype(np.float32)
-    return Tokens(
-        ids=np.array([f"{kind}-{i}" for i, kind in enumerate(kinds)]),
-        video_ids=np.full(n, f"video-{seed}"),
-        kinds=kinds,
-        pts=np.rint(np.stack([start, start + length], 1) * 1000).astype(np.int64),
-        time_base=np.tile(np.array([1, 1000]), (n, 1)),
-        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (n, 1)),
-        scores=np.ones(n, np.float32),
-        embeddings=unit,
-        facets=unit[:, None],
-        track_offsets=np.zeros(n + 1, np.int64),
-        track_rows=np.empty((0, 5)),
+    return Tokens.of(
+        kinds,
+        np.rint(np.stack([start, start + length], 1) * 1000),
+        Fraction(1, 1000),
+        unit[:, None],
+        ids=[f"{kind}-{i}" for i, kind in enumerate(kinds)],
+        video_id=f"video-{seed}",
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from seal import registry
+from seal import backends
 from seal.cli import main
 from seal.datacheck import video_fault
 from seal.errors import DataError, OptionError
@@ -18,7 +18,7 @@ from seal.evaluate.film import write_film
 from seal.ground.data import Features, Part, Sample, SampleError, Source, read
 from seal.types import Span
 
-NAMES = registry.names("data set")
+NAMES = backends.names("data set")
 CSV = "id,subject,scene,quality,descriptions,actions,length\n"
 
 
@@ -126,7 +126,7 @@ def test_published_formats_are_read(tmp_path: Path, name: str) -> None:
 
 
 def test_every_localisation_data_set_is_tried_here() -> None:
-    sources = [name for name in NAMES if isinstance(registry.resolve("data set", name), Source)]
+    sources = [name for name in NAMES if isinstance(backends.resolve("data set", name), Source)]
     assert sources == list(PUBLISHED)
 
 

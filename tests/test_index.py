@@ -13,11 +13,11 @@ import av
 import numpy as np
 import pytest
 
-from seal import IndexedVideo, Options, Progress, Store, VideoError, index_video
+from seal import IndexedVideo, Options, Progress, Store, VideoError, index_video, kinds
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
 from seal.store import VideoRecord
-from seal.types import KINDS, Tokens
+from seal.types import Tokens
 from seal.video import open_video
 from synthetic import turn, write_video
 
@@ -83,7 +83,7 @@ def test_every_token_of_an_odd_file_has_a_frames_exact_time(odd: Path, store: St
     assert (record.width, record.height) == (240, 320)
     assert record.start_s == float(times[0])
     tokens = store.tokens(record.id)
-    assert set(tokens.kinds) == set(KINDS)
+    assert set(tokens.kinds) == set(kinds.known())
     known = set(times)
     ends = known | {times[-1] + Fraction(1)}
     for i in range(len(tokens)):

@@ -1,7 +1,6 @@
 """The structure that the documentation promises: imports point one way, public names exist."""
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -10,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import seal
-from seal import registry
+from seal import backends
 from seal.config import PROFILES, Options
 
 SOURCE = Path(seal.__file__).parent
 
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
-    {"types", "errors", "files", "settings", "config", "registry", "clock", "processes"},
+    {"types", "errors", "files", "settings", "config", "backends", "kinds", "clock", "processes"},
     {"video", "weights", "datacheck", "training"},
     {"segment", "track", "encode"},
     {"decompose"},
@@ -78,22 +77,21 @@ def test_public_names_exist_and_are_documented() -> None:
         _ = seal.nothing
 
 
-@pytest.mark.parametrize("stage", registry.BACKENDS)
+@pytest.mark.parametrize("stage", backends.BUILT_IN)
 def test_every_registered_back_end_exists(stage: str) -> None:
-    for target in registry.BACKENDS[stage].values():
-        module, _, attribute = target.partition(":")
-        assert hasattr(importlib.import_module(module), attribute)
+    for name in backends.names(stage):
+        assert (backends.resolve(stage, name) is None) == (stage == "answer" and name == "none")
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_profiles_name_registered_back_ends(profile: str) -> None:
     options = Options.load(profile)
-    assert options.segment.backend in registry.names("segment")
-    assert options.track.backend in registry.names("track")
-    assert options.encode.backend in registry.names("encode")
-    assert options.attention.objective in registry.names("objective")
-    assert options.answer.objective in registry.names("objective")
-    assert options.attention.solver in registry.names("solver")
+    assert options.segment.backend in backends.names("segment")
+    assert options.track.backend in backends.names("track")
+    assert options.encode.backend in backends.names("encode")
+    assert options.attention.objective in backends.names("objective")
+    assert options.answer.objective in backends.names("objective")
+    assert options.attention.solver in backends.names("solver")
 
 
 def test_importing_seal_imports_nothing_heavy() -> None:

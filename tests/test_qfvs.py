@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal import registry
+from seal import backends
 from seal.cli import main
 from seal.config import Options
 from seal.errors import DataError, OptionError
@@ -183,7 +183,7 @@ def test_the_bootstrap_is_reproducible_and_covers() -> None:
 
 def test_methods_are_the_baselines_and_the_objectives() -> None:
     options = Options().attention
-    every = [*registry.names("baseline"), *registry.names("objective")]
+    every = [*backends.names("baseline"), *backends.names("objective")]
     assert list(methods(options))[: len(every)] == every
     assert list(methods(options, ["mmr", "paper"])) == ["mmr", "paper"]
     with pytest.raises(OptionError, match="unknown method 'mnr'; valid: uniform, random"):

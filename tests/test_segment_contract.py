@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seal import registry
+from seal import backends
 from seal.config import ClassicalSegment, Sam2Segment, Sam3Segment, SamSegment
 from seal.segment import Masks, Segmenter, load, mask_boxes
 from seal.types import UInt8
@@ -37,7 +37,7 @@ PICTURES = {f"{h}x{w}": scene(h, w) for h, w in SIZES} | {
 }
 
 
-@pytest.fixture(scope="module", params=registry.names("segment"))
+@pytest.fixture(scope="module", params=backends.names("segment"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name = request.param
     if name not in TINY:
@@ -125,7 +125,7 @@ def test_a_fresh_one_has_the_same_fingerprint(options: Any, segmenter: Segmenter
 
 
 def test_every_segmenter_is_checked_here() -> None:
-    assert set(registry.names("segment")) == {"classical", *TINY}
+    assert set(backends.names("segment")) == {"classical", *TINY}
 
 
 def test_boxes_of_masks() -> None:

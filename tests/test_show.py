@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from PIL import Image
 
 from seal.clock import clock
 from seal.errors import OptionError
+from seal.kinds import known
 from seal.show import Storyboard, write
 from seal.show.png import WIDTH
-from seal.types import KINDS, Moment, Selection, Span, Tokens
+from seal.types import Moment, Selection, Span, Tokens
 
 VOID = {"meta", "img", "link", "br", "input"}
 
@@ -32,7 +34,7 @@ def picture(size: tuple[int, int] = (160, 90)) -> bytes:
 def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) -> Storyboard:
     """n tokens of all kinds, half a second apart, of which every n // k-th is selected."""
     rng = np.random.default_rng(0)
-    kinds = np.array([KINDS[i % 3] for i in range(n)])
+    kinds = np.array([list(known())[i % 3] for i in range(n)])
     begin = start_s + np.arange(n) * 0.5
     lengths = np.where(kinds == "action", 3, 0)
     rows = np.array(
@@ -47,18 +49,15 @@ def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) ->
     boxes[kinds == "action"] = [0.1, 0.2, 0.5, 0.6]
     embeddings = rng.normal(size=(n, 4)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    tokens = Tokens(
-        ids=np.array([f"{kind}-{i}" for i, kind in enumerate(kinds)]),
-        video_ids=np.array(["v"] * n),
-        kinds=kinds,
-        pts=np.round(np.stack([begin, begin + 0.4], 1) * 1000).astype(np.int64),
-        time_base=np.tile(np.array([1, 1000], np.int64), (n, 1)),
+    tokens = Tokens.of(
+        kinds,
+        np.round(np.stack([begin, begin + 0.4], 1) * 1000),
+        Fraction(1, 1000),
+        embeddings[:, None],
+        ids=[f"{kind}-{i}" for i, kind in enumerate(kinds)],
+        video_id="v",
         boxes=boxes,
-        scores=np.ones(n, np.float32),
-        embeddings=embeddings,
-        facets=embeddings[:, None],
-        track_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        track_rows=rows,
+        tracks=np.split(rows, np.cumsum(lengths)[:-1]),
     )
     chosen = np.arange(k) * (n // k if k else 1)
     times = begin
@@ -328,9 +327,9 @@ def test_a_clock_reads(seconds: float, text: str) -> None:
 
 def test_faint_ticks_cover_every_token() -> None:
     board = make_board(n=3000)
-    for kind in KINDS:
+    for kind in known().values():
         spans = np.array([span[:2] for span in board.density(kind)])
-        middles = board.tokens.middle_s[board.tokens.kinds == kind] / board.duration_s
+        middles = board.tokens.middle_s[board.tokens.kinds == kind.name] / board.duration_s
         covered = (spans[:, 0] <= middles[:, None]) & (middles[:, None] <= spans[:, 1])
         assert covered.any(1).all()
 
@@ -372,5 +371,5 @@ def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], message: str
 
 
 def test_a_thumbnail_that_is_no_picture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="scene-0 is no picture"):
+    with pytest.raises(OptionError, match="scene-0 is not a picture"):
         write(make_board(n=3, k=1, thumbnails=[b"none"]), tmp_path / "board.html")

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
 from seal.store import Progress, Store, schema
-from seal.types import KINDS, Tokens
+from seal.types import Tokens
 from store_worker import (
     KEYS,
+    KINDS,
     assert_known,
     assert_nothing_left_over,
     assert_same,

@@ -23,9 +23,9 @@ import store_worker
 from seal.errors import StoreError, StoreFullError
 from seal.store import Store, schema
 from seal.store.lance import Tables
-from seal.types import KINDS
 from store_worker import (
     KEYS,
+    KINDS,
     assert_known,
     assert_nothing_left_over,
     assert_same,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seal import registry
+from seal import backends
 from seal.attention import Candidates, choose
 from seal.attention.streaming import Stream, _remember, stream_choose
 from seal.config import AttentionOptions
@@ -17,7 +17,7 @@ from seal.errors import StoreError, StoreVersionError
 from seal.types import Float32, Tokens
 from test_types import make_tokens
 
-OBJECTIVES = registry.names("objective")
+OBJECTIVES = backends.names("objective")
 # Greedy alone: a solver that the clock stops may choose otherwise on a machine under load.
 OPTIONS = AttentionOptions(budget=6, memory=20, solver="greedy")
 D = 8

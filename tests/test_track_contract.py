@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from seal import registry
+from seal import backends
 from seal.config import MotionTrack, Sam2Track
 from seal.segment import Masks, Segmenter
 from seal.track import Tracker, Tracklet, load
@@ -49,7 +49,7 @@ def video(count: int, height: int = 90, width: int = 160, start: int = -640) -> 
     return frames
 
 
-@pytest.fixture(scope="module", params=registry.names("track"))
+@pytest.fixture(scope="module", params=backends.names("track"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "motion":
         return MotionTrack()
@@ -141,4 +141,4 @@ def test_a_fresh_one_has_the_same_fingerprint(options: Any, tracker: Tracker) ->
 
 
 def test_every_tracker_is_checked_here() -> None:
-    assert set(registry.names("track")) == {"motion", "sam2"}
+    assert set(backends.names("track")) == {"motion", "sam2"}

@@ -1,5 +1,7 @@
 """Spans, boxes and the token columns hold what they promise."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,19 +26,16 @@ def make_tokens(n: int = 6, d: int = 4, q: int = 1, seed: int = 0) -> Tokens:
     rng = np.random.default_rng(seed)
     facets = rng.normal(size=(n, q, d)).astype(np.float32)
     facets /= np.linalg.norm(facets, axis=2, keepdims=True)
-    mean = facets.mean(1)
-    return Tokens(
-        ids=np.array([f"action-{i}" for i in range(n)]),
-        video_ids=np.array(["v"] * n),
-        kinds=np.array(["action"] * n),
-        pts=np.stack([np.arange(n) * 100, np.arange(n) * 100 + 50], 1).astype(np.int64),
-        time_base=np.tile(np.array([1, 1000], np.int64), (n, 1)),
+    return Tokens.of(
+        ["action"] * n,
+        np.stack([np.arange(n) * 100, np.arange(n) * 100 + 50], 1),
+        Fraction(1, 1000),
+        facets,
+        ids=[f"action-{i}" for i in range(n)],
+        video_id="v",
         boxes=np.tile(np.array([0, 0, 0.5, 1], np.float32), (n, 1)),
-        scores=np.ones(n, np.float32),
-        embeddings=mean / np.linalg.norm(mean, axis=1, keepdims=True),
-        facets=facets,
-        track_offsets=np.concatenate([[0], np.cumsum(np.arange(n))]).astype(np.int64),
-        track_rows=rng.random((n * (n - 1) // 2, 5)),
+        text=[f"word {i}" for i in range(n)],
+        tracks=[rng.random((i, 5)) for i in range(n)],
     )
 
 

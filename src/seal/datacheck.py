@@ -1,6 +1,6 @@
 """What is missing or damaged of a data set on disk.
 
-`seal data check` takes the names that `seal.registry` has under "data set": each is something with
+`seal data check` takes the names that `seal.backends` has under "data set": each is something with
 a `check`. What data sets have in common, such as videos, is checked by functions here.
 """
 

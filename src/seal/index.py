@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -20,11 +20,11 @@ from pathlib import Path, PurePath
 import cv2
 
 from seal.config import Options, as_dict, digest
-from seal.decompose import Backends, decompose
+from seal.decompose import Models, decompose
 from seal.errors import VideoError
 from seal.processes import uninterrupted
 from seal.store import Store, VideoRecord
-from seal.types import KINDS, Tokens
+from seal.types import Tokens
 from seal.video import Frame, Video, VideoInfo, content_id, is_address, open_video
 
 # How often the progress of the workers is looked at.
@@ -74,21 +74,20 @@ def index_video(
         content = content_id(source, options.video.timeout_s)
         if info.is_live:
             content = digest(content, time.time_ns())
-        backends = Backends.load(options)
-        keys = backends.keys(options)
-        record = _record(source, content, info, options, backends)
+        models = Models.load(options)
+        keys = models.keys(options)
+        record = _record(source, content, info, options, models)
         known = [stored for stored in store.videos() if stored.content_id == content]
         if known:
             # A copy, or a file that was moved.
             record = replace(record, id=known[-1].id)
         stored = store.begin(record, keys)
-        if stored.complete >= set(KINDS):
+        if stored.complete >= set(keys):
             return _moved(store, known[-1], record)
-        run = _Run(str(source), record.id, options, info, tuple(starts_s), stored.done)
+        run = _Run(str(source), record.id, options, info, tuple(starts_s), keys, stored.done)
         end_s = info.start_s
-        for part in _parts(run, video, backends, jobs, on_progress):
-            part_keys = {kind: keys[kind] for kind in part.kinds}
-            store.add(record.id, part.number, part_keys, part.tokens, part.pictures, part.gaps)
+        for part in _parts(run, video, models, jobs, on_progress):
+            store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
             end_s = max(end_s, part.end_s)
     on_progress(Progress("storing"))
     finished = replace(
@@ -112,7 +111,7 @@ def default_jobs(options: Options) -> int:
 
 
 def _record(
-    source: str | Path, content: str, info: VideoInfo, options: Options, backends: Backends
+    source: str | Path, content: str, info: VideoInfo, options: Options, models: Models
 ) -> VideoRecord:
     return VideoRecord(
         id=f"{_slug(str(source))}-{content[:8]}",
@@ -126,7 +125,7 @@ def _record(
         codec=info.codec,
         rate_hz=info.rate_hz,
         profile=options.profile,
-        encoder=backends.encoder.fingerprint,
+        encoder=models.encoder.fingerprint,
         encoder_options=as_dict(options.encode),
         options=asdict(options),
         indexed_at="",
@@ -152,11 +151,14 @@ class _Run:
     info: VideoInfo
     starts_s: tuple[float, ...]
     """Where the parts begin; a single one if the source can only be read from start to end."""
+    keys: Mapping[str, str]
+    """kind -> key."""
     done: frozenset[tuple[str, int]]
     """(kind, part) pairs that need no work."""
 
-    def missing(self, number: int) -> frozenset[str]:
-        return frozenset(kind for kind in KINDS if (kind, number) not in self.done)
+    def missing(self, number: int) -> dict[str, str]:
+        """kind -> key of what has to be made of a part."""
+        return {kind: key for kind, key in self.keys.items() if (kind, number) not in self.done}
 
     def bounds_s(self, number: int) -> tuple[float, float | None]:
         """Start and end of a part; the last one ends with the video."""
@@ -173,7 +175,7 @@ class _Part:
     """One part, indexed."""
 
     number: int
-    kinds: frozenset[str]
+    keys: Mapping[str, str]
     tokens: Tokens
     pictures: dict[int, bytes]
     gaps: list[tuple[float, float, str]]
@@ -185,7 +187,7 @@ Tick = Callable[[int, float], None]
 
 
 def _parts(
-    run: _Run, video: Video, backends: Backends, jobs: int, on_progress: OnProgress
+    run: _Run, video: Video, models: Models, jobs: int, on_progress: OnProgress
 ) -> Iterator[_Part]:
     """Every part that is not done yet, as it gets done."""
     numbers = [number for number in range(len(run.starts_s)) if run.missing(number)]
@@ -212,17 +214,17 @@ def _parts(
     if len(run.starts_s) > 1:
         for number in numbers:
             frames = video.frames(*run.bounds_s(number))
-            yield _part(run, backends, video, number, run.starts_s[number], frames, tick)
+            yield _part(run, models, video, number, run.starts_s[number], frames, tick)
     else:
         for number, frames in groupby(video.frames(), run.part_at):
             start_s = run.info.start_s + number * run.options.video.part_s
             if run.missing(number):
-                yield _part(run, backends, video, number, start_s, frames, tick)
+                yield _part(run, models, video, number, start_s, frames, tick)
 
 
 def _part(
     run: _Run,
-    backends: Backends,
+    models: Models,
     video: Video,
     number: int,
     start_s: float,
@@ -239,13 +241,13 @@ def _part(
             end_s = float(frame.end_pts * frame.time_base)
             tick(number, end_s - start_s)
 
-    kinds = run.missing(number)
+    keys = run.missing(number)
     batches = list(
         decompose(
             watched(),
-            kinds,
+            keys,
             run.options,
-            backends,
+            models,
             run.info,
             start_s=start_s,
             video_id=run.video_id,
@@ -253,7 +255,7 @@ def _part(
     )
     return _Part(
         number=number,
-        kinds=kinds,
+        keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
         gaps=[(g.span.start_s, g.span.end_s, g.reason) for g in video.gaps[known_gaps:]],
@@ -319,7 +321,7 @@ class _StoppedError(Exception):
     """The parent has no use for this part any more."""
 
 
-_worker: tuple[_Run, Backends, Tick]
+_worker: tuple[_Run, Models, Tick]
 
 
 def _start_worker(run: _Run, ticks: SynchronizedArray[float], stop: Event) -> None:
@@ -333,7 +335,7 @@ def _start_worker(run: _Run, ticks: SynchronizedArray[float], stop: Event) -> No
             raise _StoppedError
         ticks[number] = done_s
 
-    _worker = run, Backends.load(run.options), tick
+    _worker = run, Models.load(run.options), tick
 
 
 def _exit_with_parent() -> None:
@@ -344,7 +346,7 @@ def _exit_with_parent() -> None:
 
 
 def _work(number: int) -> _Part:
-    run, backends, tick = _worker
+    run, models, tick = _worker
     with open_video(run.source, run.options.video, threads=1) as video:
         frames = video.frames(*run.bounds_s(number))
-        return _part(run, backends, video, number, run.starts_s[number], frames, tick)
+        return _part(run, models, video, number, run.starts_s[number], frames, tick)

@@ -98,6 +98,12 @@ class IndexedVideo:
         """The stored frames, as JPEG, of some tokens of the video: see `Store.pictures`."""
         return self._store.pictures(self.record.id, tokens, at)
 
+    def thumbnails(self, tokens: Tokens) -> list[bytes | None]:
+        """As `pictures`, with None for the tokens of kinds without pictures."""
+        shown = tokens.where(lambda kind: kind.has_picture)
+        pictures = iter(self.pictures(tokens.take(shown)))
+        return [next(pictures) if has_picture else None for has_picture in shown]
+
     def find(self, query: str) -> list[Moment]:
         """At most `find.top` moments that the query describes, best first.
 
@@ -161,7 +167,7 @@ class IndexedVideo:
             duration_s=self.record.duration_s,
             tokens=self.tokens,
             selection=selection,
-            thumbnails=self.pictures(self.tokens.take(selection.rows)),
+            thumbnails=self.thumbnails(self.tokens.take(selection.rows)),
             moments=moments,
             curve=(curve.times_s, curve.relevance),
             facts=facts,

@@ -7,7 +7,7 @@ base inside, float seconds outside; never a frame number divided by a rate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -15,23 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seal import kinds
 from seal.errors import OptionError
-
-KINDS = ("scene", "object", "action")
-"""The kinds of token: "where", "what" and "how" in the words of the paper (section 3.1)."""
+from seal.kinds import Kind
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 Strings = NDArray[np.str_]
+Texts = NDArray[Any]
+"""Strings of any length: NumPy's StringDType, which keeps each at its own length."""
+Mask = NDArray[np.bool_]
 
-
-def check_kind(kind: str) -> str:
-    """`kind`, or OptionError naming the valid ones."""
-    if kind not in KINDS:
-        raise OptionError(f"unknown token kind {kind!r}; valid: {', '.join(KINDS)}")
-    return kind
+TEXT = np.dtypes.StringDType()
+"""The dtype of `Texts`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,6 +127,7 @@ _COLUMNS: dict[str, tuple[type, tuple[int | str, ...]]] = {
     "time_base": (np.int64, (2,)),
     "boxes": (np.float32, (4,)),
     "scores": (np.float32, ()),
+    "text": (type(TEXT), ()),
     "embeddings": (np.float32, ("d",)),
     "facets": (np.float32, ("q", "d")),
 }
@@ -137,47 +136,97 @@ _COLUMNS: dict[str, tuple[type, tuple[int | str, ...]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Many tokens, in columns: row i of every column is token i.
+    """Many tokens, in columns: row i of every column is token i. `Tokens.of` makes them.
 
     Raises OptionError if the columns do not fit together.
     """
 
     ids: Strings
-    """[n] such as "action-7": unique within a video, in order of time for each kind."""
+    """[n] such as "action-k3v9q2m8x1": unique within a video. An id never names another token."""
     video_ids: Strings
-    """[n] which video each token is of."""
+    """[n] the video of each token."""
     kinds: Strings
-    """[n] one of `KINDS`."""
+    """[n] names of `seal.kinds.Kind`."""
     pts: Int64
-    """[n, 2] presentation timestamps of the start and the end, in ticks of the time base. A scene
-    or object token lasts as long as its frame is on the screen."""
+    """[n, 2] presentation timestamps of the start and the end, in ticks of the time base. An
+    instant lasts as long as its frame is on the screen."""
     time_base: Int64
     """[n, 2] numerator and denominator of one tick, in seconds."""
     boxes: Float32
-    """[n, 4] normalised x0 y0 x1 y1; for an action the union of its track's boxes."""
+    """[n, 4] normalised x0 y0 x1 y1; for a token with a track the union of the track's boxes."""
     scores: Float32
     """[n] how sure the back end is, in [0, 1]: mask stability, track confidence, 1 for scenes."""
+    text: Texts
+    """[n] the words of a token: what was said or is written, or the name of a thing; or ""."""
     embeddings: Float32
-    """[n, d] L2-normalised; S, the similarity of two tokens, is their dot product."""
+    """[n, d] L2-normalised; S, the similarity of two tokens, is their dot product. Zeros for a
+    token without an embedding."""
     facets: Float32
     """[n, q, d] L2-normalised; R, the relevance to a query, is the maximum over the q rows of
     their dot product with it. q = 1 but for encoders with several outputs per picture (BLIP-2)."""
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
-    """[m, 5] time_s x0 y0 x1 y1; only action tokens have a track."""
+    """[m, 5] time_s x0 y0 x1 y1; only tokens of a kind with tracks have rows."""
+
+    @staticmethod
+    def of(
+        kinds: Sequence[str] | Strings,
+        pts: ArrayLike,
+        tick: Fraction,
+        facets: Float32,
+        *,
+        ids: Sequence[str] | Strings | None = None,
+        video_id: str = "",
+        boxes: ArrayLike | None = None,
+        scores: ArrayLike | None = None,
+        text: Sequence[str] | Texts | None = None,
+        tracks: Sequence[Float64] | None = None,
+    ) -> Tokens:
+        """Tokens of one video in one time base.
+
+        `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, `facets` [n, q, d] of any
+        length: facets and embeddings are normalised here, and zeros stay zeros. By default ids
+        and text are empty, boxes the whole frame, scores 1 and tracks [m, 5] without rows.
+        """
+        n = len(kinds)
+        facets = _normalised(np.asarray(facets, np.float32))
+        rows = [np.empty((0, 5)), *(tracks or ())]
+        lengths = [len(track) for track in tracks] if tracks else [0] * n
+        return Tokens(
+            ids=np.full(n, "", np.str_) if ids is None else np.asarray(ids, np.str_),
+            video_ids=np.full(n, video_id, np.str_),
+            kinds=np.asarray(kinds, np.str_),
+            pts=np.asarray(pts, np.int64).reshape(n, 2),
+            time_base=np.tile(np.array([tick.numerator, tick.denominator], np.int64), (n, 1)),
+            boxes=np.asarray([WHOLE_FRAME] * n if boxes is None else boxes, np.float32).reshape(
+                n, 4
+            ),
+            scores=np.ones(n, np.float32) if scores is None else np.asarray(scores, np.float32),
+            text=np.full(n, "", TEXT) if text is None else np.asarray(text, TEXT),
+            embeddings=facets[:, 0] if facets.shape[1] == 1 else _normalised(facets.mean(1)),
+            facets=facets,
+            track_offsets=np.cumsum([0, *lengths], dtype=np.int64),
+            track_rows=np.concatenate(rows),
+        )
+
+    @staticmethod
+    def none(dimension: int, facets: int = 1) -> Tokens:
+        """No tokens, with the columns of embeddings [dimension] and so many facets."""
+        return Tokens.of([], [], Fraction(1), np.empty((0, facets, dimension), np.float32))
 
     def __post_init__(self) -> None:
         n = len(self.ids)
         for name, (dtype, shape) in _COLUMNS.items():
             array = getattr(self, name)
-            fits = np.issubdtype(array.dtype, dtype) and len(array) == n
+            is_text = isinstance(array.dtype, np.dtypes.StringDType)
+            fits = is_text if name == "text" else np.issubdtype(array.dtype, dtype)
             sizes = zip(shape, array.shape[1:], strict=False)
-            fits = fits and array.ndim == 1 + len(shape)
+            fits = fits and len(array) == n and array.ndim == 1 + len(shape)
             if not fits or not all(isinstance(want, str) or want == got for want, got in sizes):
                 wanted = ", ".join(str(size) for size in (n, *shape))
                 raise OptionError(
-                    f"tokens.{name} must be {np.dtype(dtype).name} [{wanted}],"
+                    f"tokens.{name} must be {dtype.__name__} [{wanted}],"
                     f" got {array.dtype} {list(array.shape)}"
                 )
         if self.facets.shape[2] != self.embeddings.shape[1]:
@@ -211,11 +260,31 @@ class Tokens:
         tick = Fraction(int(self.time_base[i, 0]), int(self.time_base[i, 1]))
         return int(self.pts[i, 0]) * tick, int(self.pts[i, 1]) * tick
 
+    def kind(self, i: int) -> Kind:
+        """The kind of token i."""
+        return kinds.get(str(self.kinds[i]))
+
+    def per_kind(self, value: Callable[[Kind], float]) -> Float64:
+        """[n] a number that follows from the kind of each token, such as its cost.
+
+        Raises OptionError if no installed package knows a kind.
+        """
+        numbers = np.full(len(self), np.nan)
+        for name, kind in kinds.known().items():
+            numbers[self.kinds == name] = value(kind)
+        if np.isnan(numbers).any():
+            kinds.get(str(self.kinds[np.isnan(numbers)][0]))  # Raises: no such kind is known.
+        return numbers
+
+    def where(self, holds: Callable[[Kind], bool]) -> Mask:
+        """[n] the tokens of the kinds of which something holds."""
+        return self.per_kind(holds).astype(bool)
+
     def track(self, i: int) -> Float64:
-        """[m, 5] time_s x0 y0 x1 y1 of token i; empty unless it is an action."""
+        """[m, 5] time_s x0 y0 x1 y1 of token i; empty where its kind has no track."""
         return self.track_rows[self.track_offsets[i] : self.track_offsets[i + 1]]
 
-    def take(self, rows: NDArray[np.integer[Any]] | NDArray[np.bool_] | Sequence[int]) -> Tokens:
+    def take(self, rows: NDArray[np.integer[Any]] | Mask | Sequence[int]) -> Tokens:
         """The tokens of these rows (indices or a mask), in this order."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
@@ -241,6 +310,13 @@ class Tokens:
         lengths = np.concatenate([np.diff(p.track_offsets) for p in parts])
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         return Tokens(**columns, track_offsets=offsets)
+
+
+def _normalised(vectors: Float32) -> Float32:
+    """Vectors along the last axis divided by their lengths; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: Float32 = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 
 from seal.attention.streaming import Standing, Stream
 from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
-from seal.decompose import Backends, decompose
+from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.query import embed_query
-from seal.types import KINDS, Span, Tokens
+from seal.types import Span, Tokens
 from seal.video import Frame, Gap, Video, VideoInfo, is_address, open_video
 from seal.video.source import is_device
 
@@ -74,13 +74,13 @@ def watch(
     queries, and for a state of another source or other options; StoreError if the state cannot be
     read or written; BackendError if a back end cannot be loaded.
     """
-    backends = Backends.load(options)
-    encoder = backends.encoder
+    models = Models.load(options)
+    encoder, keys = models.encoder, models.keys(options)
     asked = {text: embed_query(encoder, text) for text in queries}
     attention = replace(options.attention, budget=watching.budget)
     options = replace(options, attention=attention)
     fixed: dict[str, Any] = {"source": source, "encoder": encoder.fingerprint}
-    fixed |= {"options": _deciding(options, watching)}
+    fixed |= {"options": _deciding(options, watching), "keys": keys}
     stream = Stream(encoder.dimension, attention, encoder.calibration)
     notes: dict[str, Any] = {}
     if state is not None and state.exists():
@@ -91,7 +91,6 @@ def watch(
     if not stream.queries:
         stream.ask("", None)
     feed = _Feed(source, options.video, watching.give_up_s, say, notes)
-    counts = notes.get("counts", dict.fromkeys(KINDS, 0))
     number = None
     for number, frames in groupby(feed.frames(), lambda seen: feed.window(seen, watching.window_s)):
         seen = _Seen(frames)
@@ -100,24 +99,24 @@ def watch(
             for connection, part in groupby(seen, lambda seen: seen[0])
             for batch in decompose(
                 (frame for _, frame in part),
-                KINDS,
+                keys,
                 options,
-                backends,
+                models,
                 connection.info,
                 start_s=feed.origin_s + number * watching.window_s,
                 video_id=source,
             )
         ]
-        tokens = _named(Tokens.concatenate(parts), counts)
+        tokens = Tokens.concatenate(parts)
+        tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
         stream.push(tokens)
-        brought = {kind: int((tokens.kinds == kind).sum()) for kind in KINDS}
-        counts = {kind: counts[kind] + brought[kind] for kind in KINDS}
+        brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
         gaps, feed.gaps = feed.gaps, []
         window_end_s = feed.origin_s + (number + 1) * watching.window_s
         end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
         yield Window(number, seen.start_s, end_s, brought, gaps, stream.queries)
         if state is not None:
-            notes = {"counts": counts, "last": [number, seen.start_s], "reached_s": end_s}
+            notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
             stream.save(state, fixed | notes)
     if feed.failure is not None:
@@ -155,16 +154,6 @@ def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
     if changed:
         was = ", ".join(f"{key}={before.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
-
-
-def _named(tokens: Tokens, counts: Mapping[str, int]) -> Tokens:
-    """`tokens` in order of start, with ids that go on from `counts` of each kind."""
-    tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
-    ids = np.empty(len(tokens), object)
-    for kind in KINDS:
-        rows = np.flatnonzero(tokens.kinds == kind)
-        ids[rows] = [f"{kind}-{counts[kind] + i}" for i in range(len(rows))]
-    return replace(tokens, ids=ids.astype(np.str_))
 
 
 @dataclass(frozen=True, eq=False)

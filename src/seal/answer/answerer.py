@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
-from seal import registry
+from seal import backends
 from seal.answer.prompt import Prompt
 from seal.config import NoAnswer
 from seal.errors import AnswerError, OptionError
@@ -54,5 +54,5 @@ def load(options: NoAnswer) -> Answerer | None:
     """
     if options.backend == "none":
         return None
-    answerer: Answerer = registry.resolve("answer", options.backend)(options)
+    answerer: Answerer = backends.resolve("answer", options.backend)(options)
     return answerer

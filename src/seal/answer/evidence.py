@@ -119,13 +119,13 @@ def uniformly(
 ) -> Evidence:
     """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
     tokens = video.tokens
-    free = tokens.kinds == "scene"
+    free = tokens.where(lambda kind: kind.uniform)
     free[_NONE if shown is None else shown] = False
     free[_NONE if exclude is None else exclude] = False
     scenes = np.flatnonzero(free)
-    each = video.options.attention.cost_scene
+    prices = costs(tokens, video.options.attention)[scenes]
     order = scenes[np.argsort(tokens.start_s[scenes], kind="stable")]
-    count = min(int(min(budget, new) / each), len(order))
+    count = min(int(min(budget, new) / prices.max(initial=1)), len(order))
     rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
     return Evidence(rows, video.relevance(question), [])
 

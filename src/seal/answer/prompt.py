@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from seal import kinds
 from seal.clock import clock, span_clock
 from seal.config import NoAnswer
 from seal.ground.strips import crop, frames
@@ -71,22 +72,30 @@ def describe(prompt: Prompt) -> str:
 def system(video: IndexedVideo) -> Message:
     """What the model is told first."""
     duration = clock(video.record.duration_s, tenths=False)
-    return Message("system", (_template("system").format(duration=duration),))
+    explained = [f"- {kind.word}: {kind.meaning}" for kind in kinds.known().values()]
+    text = _template("system").format(duration=duration, kinds="\n".join(explained))
+    return Message("system", (text,))
 
 
 def evidence(video: IndexedVideo, tokens: Tokens) -> tuple[str | Picture, ...]:
     """The parts that show these tokens, which are in order of time."""
     parts: list[str | Picture] = []
     for i, picture in enumerate(draw(video, tokens)):
-        label = _template("evidence").format(time=time_of(tokens, i), kind=tokens.kinds[i])
-        parts += [label, picture, "\n"]
+        parts.append(
+            _template("evidence").format(time=time_of(tokens, i), kind=tokens.kind(i).word)
+        )
+        if tokens.text[i]:
+            parts.append(f'"{tokens.text[i]}" ')
+        if picture is not None:
+            parts.append(picture)
+        parts.append("\n")
     return tuple(parts)
 
 
 def time_of(tokens: Tokens, i: int) -> str:
     """A token's time, as prompts write it and answers cite it."""
     start_s, end_s = float(tokens.start_s[i]), float(tokens.end_s[i])
-    return span_clock(start_s, end_s) if tokens.kinds[i] == "action" else clock(start_s)
+    return clock(start_s) if tokens.kind(i).instant else span_clock(start_s, end_s)
 
 
 def ask(question: str, options: Mapping[str, str] | None = None, by: str = "letter") -> str:
@@ -104,18 +113,23 @@ def rewrite(questions: Sequence[str]) -> Message:
     return Message("user", (_template("rewrite").format(history=history),))
 
 
-def draw(video: IndexedVideo, tokens: Tokens) -> list[Picture]:
-    """A picture for each token: a scene's frame; an object and a little around it; an action as
-    `answer.strip` frames of where it happens, side by side."""
+def draw(video: IndexedVideo, tokens: Tokens) -> list[Picture | None]:
+    """A picture for each token whose kind has pictures: its frame where its box is the whole
+    frame, otherwise what is in its box and a little around that. Of a token with a track
+    `answer.strip` frames stand side by side."""
     options = video.options.answer
-    counts = np.where(tokens.kinds == "action", options.strip, 1)
-    shown = frames(video.pictures, tokens, counts)
+    counts = tokens.per_kind(
+        lambda kind: (options.strip if kind.has_track else 1) * kind.has_picture
+    )
+    shown = frames(video.pictures, tokens, counts.astype(np.int64))
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
 
 
-def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> Picture:
+def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> Picture | None:
+    if not shown:
+        return None
     token = str(tokens.ids[i])
-    if tokens.kinds[i] == "scene":
+    if tokens.kind(i).whole_frame:
         with Image.open(io.BytesIO(shown[0])) as image:
             return Picture(shown[0], token, image.size)
     box = Box(*tokens.boxes[i].tolist())

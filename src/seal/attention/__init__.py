@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seal import registry
+from seal import backends
 from seal.attention.candidates import Budget, Candidates
 from seal.attention.objective import Objective
 from seal.config import AttentionOptions
@@ -75,14 +75,14 @@ def choose(
     budget = budget or Budget.of(options.budget, n)
     if budget.left(budget.include) < 0:
         raise OptionError(f"the tokens to include cost more than the budget of {budget.amount:g}")
-    make: type[Objective] = registry.resolve("objective", options.objective)
+    make: type[Objective] = backends.resolve("objective", options.objective)
     most = max(options.candidates, 4 * budget.size)
     if make.pairwise and n > most:
         rows, candidates = candidates.sample(most, budget.include)
         found = choose(candidates, options, budget.take(rows))
         return replace(found, rows=rows[found.rows])
     objective = make(candidates, budget.size, options)
-    solver = registry.resolve("solver", options.solver)
+    solver = backends.resolve("solver", options.solver)
     if budget.size == n:
         # There is nothing to choose, so the value is its own bound.
         rows = np.argsort(-candidates.relevance, kind="stable")

@@ -10,7 +10,7 @@ import numpy as np
 
 from seal.config import AttentionOptions
 from seal.errors import OptionError
-from seal.types import KINDS, Float32, Float64, Int64, Tokens
+from seal.types import Float32, Float64, Int64, Tokens
 
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -159,10 +159,7 @@ class Budget:
 
 def costs(tokens: Tokens, options: AttentionOptions) -> Float64:
     """[n] what each token takes of the budget, by its kind."""
-    costs = np.empty(len(tokens))
-    for kind in KINDS:
-        costs[tokens.kinds == kind] = getattr(options, f"cost_{kind}")
-    return costs
+    return tokens.per_kind(lambda kind: options.cost[kind.name])
 
 
 def _rows(tokens: Tokens, ids: Iterable[str]) -> Int64:

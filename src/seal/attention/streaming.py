@@ -24,9 +24,9 @@ from seal.attention import Budget, Candidates, choose, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
-from seal.types import Float32, Int64, Selection, Tokens
+from seal.types import TEXT, Float32, Int64, Selection, Tokens
 
-_VERSION = 1
+_VERSION = 2
 """The layout of a saved state."""
 _FORMAT = "seal-stream"
 _COLUMNS = [field.name for field in fields(Tokens)]
@@ -93,7 +93,7 @@ class Stream:
         ]
 
     def _choose(self, text: str, embedding: Float32, parts: list[Tokens]) -> Standing:
-        parts = parts or [_no_tokens(self._dimension)]
+        parts = parts or [Tokens.none(self._dimension)]
         # Those of no tokens may have been made before the number of facets was known.
         tokens = Tokens.concatenate([part for part in parts if len(part)] or parts[:1])
         # A token of the window cannot be in the sample, but one chosen for its coverage can.
@@ -123,6 +123,8 @@ class Stream:
         for name, tokens in parts.items():
             if tokens is not None:
                 arrays |= {f"{name}.{column}": getattr(tokens, column) for column in _COLUMNS}
+                # NumPy stores strings of its own type with pickle, which nothing here loads.
+                arrays[f"{name}.text"] = np.array(tokens.text.tolist(), np.str_)
         for i, query in enumerate(self.queries):
             arrays[f"query{i}.embedding"] = query.embedding
             arrays[f"query{i}.relevance"] = query.selection.relevance
@@ -148,7 +150,7 @@ class Stream:
     ) -> tuple[Stream, dict[str, Any]]:
         """What `save` wrote: the stream, and the notes.
 
-        Raises StoreError if the file is something else, StoreVersionError if a newer SEAL wrote it.
+        Raises StoreError if the file is something else, StoreVersionError if another SEAL wrote it.
         """
         try:
             # Of a file cut short NumPy would leave its own handle open.
@@ -156,10 +158,11 @@ class Stream:
                 head = json.loads(str(stored["head"]))
                 if head["format"] != _FORMAT:
                     raise ValueError("another format")
-                if head["schema"] > _VERSION:
+                if head["schema"] != _VERSION:
+                    age = "a newer" if head["schema"] > _VERSION else "an older"
                     raise StoreVersionError(
-                        f"{path} was written by a newer SEAL (schema {head['schema']}, this one"
-                        f" knows up to {_VERSION}); upgrade, or use another --state"
+                        f"{path} was written by {age} SEAL (schema {head['schema']}, this one"
+                        f" reads {_VERSION}); use that SEAL, or another --state"
                     )
                 return Stream._restored(head, stored, options, calibration), head["notes"]
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
@@ -176,7 +179,8 @@ class Stream:
         calibration: Calibration | None,
     ) -> Stream:
         def tokens(name: str) -> Tokens:
-            return Tokens(**{column: stored[f"{name}.{column}"] for column in _COLUMNS})
+            columns = {column: stored[f"{name}.{column}"] for column in _COLUMNS}
+            return Tokens(**columns | {"text": columns["text"].astype(TEXT)})
 
         stream = Stream(head["dimension"], options, calibration)
         stream._seen = head["seen"]
@@ -230,19 +234,3 @@ def _remember(seen: int, new: int, size: int) -> Int64:
     # Of two that draw one place the later one has it, as if they had come one by one.
     rows[drawn[enters]] = held + late[enters]
     return rows
-
-
-def _no_tokens(dimension: int) -> Tokens:
-    return Tokens(
-        ids=np.empty(0, np.str_),
-        video_ids=np.empty(0, np.str_),
-        kinds=np.empty(0, np.str_),
-        pts=np.empty((0, 2), np.int64),
-        time_base=np.empty((0, 2), np.int64),
-        boxes=np.empty((0, 4), np.float32),
-        scores=np.empty(0, np.float32),
-        embeddings=np.empty((0, dimension), np.float32),
-        facets=np.empty((0, 1, dimension), np.float32),
-        track_offsets=np.zeros(1, np.int64),
-        track_rows=np.empty((0, 5)),
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal import registry
+from seal import backends
 from seal.cli.options import (
     json_option,
     open_video,
@@ -33,7 +33,7 @@ answerer_option = click.option(
     default="none",
     show_default=True,
     metavar="NAME[:MODEL]",
-    help=f"Who answers: none, {', '.join(registry.names('answer'))}; such as openai:MODEL.",
+    help=f"Who answers: none, {', '.join(backends.names('answer'))}; such as openai:MODEL.",
 )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal import registry
+from seal import backends
 from seal.cli.options import json_option
 from seal.cli.output import print_json
 from seal.errors import DataError
@@ -35,7 +35,7 @@ def check(name: str, folder: str, as_json: bool) -> None:
     NAME is one of the data sets that `seal data list` names. Exit code 1 if anything is missing or
     damaged.
     """
-    source: Checkable = registry.resolve("data set", name)
+    source: Checkable = backends.resolve("data set", name)
     if not Path(folder).is_dir():
         raise DataError(f"{folder} is no folder; expected that of the data set {name}")
     report = source.check(Path(folder), lambda text: click.echo(f"checking {text}", err=True))
@@ -51,7 +51,7 @@ def check(name: str, folder: str, as_json: bool) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the data sets that SEAL can read."""
-    names = registry.names("data set")
+    names = backends.names("data set")
     if as_json:
         print_json(names)
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal import registry
+from seal import backends
 from seal.config import Options
 from seal.errors import DataError
 
@@ -59,8 +59,8 @@ query_settings = settings_option("attention.focus=0.8")
 def attention_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of selection that have a flag of their own, short for --set attention.KEY."""
     defaults = Options().attention
-    objectives = ", ".join(registry.names("objective"))
-    solvers = ", ".join(registry.names("solver"))
+    objectives = ", ".join(backends.names("objective"))
+    solvers = ", ".join(backends.names("solver"))
     for name, text in reversed(
         [
             ("budget", "How many tokens to select, or what they may cost."),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
+from seal import backends, kinds
 from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
 from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
 from seal.config.indexing import (
@@ -21,6 +22,7 @@ from seal.config.indexing import (
     Blip2Encode,
     ClassicalSegment,
     ClipEncode,
+    Instance,
     MiniEncode,
     MotionTrack,
     ObjectOptions,
@@ -56,6 +58,7 @@ __all__ = [
     "FitOptions",
     "HeadOptions",
     "HfAnswer",
+    "Instance",
     "MiniEncode",
     "MotionTrack",
     "NoAnswer",
@@ -79,12 +82,8 @@ __all__ = [
     "only",
 ]
 
-_STAGES: dict[str, tuple[Any, ...]] = {
-    "segment": (ClassicalSegment, SamSegment, Sam2Segment, Sam3Segment),
-    "track": (MotionTrack, Sam2Track),
-    "encode": (MiniEncode, Blip2Encode, ClipEncode, SiglipEncode),
-    "answer": (NoAnswer, OpenAIAnswer, HfAnswer),
-}
+BACKEND_STAGES = ("segment", "track", "encode", "answer")
+"""The stages of `Options` that have several back ends (`seal.backends`)."""
 
 PROFILES: dict[str, dict[str, str]] = {
     "mini": {},
@@ -118,9 +117,9 @@ class Options:
     scenes: SceneOptions = field(default_factory=SceneOptions)
     objects: ObjectOptions = field(default_factory=ObjectOptions)
     actions: ActionOptions = field(default_factory=ActionOptions)
-    segment: ClassicalSegment | SamSegment = field(default_factory=ClassicalSegment)
-    track: MotionTrack | Sam2Track = field(default_factory=MotionTrack)
-    encode: MiniEncode | Blip2Encode = field(default_factory=MiniEncode)
+    segment: Any = field(default_factory=ClassicalSegment)
+    track: Any = field(default_factory=MotionTrack)
+    encode: Any = field(default_factory=MiniEncode)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)
     answer: NoAnswer = field(default_factory=NoAnswer)
@@ -147,29 +146,38 @@ class Options:
         stage, _, name = key.partition(".")
         if stage not in STAGES:
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(self.keys())}")
-        if name == "backend" and stage in _STAGES:
-            choices = {choice.backend: choice for choice in _STAGES[stage]}
-            if value not in choices:
-                raise OptionError(
-                    f"unknown {stage} back end {value!r}; valid: {', '.join(choices)}"
-                )
-            chosen = choices[value]
-            keep = type(getattr(self, stage)) is chosen
-            return self if keep else dataclasses.replace(self, **{stage: chosen()})
+        if name == "backend" and stage in BACKEND_STAGES:
+            # Options that are set already stay if the back end does.
+            if getattr(self, stage).backend == value:
+                return self
+            return self.replace(stage, backends.default_options(stage, value))
+        if key not in (keys := self.keys()):
+            valid = [k for k in keys if k.startswith(f"{stage}.")]
+            raise OptionError(f"unknown option {key!r}; valid: {', '.join(valid)}")
         group = getattr(self, stage)
         hints = typing.get_type_hints(type(group))
-        if name not in group.__dataclass_fields__:
-            valid = [k for k in self.keys() if k.startswith(f"{stage}.")]
-            raise OptionError(f"unknown option {key!r}; valid: {', '.join(valid)}")
-        group = dataclasses.replace(group, **{name: parse(key, value, hints[name])})
+        if name in hints:
+            changed = {name: parse(key, value, hints[name])}
+        else:
+            # One entry of a mapping, such as cost_scene of cost.
+            name, _, entry = name.partition("_")
+            changed = {name: {**getattr(group, name), entry: parse(key, value, float)}}
+        return self.replace(stage, dataclasses.replace(group, **changed))
+
+    def replace(self, stage: str, group: Any) -> Options:
+        """These options with others for one stage."""
         return dataclasses.replace(self, **{stage: group})
 
     def keys(self) -> list[str]:
         """Every key that can be set, given the back ends chosen."""
         keys = []
         for stage in STAGES:
-            keys += [f"{stage}.backend"] if stage in _STAGES else []
-            keys += [f"{stage}.{f.name}" for f in dataclasses.fields(getattr(self, stage))]
+            keys += [f"{stage}.backend"] if stage in BACKEND_STAGES else []
+            for option in dataclasses.fields(getattr(self, stage)):
+                names = [option.name]
+                if option.type == "Mapping[str, float]":
+                    names = [f"{option.name}_{kind}" for kind in kinds.known()]
+                keys += [f"{stage}.{name}" for name in names if name != "backend"]
         return keys
 
 

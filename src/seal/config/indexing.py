@@ -93,6 +93,15 @@ class ActionOptions:
 
 
 @dataclass(frozen=True)
+class Instance:
+    """Stands for a back end that was handed in as an object."""
+
+    fingerprint: str
+    """Identifies its algorithm and weights."""
+    backend: str = "instance"
+
+
+@dataclass(frozen=True)
 class ClassicalSegment:
     """Regions of colour and texture; CPU only, no weights."""
 

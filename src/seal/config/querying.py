@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from seal import kinds
+from seal.errors import OptionError
 from seal.settings import check
 
 
@@ -14,10 +17,11 @@ class AttentionOptions:
 
     budget: int = 16
     """How many tokens are selected (|T_s|), or what they may cost in all."""
-    cost_scene: float = 1.0
-    """What a scene token takes of the budget: the unit is the answerer's, such as pictures."""
-    cost_object: float = 1.0
-    cost_action: float = 1.0
+    cost: Mapping[str, float] = field(
+        default_factory=lambda: {name: kind.cost for name, kind in kinds.known().items()}
+    )
+    """How much of the budget a token of each kind takes, set as cost_KIND. The unit is the
+    answerer's, such as pictures."""
     objective: str = "seal"
     solver: str = "swaps"
     alpha: float = 0.9
@@ -61,9 +65,9 @@ class AttentionOptions:
 
     def __post_init__(self) -> None:
         check(self, self.budget >= 1, "budget must be at least 1")
-        check(self, self.cost_scene > 0, "cost_scene must be above 0")
-        check(self, self.cost_object > 0, "cost_object must be above 0")
-        check(self, self.cost_action > 0, "cost_action must be above 0")
+        for name, cost in self.cost.items():
+            if not cost > 0:
+                raise OptionError(f"cost_{name} must be above 0; got {cost}")
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
         check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from seal import encode, segment, track
-from seal.config import Options, deciding, digest
-from seal.decompose.actions import Actions
+from seal import kinds
+from seal.config import Options
 from seal.decompose.draft import Draft, embed
 from seal.decompose.history import History
-from seal.decompose.objects import Objects
-from seal.decompose.scenes import Scenes
+from seal.decompose.maker import Instances, Maker, Models, Part, maker
 from seal.decompose.shots import Shots
-from seal.encode import Encoder
-from seal.segment import Segmenter
-from seal.track import Tracker
-from seal.types import KINDS, Tokens
+from seal.types import Tokens
 from seal.video import Frame, VideoInfo
 
-# Raise it when the same options and weights give other tokens than before: stored ones are redone.
-_TOKENS_VERSION = 2
+__all__ = ["Draft", "Instances", "Maker", "Models", "Part", "TokenBatch", "decompose"]
 
 # Crops are embedded so many at a time: enough for the encoder to be fast, few enough to hold.
 _BATCH_CROPS = 64
@@ -31,85 +24,51 @@ _BATCH_CROPS = 64
 _LONGEST_PAUSE_S = 1.0
 
 
-@dataclass(frozen=True)
-class Backends:
-    """The loaded models of a run."""
-
-    segmenter: Segmenter
-    tracker: Tracker
-    encoder: Encoder
-
-    @staticmethod
-    def load(options: Options) -> Backends:
-        """Raises BackendError if an extra or weights are missing."""
-        segmenter = segment.load(options.segment)
-        tracker = track.load(options.track, segmenter)
-        return Backends(segmenter, tracker, encode.load(options.encode))
-
-    def keys(self, options: Options) -> dict[str, str]:
-        """For each kind of token, a hash of all that decides it, given the content of the video."""
-        segmenter: list[Any] = [self.segmenter.fingerprint, deciding(options.segment)]
-        tracker: list[Any] = [self.tracker.fingerprint, deciding(options.track)]
-        if self.tracker.uses_segmenter:
-            tracker += segmenter
-        shared = [_TOKENS_VERSION, deciding(options.video), self.encoder.fingerprint]
-        stages: dict[str, list[Any]] = {
-            "scene": [deciding(options.scenes)],
-            "object": [deciding(options.objects), *segmenter],
-            "action": [deciding(options.actions), *tracker],
-        }
-        return {kind: digest(kind, shared, *stages[kind]) for kind in KINDS}
-
-
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TokenBatch:
     """Some tokens, and the frames that show them."""
 
     tokens: Tokens
     pictures: dict[int, bytes]
-    """JPEG of each frame that a token is from, by its presentation timestamp."""
+    """JPEG of each frame that shows a token, by its presentation timestamp."""
 
 
 def decompose(
     frames: Iterable[Frame],
-    kinds: Collection[str],
+    keys: Mapping[str, str],
     options: Options,
-    backends: Backends,
+    models: Models,
     info: VideoInfo,
     *,
     start_s: float,
     video_id: str,
-) -> Iterator[Batch]:
-    """The tokens of one part of a video, of the wanted `kinds`, in order of their end.
+) -> Iterator[TokenBatch]:
+    """The tokens of one part of a video, of the kinds in `keys`, in order of their end.
 
-    `frames` are the analysed frames of the part, which begins at `start_s`. Memory is that of the
-    part's frames, compressed, and of one batch of crops.
+    `frames` are the analysed frames of the part, which begins at `start_s`. `keys` (kind -> key)
+    are those of `Models.keys` for the kinds that are wanted. Memory is that of the part's frames,
+    compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
-    scenes = Scenes(options.scenes, info, options.video.rate_hz, start_s)
-    objects = Objects(options.objects, backends.segmenter)
-    actions = Actions(options.actions, backends.tracker, history)
+    part = Part(options, models, info, history, start_s)
+    makers = [maker(kind).of(part) for name, kind in kinds.known().items() if name in keys]
     drafts: list[Draft] = []
 
-    def batch() -> Batch:
-        tokens = embed(drafts, backends.encoder, video_id, info.time_base)
+    def batch() -> TokenBatch:
+        tokens = embed(drafts, models.encoder, video_id, info.time_base, keys)
         shown = sorted({pts for draft in drafts for pts in draft.shown})
         drafts.clear()
-        return Batch(tokens, {pts: history.picture(pts) for pts in shown})
+        return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown})
 
     end_s = start_s
     for frame in frames:
         history.push(frame)
         cut = shots.push(frame) or frame.time_s - end_s > _LONGEST_PAUSE_S
         end_s = float(frame.end_pts * frame.time_base)
-        if "scene" in kinds:
-            drafts += scenes.push(frame)
-        if "object" in kinds:
-            drafts += objects.push(frame, cut)
-        if "action" in kinds:
-            drafts += actions.push(frame, cut)
+        for each in makers:
+            drafts += each.push(frame, cut)
         if sum(len(draft.crops) for draft in drafts) >= _BATCH_CROPS:
             yield batch()
-    if "action" in kinds:
-        drafts += actions.end()
+    for each in makers:
+        drafts += each.end()
     yield batch()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from seal.config import ActionOptions
+from seal.config import ActionOptions, Options, deciding
 from seal.decompose.draft import Draft, crop
 from seal.decompose.history import History
+from seal.decompose.maker import Maker, Models, Part
+from seal.kinds import ACTION
 from seal.track import Tracker, Tracklet
 from seal.types import Float64, Int64, union_box
 from seal.video import Frame
 
 
-class Actions:
+class Actions(Maker):
     """Tracklets cut to length: shorter than L_min dropped, longer than L_max split evenly.
 
     A token's crop is the union of its boxes, cut from several frames of `history`, which must hold
@@ -27,6 +30,17 @@ class Actions:
         self._tracker = tracker
         self._history = history
         self._tick = Fraction(1)
+
+    @classmethod
+    def of(cls, part: Part) -> Actions:
+        return cls(part.options.actions, part.models.tracker, part.history)
+
+    @classmethod
+    def deciding(cls, options: Options, models: Models) -> list[Any]:
+        values = [deciding(options.actions), models.tracker.fingerprint, deciding(options.track)]
+        if models.tracker.uses_segmenter:
+            values += [models.segmenter.fingerprint, deciding(options.segment)]
+        return values
 
     def push(self, frame: Frame, cut: bool) -> list[Draft]:
         """The action tokens that have ended by now; `cut` says that `frame` starts a new shot."""
@@ -62,7 +76,7 @@ class Actions:
         rows = np.linspace(0, len(piece.pts) - 1, self._options.frames + 2)[1:-1]
         shown = piece.pts[np.unique(rows.round().astype(int))].tolist()
         return Draft(
-            kind="action",
+            kind=ACTION,
             pts=(int(piece.pts[0]), self._history.end(int(piece.pts[-1]))),
             box=box,
             score=piece.score,

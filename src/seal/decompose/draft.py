@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from hashlib import blake2b
 
 import numpy as np
 
 from seal.encode import Encoder
+from seal.kinds import Kind
 from seal.types import Box, Float32, Float64, Tokens, UInt8
+
+_ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: digits and letters that nobody takes for each other."""
+_ID_LENGTH = 10
+"""50 bits: among the 200,000 tokens of ten hours two of one id are expected once in 50,000 videos.
+"""
 
 
 def _no_track() -> Float64:
@@ -18,19 +27,21 @@ def _no_track() -> Float64:
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """One scene, object or action, with the pictures to embed it from."""
+    """One token, with the pictures or the words to embed it from."""
 
-    kind: str
+    kind: Kind
     pts: tuple[int, int]
     """Presentation timestamps of start and end, in ticks of the video's time base."""
     box: Box
     score: float
-    crops: Sequence[UInt8]
-    """RGB [height, width, 3] each; the token's embedding is the mean of theirs."""
-    shown: Sequence[int]
-    """Presentation timestamps of the frames that `crops` are cut from."""
+    crops: Sequence[UInt8] = ()
+    """RGB [height, width, 3] each; where the kind is seen, the embedding is the mean of theirs."""
+    shown: Sequence[int] = ()
+    """Presentation timestamps of the frames that show the token."""
     track: Float64 = field(default_factory=_no_track)
-    """[m, 5] time_s x0 y0 x1 y1; empty unless it is an action."""
+    """[m, 5] time_s x0 y0 x1 y1; empty where the kind has no track."""
+    text: str = ""
+    """Its words; where the kind is read or heard, the embedding is that of them."""
 
 
 def crop(image: UInt8, box: Box, context: float = 0.0) -> UInt8:
@@ -44,35 +55,64 @@ def crop(image: UInt8, box: Box, context: float = 0.0) -> UInt8:
     return image[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
 
 
-def embed(drafts: Sequence[Draft], encoder: Encoder, video_id: str, tick: Fraction) -> Tokens:
-    """The tokens of `drafts`, in their order; ids are left to the store.
+def embed(
+    drafts: Sequence[Draft],
+    encoder: Encoder,
+    video_id: str,
+    tick: Fraction,
+    keys: Mapping[str, str],
+) -> Tokens:
+    """The tokens of `drafts`, in their order.
 
-    An embedding is the mean over the crops of a draft, L2-normalised; its facets likewise, each
-    over the crops. `tick` is the video's time base, in seconds.
+    A facet is the mean of that facet over the crops of a draft, and the embedding is the mean of
+    the facets; both are L2-normalised. `tick` is the video's time base, in seconds. `keys` (kind
+    -> key) go into the ids: see `identify`.
     """
-    n = len(drafts)
-    facets = np.empty((n, encoder.facets, encoder.dimension), np.float32)
-    vectors = encoder.encode_images([image for draft in drafts for image in draft.crops])
-    start = 0
-    for i, draft in enumerate(drafts):
-        facets[i] = _normalised(vectors[start : start + len(draft.crops)].mean(0))
-        start += len(draft.crops)
-    return Tokens(
-        ids=np.full(n, "", dtype=np.str_),
-        video_ids=np.full(n, video_id),
-        kinds=np.array([draft.kind for draft in drafts], dtype=np.str_),
-        pts=np.array([draft.pts for draft in drafts], np.int64).reshape(n, 2),
-        time_base=np.tile(np.array([tick.numerator, tick.denominator], np.int64), (n, 1)),
-        boxes=np.array([draft.box for draft in drafts], np.float32).reshape(n, 4),
-        scores=np.array([draft.score for draft in drafts], np.float32),
-        embeddings=_normalised(facets.mean(1)),
-        facets=facets,
-        track_offsets=np.cumsum([0, *(len(draft.track) for draft in drafts)], dtype=np.int64),
-        track_rows=np.concatenate([_no_track(), *(draft.track for draft in drafts)]),
+    return Tokens.of(
+        [draft.kind.name for draft in drafts],
+        [draft.pts for draft in drafts],
+        tick,
+        _facets(drafts, encoder),
+        ids=identify(drafts, tick, keys),
+        video_id=video_id,
+        boxes=[draft.box for draft in drafts],
+        scores=[draft.score for draft in drafts],
+        text=[draft.text for draft in drafts],
+        tracks=[draft.track for draft in drafts],
     )
 
 
-def _normalised(vectors: Float32) -> Float32:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Float32 = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
+def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
+    """[n, q, d] of each draft, from its crops or its words; zeros where there are none."""
+    facets = np.zeros((len(drafts), encoder.facets, encoder.dimension), np.float32)
+    seen = [i for i, draft in enumerate(drafts) if draft.kind.modality == "picture"]
+    vectors = encoder.encode_images([image for i in seen for image in drafts[i].crops])
+    start = 0
+    for i in seen:
+        end = start + len(drafts[i].crops)
+        facets[i] = vectors[start:end].mean(0)
+        start = end
+    worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text"]
+    if worded:
+        facets[worded] = encoder.encode_texts([drafts[i].text for i in worded])[:, None]
+    return facets
+
+
+def identify(drafts: Sequence[Draft], tick: Fraction, keys: Mapping[str, str]) -> list[str]:
+    """The ids of the tokens of one part: the kind, and a hash of all that tells a token apart.
+
+    The hash is of the kind's key, the times, the box and the words, so that the same video and
+    options give the same ids in any order and on any machine, and other options give other ids.
+    """
+    ids, seen = [], Counter[bytes]()
+    for draft in drafts:
+        box = np.asarray(draft.box, "<f4").tobytes()
+        words = (keys[draft.kind.name], *draft.pts, *tick.as_integer_ratio(), draft.text)
+        content = repr(words).encode("utf-8", "surrogatepass") + box
+        # Twins of one part are told apart by their order.
+        seen[content] += 1
+        hashed = blake2b(content + b"%d" % seen[content], digest_size=8).digest()
+        number = int.from_bytes(hashed, "big")
+        letters = "".join(_ID_LETTERS[number >> 5 * i & 31] for i in range(_ID_LENGTH))
+        ids.append(f"{draft.kind.name}-{letters}")
+    return ids

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from seal.config import ObjectOptions
+from seal.config import ObjectOptions, Options, deciding
 from seal.decompose.draft import Draft, crop
+from seal.decompose.maker import Maker, Models, Part
+from seal.kinds import OBJECT
 from seal.segment import Masks, Segmenter
 from seal.types import Box, pairwise_iou
 from seal.video import Frame
@@ -16,7 +19,7 @@ from seal.video import Frame
 _CONTEXT = 0.1
 
 
-class Objects:
+class Objects(Maker):
     """The regions of keyframes.
 
     A keyframe is due every `interval_s`; with "codec" and "shot" it then waits for the next frame
@@ -28,6 +31,14 @@ class Objects:
         self._segmenter = segmenter
         self._due: Fraction | None = None
 
+    @classmethod
+    def of(cls, part: Part) -> Objects:
+        return cls(part.options.objects, part.models.segmenter)
+
+    @classmethod
+    def deciding(cls, options: Options, models: Models) -> list[Any]:
+        return [deciding(options.objects), models.segmenter.fingerprint, deciding(options.segment)]
+
     def push(self, frame: Frame, cut: bool) -> list[Draft]:
         """The object tokens of `frame` if it is a keyframe; `cut` says that it starts a shot."""
         time = frame.pts * frame.time_base
@@ -38,7 +49,7 @@ class Objects:
         found = keep(self._segmenter.segment(frame.image), self._options)
         return [
             Draft(
-                kind="object",
+                kind=OBJECT,
                 pts=(frame.pts, frame.end_pts),
                 box=(box := Box(*found.boxes[i].tolist())),
                 score=float(found.stability[i]),

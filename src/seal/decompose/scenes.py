@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from typing import Any
 
-from seal.config import SceneOptions
+from seal.config import Options, SceneOptions, deciding
 from seal.decompose.draft import Draft
+from seal.decompose.maker import Maker, Models, Part
 from seal.errors import OptionError
+from seal.kinds import SCENE
 from seal.types import WHOLE_FRAME
 from seal.video import Frame, VideoInfo
 from seal.video.sampling import Grid
 
 
-class Scenes:
+class Scenes(Maker):
     """The first analysed frame at or after each tick of a uniform grid over the whole video.
 
     `rate_hz` is how often frames are analysed, `start_s` where the part begins that will be pushed:
@@ -39,14 +42,23 @@ class Scenes:
             )
         self._next = self._after(self._analysed.at_or_before(start_s) - 1)
 
-    def push(self, frame: Frame) -> list[Draft]:
+    @classmethod
+    def of(cls, part: Part) -> Scenes:
+        options = part.options
+        return cls(options.scenes, part.info, options.video.rate_hz, part.start_s)
+
+    @classmethod
+    def deciding(cls, options: Options, models: Models) -> list[Any]:
+        return [deciding(options.scenes)]
+
+    def push(self, frame: Frame, cut: bool = False) -> list[Draft]:
         """The scene token of `frame`, if it is the first one at or after a tick."""
         reached = self._analysed.before(frame.pts * frame.time_base)
         if reached < self._tick(self._next):
             return []
         self._next = self._after(reached)
         span = (frame.pts, frame.end_pts)
-        return [Draft("scene", span, WHOLE_FRAME, 1.0, [frame.image], [frame.pts])]
+        return [Draft(SCENE, span, WHOLE_FRAME, 1.0, [frame.image], [frame.pts])]
 
     def _tick(self, scene: int) -> int:
         return self._analysed.at_or_after(self._first + scene * self._step)

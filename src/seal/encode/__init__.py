@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seal import registry
+from seal import backends
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError
 from seal.types import Float32, UInt8
@@ -66,5 +66,5 @@ def load(options: Any) -> Encoder:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    encoder: Encoder = registry.resolve("encode", options.backend)(options)
+    encoder: Encoder = backends.resolve("encode", options.backend)(options)
     return encoder

@@ -161,7 +161,7 @@ def paused(choose: Choose, until_s: float) -> Choose:
     ) -> Evidence:
         tokens = video.tokens
         later = tokens.end_s > until_s
-        scenes = np.flatnonzero((tokens.kinds == "scene") & ~later)
+        scenes = np.flatnonzero(tokens.where(lambda kind: kind.uniform) & ~later)
         last = scenes[np.argsort(tokens.end_s[scenes], kind="stable")][-1:]
         later[last] = True
         price = float(costs(tokens, video.options.attention)[last].sum())

@@ -116,7 +116,7 @@ def _footage(
     start_s = video.record.start_s
     queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)
     span = Span(start_s, start_s + video.record.duration_s)
-    actions = video.tokens.take(video.tokens.kinds == "action")
+    actions = video.tokens.take(video.tokens.where(lambda kind: kind.has_track))
     crops = strips(video.pictures, actions, head.crops, head.crop_px) if head.crops else None
     return Footage(name, video.tokens, span, queries, crops)
 

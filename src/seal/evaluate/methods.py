@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from seal import registry
+from seal import backends
 from seal.attention import Candidates, choose
 from seal.attention.streaming import stream_choose
 from seal.config import AttentionOptions
@@ -30,14 +30,14 @@ def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, 
     Raises OptionError, listing the valid names, for an unknown one, and if tokens are to cost
     anything but 1.
     """
-    if {options.cost_scene, options.cost_object, options.cost_action} != {1.0}:
+    if options.cost != AttentionOptions().cost:
         raise OptionError("benchmarks count tokens: attention.cost_KIND has no effect here")
     every: dict[str, Method] = {
-        name: registry.resolve("baseline", name) for name in registry.names("baseline")
+        name: backends.resolve("baseline", name) for name in backends.names("baseline")
     }
-    for name in registry.names("objective"):
+    for name in backends.names("objective"):
         every[name] = _chosen(replace(options, objective=name))
-    for name in registry.names("objective"):
+    for name in backends.names("objective"):
         every[name + STREAMING] = _streamed(replace(options, objective=name))
     wanted = list(wanted) or list(every)
     unknown = [name for name in wanted if name not in every]

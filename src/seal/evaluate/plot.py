@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seal import registry
+from seal import backends
 from seal.errors import OptionError
 from seal.evaluate.methods import STREAMING
 from seal.weights import require
@@ -23,8 +23,8 @@ def draw(result: dict[str, Any], path: str) -> None:
     figure = require("matplotlib.figure", "eval").Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     budgets = result["budgets"]
-    baselines = registry.names("baseline")
-    colours = dict(zip(registry.names("objective"), _OURS, strict=False))
+    baselines = backends.names("baseline")
+    colours = dict(zip(backends.names("objective"), _OURS, strict=False))
     for i, (name, row) in enumerate(result["methods"].items()):
         low, mean, high = (
             [row["recall"][str(budget)][key] for budget in budgets]

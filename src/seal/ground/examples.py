@@ -10,9 +10,12 @@ import numpy as np
 from seal.config import HeadOptions
 from seal.errors import OptionError
 from seal.ground.strips import Pictures, strips
-from seal.types import KINDS, Float32, Float64, Int64, Tokens, UInt8
+from seal.kinds import SEEN
+from seal.types import Float32, Float64, Int64, Tokens, UInt8
 
-SCENE, OBJECT, ACTION = range(len(KINDS))
+SCENE, OBJECT, ACTION = range(len(SEEN))
+_UNKNOWN = -1
+"""A kind that no head knows."""
 
 # How fast the relevance that a token lends to those near it fades, in R for each second: a match
 # brings what is around it into the budget, where its moment ends.
@@ -26,18 +29,18 @@ class Timeline:
     embeddings: Float32
     """[n, d]"""
     kinds: Int64
-    """[n] indices of `KINDS`."""
+    """[n] indices of `seal.kinds.SEEN`; -1 for a kind that no head knows."""
     spans: Float64
-    """[n, 2] start and end in seconds. Scenes and objects are instants: how long a picture is on
-    the screen says what rate its file has, and a head would learn to tell clips from films by it.
-    """
+    """[n, 2] start and end in seconds. Instants end as they start: how long a picture is on the
+    screen says what rate its file has, and a head would learn to tell clips from films by it."""
     boxes: Float32
     """[n, 4]"""
 
     @staticmethod
     def of(tokens: Tokens) -> Timeline:
-        kinds = np.select([tokens.kinds == kind for kind in KINDS], np.arange(len(KINDS)))
-        end_s = np.where(kinds == ACTION, tokens.end_s, tokens.start_s)
+        number = {kind.name: i for i, kind in enumerate(SEEN)}
+        kinds = tokens.per_kind(lambda kind: number.get(kind.name, _UNKNOWN))
+        end_s = np.where(tokens.where(lambda kind: kind.instant), tokens.start_s, tokens.end_s)
         spans = np.stack([tokens.start_s, end_s], 1)
         return Timeline(tokens.embeddings, kinds.astype(np.int64), spans, tokens.boxes)
 
@@ -110,12 +113,13 @@ def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
         raise OptionError("the video has no scene tokens; index it with them")
     if options.positions == "frames":
         return evenly(scenes, middle_s, options.budget)
-    if len(video) <= options.budget:
-        return np.arange(len(video))
+    known = np.flatnonzero(video.kinds != _UNKNOWN)
+    if len(known) <= options.budget:
+        return known
     # A quarter shows the whole video, whatever was asked.
     context = evenly(scenes, middle_s, options.budget // 4)
     worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
-    worth[context] = -np.inf
+    worth[context] = worth[video.kinds == _UNKNOWN] = -np.inf
     best = np.argpartition(-worth, options.budget - len(context))
     return np.concatenate([context, best[: options.budget - len(context)]])
 

@@ -34,7 +34,7 @@ from seal.ground.layers import (
     in_order,
     pairs,
 )
-from seal.types import KINDS
+from seal.kinds import SEEN
 
 # Neighbours of the same kind, this many before and after, to which a token is compared: a cut shows
 # as unlike neighbours on one side.
@@ -51,7 +51,7 @@ class Positions(NamedTuple):
     embeddings: Tensor
     """[b, n, d]"""
     kinds: Tensor
-    """[b, n] indices of `seal.types.KINDS`."""
+    """[b, n] indices of `seal.kinds.SEEN`."""
     spans: Tensor
     """[b, n, 2] start and end in seconds."""
     boxes: Tensor
@@ -126,7 +126,7 @@ class Head(nn.Module, PyTorchModelHubMixin):
         """All that does not depend on a query: the pyramid of each video."""
         channels = self.sizes.width // self.sizes.heads
         row = Row(video.spans, F.normalize(self.seen(video), dim=-1), video.real)
-        kinds = video.kinds.masked_fill(~video.real, len(KINDS))
+        kinds = video.kinds.masked_fill(~video.real, len(SEEN))
         by_kind = kinds.argsort(dim=1, stable=True)
         along_time = Window.of(row.take(by_kind), self.sizes.window, channels)
         at_once = Window.of(row, self.sizes.window, channels, together=True)
@@ -157,7 +157,7 @@ class Embed(nn.Module):
     def __init__(self, o: HeadOptions) -> None:
         super().__init__()
         self.shown = nn.Linear(o.dimension, o.width)
-        self.kind = nn.Embedding(len(KINDS), o.width)
+        self.kind = nn.Embedding(len(SEEN), o.width)
         self.features = nn.Linear(_FEATURES, o.width)
         self.dropout = nn.Dropout(o.dropout)
 

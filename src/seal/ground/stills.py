@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from seal.config import HeadOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.composites import Footage
+from seal.kinds import SEEN
 from seal.types import Float32, Float64, Span, Strings, Tokens, UInt8
 
 LENGTH_S = 10.0
@@ -117,7 +119,7 @@ def footage(
     whole = np.tile(np.array([0, 0, 1, 1], np.float32), (len(times_s), 1))
     tokens = _tokens(
         name,
-        np.repeat(["scene", "object", "action"], counts),
+        np.repeat([kind.name for kind in SEEN], counts),
         np.stack([starts, ends], 1),
         np.concatenate([whole, boxes[which], boxes[followed]]),
         np.concatenate([scenes, objects, facets[_VIEWS:][followed]]),
@@ -177,19 +179,12 @@ def _box(image: UInt8, x: float, y: float, width: float, height: float) -> tuple
 
 
 def _tokens(name: str, kinds: Strings, spans: Float64, boxes: Float32, facets: Float32) -> Tokens:
-    n = len(kinds)
-    facets = facets / np.linalg.norm(facets, axis=2, keepdims=True)
-    mean = facets.mean(1)
-    return Tokens(
-        ids=np.array([f"{kind}-{i}" for i, kind in enumerate(kinds)]),
-        video_ids=np.full(n, name),
-        kinds=kinds,
-        pts=np.rint(spans * _TICKS_PER_S).astype(np.int64),
-        time_base=np.tile(np.array([1, _TICKS_PER_S]), (n, 1)),
+    return Tokens.of(
+        kinds,
+        np.rint(spans * _TICKS_PER_S),
+        Fraction(1, _TICKS_PER_S),
+        facets,
+        ids=[f"{kind}-{i}" for i, kind in enumerate(kinds)],
+        video_id=name,
         boxes=boxes,
-        scores=np.ones(n, np.float32),
-        embeddings=mean / np.linalg.norm(mean, axis=1, keepdims=True),
-        facets=facets,
-        track_offsets=np.zeros(n + 1, np.int64),
-        track_rows=np.empty((0, 5)),
     )

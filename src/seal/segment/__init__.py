@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seal import registry
+from seal import backends
 from seal.types import Float32, UInt8
 
 
@@ -65,5 +65,5 @@ def load(options: Any) -> Segmenter:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    segmenter: Segmenter = registry.resolve("segment", options.backend)(options)
+    segmenter: Segmenter = backends.resolve("segment", options.backend)(options)
     return segmenter

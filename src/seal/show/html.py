@@ -14,9 +14,10 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote, urldefrag, urlsplit
 
+from seal import kinds
 from seal.clock import clock, span_clock
+from seal.kinds import Color, Kind
 from seal.show.storyboard import LEVELS, Entry, Storyboard
-from seal.types import KINDS
 
 # As much as a browser's tab or a bookmark can show.
 _PAGE_TITLE_LENGTH = 80
@@ -42,7 +43,7 @@ def render(board: Storyboard, folder: Path) -> str:
     link = _link(board.path, folder)
     return Template(template).substitute(
         page_title=escape(_shorten(f"{board.query} · {board.name()}")),
-        style=style,
+        style=style + _colours(),
         script=script,
         # The policy names the one script that may run, so that nothing smuggled in ever could.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -52,7 +53,7 @@ def render(board: Storyboard, folder: Path) -> str:
         verdict=f'<p class="verdict" role="status">{board.verdict()}</p>' * (not board.has_match),
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
-        lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in KINDS)]),
+        lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in kinds.known().values())]),
         ticks="".join(_ticks(board)),
         moments=_moments(board, link),
         cards=_cards(board, link),
@@ -112,7 +113,7 @@ def _curve(board: Storyboard) -> str:
     )
 
 
-def _lane(board: Storyboard, kind: str) -> str:
+def _lane(board: Storyboard, kind: Kind) -> str:
     paths = dict.fromkeys(range(1, LEVELS + 1), "")
     for start, end, level in board.density(kind):
         paths[level] += f"M{1000 * start:.4g} 0h{1000 * (end - start):.3g}v1H{1000 * start:.4g}z"
@@ -125,9 +126,9 @@ def _lane(board: Storyboard, kind: str) -> str:
     )
     chosen = sum(e.kind == kind for e in board.entries)
     return (
-        f'<div class="name-of {kind}"><b>{kind.capitalize()}</b>'
+        f'<div class="name-of kind-{kind.name}"><b>{kind.name.capitalize()}</b>'
         f"<span>{chosen} of {board.count(kind):,}</span></div>"
-        f'<div class="lane {kind}"><svg aria-hidden="true" viewBox="0 0 1000 1"'
+        f'<div class="lane kind-{kind.name}"><svg aria-hidden="true" viewBox="0 0 1000 1"'
         f' preserveAspectRatio="none">{faint}</svg>{marks}</div>'
     )
 
@@ -165,25 +166,51 @@ def _cards(board: Storyboard, link: str | None) -> str:
 
 
 def _card(board: Storyboard, entry: Entry, link: str | None, top: float) -> str:
-    width, height = entry.size
-    source = f"data:{entry.mime};base64,{base64.b64encode(entry.thumbnail).decode()}"
     share = max(entry.relevance, 0) / top if top > 0 else 0
     return (
-        f'<li class="card {entry.kind}" id="card-{entry.rank}"'
+        f'<li class="card kind-{entry.kind.name}" id="card-{entry.rank}"'
         f' data-token="{escape(entry.token_id)}">'
-        f'<div class="frame"><div style="position:relative">'
-        f'<img src="{source}" alt="{_label(entry)}" width="{width}" height="{height}">'
-        f"{_overlay(entry)}</div></div>"
+        f"{_picture(entry)}{_words(entry)}"
         f'<p class="caption"><a href="#mark-{entry.rank}">{entry.times()}</a>'
         f"{_play(board, link, entry.start_s)}</p>"
         f'<div class="meter"><i style="width:{100 * share:.1f}%"></i></div>'
-        f'<p class="detail"><span>{entry.kind.capitalize()}</span>'
+        f'<p class="detail"><span>{entry.kind.name.capitalize()}</span>'
         f'<span><span class="word">relevance </span>{entry.relevance:.3f}</span></p></li>'
     )
 
 
+def _picture(entry: Entry) -> str:
+    """The token's frame with its box; nothing where its kind has no picture."""
+    if entry.thumbnail is None:
+        return ""
+    width, height = entry.size
+    source = f"data:{entry.mime};base64,{base64.b64encode(entry.thumbnail).decode()}"
+    return (
+        f'<div class="frame"><div style="position:relative">'
+        f'<img src="{source}" alt="{_label(entry)}" width="{width}" height="{height}">'
+        f"{_overlay(entry)}</div></div>"
+    )
+
+
+def _words(entry: Entry) -> str:
+    """The token's words."""
+    return f'<p class="words" dir="auto">{escape(entry.text)}</p>' if entry.text else ""
+
+
+def _colours() -> str:
+    """What the style sheet needs to know of each kind."""
+    return "".join(
+        f".kind-{kind.name} {{ --on-paper: {_hex(kind.color)}; --bright: {_hex(kind.bright)}; }}\n"
+        for kind in kinds.known().values()
+    )
+
+
+def _hex(color: Color) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
 def _overlay(entry: Entry) -> str:
-    """The token's box, and for an action its path, over its picture."""
+    """The token's box, and its path where it moves, over its picture."""
     if not entry.has_box:
         return ""
     width, height = entry.size
@@ -195,7 +222,7 @@ def _overlay(entry: Entry) -> str:
         x, y = entry.path[-1]
         tip = f'<circle class="tip" cx="{x:.1f}" cy="{y:.1f}" r="{0.014 * (width + height):.1f}"/>'
     return (
-        f'<svg class="{entry.kind}" aria-hidden="true" viewBox="0 0 {width} {height}">'
+        f'<svg class="kind-{entry.kind.name}" aria-hidden="true" viewBox="0 0 {width} {height}">'
         f'<path class="veil" d="M0 0H{width}V{height}H0z{box}"/>'
         f'<path class="under" d="{line}"/><path class="over" d="{line}"/>{tip}</svg>'
     )
@@ -235,7 +262,7 @@ def _clock_note(board: Storyboard) -> str:
 
 
 def _label(entry: Entry) -> str:
-    return f"{entry.kind.capitalize()}, {entry.times()}, relevance {entry.relevance:.3f}"
+    return f"{entry.kind.name.capitalize()}, {entry.times()}, relevance {entry.relevance:.3f}"
 
 
 def _extent(left: float, right: float) -> str:

@@ -12,13 +12,13 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
+from seal import kinds
 from seal.clock import clock, span_clock
+from seal.kinds import Color
 from seal.show.storyboard import LEVELS, Entry, Storyboard
-from seal.types import KINDS
 
 WIDTH = 1600
 _MARGIN = 72
@@ -37,23 +37,11 @@ _MAX_TEXT = 600
 # The built-in font has no dash but this one.
 _DASHES = str.maketrans("–—−", "---")
 
-Color: TypeAlias = tuple[int, int, int]
 _PAPER: Color = (252, 252, 250)
 _INK: Color = (26, 26, 24)
 _SOFT: Color = (98, 98, 92)
 _LINE: Color = (221, 220, 214)
 _WASH: Color = (241, 240, 236)
-# Okabe and Ito's colours, which colour-blind eyes can tell apart; brighter ones on pictures.
-_COLORS: dict[str, Color] = {
-    "scene": (0, 114, 178),
-    "object": (213, 94, 0),
-    "action": (0, 138, 100),
-}
-_BRIGHT: dict[str, Color] = {
-    "scene": (86, 180, 233),
-    "object": (255, 154, 61),
-    "action": (47, 214, 166),
-}
 
 
 def write(storyboard: Storyboard, path: Path) -> None:
@@ -147,9 +135,9 @@ def _header(board: Storyboard) -> Image.Image:
 def _timeline(board: Storyboard) -> Image.Image:
     rows = board.moment_rows()
     labels, curve, lane = 30 * (max(rows, default=0) + 1), 150, 46
-    block = _Block(labels + curve + lane * len(KINDS) + 50)
+    block = _Block(labels + curve + lane * len(kinds.known()) + 50)
     width = _INNER - _NAMES
-    foot, bottom = labels + curve, labels + curve + lane * len(KINDS)
+    foot, bottom = labels + curve, labels + curve + lane * len(kinds.known())
 
     def along(share: float) -> float:
         return _NAMES + share * width
@@ -169,8 +157,8 @@ def _timeline(board: Storyboard) -> Image.Image:
         block.text(_NAMES - 12, foot - 6, f"{low:.2f}", 15, _SOFT, "r")
     block.text(0, labels + curve / 2, "Relevance", 16, bold=True)
 
-    for i, kind in enumerate(KINDS):
-        top, color = foot + i * lane, _COLORS[kind]
+    for i, kind in enumerate(kinds.known().values()):
+        top, color = foot + i * lane, kind.color
         block.fill(_NAMES, top, _INNER, top + 1, _LINE)
         for start, end, level in board.density(kind):
             ink = (*color, round(255 * (0.08 + 0.34 * level / LEVELS)))
@@ -182,7 +170,7 @@ def _timeline(board: Storyboard) -> Image.Image:
             block.fill(left - 1, top + 4, right + 1, top + lane - 3, _PAPER)
             block.fill(left, top + 4, right, top + lane - 3, color)
         block.fill(0, top + 12, 10, top + 22, color)
-        block.text(18, top + 22, kind.capitalize(), 16, bold=True)
+        block.text(18, top + 22, kind.name.capitalize(), 16, bold=True)
         block.text(18, top + 39, f"{len(mine)} of {board.count(kind):,}", 14, _SOFT)
 
     block.fill(_NAMES, bottom, _INNER, bottom + 1, _LINE)
@@ -251,13 +239,17 @@ def _cards(board: Storyboard) -> Iterable[Image.Image]:
 def _card(
     block: _Block, x: float, width: int, height: int, entry: Entry, scale: float, top: float
 ) -> None:
-    with Image.open(io.BytesIO(entry.thumbnail)) as picture:
-        shown = picture.convert("RGB")
     wide, high = max(round(entry.size[0] * scale), 1), max(round(entry.size[1] * scale), 1)
     right = x + width
-    block.fill(x, 0, right, height + 2 * _FRAME, (12, 12, 12))
     left, upper = x + (width - wide) / 2, _FRAME + (height - high) / 2
-    block.picture(shown, left, upper, wide, high)
+    if entry.thumbnail is None:
+        block.fill(x, 0, right, height + 2 * _FRAME, _WASH)
+        for i, line in enumerate(_wrap(entry.text, 17, wide)):
+            block.text(left, upper + 24 * (i + 1), line, 17)
+    else:
+        block.fill(x, 0, right, height + 2 * _FRAME, (12, 12, 12))
+        with Image.open(io.BytesIO(entry.thumbnail)) as picture:
+            block.picture(picture.convert("RGB"), left, upper, wide, high)
     if entry.has_box:
 
         def on_picture(px: float, py: float) -> tuple[float, float]:
@@ -268,9 +260,9 @@ def _card(
     block.text(x, base, entry.times(), 19, bold=True)
     block.fill(x, base + 12, right, base + 16, _LINE)
     share = max(entry.relevance, 0) / top if top > 0 else 0
-    block.fill(x, base + 12, x + share * width, base + 16, _COLORS[entry.kind])
-    block.fill(x, base + 29, x + 10, base + 39, _COLORS[entry.kind])
-    block.text(x + 18, base + 39, entry.kind.capitalize(), 15, _SOFT)
+    block.fill(x, base + 12, x + share * width, base + 16, entry.kind.color)
+    block.fill(x, base + 29, x + 10, base + 39, entry.kind.color)
+    block.text(x + 18, base + 39, entry.kind.name.capitalize(), 15, _SOFT)
     block.text(right, base + 39, f"relevance {entry.relevance:.3f}", 15, _SOFT, "r")
 
 
@@ -290,7 +282,7 @@ def _box(
     block.fill(x1, y0, right, y1, veil)
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0), (x1, y0)]
     path = [on_picture(*point) for point in entry.path]
-    color = _BRIGHT[entry.kind]
+    color = entry.kind.bright
     for ink, stroke in (((0, 0, 0, 140), 5), (color, 2.5)):
         block.line(corners, ink, stroke)
         if len(path) > 1:

@@ -18,7 +18,8 @@ from PIL import Image, UnidentifiedImageError
 
 from seal.clock import clock, span_clock
 from seal.errors import OptionError
-from seal.types import KINDS, Float64, Int64, Moment, Selection, Tokens, check_kind
+from seal.kinds import Kind
+from seal.types import Float64, Int64, Moment, Selection, Tokens
 
 # About two pixels of a 1,200 px wide lane each: finer bins could not be told apart, and the size of
 # the page must not grow with the number of tokens.
@@ -34,6 +35,8 @@ _TICK_STEPS_S = (
 )
 # The width of a moment's number on a phone, as a share of the axis: closer ones need two rows.
 _LABEL_WIDTH = 0.07
+# Width and height, in pixels, of a card that holds words in place of a picture.
+_WORDS_SIZE = (320, 180)
 # Enough for the eye to see a curve in a picture 320 px wide.
 _MAX_PATH_POINTS = 48
 
@@ -57,9 +60,9 @@ class Storyboard:
     """All tokens of the video."""
     selection: Selection
     """Rows into `tokens`."""
-    thumbnails: list[bytes]
-    """The whole frame of each selected token as JPEG, WebP or PNG, in the selection's order; for
-    an action the frame at the middle of its track."""
+    thumbnails: list[bytes | None]
+    """The whole frame of each selected token as JPEG, WebP or PNG, in the selection's order: the
+    frame at the middle of its time. None for a token of a kind without pictures."""
     moments: list[Moment]
     """Best first."""
     curve: tuple[Float64, Float64]
@@ -99,13 +102,7 @@ class Storyboard:
 
     def _entry(self, rank: int) -> Entry:
         row, data = int(self.selection.rows[rank]), self.thumbnails[rank]
-        try:
-            with Image.open(io.BytesIO(data)) as picture:
-                size, mime = picture.size, Image.MIME[str(picture.format)]
-        except UnidentifiedImageError:
-            raise OptionError(
-                f"the thumbnail of {self.tokens.ids[row]} is no picture ({len(data)} bytes)"
-            ) from None
+        size, mime = self._format(row, data)
         x0, y0, x1, y1 = (float(v) for v in self.tokens.boxes[row])
         width, height = size
         track = self.tokens.track(row)
@@ -115,7 +112,7 @@ class Storyboard:
         return Entry(
             rank=rank + 1,
             token_id=str(self.tokens.ids[row]),
-            kind=str(self.tokens.kinds[row]),
+            kind=self.tokens.kind(row),
             start_s=start_s,
             end_s=end_s,
             span=(self.axis.position(start_s), self.axis.position(end_s)),
@@ -125,12 +122,25 @@ class Storyboard:
             size=size,
             box=(x0 * width, y0 * height, x1 * width, y1 * height),
             path=[(float(x), float(y)) for x, y in centres],
+            text=str(self.tokens.text[row]),
         )
 
-    def density(self, kind: str) -> list[tuple[float, float, int]]:
+    def _format(self, row: int, data: bytes | None) -> tuple[tuple[int, int], str]:
+        """Width and height of a thumbnail, and its MIME type."""
+        if data is None:
+            return _WORDS_SIZE, ""
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                return picture.size, Image.MIME[str(picture.format)]
+        except UnidentifiedImageError:
+            raise OptionError(
+                f"the thumbnail of {self.tokens.ids[row]} is not a picture ({len(data)} bytes)"
+            ) from None
+
+    def density(self, kind: Kind) -> list[tuple[float, float, int]]:
         """Where tokens of a kind lie: spans (start, end, strength of 1 to `LEVELS`), no more than
         a fixed number however many tokens there are."""
-        mine = self.tokens.kinds == check_kind(kind)
+        mine = self.tokens.kinds == kind.name
         if not mine.any():
             return []
         first = self._bins(self.tokens.start_s[mine])
@@ -148,8 +158,8 @@ class Storyboard:
             if levels[a]
         ]
 
-    def count(self, kind: str) -> int:
-        return int((self.tokens.kinds == check_kind(kind)).sum())
+    def count(self, kind: Kind) -> int:
+        return int((self.tokens.kinds == kind.name).sum())
 
     def _bins(self, times_s: Float64) -> Int64:
         shares = (times_s - self.start_s) / self.axis.length_s
@@ -249,31 +259,33 @@ class Entry:
     rank: int
     """1 was selected first."""
     token_id: str
-    kind: str
+    kind: Kind
     start_s: float
     end_s: float
     span: tuple[float, float]
     """Start and end along the axis."""
     relevance: float
-    thumbnail: bytes
+    thumbnail: bytes | None
     mime: str
     size: tuple[int, int]
-    """Width and height."""
+    """Width and height; those of a card for words where there is no thumbnail."""
     box: tuple[float, float, float, float]
     """x0 y0 x1 y1."""
     path: list[tuple[float, float]]
-    """Centres of an action's track in order of time; empty for other kinds."""
+    """Centres of the token's track in order of time; empty where it has none."""
+    text: str
+    """Its words, or ""."""
 
     @property
     def has_box(self) -> bool:
-        """Whether the token is less than its whole frame."""
-        return self.kind != "scene"
+        """Whether there is a box to be drawn over a picture."""
+        return self.thumbnail is not None and not self.kind.whole_frame
 
     def times(self) -> str:
-        return span_clock(self.start_s, self.end_s) if self.kind == "action" else self.time()
+        return self.time() if self.kind.instant else span_clock(self.start_s, self.end_s)
 
     def time(self) -> str:
         return clock(self.start_s)
 
 
-__all__ = ["KINDS", "LEVELS", "Axis", "Entry", "Storyboard"]
+__all__ = ["LEVELS", "Axis", "Entry", "Storyboard"]

@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from seal import kinds as known_kinds
 from seal.errors import StoreError, StoreVersionError
-from seal.types import KINDS, Int64, Tokens
+from seal.types import TEXT, Int64, Tokens
 
 VERSION = 1
 """The layout this code reads and writes."""
@@ -183,7 +184,7 @@ def _distinct(values: Int64) -> tuple[Int64, Int64]:
 def _parts(groups: Int64, batch: Int64, batches: Batches) -> Int64:
     """[n] which part of its video and kind, its group, each row's batch is; -1 for none."""
     parts = {
-        (video * len(KINDS) + KINDS.index(kind), number): part
+        (video * len(_kinds()) + _kinds().index(kind), number): part
         for video, kinds in enumerate(batches.values())
         for kind, listed in kinds.items()
         for part, number in enumerate(listed)
@@ -198,7 +199,7 @@ def _parts(groups: Int64, batch: Int64, batches: Batches) -> Int64:
 def _token_order(rows: Any, batches: Batches) -> tuple[Int64, Int64, Int64]:
     """How rows of a tokens table sort by video, kind, start, part, row: (order, groups, numbers).
 
-    Row order[i] is token i, the numbers[i]-th of its group, which is video * len(KINDS) + kind.
+    Row order[i] is token i, the numbers[i]-th of its group, which is video * len(_kinds()) + kind.
     Rows of no batch listed are left out.
     """
     import pyarrow as pa
@@ -209,7 +210,7 @@ def _token_order(rows: Any, batches: Batches) -> tuple[Int64, Int64, Int64]:
         index: Int64 = numbers(pc.fill_null(found, -1)).astype(np.int64)
         return index
 
-    groups = codes("video_id", list(batches)) * len(KINDS) + codes("kind", KINDS)
+    groups = codes("video_id", list(batches)) * len(_kinds()) + codes("kind", _kinds())
     part = _parts(groups, numbers(rows["batch"]), batches)
     # Seconds, not ticks: two parts of one video may count in different time bases.
     tick_s = numbers(rows["tick_numerator"]) / numbers(rows["tick_denominator"])
@@ -234,8 +235,8 @@ def to_tokens(
         # Some of all tokens come in the same order as all of them.
         overall, _, all_places = _token_order(every, batches)
         places = all_places[np.isin(numbers(every["_rowid"])[overall], numbers(rows["_rowid"]))]
-    video, kind = np.divmod(groups, len(KINDS))
-    kinds = np.array(KINDS)[kind]
+    video, kind = np.divmod(groups, len(_kinds()))
+    kinds = np.array(_kinds())[kind]
     pairs = zip(kinds.tolist(), places.tolist(), strict=True)
     ids = np.array([f"{kind}-{place}" for kind, place in pairs], np.str_)
 
@@ -257,11 +258,16 @@ def to_tokens(
         time_base=np.stack([column("tick_numerator"), column("tick_denominator")], 1),
         boxes=column("box", 4),
         scores=column("score"),
+        text=np.full(len(order), "", TEXT),
         embeddings=embeddings,
         facets=embeddings[:, None] if facets == 1 else column("facets", facets, dimension),
         track_offsets=offsets,
         track_rows=numbers(tracks.flatten()).reshape(-1, 5),
     )
+
+
+def _kinds() -> list[str]:
+    return list(known_kinds.known())
 
 
 def numbers(column: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import schema
 from seal.store.lance import Tables, either, guard, nearest, quote, scan
 from seal.store.records import Gap, Progress, VideoRecord
-from seal.types import KINDS, Float32, Int64, Tokens, check_kind
+from seal.types import Float32, Int64, Tokens
 
 _MANY_FILES = 64
 """`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
@@ -45,13 +46,13 @@ class _Contents:
     def table(self) -> str:
         return schema.tokens_table(self.dimension, self.facets)
 
-    def where(self, kinds: Sequence[str] = KINDS) -> str:
+    def where(self, wanted: Collection[str] | None = None) -> str:
         """SQL for: a row of one of these kinds and its batches."""
         return either(
             [
-                f"kind = {quote(kind)} AND batch IN ({', '.join(map(str, self.batches[kind]))})"
-                for kind in kinds
-                if self.batches.get(kind)
+                f"kind = {quote(kind)} AND batch IN ({', '.join(map(str, batches))})"
+                for kind, batches in self.batches.items()
+                if batches and (wanted is None or kind in wanted)
             ]
         )
 
@@ -151,7 +152,8 @@ class Store:
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
-        _shown(tokens, np.array(sorted(pictures), np.int64))
+        pictured = tokens.take(tokens.where(lambda kind: kind.has_picture))
+        _shown(pictured, np.array(sorted(pictures), np.int64))
         _, facets, dimension = tokens.facets.shape
         if facets == 1 and not np.allclose(tokens.facets[:, 0], tokens.embeddings, atol=1e-5):
             raise OptionError("with one facet, facets and embeddings must be the same")
@@ -313,7 +315,7 @@ class Store:
 
         `kinds`: only these; all if None. Raises NotIndexedError, OptionError for an unknown kind.
         """
-        kinds = KINDS if kinds is None else _check_kinds(kinds)
+        kinds = _check_kinds(known_kinds.known() if kinds is None else kinds)
         with guard(self.path):
             contents, rows = self._read(video_id, kinds)
             shape = contents.dimension, contents.facets
@@ -404,7 +406,7 @@ class Store:
 
 
 def _check_kinds(kinds: Any) -> list[str]:
-    return [check_kind(kind) for kind in kinds]
+    return [known_kinds.get(kind).name for kind in kinds]
 
 
 def _contents(parts: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> _Contents:

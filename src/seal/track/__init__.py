@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from seal import registry
+from seal import backends
 from seal.segment import Segmenter
 from seal.types import Float32, Int64
 from seal.video.frame import Frame
@@ -47,5 +47,5 @@ def load(options: Any, segmenter: Segmenter) -> Tracker:
     `segmenter` finds what to follow, for the back ends that follow masks.
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    tracker: Tracker = registry.resolve("track", options.backend)(options, segmenter)
+    tracker: Tracker = backends.resolve("track", options.backend)(options, segmenter)
     return tracker

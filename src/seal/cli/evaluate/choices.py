@@ -61,9 +61,9 @@ def _command(name: str, title: str, files: str) -> click.Command:
 
 
 def _benchmark(name: str) -> Benchmark:
-    from seal import registry
+    from seal import backends
 
-    found: Benchmark = registry.resolve("choices", name)
+    found: Benchmark = backends.resolve("choices", name)
     return found
 
 

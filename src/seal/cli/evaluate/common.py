@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seal import registry
+from seal import backends
 from seal.cli.options import json_option, query_settings
 from seal.config import QUERY_STAGES, Options, as_dict, only
 from seal.errors import DataError
@@ -21,7 +21,7 @@ method_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Only this one; can be given several times.  ["
-    + ", ".join(registry.names("baseline") + registry.names("objective"))
+    + ", ".join(backends.names("baseline") + backends.names("objective"))
     + "; and, window by window, objectives followed by (streaming)]",
 )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seal import registry
+from seal import backends
 from seal.errors import OptionError
 from seal.ground.data.features import Features
 from seal.ground.data.samples import Dataset, Part, Sample, SampleError, Skipped
@@ -31,7 +31,7 @@ __all__ = [
 
 def source(name: str) -> Source:
     """The data set of localisation of this name. Raises OptionError, listing all, for another."""
-    found = registry.resolve("data set", name)
+    found = backends.resolve("data set", name)
     if not isinstance(found, Source):
         raise OptionError(f"{name} is no data set of temporal localisation")
     return found

@@ -1,6 +1,6 @@
 """The data sets of temporal localisation, in the formats that they are published in.
 
-Every one is a `Source`: which files it has, and how their rows are read. `seal.registry` names them
+Every one is a `Source`: which files it has, and how their rows are read. `seal.backends` names them
 under "data".
 """
 

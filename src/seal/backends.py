@@ -1,0 +1,197 @@
+"""Every extension point in one table: the stage, the name, the class, and the class of its options.
+
+A class is imported when it is asked for. A back end outside this package is a class and one entry
+point, whose name is STAGE.NAME:
+
+    [project.entry-points."seal.backends"]
+    "encode.mine" = "my_package:MyEncoder"
+
+Options of such a class are a frozen dataclass in its attribute `Options`, which names the back end
+in `backend: ClassVar[str]`. A class without options needs no such attribute. The stage `kind` takes
+a `seal.kinds.Kind` in place of a class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+from seal.errors import BackendError, OptionError
+
+GROUP = "seal.backends"
+"""The entry points that add to the table."""
+
+
+class Backend(NamedTuple):
+    """One row of the table; both are "module:attribute"."""
+
+    target: str
+    """What the back end is; "" for the answerer `none`, which is no model."""
+    options: str = ""
+    """The class of its options. A plug-in has it in the target's attribute `Options` instead."""
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """What stands in `Options` for a back end that has no options."""
+
+    backend: str
+
+
+_INDEXING, _ANSWERING = "seal.config.indexing", "seal.config.answering"
+
+BUILT_IN: dict[str, dict[str, Backend]] = {
+    "kind": {
+        "scene": Backend("seal.kinds:SCENE"),
+        "object": Backend("seal.kinds:OBJECT"),
+        "action": Backend("seal.kinds:ACTION"),
+    },
+    "segment": {
+        "classical": Backend(
+            "seal.segment.classical:ClassicalSegmenter", f"{_INDEXING}:ClassicalSegment"
+        ),
+        "sam": Backend("seal.segment.sam:SamSegmenter", f"{_INDEXING}:SamSegment"),
+        "sam2": Backend("seal.segment.sam:Sam2Segmenter", f"{_INDEXING}:Sam2Segment"),
+        "sam3": Backend("seal.segment.sam:Sam3Segmenter", f"{_INDEXING}:Sam3Segment"),
+    },
+    "track": {
+        "motion": Backend("seal.track.motion:MotionTracker", f"{_INDEXING}:MotionTrack"),
+        "sam2": Backend("seal.track.sam2:Sam2Tracker", f"{_INDEXING}:Sam2Track"),
+    },
+    "encode": {
+        "mini": Backend("seal.encode.mini:MiniEncoder", f"{_INDEXING}:MiniEncode"),
+        "blip2": Backend("seal.encode.blip2:Blip2Encoder", f"{_INDEXING}:Blip2Encode"),
+        "clip": Backend("seal.encode.clip:ClipEncoder", f"{_INDEXING}:ClipEncode"),
+        "siglip": Backend("seal.encode.clip:SiglipEncoder", f"{_INDEXING}:SiglipEncode"),
+    },
+    "answer": {
+        "none": Backend("", f"{_ANSWERING}:NoAnswer"),
+        "openai": Backend("seal.answer.endpoint:EndpointAnswerer", f"{_ANSWERING}:OpenAIAnswer"),
+        "hf": Backend("seal.answer.local:LocalAnswerer", f"{_ANSWERING}:HfAnswer"),
+    },
+    "objective": {
+        "seal": Backend("seal.attention.seal:Seal"),
+        "paper": Backend("seal.attention.paper:Paper"),
+        "normalised": Backend("seal.attention.normalised:Normalised"),
+        "coverage": Backend("seal.attention.coverage:Coverage"),
+    },
+    "solver": {
+        "swaps": Backend("seal.attention.solvers:swaps"),
+        "greedy": Backend("seal.attention.solvers:greedy"),
+        "stochastic": Backend("seal.attention.solvers:stochastic"),
+        "exact": Backend("seal.attention.solvers:exact"),
+        "naive": Backend("seal.attention.solvers:naive"),
+    },
+    "baseline": {
+        "uniform": Backend("seal.attention.baselines:uniform"),
+        "random": Backend("seal.attention.baselines:random"),
+        "top-k": Backend("seal.attention.baselines:top_k"),
+        "mmr": Backend("seal.attention.baselines:mmr"),
+        "dpp": Backend("seal.attention.determinantal:dpp"),
+        "aks": Backend("seal.attention.baselines:aks"),
+        "inverse-transform": Backend("seal.attention.baselines:inverse_transform"),
+        "mdp3": Backend("seal.attention.determinantal:mdp3"),
+        "moviechat": Backend("seal.attention.baselines:moviechat"),
+    },
+    "data set": {
+        "ego4d-nlq-v1": Backend("seal.ground.data.sources:EGO4D_V1"),
+        "ego4d-nlq-v2": Backend("seal.ground.data.sources:EGO4D_V2"),
+        "charades-sta": Backend("seal.ground.data.sources:CHARADES_STA"),
+        "tacos": Backend("seal.ground.data.sources:TACOS"),
+        "qvhighlights": Backend("seal.ground.data.sources:QVHIGHLIGHTS"),
+        "activitynet-captions": Backend("seal.ground.data.sources:ACTIVITYNET_CAPTIONS"),
+        "lvbench": Backend("seal.evaluate.lvbench:PUBLISHED"),
+        "moviechat": Backend("seal.evaluate.moviechat:PUBLISHED"),
+        "videomme": Backend("seal.evaluate.videomme:PUBLISHED"),
+        "mlvu": Backend("seal.evaluate.mlvu:PUBLISHED"),
+        "longvideobench": Backend("seal.evaluate.longvideobench:PUBLISHED"),
+    },
+    "choices": {
+        "lvbench": Backend("seal.evaluate.lvbench:LVBENCH"),
+        "videomme": Backend("seal.evaluate.videomme:VIDEOMME"),
+        "mlvu": Backend("seal.evaluate.mlvu:MLVU"),
+        "longvideobench": Backend("seal.evaluate.longvideobench:LONGVIDEOBENCH"),
+    },
+}
+
+
+@cache
+def table() -> dict[str, dict[str, Backend]]:
+    """stage -> name -> back end: those of SEAL, then those of installed packages.
+
+    Raises BackendError for an entry point that fits no stage, or takes a name that is taken.
+    """
+    every = {stage: dict(named) for stage, named in BUILT_IN.items()}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        stage, _, name = point.name.partition(".")
+        if stage not in every or not name:
+            raise BackendError(
+                f"{_origin(point)} offers {point.name!r}: the name of an entry point in {GROUP} is"
+                f" STAGE.NAME with a stage of {', '.join(every)}"
+            )
+        if name in every[stage]:
+            raise BackendError(f"{_origin(point)} offers {point.name!r}, a name that is taken")
+        every[stage][name] = Backend(point.value)
+    return every
+
+
+def names(stage: str) -> list[str]:
+    """The back ends of a stage, in the order of the table."""
+    return list(table()[stage])
+
+
+def resolve(stage: str, name: str) -> Any:
+    """The class (function, kind, data set) of this name; None for the answerer `none`.
+
+    Raises OptionError, which lists the valid names, if there is none, and BackendError if a
+    plug-in cannot be imported.
+    """
+    target = _find(stage, name).target
+    return _load(target, f"{stage} {name!r}") if target else None
+
+
+def default_options(stage: str, name: str) -> Any:
+    """A frozen dataclass with the options of a back end at their defaults.
+
+    Raises as `resolve` does, and BackendError if a plug-in's options do not name it.
+    """
+    found = _find(stage, name)
+    if found.options:
+        return _load(found.options, f"{stage} {name!r}")()
+    options = getattr(resolve(stage, name), "Options", None)
+    if options is None:
+        return NoOptions(name)
+    if getattr(options, "backend", None) != name:
+        raise BackendError(
+            f"the options of {stage} {name!r} ({found.target}.Options) must say"
+            f" backend: ClassVar[str] = {name!r}"
+        )
+    return options()
+
+
+def _find(stage: str, name: str) -> Backend:
+    try:
+        return table()[stage][name]
+    except KeyError:
+        valid = ", ".join(names(stage))
+        raise OptionError(f"unknown {stage} {name!r}; valid: {valid}") from None
+
+
+def _load(target: str, what: str) -> Any:
+    module, _, attribute = target.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        if module.startswith("seal."):
+            raise
+        raise BackendError(f"{what} cannot be loaded from {target}: {error}") from error
+    return found
+
+
+def _origin(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.value

@@ -1,0 +1,114 @@
+"""What makes tokens: one class for each kind, and the loaded models that all of them share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from seal import encode, kinds, segment, track
+from seal.config import Instance, Options, deciding, digest
+from seal.decompose.draft import Draft
+from seal.decompose.history import History
+from seal.encode import Encoder
+from seal.errors import OptionError
+from seal.kinds import Kind
+from seal.segment import Segmenter
+from seal.track import Tracker
+from seal.video import Frame, VideoInfo
+
+# Raise it when the same options and weights give other tokens than before: stored ones are redone.
+_TOKENS_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Models:
+    """The loaded models of a run."""
+
+    segmenter: Segmenter
+    tracker: Tracker
+    encoder: Encoder
+
+    @staticmethod
+    def load(options: Options, instances: Instances | None = None) -> Models:
+        """The models that `options` name; `instances` stand in for some of them.
+
+        Raises BackendError if an extra or weights are missing.
+        """
+        given = instances or Instances()
+        segmenter = given.segmenter or segment.load(options.segment)
+        tracker = given.tracker or track.load(options.track, segmenter)
+        return Models(segmenter, tracker, given.encoder or encode.load(options.encode))
+
+    def keys(self, options: Options) -> dict[str, str]:
+        """For each kind of token, a hash of all that decides it, given the content of the video."""
+        shared = [_TOKENS_VERSION, deciding(options.video), self.encoder.fingerprint]
+        return {
+            name: digest(name, shared, *maker(kind).deciding(options, self))
+            for name, kind in kinds.known().items()
+        }
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Models that were handed in as objects. With several processes they are pickled."""
+
+    segmenter: Segmenter | None = None
+    tracker: Tracker | None = None
+    encoder: Encoder | None = None
+
+    def named_in(self, options: Options) -> Options:
+        """`options` that name these objects by their fingerprints, in place of back ends."""
+        for stage, model in (
+            ("segment", self.segmenter),
+            ("track", self.tracker),
+            ("encode", self.encoder),
+        ):
+            if model is not None:
+                options = options.replace(stage, Instance(model.fingerprint))
+        return options
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The part of a video that a maker is made for."""
+
+    options: Options
+    models: Models
+    info: VideoInfo
+    history: History
+    """The frames that were pushed so far."""
+    start_s: float
+    """Where the part begins."""
+
+
+class Maker(ABC):
+    """Makes the tokens of one kind from the analysed frames of one part of a video."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, part: Part) -> Maker:
+        """The maker for a part. Raises OptionError for options that do not fit the video."""
+
+    @classmethod
+    def deciding(cls, options: Options, models: Models) -> list[Any]:
+        """JSON-able values that decide the tokens, beside `options.video` and the encoder."""
+        return []
+
+    @abstractmethod
+    def push(self, frame: Frame, cut: bool) -> list[Draft]:
+        """The tokens that have ended by `frame`; `cut` says that it starts a new shot."""
+
+    def end(self) -> list[Draft]:
+        """The tokens that last until the end of the part."""
+        return []
+
+
+def maker(kind: Kind) -> type[Maker]:
+    """The class that makes the tokens of a kind."""
+    module, _, name = kind.maker.partition(":")
+    found = getattr(import_module(module), name)
+    if not (isinstance(found, type) and issubclass(found, Maker)):
+        raise OptionError(f"{kind.maker}, the maker of {kind.name} tokens, is not a Maker")
+    return found
