@@ -453,9 +453,8 @@ def test_kinds_cost_what_the_options_say_and_the_bound_holds(
     name: str, seed: int, n: int, options: AttentionOptions, solver: str
 ) -> None:
     tokens, scores = mixed(n, seed)
-    priced = {f"cost_{kind}": price for kind, price in PRICES.items()}
     changed = {"objective": name, "solver": solver, "budget": options.budget + 2}
-    options = replace(options, **priced, **changed)
+    options = replace(options, cost=PRICES, **changed)
     price = np.array([PRICES[kind] for kind in tokens.kinds.tolist()])
     got = select(tokens, scores, options, tokens.ids[2:3].tolist(), tokens.ids[:2].tolist())
     feasible = [
