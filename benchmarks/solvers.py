@@ -33,7 +33,7 @@ from seal import IndexedVideo, Store, backends, encode, index_video
 from seal.attention import Budget, Candidates, Objective, choose, coverage, relevance
 from seal.config import AttentionOptions, MiniEncode
 from seal.evaluate.haystack import FILM, read_needles
-from seal.types import Int64, Selection, Tokens
+from seal.types import Int64, Choice, Tokens
 
 OBJECTIVES = backends.names("objective")
 BUDGET = 64
@@ -177,7 +177,7 @@ def speed(arguments: argparse.Namespace) -> None:
         print(f"| {name} | {solver} | {most:,} | {' | '.join(figures)} |", flush=True)
 
 
-def dense(c: Candidates, options: AttentionOptions) -> tuple[Selection, Objective]:
+def dense(c: Candidates, options: AttentionOptions) -> tuple[Choice, Objective]:
     """Greedy's choice among all tokens where every one is represented, and what says its worth."""
     options, least = replace(options, candidates=len(c), solver="greedy"), coverage._SAMPLE
     coverage._SAMPLE = len(c)

@@ -20,7 +20,7 @@ from seal.errors import OptionError
 from seal.kinds import known
 from seal.show import Storyboard, write
 from seal.show.png import WIDTH
-from seal.types import Moment, Selection, Span, Tokens
+from seal.types import Moment, Choice, Span, Tokens
 
 VOID = {"meta", "img", "link", "br", "input"}
 
@@ -68,7 +68,7 @@ def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) ->
         "start_s": start_s,
         "duration_s": n * 0.5,
         "tokens": tokens,
-        "selection": Selection(
+        "selection": Choice(
             chosen[::-1].astype(np.int64), np.linspace(0.9, 0.1, k).astype(np.float32), 0.5, 0.625
         ),
         "thumbnails": [picture()] * k,
@@ -361,7 +361,7 @@ def test_other_suffixes_are_refused_with_the_valid_ones(tmp_path: Path) -> None:
         ({"thumbnails": []}, "one thumbnail"),
         ({"duration_s": float("nan")}, "duration"),
         ({"curve": (np.array([2.0, 1.0]), np.zeros(2))}, "ascending"),
-        ({"selection": Selection(np.array([30]), np.ones(1, np.float32), 1.0, 1.0),
+        ({"selection": Choice(np.array([30]), np.ones(1, np.float32), 1.0, 1.0),
           "thumbnails": [b""]}, r"\[0, 30\)"),
     ],
 )  # fmt: skip

@@ -2,13 +2,15 @@
 
 import seal
 
-store = seal.Store("tokens", create=True)
-seal.index_video("film.mp4", store)              # decode once, query many times
-film = seal.IndexedVideo(store, "film.mp4")      # from here on the video is not needed
-film.tokens                                      # scenes, objects, actions: where, what, how
-film.select("a red ball")                        # the few tokens worth looking at
-film.find("a red ball")                          # the moments, best first
-film.show("a red ball", "storyboard.html")       # the evidence, for a person
+library = seal.open("tokens")                    # makes it where there is none
+video = library.index("film.mp4")                # decode once, query many times
+video.tokens                                     # scenes, objects, actions: where, what, how
+video.select("a red ball", budget=16)            # the few tokens worth looking at, with a bound
+video.find("a red ball", top=3)                  # the moments, best first, and whether any match
+video.show("a red ball", "storyboard.html")      # the evidence, for a person
+video.ask("Why does it stop?", answerer="openai:MODEL")   # an answer with citations
+library.find("a red ball")                       # the same, over every video
+library.watch("rtsp://...", queries=["a person"])         # as it goes, in fixed memory
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from seal.errors import (
+    AnswerError,
     BackendError,
+    DataError,
     NotIndexedError,
     OptionError,
     SealError,
@@ -29,13 +33,16 @@ from seal.errors import (
 
 if TYPE_CHECKING:
     from seal.config import Options as Options
-    from seal.index import Progress as Progress
-    from seal.index import index_video as index_video
-    from seal.query import IndexedVideo as IndexedVideo
-    from seal.store import Store as Store
-    from seal.store import VideoRecord as VideoRecord
+    from seal.ingest import Progress as Progress
+    from seal.kinds import Kind as Kind
+    from seal.library import Library as Library
+    from seal.library import Video as Video
+    from seal.library import open_library as open  # noqa: A004 - as in `seal.open`
+    from seal.results import Answer as Answer
+    from seal.results import Found as Found
+    from seal.results import Match as Match
+    from seal.results import Selection as Selection
     from seal.types import Moment as Moment
-    from seal.types import Selection as Selection
     from seal.types import Span as Span
     from seal.types import Tokens as Tokens
 
@@ -43,21 +50,30 @@ __version__ = "0.1.0"
 
 # Imported when first used: `import seal` costs nothing, OpenCV, FFmpeg and Lance come when needed.
 _LAZY = {
-    "IndexedVideo": "seal.query",
-    "Moment": "seal.types",
-    "Options": "seal.config",
-    "Progress": "seal.index",
-    "Selection": "seal.types",
-    "Span": "seal.types",
-    "Store": "seal.store",
-    "Tokens": "seal.types",
-    "VideoRecord": "seal.store",
-    "index_video": "seal.index",
+    "Answer": "seal.results:Answer",
+    "Found": "seal.results:Found",
+    "Kind": "seal.kinds:Kind",
+    "Library": "seal.library:Library",
+    "Match": "seal.results:Match",
+    "Moment": "seal.types:Moment",
+    "Options": "seal.config:Options",
+    "Progress": "seal.ingest:Progress",
+    "Selection": "seal.results:Selection",
+    "Span": "seal.types:Span",
+    "Tokens": "seal.types:Tokens",
+    "Video": "seal.library:Video",
+    "open": "seal.library:open_library",
 }
 
 __all__ = [
+    "Answer",
+    "AnswerError",
     "BackendError",
-    "IndexedVideo",
+    "DataError",
+    "Found",
+    "Kind",
+    "Library",
+    "Match",
     "Moment",
     "NotIndexedError",
     "OptionError",
@@ -66,20 +82,20 @@ __all__ = [
     "SealError",
     "Selection",
     "Span",
-    "Store",
     "StoreError",
     "StoreFullError",
     "StoreVersionError",
     "Tokens",
+    "Video",
     "VideoError",
-    "VideoRecord",
-    "index_video",
+    "open",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'seal' has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
+    module, _, attribute = _LAZY[name].partition(":")
+    value = getattr(import_module(module), attribute)
     globals()[name] = value
     return value

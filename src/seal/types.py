@@ -320,18 +320,18 @@ def _normalised(vectors: Float32) -> Float32:
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Tokens chosen for a query, in the order chosen, and how good the choice provably is."""
+class Choice:
+    """Candidates chosen for a query, in the order chosen, and how good the choice provably is."""
 
     rows: Int64
-    """[k] rows of the tokens selected from, in the order chosen."""
+    """[k] rows of the candidates, in the order chosen."""
     relevance: Float32
-    """[k] R(token, query) of each chosen token, in [-1, 1]."""
+    """[k] R(token, query) of each, in [-1, 1]."""
     objective: float
     """The objective's value at this choice."""
     upper_bound: float
-    """No choice has a larger value: of this size where all tokens cost the same, within the budget
-    where they do not."""
+    """No other choice of this size can score higher; where tokens differ in cost, no other choice
+    within the budget can."""
 
     @property
     def gap(self) -> float:
@@ -350,27 +350,7 @@ class Moment:
 
     span: Span
     score: float
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a model says of a question, and the evidence that it was shown."""
-
-    text: str | None
-    """None where no model is set: then the evidence and the moments are the answer."""
-    tokens: Tokens
-    """[k] the evidence, in order of time."""
-    relevance: Float32
-    """[k] R of each of them to the question, in [-1, 1]."""
-    cited: Int64
-    """Rows of `tokens` at the times that the text cites."""
-    moments: list[Moment]
-    """Where the video is about the question, best first."""
-    choice: str = ""
-    """Of a question with options: the letter of the one chosen; "" for none."""
-    without: str | None = None
-    """What the model says where it does not see what it cited, if it was asked again."""
-    changed: bool | None = None
-    """Whether that is something else."""
-    notes: tuple[str, ...] = ()
-    """What else there is to know, such as cited times at which nothing was shown."""
+    video: str = ""
+    """The id of the video; "" where only one is asked about."""
+    token: str = ""
+    """The id of the token that shows it best; "" where no tokens are at hand."""

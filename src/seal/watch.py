@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from seal.attention.streaming import Standing, Stream
+from seal.clock import clock, span_clock
 from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
-from seal.query import embed_query
+from seal.results import Result, token_json
+from seal.scope import embed_query
 from seal.types import Span, Tokens
 from seal.video import Frame, Gap, Video, VideoInfo, is_address, open_video
 from seal.video.source import is_device
@@ -35,9 +37,10 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class Window(Result):
     """What one window brought, and what is chosen after it."""
 
+    source: str
     number: int
     start_s: float
     """When its first picture is on the screen, on the clock of the source's first picture."""
@@ -49,6 +52,53 @@ class Window:
     """What could not be seen since the window before."""
     choices: list[Standing]
     """The queries, each with what is chosen for it by now."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "window": self.number,
+            "start_s": self.start_s,
+            "end_s": self.end_s,
+            "tokens": dict(self.counts),
+            "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in self.gaps],
+            "queries": [_standing_json(standing) for standing in self.choices],
+        }
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.counts.items())
+        missing_s = sum(gap.span.duration_s for gap in self.gaps)
+        parts = [f"{span_clock(self.start_s, self.end_s)}  {counts or 'nothing new'}"]
+        parts += [f"{clock(missing_s)} missing"] if missing_s else []
+        return "  ".join(parts + [_standing_line(standing) for standing in self.choices])
+
+
+def _standing_json(standing: Standing) -> dict[str, Any]:
+    """A standing query and the tokens chosen for it, as JSON."""
+    tokens, choice = standing.tokens, standing.selection
+    rows = [
+        token_json(tokens, row) | {"relevance": float(relevance)}
+        for row, relevance in enumerate(choice.relevance)
+    ]
+    return {
+        "query": standing.text or None,
+        "selection": rows,
+        "objective": choice.objective,
+        "upper_bound": choice.upper_bound,
+        "gap": choice.gap,
+    }
+
+
+def _standing_line(standing: Standing) -> str:
+    """How many tokens are chosen for a query, and the most relevant of them."""
+    tokens, relevance = standing.tokens, standing.selection.relevance
+    line = f"{len(tokens)} chosen"
+    if standing.text:
+        line = f"{standing.text}: {line}"
+        if len(tokens):
+            row = int(relevance.argmax())
+            start = clock(float(tokens.start_s[row]))
+            line += f", best {tokens.ids[row]} at {start} {relevance[row]:+.3f}"
+    return line
 
 
 def watch(
@@ -114,7 +164,7 @@ def watch(
         gaps, feed.gaps = feed.gaps, []
         window_end_s = feed.origin_s + (number + 1) * watching.window_s
         end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
-        yield Window(number, seen.start_s, end_s, brought, gaps, stream.queries)
+        yield Window(source, number, seen.start_s, end_s, brought, gaps, stream.queries)
         if state is not None:
             notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
@@ -124,7 +174,7 @@ def watch(
     if late and number is None and notes:
         # All of it was seen before these were asked.
         number, start_s = notes["last"]
-        yield Window(number, start_s, notes["reached_s"], {}, [], stream.queries)
+        yield Window(source, number, start_s, notes["reached_s"], {}, [], stream.queries)
         if state is not None:
             stream.save(state, fixed | notes)
 

@@ -1,7 +1,7 @@
 """Questions about a video, answered by a multimodal model from selected tokens, with evidence.
 
-answerer = load(video.options.answer)                       # or None: evidence alone
-answer = ask(video, "Why does the bird fly away?", answerer)
+answerer = load(scope.options.answer)                       # or None: evidence alone
+answer = ask(scope, "Why does the bird fly away?", answerer)
 
 intent        what the question is about, when to look, whether it asks why
 evidence      the tokens that are worth showing for it, within the budget
@@ -25,8 +25,8 @@ from collections.abc import Mapping
 from seal.answer.answerer import Answerer, load
 from seal.answer.conversation import Conversation, OnText
 from seal.answer.prompt import Message, Prompt, describe
-from seal.query import IndexedVideo
-from seal.types import Answer
+from seal.results import Answer
+from seal.scope import Scope
 
 __all__ = [
     "Answerer",
@@ -41,7 +41,7 @@ __all__ = [
 
 
 def ask(
-    video: IndexedVideo,
+    scope: Scope,
     question: str,
     answerer: Answerer | None = None,
     *,
@@ -50,5 +50,5 @@ def ask(
     on_text: OnText | None = None,
 ) -> Answer:
     """The answer to a single question: see `Conversation.ask`."""
-    conversation = Conversation(video, answerer)
+    conversation = Conversation(scope, answerer)
     return conversation.ask(question, options=options, verify=verify, on_text=on_text)

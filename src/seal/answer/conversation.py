@@ -19,17 +19,17 @@ from seal.answer.intent import complete, points_back
 from seal.answer.letters import extract
 from seal.answer.prompt import Message, describe
 from seal.attention.candidates import costs
-from seal.clock import span_clock
 from seal.errors import ContextError, OptionError
 from seal.files import read_json, write_text
-from seal.query import IndexedVideo
-from seal.types import Answer, Float64, Int64
+from seal.results import Answer
+from seal.scope import Scope
+from seal.types import Float64, Int64
 
 OnText = Callable[[str], None]
 """Is handed the answer piece by piece as it is written."""
 
 _log = logging.getLogger("seal.answer")
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Conversation:
 
     def __init__(
         self,
-        video: IndexedVideo,
+        scope: Scope,
         answerer: Answerer | None = None,
         gather: Callable[..., Evidence] = gather,
     ) -> None:
         """`gather` chooses the evidence: `seal.answer.evidence.gather`, or another such function
         to compare it with."""
-        self.video = video
+        self.scope = scope
         self.answerer = answerer
         self._gather = gather
         self.turns: list[Turn] = []
@@ -133,13 +133,13 @@ class Conversation:
     def save(self, path: str | Path) -> None:
         """Write the dialogue as JSON; it holds no pictures. Raises DataError."""
         turns = [asdict(turn) for turn in self.turns]
-        values = {"version": _VERSION, "video": self.video.record.id, "turns": turns}
+        record = self.scope.record
+        values = {"version": _VERSION, "video": record.id, "keys": dict(record.keys)}
+        values["turns"] = turns
         write_text(path, json.dumps(values, indent=1) + "\n")
 
     @staticmethod
-    def resume(
-        path: str | Path, video: IndexedVideo, answerer: Answerer | None = None
-    ) -> Conversation:
+    def resume(path: str | Path, scope: Scope, answerer: Answerer | None = None) -> Conversation:
         """The dialogue that `save` wrote, about the same video.
 
         Raises DataError if the file cannot be read, OptionError if it is about another video, or
@@ -147,21 +147,25 @@ class Conversation:
         """
         values = read_json(path)
         try:
-            version, name = values["version"], values["video"]
+            version, name, keys = values["version"], values["video"], values.get("keys")
             turns = [
                 Turn(**turn | {"evidence": tuple(turn["evidence"])}) for turn in values["turns"]
             ]
         except (KeyError, TypeError) as error:
             raise OptionError(f"{path} is no dialogue: {error!r}") from error
-        if (version, name) != (_VERSION, video.record.id):
+        if (version, name) != (_VERSION, scope.record.id):
             raise OptionError(
                 f"{path} is a dialogue (version {version}) about {name}, not about"
-                f" {video.record.id}"
+                f" {scope.record.id}"
             )
-        conversation = Conversation(video, answerer)
+        conversation = Conversation(scope, answerer)
         for turn in turns:
-            if len(conversation._rows([turn])) < len(turn.evidence):
-                raise OptionError(f"{path}: {name} has been indexed anew since; start a new one")
+            there = len(conversation._rows([turn])) == len(turn.evidence)
+            if keys != dict(scope.record.keys) or not there:
+                raise OptionError(
+                    f"{path} shows tokens of {name} as it was indexed before; it was indexed anew"
+                    " since: start a new dialogue"
+                )
             conversation._remember(turn)
         return conversation
 
@@ -174,14 +178,14 @@ class Conversation:
         return self.answerer.answer([prompts.rewrite(asked)]) or question
 
     def _allowance(self) -> float:
-        options = self.video.options
+        options = self.scope.options
         if not self.turns:
             return options.attention.budget
         return min(options.answer.follow_up, options.answer.dialogue - self.cost)
 
     def _evidence(self, question: str, new: float) -> Evidence:
-        budget = self.video.options.attention.budget
-        return self._gather(self.video, question, budget, shown=self._shown(), new=new)
+        budget = self.scope.options.attention.budget
+        return self._gather(self.scope, question, budget, shown=self._shown(), new=new)
 
     def _shrink(self, new: float, evidence: Evidence, error: ContextError) -> float:
         """Forget the oldest turn; where there is none, half of the budget."""
@@ -196,14 +200,14 @@ class Conversation:
         self, question: str, rows: Int64, options: Mapping[str, str] | None = None
     ) -> Message:
         """A question as the model gets it, with the evidence that is new."""
-        shown = prompts.evidence(self.video, self.video.tokens.take(rows))
-        words = prompts.ask(question, options, self.video.options.answer.by)
+        shown = prompts.evidence(self.scope, self.scope.tokens.take(rows))
+        words = prompts.ask(question, options, self.scope.options.answer.by)
         return Message("user", (*shown, words))
 
     def _messages(
         self, question: str, rows: Int64, options: Mapping[str, str] | None
     ) -> list[Message]:
-        messages = [prompts.system(self.video)]
+        messages = [prompts.system(self.scope)]
         for turn in self._seen:
             if turn not in self._drawn:
                 self._drawn[turn] = self._asked(turn.question, self._rows([turn]))
@@ -221,7 +225,7 @@ class Conversation:
             return None
         prompt = self._messages(question, rows, options)
         _log.debug("asking %s:\n%s", self.answerer.name, describe(prompt))
-        if options and self.video.options.answer.by == "likelihood":
+        if options and self.scope.options.answer.by == "likelihood":
             return self.answerer.choose(prompt, list(options))
         pieces = []
         for piece in self.answerer.stream(prompt):
@@ -234,8 +238,9 @@ class Conversation:
         self, text: str | None, evidence: Evidence, options: Mapping[str, str] | None
     ) -> Answer:
         rows = self._in_time(np.union1d(self._shown(), evidence.rows))
-        tokens = self.video.tokens.take(rows)
-        cited, nothing = resolve(text or "", tokens)
+        tokens = self.scope.tokens.take(rows)
+        numbers = np.array([self.scope.number(video) for video in tokens.video_ids], np.int64)
+        cited, nothing = resolve(text or "", tokens, numbers)
         return Answer(
             text=text,
             tokens=tokens,
@@ -243,7 +248,7 @@ class Conversation:
             cited=cited,
             moments=evidence.moments,
             choice=extract(text or "", options) if options else "",
-            notes=tuple(f"cites {span_clock(*span)}, where nothing was shown" for span in nothing),
+            notes=tuple(f"cites {span}, where nothing was shown" for span in nothing),
         )
 
     def _verified(
@@ -254,7 +259,7 @@ class Conversation:
         options: Mapping[str, str] | None,
     ) -> Answer:
         """The answer, with what the model says if it does not see what it cited."""
-        cited = np.isin(self.video.tokens.ids[evidence.rows], answer.tokens.ids[answer.cited])
+        cited = np.isin(self.scope.tokens.ids[evidence.rows], answer.tokens.ids[answer.cited])
         if not cited.any():
             note = "nothing to verify: the answer cites no evidence that it was shown for it"
             return replace(answer, notes=(*answer.notes, note))
@@ -272,14 +277,14 @@ class Conversation:
 
     def _rows(self, turns: Sequence[Turn]) -> Int64:
         ids = [name for turn in turns for name in turn.evidence]
-        return self._in_time(np.flatnonzero(np.isin(self.video.tokens.ids, ids)))
+        return self._in_time(np.flatnonzero(np.isin(self.scope.tokens.ids, ids)))
 
     def _in_time(self, rows: Int64) -> Int64:
-        ordered: Int64 = rows[np.argsort(self.video.tokens.start_s[rows], kind="stable")]
+        ordered: Int64 = rows[np.argsort(self.scope.start_s[rows], kind="stable")]
         return ordered
 
     def _ids(self, rows: Int64) -> tuple[str, ...]:
-        return tuple(self.video.tokens.ids[rows].tolist())
+        return tuple(self.scope.tokens.ids[rows].tolist())
 
     def _prices(self) -> Float64:
-        return costs(self.video.tokens, self.video.options.attention)
+        return costs(self.scope.tokens, self.scope.options.attention)

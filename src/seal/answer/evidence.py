@@ -11,17 +11,14 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from seal.answer.intent import Intent, read
-from seal.attention import Budget, Candidates, choose
+from seal.answer.intent import Intent, read, subject
+from seal.attention import Budget, choose
 from seal.attention.candidates import costs
 from seal.config import AttentionOptions
 from seal.ground import find_moments, relevance_curve
-from seal.query import IndexedVideo
-from seal.types import Float32, Int64, Moment, Span, Tokens
-
-Mask = NDArray[np.bool_]
+from seal.scope import Scope
+from seal.types import Float32, Int64, Mask, Moment, Span, Tokens
 
 # The start and the end of a video are so much of it; of a film, more than its titles.
 _EDGE = 0.1
@@ -61,7 +58,7 @@ class Evidence(NamedTuple):
 
 
 def gather(
-    video: IndexedVideo,
+    scope: Scope,
     question: str,
     budget: float,
     *,
@@ -76,14 +73,13 @@ def gather(
     for no more than `new`, in the order in which they are chosen. `causal=False` ignores what the
     question says of time and cause.
     """
-    tokens = video.tokens
-    own = video.options.answer
-    attention = replace(video.options.attention, objective=own.objective, alpha=own.alpha)
-    intent = read(question)
-    about = intent.query or intent.anchor or question
-    intent = intent if causal else Intent(about)
-    scores = video.relevance(about)
-    moments = find_moments(relevance_curve(tokens, scores, video.options.find), video.options.find)
+    tokens = scope.tokens
+    attention = scope.options.attention
+    about = subject(question)
+    # Words of time say nothing of several videos.
+    intent = read(question) if causal and scope.is_one else Intent(about)
+    asked = scope.content.question(about)
+    scores, moments = asked.relevance, scope.moments(asked) if scope.is_one else []
     free = np.zeros(len(tokens), bool)
     free[_NONE if shown is None else shown] = True
     never = np.zeros(len(tokens), bool) if exclude is None else exclude & ~free
@@ -92,24 +88,24 @@ def gather(
     share = spent = 0.0
     # What one part cannot spend the next one may, and what is left in the end goes to all tokens.
     rest = Part(0.0, _all(tokens), scores, attention)
-    for part in [*_plan(video, intent, scores, moments, attention), rest]:
+    for part in [*_plan(scope, intent, scores, moments, attention), rest]:
         share += part.share
         left = share * budget - prices[chosen].sum()
         pool = np.flatnonzero(part.allowed & ~never)
         include, price = np.flatnonzero(chosen[pool]), prices[pool]
         if np.delete(price, include).min(initial=np.inf) > left + 1e-9:
             continue
-        candidates = Candidates.of(tokens, part.relevance).take(pool)
+        candidates = scope.candidates(part.relevance).take(pool)
         within = Budget(price[include].sum() + left, price, include)
         for row in pool[choose(candidates, part.options, within).rows]:
             if not chosen[row] and spent + owed[row] <= share * new + 1e-9:
                 chosen[row], spent = True, spent + owed[row]
     rows = np.flatnonzero(chosen & ~free)
-    return Evidence(rows[np.argsort(tokens.start_s[rows], kind="stable")], scores, moments)
+    return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, moments)
 
 
 def uniformly(
-    video: IndexedVideo,
+    scope: Scope,
     question: str,
     budget: float,
     *,
@@ -118,27 +114,27 @@ def uniformly(
     exclude: Mask | None = None,
 ) -> Evidence:
     """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
-    tokens = video.tokens
+    tokens = scope.tokens
     free = tokens.where(lambda kind: kind.uniform)
     free[_NONE if shown is None else shown] = False
     free[_NONE if exclude is None else exclude] = False
     scenes = np.flatnonzero(free)
-    prices = costs(tokens, video.options.attention)[scenes]
-    order = scenes[np.argsort(tokens.start_s[scenes], kind="stable")]
+    prices = costs(tokens, scope.options.attention)[scenes]
+    order = scenes[np.argsort(scope.start_s[scenes], kind="stable")]
     count = min(int(min(budget, new) / prices.max(initial=1)), len(order))
     rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
-    return Evidence(rows, video.relevance(question), [])
+    return Evidence(rows, scope.relevance(question), [])
 
 
 def _plan(
-    video: IndexedVideo,
+    scope: Scope,
     intent: Intent,
     scores: Float32,
     moments: list[Moment],
     usual: AttentionOptions,
 ) -> list[Part]:
     """How the budget is spent, given what a question says of cause and time. Shares sum to 1."""
-    tokens, options = video.tokens, video.options.answer
+    tokens, options = scope.tokens, scope.options.answer
     if intent.why and moments:
         near = np.zeros(len(tokens), np.float32)
         for moment in moments[:_EFFECTS]:
@@ -149,8 +145,8 @@ def _plan(
             Part(share, near > 0, near, replace(usual, **_REPRESENT)),
         ]
     if intent.relation:
-        anchors = video.relevance(intent.anchor)
-        found = _moments(video, anchors)
+        anchors = scope.relevance(intent.anchor)
+        found = _moments(scope, anchors)
         if not found:
             return [Part(1.0, _all(tokens), scores, usual)]
         # Where nothing else is asked for than what comes next, it is what comes next.
@@ -162,22 +158,22 @@ def _plan(
             Part(1 - _ANCHOR_SHARE, allowed, scores, usual),
         ]
     if intent.place in ("start", "end"):
-        length_s = _EDGE * video.record.duration_s
+        length_s = _EDGE * scope.record.duration_s
         start_s, end_s = tokens.start_s.min(initial=0), tokens.end_s.max(initial=0)
         early = _between(tokens, start_s, start_s + length_s)
         late = _between(tokens, end_s - length_s, end_s)
         return [Part(1.0, early if intent.place == "start" else late, scores, usual)]
-    if intent.place and moments:
-        alike = [m.span for m in _moments(video, scores) if m.score >= _SAME * moments[0].score]
+    if intent.place and (every := _moments(scope, scores)):
+        alike = [moment.span for moment in every if moment.score >= _SAME * every[0].score]
         span = min(alike) if intent.place == "first" else max(alike)
         return [Part(1.0, _between(tokens, span.start_s, span.end_s), scores, usual)]
     return [Part(1.0, _all(tokens), scores, usual)]
 
 
-def _moments(video: IndexedVideo, scores: Float32) -> list[Moment]:
-    """All moments that stand out, best first."""
-    options = replace(video.options.find, top=len(video.tokens) + 1)
-    return find_moments(relevance_curve(video.tokens, scores, options), options)
+def _moments(scope: Scope, scores: Float32) -> list[Moment]:
+    """All spans that stand out from the curve of relevance, best first."""
+    options = replace(scope.options.find, top=len(scope.tokens) + 1)
+    return find_moments(relevance_curve(scope.tokens, scores, options), options)
 
 
 def _related(tokens: Tokens, intent: Intent, anchor: Span, reach_s: float) -> Mask:

@@ -65,6 +65,12 @@ def read(question: str) -> Intent:
     return Intent(query, why, relation, anchor, place)
 
 
+def subject(question: str) -> str:
+    """What to look for to answer a question."""
+    intent = read(question)
+    return intent.query or intent.anchor or question
+
+
 def _related(text: str) -> tuple[str, Relation, str]:
     """A question in its main clause, its conjunction, and the clause that this begins."""
     match = _RELATION.search(text)
@@ -109,9 +115,8 @@ def complete(question: str, before: str) -> str:
 
     "And before that?" becomes "And before the dog jumps?"; other words are added to.
     """
-    intent = read(before)
-    subject = intent.query or intent.anchor
+    about = subject(before)
     in_place = re.compile(r"\b(before|after|during|since|until) (?:that|this|then|it)\b", re.I)
     if in_place.search(question):
-        return in_place.sub(lambda match: f"{match[1]} {subject}", question)
-    return f"{question.rstrip('?!. ')}, {subject}?"
+        return in_place.sub(lambda match: f"{match[1]} {about}", question)
+    return f"{question.rstrip('?!. ')}, {about}?"

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from seal.answer.conversation import Conversation
 from seal.answer.letters import extract
 from seal.answer.prompt import Prompt
-from seal.config import QUERY_STAGES, deciding, digest, for_query
+from seal.config import TASKS, Options, deciding, digest
 from seal.errors import DataError, NotIndexedError
 from seal.files import read_json_lines
-from seal.query import IndexedVideo, find_video
+from seal.scope import Scope, find_video
 from seal.store import Store, VideoRecord
 from seal.training.feed import shuffled
 
@@ -99,8 +99,8 @@ class Lessons:
     def __getitem__(self, number: int) -> Lesson:
         """Lesson `number`, from 0."""
         example = self.examples[shuffled(number, len(self.examples), self._seed)]
-        video = _video(self._store, self._records[example.video].id, self._settings)
-        prompt = Conversation(video).put(example.question, example.options).prompt
+        scope = _scope(self._store, self._records[example.video].id, self._settings)
+        prompt = Conversation(scope).put(example.question, example.options).prompt
         return Lesson(prompt, example)
 
     @property
@@ -108,11 +108,11 @@ class Lessons:
         """All that decides what the lessons are: options, by profile, and checksums of the data."""
         records = self._records.values()
         profiles = sorted({record.profile for record in records})
-        options = {profile: for_query(profile, self._settings) for profile in profiles}
+        options = {profile: Options.load(profile, self._settings, "ask") for profile in profiles}
         texts = [(e.video, e.question, e.answer, [*e.options.items()]) for e in self.examples]
         return {
             "query": {
-                profile: {stage: deciding(getattr(chosen, stage)) for stage in QUERY_STAGES}
+                profile: {stage: deciding(getattr(chosen, stage)) for stage in TASKS["ask"].reads}
                 for profile, chosen in options.items()
             },
             "data": {
@@ -130,5 +130,5 @@ def _find(store: Store, name: str) -> VideoRecord | None:
 
 
 @lru_cache(_KEPT)
-def _video(store: str, video: str, settings: tuple[str, ...]) -> IndexedVideo:
-    return IndexedVideo(Store(store), video, settings)
+def _scope(store: str, video: str, settings: tuple[str, ...]) -> Scope:
+    return Scope.of(Store(store), video, "ask", settings)

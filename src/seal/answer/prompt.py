@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from seal import kinds
 from seal.clock import clock, span_clock
 from seal.config import NoAnswer
 from seal.ground.strips import crop, frames
-from seal.query import IndexedVideo
+from seal.scope import Scope
 from seal.types import Box, Tokens
 
 # Enough that an eye sees no difference; the stored frames have been compressed like this.
@@ -69,21 +70,32 @@ def describe(prompt: Prompt) -> str:
     )
 
 
-def system(video: IndexedVideo) -> Message:
+def system(scope: Scope) -> Message:
     """What the model is told first."""
-    duration = clock(video.record.duration_s, tenths=False)
+    lengths = [clock(record.duration_s, tenths=False) for record in scope.content.records]
+    subject, noun, example = f"a video that lasts {lengths[0]}", "video itself", "0:12.0"
+    if not scope.is_one:
+        names = [PurePath(record.path).name for record in scope.content.records]
+        listed = [
+            f"#{number} {name}, which lasts {length}"
+            for number, (name, length) in enumerate(zip(names, lengths, strict=True), 1)
+        ]
+        subject = f"{len(listed)} videos: {'; '.join(listed)}"
+        noun, example = "videos themselves", "#1 0:12.0"
     explained = [f"- {kind.word}: {kind.meaning}" for kind in kinds.known().values()]
-    text = _template("system").format(duration=duration, kinds="\n".join(explained))
+    text = _template("system").format(
+        subject=subject, noun=noun, example=example, kinds="\n".join(explained)
+    )
     return Message("system", (text,))
 
 
-def evidence(video: IndexedVideo, tokens: Tokens) -> tuple[str | Picture, ...]:
+def evidence(scope: Scope, tokens: Tokens) -> tuple[str | Picture, ...]:
     """The parts that show these tokens, which are in order of time."""
     parts: list[str | Picture] = []
-    for i, picture in enumerate(draw(video, tokens)):
-        parts.append(
-            _template("evidence").format(time=time_of(tokens, i), kind=tokens.kind(i).word)
-        )
+    for i, picture in enumerate(draw(scope, tokens)):
+        number = scope.number(str(tokens.video_ids[i]))
+        time = f"#{number} {time_of(tokens, i)}" if number else time_of(tokens, i)
+        parts.append(_template("evidence").format(time=time, kind=tokens.kind(i).word))
         if tokens.text[i]:
             parts.append(f'"{tokens.text[i]}" ')
         if picture is not None:
@@ -113,15 +125,15 @@ def rewrite(questions: Sequence[str]) -> Message:
     return Message("user", (_template("rewrite").format(history=history),))
 
 
-def draw(video: IndexedVideo, tokens: Tokens) -> list[Picture | None]:
+def draw(scope: Scope, tokens: Tokens) -> list[Picture | None]:
     """A picture for each token whose kind has pictures: its frame where its box is the whole
     frame, otherwise what is in its box and a little around that. Of a token with a track
     `answer.strip` frames stand side by side."""
-    options = video.options.answer
+    options = scope.options.answer
     counts = tokens.per_kind(
         lambda kind: (options.strip if kind.has_track else 1) * kind.has_picture
     )
-    shown = frames(video.pictures, tokens, counts.astype(np.int64))
+    shown = frames(scope.pictures, tokens, counts.astype(np.int64))
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
 
 

@@ -25,7 +25,7 @@ from seal.attention.objective import Objective
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError
-from seal.types import Float32, Selection, Tokens
+from seal.types import Choice, Float32, Tokens
 
 __all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
 
@@ -34,13 +34,14 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
     """R of every token to a query embedding [d]: [n] in [-1, 1].
 
     Cosines, or what the encoder's `calibration` makes of them. Where the encoder gives a token
-    several embeddings, the best of them counts.
+    several embeddings, the best of them counts. A token without an embedding has R = -1.
     """
     direction, offset = (query, 0.0) if calibration is None else calibration.line(query)
     scores: Float32 = tokens.facets.reshape(-1, query.size) @ direction
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
     clipped: Float32 = np.clip(best + np.float32(offset), -1, 1)
-    return clipped
+    embedded = tokens.where(lambda kind: kind.modality != "none")
+    return clipped if embedded.all() else np.where(embedded, clipped, np.float32(-1))
 
 
 def select(
@@ -49,7 +50,7 @@ def select(
     options: AttentionOptions,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
-) -> Selection:
+) -> Choice:
     """The tokens of a video worth looking at within `options.budget`, given their `relevance` [n].
 
     Tokens take of the budget what their kind costs. Those with the ids `include` are among them,
@@ -62,7 +63,7 @@ def select(
 
 def choose(
     candidates: Candidates, options: AttentionOptions, budget: Budget | None = None
-) -> Selection:
+) -> Choice:
     """The candidates worth looking at within `options.budget`, or another `budget`.
 
     A budget for at least all candidates selects all of them, the most relevant first. Objectives
@@ -90,4 +91,4 @@ def choose(
     else:
         rows = solver(objective, budget, options)
         bound = objective.upper_bound(rows, budget, options.certify_s)
-    return Selection(rows, candidates.relevance[rows], objective.value(rows), bound)
+    return Choice(rows, candidates.relevance[rows], objective.value(rows), bound)

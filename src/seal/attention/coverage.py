@@ -6,7 +6,7 @@
 
 Every token i, chosen or not, is represented by the chosen one most like it, K. It matters for what
 it has to do with the query and for being there, w: the former in a fixed share of all, however much
-or little of the video that is, as in the summaries that people make (LOG, "Selection"). The power c
+or little of the video that is, as in the summaries that people make (LOG, "Choice"). The power c
 is `certainty`, or so much more that this share is that of about reach * k tokens at most, counted
 as (sum r)^2 / sum r^2 (Kish 1965): k tokens cannot stand for all that hours of video have to do
 with a query. With near above 0 a token of the same time represents better than one of another.

@@ -6,7 +6,7 @@
 
 The variance says how unlike each other tokens are around then. People who sum up hours choose
 little from an hour at a table and much from the walk there, whatever the length of either (LOG,
-"Selection"). In a video shorter than around_s every token matters alike.
+"Choice"). In a video shorter than around_s every token matters alike.
 """
 
 from __future__ import annotations

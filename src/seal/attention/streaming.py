@@ -24,7 +24,7 @@ from seal.attention import Budget, Candidates, choose, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
-from seal.types import TEXT, Float32, Int64, Selection, Tokens
+from seal.types import TEXT, Choice, Float32, Int64, Tokens
 
 _VERSION = 2
 """The layout of a saved state."""
@@ -42,7 +42,7 @@ class Standing:
     """[d] L2-normalised; zeros where nothing is asked."""
     tokens: Tokens
     """T_sub, in the order chosen."""
-    selection: Selection
+    selection: Choice
     """Of `tokens`, all of them, at the last window."""
 
 
@@ -103,7 +103,7 @@ class Stream:
         scores = self._relevance(tokens, embedding)
         candidates = _beside(past, self._seen, Candidates.of(tokens, scores))
         rows = choose(candidates, self._options, Budget.of_tokens(tokens, self._options))
-        chosen = Selection(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
+        chosen = Choice(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
         return Standing(text, embedding, tokens.take(rows.rows), chosen)
 
     def _relevance(self, tokens: Tokens, embedding: Float32) -> Float32:
@@ -190,7 +190,7 @@ class Stream:
             chosen = tokens(f"query{i}")
             value, bound = stored[f"query{i}.worth"].tolist()
             scores = stored[f"query{i}.relevance"]
-            selection = Selection(np.arange(len(chosen)), scores, value, bound)
+            selection = Choice(np.arange(len(chosen)), scores, value, bound)
             stream.queries.append(Standing(text, stored[f"query{i}.embedding"], chosen, selection))
         return stream
 

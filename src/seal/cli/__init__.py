@@ -1,10 +1,9 @@
-"""The command `seal`: parse, call, write. Progress goes to stderr, results to stdout."""
+"""The command `seal`: parse, call, print. Progress goes to stderr, results to stdout."""
 
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,38 +13,24 @@ from seal.cli.chat import chat
 from seal.cli.data import data
 from seal.cli.evaluate import evaluate
 from seal.cli.options import (
+    all_option,
+    asked,
     attention_options,
-    given,
     id_options,
     json_option,
-    open_video,
+    library,
     query_settings,
     settings_option,
     store_option,
     writable,
 )
-from seal.cli.output import (
-    complain,
-    describe,
-    moment_rows,
-    print_json,
-    print_moments,
-    print_rows,
-    progress_bar,
-    say_if_all,
-    selection_of,
-    token_row,
-    video_line,
-)
+from seal.cli.output import complain, emit, progress_bar, tell
 from seal.cli.train import train
 from seal.cli.watch import watch
 from seal.clock import span_clock
-from seal.config import PROFILES, QUERY_STAGES, STAGES, Options, only
+from seal.config import PROFILES, Options
 from seal.errors import OptionError, SealError, VideoError
 from seal.files import writing
-
-if TYPE_CHECKING:
-    from seal.query import IndexedVideo
 
 # The heavy imports stand inside the commands: `seal --help` must be instant.
 
@@ -60,7 +45,7 @@ class _Group(click.Group):
             complain(error)
             context.exit(1)
         except KeyboardInterrupt:
-            click.echo("seal: interrupted; what is stored so far is kept", err=True)
+            tell("interrupted; everything that is stored so far is kept")
             context.exit(130)
 
 
@@ -85,7 +70,7 @@ main.add_command(chat)
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH|URL|FOLDER|-...")
 @store_option
 @click.option(
     "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
@@ -101,64 +86,52 @@ def index(
     jobs: int | None,
     as_json: bool,
 ) -> None:
-    """Index videos: files, addresses, or folders of images.
+    """Index videos: files, addresses, cameras, folders of images or of videos, or - for stdin.
 
-    What is indexed already is not done again; an interrupted run goes on where it stopped.
+    A video that is indexed already is not indexed again. An interrupted run goes on where it
+    stopped.
     """
-    from seal.index import default_jobs, index_video
-    from seal.store import Store
+    from seal.video import sources_in
 
-    stages = [stage for stage in STAGES if stage not in QUERY_STAGES]
-    options = Options.load(profile, only(stages, settings, "it decides what a query does"))
-    jobs = jobs or default_jobs(options)
-    store = Store(store_path, create=True)
+    # An option that is wrong by itself is an error before any video.
+    Options.load(profile, settings, "index")
+    opened = library(store_path, create=True)
     failed = False
-    for path in paths:
+    for path in (one for each in paths for one in sources_in(_STDIN if each == "-" else each)):
         try:
-            with progress_bar(path) as on_progress:
-                record = index_video(path, store, options, jobs=jobs, on_progress=on_progress)
+            with progress_bar(str(path)) as on_progress:
+                video = opened.index(
+                    path, profile=profile, jobs=jobs, options=settings, on_progress=on_progress
+                )
         except (OptionError, VideoError) as error:
             # The options were fine by themselves, so this is about this video.
             complain(error)
             failed = True
             continue
-        result = describe(store, record) | {
-            "seconds": record.seconds,
-            "realtime_factor": record.duration_s / record.seconds,
-        }
-        for start_s, end_s, reason in record.gaps:
-            span = span_clock(start_s, end_s)
-            click.echo(f"seal: {path}: {span} is damaged: {reason}", err=True)
-        if as_json:
-            print_json(result)
-        else:
-            click.echo(f"{video_line(result)}  {result['realtime_factor']:.1f}x real time")
+        result = video.describe()
+        for start_s, end_s, reason in result.gaps:
+            tell(f"{path}: {span_clock(start_s, end_s)} could not be read: {reason}")
+        emit(result, as_json)
     if failed:
         sys.exit(1)
 
 
+_STDIN = "/dev/stdin"
+
+
 @main.command()
 @click.argument("video")
-@click.option("--kind", help="Only these tokens: scene, object or action.")
+@click.option("--kind", help="List the tokens of one kind: scene, object or action.")
 @store_option
 @json_option
 def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None:
     """List the tokens of a video."""
-    from seal.query import find_video
-    from seal.store import Store
-
-    store = Store(store_path)
-    found = store.tokens(find_video(store, video).id, kinds=None if kind is None else [kind])
-    rows = [token_row(found, i) | {"track": found.track(i).tolist()} for i in range(len(found))]
-    if as_json:
-        print_json(rows)
-    else:
-        print_rows(rows)
+    emit(library(store_path).video(video).list_tokens(kind), as_json)
 
 
 @main.command()
 @click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
-@click.option("--all", "everywhere", is_flag=True, help="From every video in the store: no VIDEO.")
+@all_option
 @attention_options
 @id_options
 @query_settings
@@ -175,47 +148,25 @@ def select(
     **flags: Any,
 ) -> None:
     """Select the tokens worth looking at for a query, within a budget."""
-    if len(words) != (1 if everywhere else 2):
-        raise click.UsageError("expected QUERY alone" if everywhere else "expected VIDEO and QUERY")
-    if everywhere and (include or exclude):
-        raise click.UsageError("--include and --exclude are about the tokens of one VIDEO")
-    if everywhere:
-        from seal.corpus import Corpus
-        from seal.store import Store
-
-        corpus = Corpus(Store(store_path), given(settings, flags))
-        began = time.monotonic()
-        tokens, selection = corpus.select(words[0])
-        options = corpus.options
-    else:
-        indexed = open_video(store_path, words[0], settings, flags)
-        began = time.monotonic()
-        selection = indexed.select(words[1], include, exclude)
-        options = indexed.options
-        tokens = indexed.tokens.take(selection.rows)
-        say_if_all(indexed, len(selection))
-    seconds = time.monotonic() - began
-    found = selection_of(tokens, selection, options.attention, everywhere)
-    if as_json:
-        print_json(found | {"seconds": seconds})
-    else:
-        print_rows(found["selection"])
-        click.echo(
-            f"objective {selection.objective:.4g}, at most {selection.upper_bound:.4g} possible"
-        )
+    opened, query = asked(store_path, words, everywhere)
+    selection = opened.select(
+        query, options=settings, **flags, **_ids(everywhere, include, exclude)
+    )
+    _tell_if_all(selection, everywhere)
+    emit(selection, as_json)
 
 
 @main.command()
-@click.argument("video")
-@click.argument("query")
+@click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
+@all_option
 @click.option("--top", type=int, help=f"How many moments at most.  [{Options().find.top}]")
 @click.option("--head", metavar="HEAD", help="Find them with this head: a folder, or on the hub.")
 @query_settings
 @store_option
 @json_option
 def find(
-    video: str,
-    query: str,
+    words: tuple[str, ...],
+    everywhere: bool,
     top: int | None,
     head: str | None,
     settings: tuple[str, ...],
@@ -223,32 +174,20 @@ def find(
     as_json: bool,
 ) -> None:
     """Find the moments that a query describes, best first, and say if nothing matches."""
-    indexed = open_video(store_path, video, settings, {"find.top": top, "find.head": head})
-    moments = moment_rows(indexed.find(query))
-    match = _match(indexed, query)
-    if as_json:
-        print_json({"moments": moments, **match})
-        return
-    if match["match"] is False:
-        closest = "; what comes closest:" if moments else ""
-        click.echo(
-            f"nothing in this video matches (probability {match['probability']:.2f}){closest}"
-        )
-    print_moments(moments)
-    if not moments:
-        click.echo("no moment stands out")
+    opened, query = asked(store_path, words, everywhere)
+    emit(opened.find(query, top=top, head=head, options=settings), as_json)
 
 
 @main.command()
-@click.argument("video")
-@click.argument("query")
+@click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
+@all_option
 @click.option(
     "-o",
     "--output",
     callback=writable,
     required=True,
     metavar="FILE",
-    help="Where to write it: .html or .png.",
+    help="The file to write: .html or .png.",
 )
 @attention_options
 @id_options
@@ -256,8 +195,8 @@ def find(
 @store_option
 @json_option
 def show(
-    video: str,
-    query: str,
+    words: tuple[str, ...],
+    everywhere: bool,
     output: str,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -267,17 +206,12 @@ def show(
     **flags: Any,
 ) -> None:
     """Write the evidence as a picture that a person can read."""
-    indexed = open_video(store_path, video, settings, flags)
+    opened, query = asked(store_path, words, everywhere)
+    ids = _ids(everywhere, include, exclude)
     with writing(output):
-        shown = len(indexed.show(query, output, include, exclude))
-    say_if_all(indexed, shown)
-    match = _match(indexed, query)
-    if as_json:
-        print_json({"video": indexed.record.id, "output": output, "tokens": shown, **match})
-    else:
-        click.echo(f"{output}: {shown} tokens of {indexed.record.path}")
-        if match["match"] is False:
-            click.echo("nothing in this video matches; these come closest")
+        shown = opened.show(query, output, options=settings, **flags, **ids)
+    _tell_if_all(shown.selection, everywhere)
+    emit(shown, as_json)
 
 
 @main.command("list")
@@ -285,16 +219,7 @@ def show(
 @json_option
 def list_(store_path: str, as_json: bool) -> None:
     """List the indexed videos."""
-    from seal.store import Store
-
-    store = Store(store_path)
-    rows = [describe(store, record) for record in store.videos()]
-    if as_json:
-        print_json(rows)
-    else:
-        click.echo(
-            "\n".join(map(video_line, rows)) or "no videos; index some with `seal index PATH`"
-        )
+    emit(library(store_path).listing(), as_json)
 
 
 @main.command()
@@ -303,23 +228,18 @@ def list_(store_path: str, as_json: bool) -> None:
 @json_option
 def remove(videos: tuple[str, ...], store_path: str, as_json: bool) -> None:
     """Remove videos, with all their tokens, from the store."""
-    from seal.query import find_video
-    from seal.store import Store
-
-    store = Store(store_path)
-    records = [find_video(store, video) for video in videos]
-    for record in records:
-        store.remove(record.id)
-        if not as_json:
-            click.echo(f"removed {record.id} ({record.path})")
-    store.optimize()
-    if as_json:
-        print_json([{"video": record.id, "path": record.path} for record in records])
+    emit(library(store_path).remove(*videos), as_json)
 
 
-def _match(indexed: IndexedVideo, query: str) -> dict[str, Any]:
-    """Whether anything matches, or null where the encoder cannot tell."""
-    match = indexed.match(query)
-    if match is None:
-        return {"match": None, "probability": None}
-    return {"match": match.found, "probability": match.probability}
+def _ids(
+    everywhere: bool, include: tuple[str, ...], exclude: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """The ids to include and to exclude, which only one video has."""
+    if everywhere and (include or exclude):
+        raise click.UsageError("--include and --exclude are about the tokens of one VIDEO")
+    return {} if everywhere else {"include": include, "exclude": exclude}
+
+
+def _tell_if_all(selection: Any, everywhere: bool) -> None:
+    if not everywhere and len(selection) == selection.candidates:
+        tell(f"the video has no more than {len(selection)} tokens: all selected")

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from string import ascii_uppercase
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from seal import backends
-from seal.cli.options import (
-    json_option,
-    open_video,
-    query_settings,
-    store_option,
-)
-from seal.cli.output import moment_rows, print_json, print_moments, print_rows, token_row
+from seal.cli.options import all_option, asked, json_option, query_settings, store_option
+from seal.cli.output import emit, print_json, tell
 from seal.config import Options
 from seal.errors import OptionError
 
-if TYPE_CHECKING:
-    from seal.types import Answer
-
 NO_MODEL = (
-    "seal: no answering model is set: these are the moments and the evidence;"
+    "no answering model is set: these are the moments and the evidence;"
     " set one with --answerer openai:MODEL or hf:MODEL"
 )
 
@@ -33,19 +24,20 @@ answerer_option = click.option(
     default="none",
     show_default=True,
     metavar="NAME[:MODEL]",
-    help=f"Who answers: none, {', '.join(backends.names('answer'))}; such as openai:MODEL.",
+    help=f"Who answers: {', '.join(backends.names('answer'))}; such as openai:MODEL.",
 )
 
 
-def answerer_flags(answerer: str) -> dict[str, Any]:
-    """What "openai:MODEL" sets."""
-    backend, _, model = answerer.partition(":")
-    return {"answer.backend": backend, "answer.model": model or None}
+def lettered(texts: tuple[str, ...]) -> dict[str, str]:
+    """The options of a multiple choice by letter."""
+    if len(texts) > len(ascii_uppercase):
+        raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
+    return dict(zip(ascii_uppercase, texts, strict=False))
 
 
 @click.command()
-@click.argument("video")
-@click.argument("question")
+@click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUESTION")
+@all_option
 @answerer_option
 @click.option("--option", "texts", multiple=True, metavar="TEXT", help="One of several answers.")
 @click.option("--verify", is_flag=True, help="Ask again without the evidence that is cited.")
@@ -59,8 +51,8 @@ def answerer_flags(answerer: str) -> dict[str, Any]:
 @store_option
 @json_option
 def ask(
-    video: str,
-    question: str,
+    words: tuple[str, ...],
+    everywhere: bool,
     answerer: str,
     texts: tuple[str, ...],
     verify: bool,
@@ -75,75 +67,27 @@ def ask(
     Without a model, the moments and the evidence are the answer. The key of an endpoint is read
     from OPENAI_API_KEY, its address from OPENAI_BASE_URL or --set answer.base_url=URL.
     """
-    from seal import answer as answering
-
-    indexed = open_video(store_path, video, settings, {"budget": budget} | answerer_flags(answerer))
-    options = dict(zip(ascii_uppercase, texts, strict=False))
-    if len(options) < len(texts):
-        raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
+    opened, question = asked(store_path, words, everywhere)
+    put: dict[str, Any] = {
+        "answerer": answerer,
+        "budget": budget,
+        "choices": lettered(texts),
+        "options": settings,
+    }
     if dry_run:
-        messages = answering.Conversation(indexed).put(question, options).prompt
-        prompt = answering.describe(messages)
+        prompt = opened.prompt(question, **put)
         print_json({"prompt": prompt}) if as_json else click.echo(prompt)
         return
-    model = answering.load(indexed.options.answer)
-    began = time.monotonic()
-    answer = answering.ask(
-        indexed,
-        question,
-        model,
-        options=options,
-        verify=verify,
-        on_text=None if as_json else lambda text: click.echo(text, nl=False),
-    )
-    seconds = time.monotonic() - began
-    if model is None:
-        click.echo(NO_MODEL, err=True)
+    on_text = None if as_json else lambda text: click.echo(text, nl=False)
+    answer = opened.ask(question, verify=verify, on_text=on_text, **put)
+    if answer.model is None:
+        tell(NO_MODEL)
     if as_json:
-        name = None if model is None else model.name
-        print_json(as_values(answer) | {"model": name, "seconds": seconds})
+        emit(answer, as_json)
         return
-    if model is not None:
+    if answer.model is not None:
+        # The text was printed as it came; a letter that was chosen by its likelihood was not.
         click.echo("" if answer.text != answer.choice else answer.text)
-    print_answer(answer)
-
-
-def as_values(answer: Answer) -> dict[str, Any]:
-    """An answer as plain values: see `seal ask --json`."""
-    values: dict[str, Any] = {
-        "answer": answer.text,
-        "evidence": _evidence(answer),
-        "moments": moment_rows(answer.moments),
-        "notes": list(answer.notes),
-    }
-    if answer.choice:
-        values["choice"] = answer.choice
-    if answer.changed is not None:
-        values["without_cited"] = {"answer": answer.without, "changed": answer.changed}
-    return values
-
-
-def print_answer(answer: Answer) -> None:
-    """What there is besides the text."""
-    if answer.text is None:
-        print_moments(moment_rows(answer.moments))
-    if answer.choice:
-        click.echo(f"\noption {answer.choice}")
-    rows = _evidence(answer)
-    cited = [row for row in rows if row["cited"]]
-    click.echo(f"\n{len(rows)} pieces of evidence" + (", of which cited:" if cited else ""))
-    print_rows(cited or rows)
-    if answer.changed is not None:
-        verb = "changes" if answer.changed else "stays the same"
-        click.echo(f"\nwithout them the answer {verb}: {answer.without}")
+    click.echo(answer.besides_text())
     for note in answer.notes:
-        click.echo(f"seal: {note}", err=True)
-
-
-def _evidence(answer: Answer) -> list[dict[str, Any]]:
-    cited = set(answer.cited.tolist())
-    return [
-        token_row(answer.tokens, row)
-        | {"relevance": float(answer.relevance[row]), "cited": row in cited}
-        for row in range(len(answer.tokens))
-    ]
+        tell(note)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from seal.cli.ask import NO_MODEL, answerer_flags, answerer_option, as_values, print_answer
-from seal.cli.options import json_option, open_video, query_settings, store_option
-from seal.cli.output import complain, print_json
+from seal.cli.ask import NO_MODEL, answerer_option
+from seal.cli.options import json_option, library, query_settings, store_option
+from seal.cli.output import complain, print_json, tell
 from seal.errors import AnswerError, OptionError
 
 
@@ -20,7 +20,7 @@ from seal.errors import AnswerError, OptionError
     "--session",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Where to keep the dialogue, to go on from there the next time.",
+    help="Keep the dialogue in this file, and go on from there the next time.",
 )
 @query_settings
 @store_option
@@ -33,21 +33,16 @@ def chat(
     store_path: str,
     as_json: bool,
 ) -> None:
-    """Ask one question after the other, a line each; an empty line ends it.
+    """Ask one question after the other, a line each; an empty line ends the dialogue.
 
     Evidence that was shown is remembered and not paid for again; "and before that?" is understood.
     """
-    from seal.answer import Conversation, load
-
-    indexed = open_video(store_path, video, settings, answerer_flags(answerer))
-    model = load(indexed.options.answer)
-    if model is None:
-        click.echo(NO_MODEL, err=True)
-    if session is not None and session.exists():
-        talk = Conversation.resume(session, indexed, model)
-        click.echo(f"seal: going on after {len(talk.turns)} questions", err=True)
-    else:
-        talk = Conversation(indexed, model)
+    opened = library(store_path).video(video)
+    talk = opened.chat(answerer=answerer, session=session, options=settings)
+    if talk.answerer is None:
+        tell(NO_MODEL)
+    if talk.turns:
+        tell(f"going on after {len(talk.turns)} questions")
     while question := _next():
         try:
             answer = talk.ask(
@@ -60,10 +55,12 @@ def chat(
         if session is not None:
             talk.save(session)
         if as_json:
-            print_json(as_values(answer) | {"cost": talk.cost})
+            print_json(answer.to_json() | {"cost": talk.cost})
         else:
             click.echo()
-            print_answer(answer)
+            click.echo(answer.besides_text())
+            for note in answer.notes:
+                tell(note)
 
 
 def _next() -> str:

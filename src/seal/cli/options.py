@@ -15,11 +15,11 @@ from seal.config import Options
 from seal.errors import DataError
 
 if TYPE_CHECKING:
-    from seal.query import IndexedVideo
+    from seal.library import Library
 
 
 def writable(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The file to write: what is against it is said before hours of work, not after."""
+    """The file to write. A file that cannot be written is an error before the work, not after."""
     if value is None:
         return None
     path = Path(value)
@@ -41,10 +41,13 @@ store_option = click.option(
     show_default=True,
     envvar="SEAL_STORE",
     metavar="DIR",
-    help="Where the tokens are kept.",
+    help="The folder with the tokens.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print machine-readable results."
+)
+all_option = click.option(
+    "--all", "everywhere", is_flag=True, help="Ask every video in the store; leave out VIDEO."
 )
 
 
@@ -85,21 +88,16 @@ def id_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def open_video(
-    store_path: str, video: str, settings: tuple[str, ...], flags: dict[str, Any]
-) -> IndexedVideo:
-    """The video, with the flags that were given on top of the settings."""
-    from seal.query import IndexedVideo
-    from seal.store import Store
+def library(store_path: str, create: bool = False) -> Library:
+    """The library of a command."""
+    from seal.library import open_library
 
-    return IndexedVideo(Store(store_path), video, given(settings, flags))
+    return open_library(store_path, create=create)
 
 
-def given(settings: tuple[str, ...], flags: dict[str, Any]) -> list[str]:
-    """The settings, with the flags that were given on top."""
-    on_top = [
-        f"{name if '.' in name else f'attention.{name}'}={value}"
-        for name, value in flags.items()
-        if value is not None
-    ]
-    return [*settings, *on_top]
+def asked(store_path: str, words: tuple[str, ...], everywhere: bool) -> tuple[Any, str]:
+    """What "[VIDEO] QUERY" asks: a `Video`, or with `--all` the `Library`, and the query."""
+    if len(words) != (1 if everywhere else 2):
+        raise click.UsageError("expected QUERY alone" if everywhere else "expected VIDEO and QUERY")
+    opened = library(store_path)
+    return (opened if everywhere else opened.video(words[0])), words[-1]

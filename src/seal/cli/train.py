@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.ask import answerer_flags
-from seal.cli.options import given, json_option, settings_option, store_option
+from seal.cli.options import json_option, settings_option, store_option
 from seal.cli.output import print_json
 from seal.config import Options
 from seal.errors import DataError, OptionError
@@ -134,7 +133,7 @@ def _annotated(
     """The same from a data set whose videos are indexed in the store."""
     from seal.ground.annotated import Annotated
     from seal.ground.data import read
-    from seal.query import load_encoder
+    from seal.scope import Encoders
 
     found = read(dataset, data, split)
     for reason, count in found.reasons().items():
@@ -142,7 +141,7 @@ def _annotated(
     videos = store.videos()
     if not videos:
         raise DataError(f"{store.path} has no videos: run seal index on those of {dataset}")
-    encoder = load_encoder(videos[0])
+    encoder = Encoders().of(videos[0])
     head = _fitting(head, encoder)
     examples = Annotated(found.samples, store, encoder, head, train.seed)
     if examples.missing:
@@ -178,14 +177,15 @@ def answer(
     A line of FILE has video, question, answer and, of multiple choice, options by letter. Prompts
     are those of `seal ask` with the same settings. A run that was interrupted goes on where it was.
     """
-    from seal.config import HfAnswer, TuneOptions, for_query
+    from seal.config import HfAnswer, TuneOptions
+    from seal.library import asking, merged
     from seal.settings import replaced
     from seal.store import Store
 
     own = [setting for setting in settings if setting.startswith("tune.")]
     options = replaced({"tune": TuneOptions()}, own)["tune"]
-    asked = given(tuple(each for each in settings if each not in own), answerer_flags(model))
-    chosen = for_query(Options().profile, asked).answer
+    asked = merged([each for each in settings if each not in own], asking(None, model))
+    chosen = Options.load(settings=asked, task="ask").answer
     if not isinstance(chosen, HfAnswer):
         raise OptionError(f"expected --model hf:MODEL, got {model!r}: only local ones are trained")
     _require("torch", "accelerate", "tensorboard", "peft")

@@ -40,14 +40,15 @@ from seal.config.querying import (
     FindOptions,
     WatchOptions,
 )
+from seal.config.tasks import TASKS
 from seal.config.training import FitOptions
 from seal.errors import OptionError
 from seal.settings import parse, split
 
 __all__ = [
     "PROFILES",
-    "QUERY_STAGES",
     "STAGES",
+    "TASKS",
     "ActionOptions",
     "AttentionOptions",
     "Blip2Encode",
@@ -76,10 +77,9 @@ __all__ = [
     "VideoOptions",
     "WatchOptions",
     "as_dict",
+    "as_settings",
     "deciding",
     "digest",
-    "for_query",
-    "only",
 ]
 
 BACKEND_STAGES = ("segment", "track", "encode", "answer")
@@ -100,8 +100,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "encode.backend": "blip2",
         "video.short_side_px": "720",
         "attention.objective": "paper",
-        "answer.objective": "paper",
-        "answer.alpha": "0.9",
+        "attention.alpha": "0.9",
     },
 }
 """What a profile sets; everything else keeps its default."""
@@ -125,21 +124,32 @@ class Options:
     answer: NoAnswer = field(default_factory=NoAnswer)
 
     @staticmethod
-    def load(profile: str = "mini", settings: Iterable[str] | Mapping[str, str] = ()) -> Options:
+    def load(
+        profile: str = "mini",
+        settings: Iterable[str] | Mapping[str, object] = (),
+        task: str | None = None,
+    ) -> Options:
         """The options of a profile, with settings such as "actions.min_length_s=0.5" on top.
 
-        Raises OptionError, listing what is valid, for an unknown profile, key or back end, and for
-        a value of the wrong type or out of range.
+        For a `task` of `TASKS` its own defaults lie below the profile, and a setting that the task
+        does not read is an error.
+
+        Raises OptionError, which lists what is valid, for an unknown profile, key or back end, for
+        a value of the wrong type or out of range, and for a setting without effect.
         """
         if profile not in PROFILES:
             raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
-        if not isinstance(settings, Mapping):
-            settings = dict(split(setting) for setting in settings)
+        settings = as_settings(settings)
+        doing = TASKS[task] if task is not None else None
         options = Options(profile=profile)
-        for layer in (PROFILES[profile], settings):
+        layers = [PROFILES[profile], dict(split(setting) for setting in settings)]
+        for layer in [doing.settings, *layers] if doing else layers:
             # A back end decides which keys its stage has, so it is set before them.
             for key in sorted(layer, key=lambda key: not key.endswith(".backend")):
                 options = options._set(key, layer[key])
+        if doing is not None:
+            doing.check(settings, STAGES)
+            _check_objective(options, settings)
         return options
 
     def _set(self, key: str, value: str) -> Options:
@@ -182,31 +192,17 @@ class Options:
 
 
 STAGES = tuple(f.name for f in dataclasses.fields(Options) if f.name != "profile")
-QUERY_STAGES = ("attention", "find", "answer")
-"""The stages whose options a query may change; those of the others decide what is stored."""
 
 
-def only(stages: Iterable[str], settings: Iterable[str], advice: str) -> list[str]:
-    """`settings`, or OptionError with `advice` if one is of a stage not among `stages`."""
-    stages, settings = tuple(stages), list(settings)
-    for setting in settings:
-        stage = setting.partition(".")[0]
-        if stage in STAGES and stage not in stages:
-            raise OptionError(f"{setting} has no effect here: {advice}")
-    return settings
+def as_settings(options: Iterable[str] | Mapping[str, object]) -> list[str]:
+    """Settings "key=value", of which a mapping may hold the values as they are; None is "none"."""
+    if isinstance(options, Mapping):
+        return [f"{key}={value}" for key, value in options.items()]
+    return list(options)
 
 
-def for_query(profile: str, settings: Iterable[str]) -> Options:
-    """The options of a query, which comes too late to decide how a video is indexed.
-
-    Raises OptionError as `Options.load` does, and for a setting that would have no effect.
-    """
-    settings = only(QUERY_STAGES, settings, "it decides how a video is indexed; run `seal index`")
-    return effective(Options.load(profile, settings), settings)
-
-
-def effective(options: Options, settings: Iterable[str]) -> Options:
-    """`options`, or OptionError if one of the `settings` in them is not of the objective chosen."""
+def _check_objective(options: Options, settings: Iterable[str]) -> None:
+    """Raise OptionError for a setting in the formula of another objective than the one chosen."""
     chosen = options.attention.objective
     for setting in settings:
         stage, _, name = split(setting)[0].partition(".")
@@ -216,7 +212,6 @@ def effective(options: Options, settings: Iterable[str]) -> Options:
                 f"{setting} has no effect on the objective {chosen};"
                 f" it is for attention.objective={' or '.join(having)}"
             )
-    return options
 
 
 def as_dict(group: Any) -> dict[str, Any]:

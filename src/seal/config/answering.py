@@ -18,12 +18,6 @@ class NoAnswer:
     """How much of its surroundings an object's or action's picture shows; a share of its size."""
     strip: int = 3
     """How many frames of an action are shown side by side, in one picture."""
-    objective: str = "normalised"
-    """What makes evidence good, in place of `attention.objective`: a question is about one thing,
-    and its evidence need not stand for the rest of the video."""
-    alpha: float = 0.7
-    """The weight of relevance against diversity, in place of `attention.alpha`: what shows the same
-    thing twice is paid for twice."""
     cause_share: float = 0.4
     """The share of the budget that goes, if the question asks why, to what came before."""
     cause_s: float = 60.0
@@ -36,7 +30,6 @@ class NoAnswer:
     def __post_init__(self) -> None:
         check(self, self.margin >= 0, "margin must be at least 0")
         check(self, self.strip >= 1, "strip must be at least 1")
-        check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 <= self.cause_share < 1, "cause_share must lie in [0, 1)")
         check(self, self.cause_s > 0, "cause_s must be above 0")
         check(self, self.follow_up >= 0, "follow_up must be at least 0")

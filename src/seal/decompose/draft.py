@@ -73,7 +73,7 @@ def embed(
         [draft.pts for draft in drafts],
         tick,
         _facets(drafts, encoder),
-        ids=identify(drafts, tick, keys),
+        ids=identify(drafts, video_id, tick, keys),
         video_id=video_id,
         boxes=[draft.box for draft in drafts],
         scores=[draft.score for draft in drafts],
@@ -98,16 +98,18 @@ def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
     return facets
 
 
-def identify(drafts: Sequence[Draft], tick: Fraction, keys: Mapping[str, str]) -> list[str]:
+def identify(
+    drafts: Sequence[Draft], video_id: str, tick: Fraction, keys: Mapping[str, str]
+) -> list[str]:
     """The ids of the tokens of one part: the kind, and a hash of all that tells a token apart.
 
-    The hash is of the kind's key, the times, the box and the words, so that the same video and
-    options give the same ids in any order and on any machine, and other options give other ids.
+    The hash is of the video, the kind's key, the times, the box and the words. The same video and
+    options give the same ids in any order and on any machine; other options give other ids.
     """
     ids, seen = [], Counter[bytes]()
     for draft in drafts:
         box = np.asarray(draft.box, "<f4").tobytes()
-        words = (keys[draft.kind.name], *draft.pts, *tick.as_integer_ratio(), draft.text)
+        words = (video_id, keys[draft.kind.name], *draft.pts, *tick.as_integer_ratio(), draft.text)
         content = repr(words).encode("utf-8", "surrogatepass") + box
         # Twins of one part are told apart by their order.
         seen[content] += 1

@@ -62,10 +62,23 @@ class Calibration:
         direction: Float32 = own / np.float32(UNIT * spread)
         return direction, -float(direction @ self.pictures)
 
-    def probability(self, relevance: Float32) -> float:
-        """That one of these tokens [n] shows what the query says; 0 without tokens."""
+    def probability(self, relevance: Float32, count: int | None = None) -> float:
+        """The probability that one of these tokens [n] shows what the query says; 0 without tokens.
+
+        `count` is the number of tokens they were taken from, where they are the best of more.
+        """
         if not len(relevance):
             return 0.0
-        best = float(relevance.max())
-        odds = self.slope * best + self.crowd * math.log(len(relevance)) + self.bias
+        odds = self.slope * float(relevance.max()) + self._of_many(count or len(relevance))
         return 1 / (1 + math.exp(-odds))
+
+    def threshold(self, probability: float, count: int) -> float:
+        """The relevance that the best of `count` tokens needs for this probability."""
+        if not 0 < probability < 1:
+            return math.inf if probability >= 1 else -math.inf
+        odds = math.log(probability / (1 - probability))
+        return (odds - self._of_many(count)) / self.slope
+
+    def _of_many(self, count: int) -> float:
+        """The log odds of `count` tokens whose best has no relevance."""
+        return self.crowd * math.log(count) + self.bias

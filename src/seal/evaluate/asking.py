@@ -23,8 +23,8 @@ from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import Question
 from seal.files import append_json_line, read_appended, write_json_lines
-from seal.query import LONGEST_QUERY, IndexedVideo
-from seal.types import Answer
+from seal.results import Answer
+from seal.scope import LONGEST_QUERY, Scope
 
 Choose = Callable[..., Evidence]
 """How evidence is chosen: see `gather`."""
@@ -76,7 +76,7 @@ class Run:
 
 def ask_all(
     questions: Sequence[Question],
-    find: Callable[[str], IndexedVideo | None],
+    find: Callable[[str], Scope | None],
     answerer: Answerer,
     run: Run,
     on_failure: Callable[[Question, AnswerError], None],
@@ -88,8 +88,8 @@ def ask_all(
     missing = []
     # By video, so that each is opened once.
     for name in dict.fromkeys(question.video for question in questions):
-        video = find(name)
-        if video is None:
+        scope = find(name)
+        if scope is None:
             missing.append(name)
             continue
         left = [
@@ -98,9 +98,9 @@ def ask_all(
             for method in METHODS
             if question.video == name and question.id not in run.outputs[method]
         ]
-        size = video.options.answer.at_once
+        size = scope.options.answer.at_once
         for part in (left[first : first + size] for first in range(0, len(left), size)):
-            answers = _ask(video, part, answerer)
+            answers = _ask(scope, part, answerer)
             for (question, method), answer in zip(part, answers, strict=True):
                 if isinstance(answer, AnswerError):
                     on_failure(question, answer)
@@ -110,11 +110,11 @@ def ask_all(
 
 
 def _ask(
-    video: IndexedVideo, part: Sequence[tuple[Question, str]], answerer: Answerer
+    scope: Scope, part: Sequence[tuple[Question, str]], answerer: Answerer
 ) -> list[Answer | AnswerError]:
     """All at once, and each that fails again on its own, where it may be asked for less."""
     talks = [
-        (*opened(video, question, answerer, METHODS[method]), question.options)
+        (*opened(scope, question, answerer, METHODS[method]), question.options)
         for question, method in part
     ]
     if len(talks) == 1:
@@ -135,21 +135,21 @@ def _alone(talk: Conversation, text: str, options: Mapping[str, str]) -> Answer 
 
 
 def opened(
-    video: IndexedVideo, question: Question, answerer: Answerer, choose: Choose
+    scope: Scope, question: Question, answerer: Answerer, choose: Choose
 ) -> tuple[Conversation, str]:
     """Where a question is asked, and in which words."""
     # A longer question is put as it is, but evidence is looked for by its beginning.
     chosen, text = about(choose, question.text[:LONGEST_QUERY]), question.text
     if question.until_s is not None:
-        until_s = video.record.start_s + question.until_s
+        until_s = scope.record.start_s + question.until_s
         chosen = paused(chosen, until_s)
         text = _PAUSED.format(time=clock(until_s), question=text)
-    return Conversation(video, answerer, chosen), text
+    return Conversation(scope, answerer, chosen), text
 
 
 def about(choose: Choose, query: str) -> Choose:
     """As `choose` does for this query, however the question is put."""
-    return lambda video, _, budget, **more: choose(video, query, budget, **more)
+    return lambda scope, _, budget, **more: choose(scope, query, budget, **more)
 
 
 def paused(choose: Choose, until_s: float) -> Choose:
@@ -157,16 +157,16 @@ def paused(choose: Choose, until_s: float) -> Choose:
     whatever it shows: the question is asked there."""
 
     def chosen(
-        video: IndexedVideo, question: str, budget: float, *, new: float = np.inf, **more: Any
+        scope: Scope, question: str, budget: float, *, new: float = np.inf, **more: Any
     ) -> Evidence:
-        tokens = video.tokens
+        tokens = scope.tokens
         later = tokens.end_s > until_s
         scenes = np.flatnonzero(tokens.where(lambda kind: kind.uniform) & ~later)
         last = scenes[np.argsort(tokens.end_s[scenes], kind="stable")][-1:]
         later[last] = True
-        price = float(costs(tokens, video.options.attention)[last].sum())
-        evidence = choose(video, question, budget - price, new=new - price, exclude=later, **more)
+        price = float(costs(tokens, scope.options.attention)[last].sum())
+        evidence = choose(scope, question, budget - price, new=new - price, exclude=later, **more)
         rows = np.union1d(evidence.rows, last)
-        return evidence._replace(rows=rows[np.argsort(tokens.start_s[rows], kind="stable")])
+        return evidence._replace(rows=rows[np.argsort(scope.start_s[rows], kind="stable")])
 
     return chosen

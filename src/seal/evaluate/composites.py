@@ -24,8 +24,8 @@ from seal.evaluate.haystack import read_needles
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
-from seal.index import default_jobs, index_video
-from seal.query import IndexedVideo
+from seal.ingest import default_jobs, index
+from seal.scope import Scope
 from seal.store import Store
 from seal.types import Moment, Span, Tokens
 
@@ -73,11 +73,11 @@ def gather(
     jobs = jobs or default_jobs(options)
     checksums: dict[str, str] = {}
 
-    def open_(path: Path) -> IndexedVideo:
+    def open_(path: Path) -> Scope:
         on_video(str(path))
-        record = index_video(path, store, options, jobs=jobs)
+        record = index(path, store, options, jobs=jobs)
         checksums[str(path)] = record.content_id
-        return IndexedVideo(store, record.id)
+        return Scope.of(store, record.id, "find")
 
     needles, paths = read_needles(root), _matching(root, films)
     if not paths or len(needles) < 2:
@@ -85,7 +85,7 @@ def gather(
             f"{root} needs a film ({', '.join(films)}) and at least two described clips"
         )
     hay = [open_(path) for path in paths]
-    encoder = hay[0].encoder
+    encoder = hay[0].content.encoder
     footage = partial(_footage, encoder=encoder, head=head)
     described = [footage(open_(each.path), each.id, texts=each.texts) for each in needles]
     others = [footage(open_(path), path.stem) for path in _matching(root, UNDESCRIBED)]
@@ -111,7 +111,7 @@ def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def _footage(
-    video: IndexedVideo, name: str, encoder: Encoder, head: HeadOptions, texts: Sequence[str] = ()
+    video: Scope, name: str, encoder: Encoder, head: HeadOptions, texts: Sequence[str] = ()
 ) -> Footage:
     start_s = video.record.start_s
     queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)

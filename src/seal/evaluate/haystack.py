@@ -31,8 +31,8 @@ from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.methods import Method
 from seal.files import read_json
 from seal.ground import find_moments, relevance_curve
-from seal.index import default_jobs, index_video
-from seal.query import IndexedVideo
+from seal.ingest import default_jobs, index
+from seal.scope import Scope
 from seal.store import Store
 from seal.types import Float64, Int64, Moment, Span, Tokens
 
@@ -110,7 +110,7 @@ def material(
     film: Path,
     jobs: int | None = None,
     on_video: Callable[[str], None] = lambda path: None,
-) -> tuple[IndexedVideo, list[Needle], list[Clip]]:
+) -> tuple[Scope, list[Needle], list[Clip]]:
     """The film, the needles and their clips, indexed into `store` unless they are there.
 
     Raises DataError if a file is missing.
@@ -121,13 +121,13 @@ def material(
     short = replace(options, video=replace(options.video, max_duration_s=NEEDLE_S))
     for path, chosen in [(film, options), *((needle.path, short) for needle in needles)]:
         on_video(str(path))
-        index_video(path, store, chosen, jobs=jobs)
+        index(path, store, chosen, jobs=jobs)
     clips = []
     for needle in needles:
-        video = IndexedVideo(store, str(needle.path))
+        video = Scope.of(store, str(needle.path), "show")
         start_s = video.record.start_s
         clips.append((video.tokens, Span(start_s, start_s + video.record.duration_s)))
-    return IndexedVideo(store, str(film)), needles, clips
+    return Scope.of(store, str(film), "show"), needles, clips
 
 
 def splice(film: Tokens, clips: Sequence[Clip], wanted_s: Sequence[float]) -> Haystack:
@@ -197,7 +197,7 @@ def evaluate(
     """
     film = Path(data) / FILM if film is None else Path(film)
     hay, needles, clips = material(data, store, options, film, jobs, on_video)
-    encoder = hay.encoder
+    encoder = hay.content.encoder
     rng = np.random.default_rng(_SEED)
     places_s = hay.record.start_s + rng.uniform(0, hay.record.duration_s, len(needles))
     if together:

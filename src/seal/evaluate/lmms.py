@@ -17,10 +17,10 @@ import numpy as np
 from seal.answer import prompt
 from seal.answer.evidence import gather
 from seal.answer.prompt import Picture
-from seal.config import Options, for_query
+from seal.config import Options
 from seal.errors import DataError, NotIndexedError, OptionError
-from seal.index import index_video
-from seal.query import IndexedVideo
+from seal.ingest import index
+from seal.scope import Encoders, Scope
 from seal.store import Store
 
 # As in lmms-eval, a path that has none of these is that of a video.
@@ -64,7 +64,8 @@ class Selector:
         self._store = Store(store, create=True)
         self._settings = tuple(settings)
         self._indexing = Options.load(profile)
-        for_query(profile, self._settings)
+        Options.load(profile, self._settings, "ask")
+        self._encoders = Encoders()
         self._question = question
         self._opened = lru_cache(_OPEN_VIDEOS)(self._open)
 
@@ -120,7 +121,7 @@ class Selector:
         """What a prompt shows of a clip for a document's question.
 
         Raises DataError if the document has no question or the clip no tokens, and as `gather` and
-        `index_video` do.
+        `seal.ingest.index` do.
         """
         if self._question not in document:
             fields = ", ".join(document)
@@ -136,12 +137,15 @@ class Selector:
             raise DataError(f"{clip.path}: no token from {start_s:g} s to {end_s:g} s to show")
         return prompt.evidence(video, tokens.take(rows))
 
-    def _open(self, path: str) -> IndexedVideo:
+    def _open(self, path: str) -> Scope:
         try:
-            return IndexedVideo(self._store, path, self._settings)
+            return self._scope(path)
         except NotIndexedError:
-            index_video(path, self._store, self._indexing)
-            return IndexedVideo(self._store, path, self._settings)
+            index(path, self._store, self._indexing)
+            return self._scope(path)
+
+    def _scope(self, path: str) -> Scope:
+        return Scope.of(self._store, path, "ask", self._settings, self._encoders)
 
 
 def take_selector(arguments: dict[str, Any]) -> tuple[str, Selector]:

@@ -26,7 +26,7 @@ from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, s
 from seal.evaluate.videos import Videos
 from seal.ground import data
 from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
-from seal.query import IndexedVideo
+from seal.scope import Scope
 from seal.store import Store
 from seal.types import Float64, Moment, Span
 
@@ -60,12 +60,12 @@ def _of_sample(sample: data.Sample) -> Query:
 class IndexedLocaliser:
     """Asks `seal find` of indexed videos, whose names are those of their files without the suffix.
 
-    `settings` are as for `IndexedVideo`; with `find.head` a trained head answers.
+    `settings` are those of `seal find`; with `find.head` a trained head answers.
     """
 
     def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
-        self._store, self._videos = store, Videos(store, settings)
-        self._opened: tuple[str, IndexedVideo] | None = None
+        self._store, self._videos = store, Videos(store, "find", settings)
+        self._opened: tuple[str, Scope] | None = None
 
     def __call__(self, video: str, query: str) -> list[Moment]:
         """Raises NotIndexedError."""
@@ -79,7 +79,7 @@ class IndexedLocaliser:
             for moment in indexed.find(query)
         ]
 
-    def _open(self, video: str) -> IndexedVideo:
+    def _open(self, video: str) -> Scope:
         indexed = self._videos.find(video)
         if indexed is None:
             raise NotIndexedError(f"{self._store.path} has no video of the name {video}")

@@ -6,21 +6,22 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from seal.errors import DataError
-from seal.query import IndexedVideo
+from seal.scope import Encoders, Scope
 from seal.store import Store
 
 
 class Videos:
-    """Opens them one after the other. `settings` are as for `IndexedVideo`."""
+    """Opens them one after the other for a task of `seal.config.TASKS`, with settings."""
 
-    def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
-        self._store, self._settings = store, tuple(settings)
+    def __init__(self, store: Store, task: str, settings: Iterable[str] = ()) -> None:
+        self._store, self._task, self._settings = store, task, tuple(settings)
+        # Large weights take longer to load than to be asked.
+        self._encoders = Encoders()
         self._records = [
             (PurePath(record.path).with_suffix("").parts, record) for record in store.videos()
         ]
-        self._last: IndexedVideo | None = None
 
-    def find(self, name: str) -> IndexedVideo | None:
+    def find(self, name: str) -> Scope | None:
         """The video whose file, without its suffix, is called so: "film", or "folder/film".
 
         Raises DataError if there are several.
@@ -32,9 +33,4 @@ class Videos:
             raise DataError(f"which video is {name}? {self._store.path} has {paths}")
         if not found:
             return None
-        video = IndexedVideo(self._store, found[0].id, self._settings)
-        if self._last is not None and self._last.record.encoder == video.record.encoder:
-            # The same weights: large ones take longer to load than to be asked.
-            video.encoder = self._last.encoder
-        self._last = video
-        return video
+        return Scope.of(self._store, found[0].id, self._task, self._settings, self._encoders)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seal.errors import OptionError
 from seal.show import html, png
-from seal.show.storyboard import Storyboard
+from seal.show.storyboard import Reel, Storyboard
 
 _WRITERS: dict[str, Callable[[Storyboard, Path], None]] = {".html": html.write, ".png": png.write}
 
@@ -33,4 +33,4 @@ def write(storyboard: Storyboard, path: str | Path) -> None:
     writer(path)(storyboard, Path(path))
 
 
-__all__ = ["Storyboard", "write", "writer"]
+__all__ = ["Reel", "Storyboard", "write", "writer"]

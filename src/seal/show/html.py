@@ -15,9 +15,9 @@ from string import Template
 from urllib.parse import quote, urldefrag, urlsplit
 
 from seal import kinds
-from seal.clock import clock, span_clock
+from seal.clock import clock
 from seal.kinds import Color, Kind
-from seal.show.storyboard import LEVELS, Entry, Storyboard
+from seal.show.storyboard import LEVELS, Entry, Reel, Storyboard
 
 # As much as a browser's tab or a bookmark can show.
 _PAGE_TITLE_LENGTH = 80
@@ -40,7 +40,7 @@ def render(board: Storyboard, folder: Path) -> str:
         resources.files("seal.show").joinpath(f"storyboard.{suffix}").read_text("utf-8")
         for suffix in ("html", "css", "js")
     )
-    link = _link(board.path, folder)
+    links = {reel.video: _link(reel, folder) for reel in board.reels}
     return Template(template).substitute(
         page_title=escape(_shorten(f"{board.query} · {board.name()}")),
         style=style + _colours(),
@@ -48,15 +48,15 @@ def render(board: Storyboard, folder: Path) -> str:
         # The policy names the one script that may run, so that nothing smuggled in ever could.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         name=escape(board.name()),
-        length=clock(board.duration_s),
+        length=clock(board.axis.duration_s),
         query=escape(board.query),
         verdict=f'<p class="verdict" role="status">{board.verdict()}</p>' * (not board.has_match),
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
         lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in kinds.known().values())]),
         ticks="".join(_ticks(board)),
-        moments=_moments(board, link),
-        cards=_cards(board, link),
+        moments=_moments(board, links),
+        cards=_cards(board, links),
         settings="".join(
             f"<div><dt>{escape(name.capitalize())}</dt><dd>{escape(value)}</dd></div>"
             for name, value in board.settings().items()
@@ -69,8 +69,8 @@ def render(board: Storyboard, folder: Path) -> str:
 def _json(board: Storyboard) -> str:
     times, relevance = board.curve_points
     data = {
-        "start_s": board.start_s,
-        "duration_s": board.duration_s,
+        "start_s": board.axis.start_s,
+        "duration_s": board.axis.duration_s,
         "times_s": [round(float(t), 3) for t in times],
         "relevance": [round(float(r), 5) for r in relevance],
     }
@@ -81,7 +81,8 @@ def _json(board: Storyboard) -> str:
 def _bands(board: Storyboard) -> Iterable[str]:
     rows = board.moment_rows()
     for number, (moment, row) in enumerate(zip(board.moments, rows, strict=True), 1):
-        left, right = (board.axis.position(t) for t in (moment.span.start_s, moment.span.end_s))
+        span = moment.span
+        left, right = (board.position(t, moment.video) for t in (span.start_s, span.end_s))
         # Near the right end a label would stand out of the page.
         turned = " turned" if left > 0.9 else ""
         yield (
@@ -134,17 +135,22 @@ def _lane(board: Storyboard, kind: Kind) -> str:
 
 
 def _ticks(board: Storyboard) -> Iterable[str]:
-    for i, (position, label) in enumerate(board.axis.ticks()):
+    for i, (position, label) in enumerate(board.ticks()):
         # On a phone every second label gives way, and the one at the right end, which must not
         # stand out of the page and would run into its neighbour.
         names = " ".join(["minor"] * (i % 2) + ["last"] * (position > _LAST_LABEL))
-        yield f'<span class="{names}" style="left:{100 * position:.2f}%">{label}</span>'
+        yield f'<span class="{names}" style="left:{100 * position:.2f}%">{escape(label)}</span>'
 
 
-def _moments(board: Storyboard, link: str | None) -> str:
+_Links = dict[str, str | None]
+"""By video, where a browser finds it at which offset; None where nothing can be played."""
+
+
+def _moments(board: Storyboard, links: _Links) -> str:
     items = "".join(
-        f"<li><b>{number}</b><span>{span_clock(m.span.start_s, m.span.end_s)}</span>"
-        f'<span class="score">{m.score:.3f}</span>{_play(board, link, m.span.start_s)}</li>'
+        f"<li><b>{number}</b><span>{escape(board.times(m))}</span>"
+        f'<span class="score">{m.score:.3f}</span>{_play(board, links, m.video, m.span.start_s)}'
+        "</li>"
         for number, m in enumerate(board.moments, 1)
     )
     body = f'<ol class="moments">{items}</ol>' if items else '<p class="none">No moments found.</p>'
@@ -154,25 +160,25 @@ def _moments(board: Storyboard, link: str | None) -> str:
     )
 
 
-def _cards(board: Storyboard, link: str | None) -> str:
+def _cards(board: Storyboard, links: _Links) -> str:
     if not board.entries:
         return '<p class="none">No tokens selected.</p>'
     width, height = board.entries[0].size
     low, high = _CARD_WIDTHS_PX
     card_px = min(max(math.sqrt(_CARD_AREA_PX * width / height), low), high)
     top = max(entry.relevance for entry in board.entries)
-    cards = "\n".join(_card(board, entry, link, top) for entry in board.entries)
+    cards = "\n".join(_card(board, entry, links, top) for entry in board.entries)
     return f'<ol class="sheet" style="--card:{card_px:.0f}px">\n{cards}\n</ol>'
 
 
-def _card(board: Storyboard, entry: Entry, link: str | None, top: float) -> str:
+def _card(board: Storyboard, entry: Entry, links: _Links, top: float) -> str:
     share = max(entry.relevance, 0) / top if top > 0 else 0
     return (
         f'<li class="card kind-{entry.kind.name}" id="card-{entry.rank}"'
         f' data-token="{escape(entry.token_id)}">'
         f"{_picture(entry)}{_words(entry)}"
-        f'<p class="caption"><a href="#mark-{entry.rank}">{entry.times()}</a>'
-        f"{_play(board, link, entry.start_s)}</p>"
+        f'<p class="caption"><a href="#mark-{entry.rank}">{escape(entry.times())}</a>'
+        f"{_play(board, links, entry.video, entry.start_s)}</p>"
         f'<div class="meter"><i style="width:{100 * share:.1f}%"></i></div>'
         f'<p class="detail"><span>{entry.kind.name.capitalize()}</span>'
         f'<span><span class="word">relevance </span>{entry.relevance:.3f}</span></p></li>'
@@ -228,20 +234,23 @@ def _overlay(entry: Entry) -> str:
     )
 
 
-def _play(board: Storyboard, link: str | None, time_s: float) -> str:
+def _play(board: Storyboard, links: _Links, video: str, time_s: float) -> str:
+    reel = board.reel(video)
+    link = links[reel.video]
     if link is None:
         return ""
     # Media players start at 0, wherever the container's clock does.
-    offset = f"{max(time_s - board.start_s, 0):.3f}".rstrip("0").rstrip(".")
+    offset = f"{max(time_s - reel.start_s, 0):.3f}".rstrip("0").rstrip(".")
     return (
         f'<a class="play" href="{escape(link)}#t={offset}" target="_blank" rel="noopener"'
         f' aria-label="Play at {clock(time_s)}">play</a>'
     )
 
 
-def _link(path: str, folder: Path) -> str | None:
+def _link(reel: Reel, folder: Path) -> str | None:
     """Where a browser finds the video: an address, or a path relative to the page, so that both
     can move together. None where there is no such file."""
+    path = reel.path
     if urlsplit(path).scheme in ("http", "https"):
         return urldefrag(path).url
     if not Path(path).is_file():
@@ -253,16 +262,19 @@ def _link(path: str, folder: Path) -> str | None:
 
 
 def _clock_note(board: Storyboard) -> str:
-    if board.start_s == 0:
+    start_s = board.reels[0].start_s
+    if len(board.reels) > 1 or start_s == 0:
         return ""
     return (
-        f"<p>Times are the video's own, which start at {clock(board.start_s)};"
+        f"<p>Times are the video's own, which start at {clock(start_s)};"
         " a media player counts from 0:00.</p>"
     )
 
 
 def _label(entry: Entry) -> str:
-    return f"{entry.kind.name.capitalize()}, {entry.times()}, relevance {entry.relevance:.3f}"
+    return (
+        f"{entry.kind.name.capitalize()}, {escape(entry.times())}, relevance {entry.relevance:.3f}"
+    )
 
 
 def _extent(left: float, right: float) -> str:

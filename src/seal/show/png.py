@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from seal import kinds
-from seal.clock import clock, span_clock
+from seal.clock import clock
 from seal.kinds import Color
 from seal.show.storyboard import LEVELS, Entry, Storyboard
 
@@ -117,7 +117,7 @@ def _header(board: Storyboard) -> Image.Image:
     lines = _wrap(board.query, 44, _INNER * 0.86)
     verdict = board.verdict()
     block = _Block(112 + 54 * len(lines) + (62 if verdict else 0) + 20)
-    length = clock(board.duration_s)
+    length = clock(board.axis.duration_s)
     name = _cut(board.name(), 19, _INNER - 200)
     block.text(0, 76, name, 19, bold=True)
     block.text(_width(name, 19) + 22, 76, length, 19, _SOFT)
@@ -143,7 +143,8 @@ def _timeline(board: Storyboard) -> Image.Image:
         return _NAMES + share * width
 
     for moment in board.moments:
-        span = [board.axis.position(t) for t in (moment.span.start_s, moment.span.end_s)]
+        times = (moment.span.start_s, moment.span.end_s)
+        span = [board.position(time_s, moment.video) for time_s in times]
         right = max(along(span[1]), along(span[0]) + 2)
         block.fill(along(span[0]), labels, right, bottom, (*_INK, 20))
 
@@ -174,14 +175,14 @@ def _timeline(board: Storyboard) -> Image.Image:
         block.text(18, top + 39, f"{len(mine)} of {board.count(kind):,}", 14, _SOFT)
 
     block.fill(_NAMES, bottom, _INNER, bottom + 1, _LINE)
-    for share, label in board.axis.ticks():
+    for share, label in board.ticks():
         block.fill(along(share), bottom, along(share) + 1, bottom + 6, _SOFT)
         block.text(along(share), bottom + 24, label, 15, _SOFT, "m")
 
     for number, (moment, row) in enumerate(zip(board.moments, rows, strict=True), 1):
         label = f"{number} · {moment.score:.2f}"
         size = _width(label, 15) + 14
-        left = along(board.axis.position(moment.span.start_s))
+        left = along(board.position(moment.span.start_s, moment.video))
         y = labels - 30 * (row + 1)
         block.fill(left, y + 24, left + 1, labels, _INK)
         # Near the right end a label would stand out of the picture.
@@ -201,7 +202,7 @@ def _moments(board: Storyboard) -> Image.Image:
         block.fill(0, y, 640, y + 1, _LINE)
         block.fill(0, y + 8, 26, y + 31, _INK)
         block.text(13, y + 25, str(number), 15, _PAPER, "m")
-        block.text(44, y + 25, span_clock(moment.span.start_s, moment.span.end_s), 17)
+        block.text(44, y + 25, board.times(moment), 17)
         block.text(640, y + 25, f"{moment.score:.3f}", 17, _SOFT, "r")
         y += 38
     return block.done()
@@ -301,13 +302,14 @@ def _footer(board: Storyboard) -> Image.Image:
             x, row = 0.0, row + 1
         columns.append((x, row, label, shown))
         x += width + 44
-    note = f"Times are the video's own, which start at {clock(board.start_s)}."
-    block = _Block(140 + 62 * row + (30 if board.start_s else 0))
+    start_s = board.reels[0].start_s if len(board.reels) == 1 else 0.0
+    note = f"Times are the video's own, which start at {clock(start_s)}."
+    block = _Block(140 + 62 * row + (30 if start_s else 0))
     block.fill(0, 20, _INNER, 21, _LINE)
     for x, line, label, shown in columns:
         block.text(x, 54 + 62 * line, label, 14, _SOFT)
         block.text(x, 78 + 62 * line, shown, 17)
-    if board.start_s:
+    if start_s:
         block.text(0, 118 + 62 * row, note, 15, _SOFT)
     return block.done()
 

@@ -19,7 +19,10 @@ from PIL import Image, UnidentifiedImageError
 from seal.clock import clock, span_clock
 from seal.errors import OptionError
 from seal.kinds import Kind
-from seal.types import Float64, Int64, Moment, Selection, Tokens
+from seal.results import Found, Selection
+from seal.scope import Scope
+from seal.store import VideoRecord
+from seal.types import Choice, Float64, Int64, Moment, Tokens
 
 # About two pixels of a 1,200 px wide lane each: finer bins could not be told apart, and the size of
 # the page must not grow with the number of tokens.
@@ -41,24 +44,43 @@ _WORDS_SIZE = (320, 180)
 _MAX_PATH_POINTS = 48
 
 
-@dataclass(frozen=True, eq=False)
-class Storyboard:
-    """The evidence for one query in one video: all that is drawn, and nothing to look up.
+@dataclass(frozen=True)
+class Reel:
+    """One video on the time axis of a storyboard."""
 
-    Raises OptionError if the parts do not fit together or a thumbnail is not a picture.
-    """
-
-    title: str
-    """The video's name."""
-    query: str
+    video: str
+    """Its id."""
     path: str
-    """The video file or URL that "play" links lead to; no links where there is no such file."""
+    """The file or URL that "play" links lead to; there are no links where there is no such file."""
     start_s: float
     """Presentation time of the first frame. Media players call it 0."""
     duration_s: float
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return PurePath(self.path).name
+
+    @staticmethod
+    def of(record: VideoRecord) -> Reel:
+        """A video of a store."""
+        return Reel(record.id, record.location, record.start_s, record.duration_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Storyboard:
+    """The evidence for one query: all that is drawn, and nothing to look up.
+
+    Several videos follow one another on the time axis. Raises OptionError if the parts do not fit
+    together or a thumbnail is not a picture.
+    """
+
+    query: str
+    reels: list[Reel]
+    """The videos, at least one, in the order of the time axis."""
     tokens: Tokens
-    """All tokens of the video."""
-    selection: Selection
+    """The tokens that could be chosen."""
+    selection: Choice
     """Rows into `tokens`."""
     thumbnails: list[bytes | None]
     """The whole frame of each selected token as JPEG, WebP or PNG, in the selection's order: the
@@ -81,23 +103,76 @@ class Storyboard:
             )
         if ((rows < 0) | (rows >= n)).any():
             raise OptionError(f"the selection's rows must lie in [0, {n}), got {rows.tolist()}")
-        if not math.isfinite(self.start_s) or not 0 <= self.duration_s < math.inf:
-            raise OptionError(
-                f"a storyboard needs a finite start and duration >= 0, got {self.start_s}"
-                f" and {self.duration_s}"
-            )
+        for reel in self.reels:
+            if not math.isfinite(reel.start_s) or not 0 <= reel.duration_s < math.inf:
+                raise OptionError(
+                    f"a storyboard needs a finite start and duration >= 0, got {reel.start_s}"
+                    f" and {reel.duration_s}"
+                )
         times, relevance = self.curve
         if len(times) != len(relevance) or (np.diff(times) < 0).any():
             raise OptionError("the curve needs ascending times, and a relevance for each of them")
 
+    @staticmethod
+    def of(scope: Scope, selection: Selection, choice: Choice, found: Found) -> Storyboard:
+        """The storyboard of what was selected and found in `scope`; `choice` has its rows."""
+        record = scope.content.records[-1]
+        facts = {
+            "profile": record.profile,
+            "encoder": record.encoder,
+            "objective": scope.options.attention.objective,
+        }
+        if found.match is not None:
+            facts["probability of a match"] = f"{found.match.probability:.2f}"
+        times_s, relevance = np.empty(0), np.empty(0)
+        if scope.is_one:
+            curve = scope.curve(scope.content.question(found.query))
+            times_s, relevance = curve.times_s, curve.relevance
+        shown = selection.tokens.where(lambda kind: kind.has_picture)
+        pictures = iter(scope.pictures(selection.tokens.take(shown)))
+        return Storyboard(
+            query=found.query,
+            reels=[Reel.of(record) for record in scope.content.records],
+            tokens=scope.tokens,
+            selection=choice,
+            thumbnails=[next(pictures) if has_picture else None for has_picture in shown],
+            moments=found.moments,
+            curve=(times_s, relevance),
+            facts=facts,
+            has_match=found.match is None or found.match.verdict != "unlikely",
+        )
+
     @cached_property
     def axis(self) -> Axis:
-        return Axis(self.start_s, self.duration_s)
+        first = self.reels[0].start_s if len(self.reels) == 1 else 0.0
+        return Axis(first, sum(reel.duration_s for reel in self.reels))
+
+    @cached_property
+    def _shift_s(self) -> dict[str, float]:
+        """By video, what to add to its times so that it follows the one before it on the axis."""
+        if len(self.reels) == 1:
+            return {}
+        ends_s = np.cumsum([reel.duration_s for reel in self.reels])
+        begins_s = [0.0, *ends_s[:-1].tolist()]
+        return {
+            reel.video: begin_s - reel.start_s
+            for reel, begin_s in zip(self.reels, begins_s, strict=True)
+        }
+
+    def position(self, time_s: float, video: str) -> float:
+        """Where a time of a video lies on the axis, in [0, 1]."""
+        return self.axis.position(time_s + self._shift_s.get(video, 0.0))
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """(position, label): round times, or where each of several videos begins."""
+        if len(self.reels) == 1:
+            return self.axis.ticks()
+        return [(self.position(reel.start_s, reel.video), reel.name) for reel in self.reels]
 
     @cached_property
     def entries(self) -> list[Entry]:
         """The selected tokens in order of time, as a film is read."""
-        order = np.argsort(self.tokens.start_s[self.selection.rows], kind="stable")
+        order = np.argsort(self._along_s(self.tokens.start_s)[self.selection.rows], kind="stable")
         return [self._entry(int(rank)) for rank in order]
 
     def _entry(self, rank: int) -> Entry:
@@ -109,13 +184,16 @@ class Storyboard:
         steps = np.linspace(0, len(track) - 1, min(len(track), _MAX_PATH_POINTS)).astype(int)
         centres = (track[steps, 1:3] + track[steps, 3:5]) / 2 * size
         start_s, end_s = float(self.tokens.start_s[row]), float(self.tokens.end_s[row])
+        video = str(self.tokens.video_ids[row])
         return Entry(
             rank=rank + 1,
             token_id=str(self.tokens.ids[row]),
             kind=self.tokens.kind(row),
             start_s=start_s,
             end_s=end_s,
-            span=(self.axis.position(start_s), self.axis.position(end_s)),
+            video=video,
+            name=self.reel(video).name if len(self.reels) > 1 else "",
+            span=(self.position(start_s, video), self.position(end_s, video)),
             relevance=float(self.selection.relevance[rank]),
             thumbnail=data,
             mime=mime,
@@ -143,9 +221,9 @@ class Storyboard:
         mine = self.tokens.kinds == kind.name
         if not mine.any():
             return []
-        first = self._bins(self.tokens.start_s[mine])
+        first = self._bins(self._along_s(self.tokens.start_s)[mine])
         # The end of a span is not part of it, but every token is seen in at least one bin.
-        last = np.maximum(first, self._bins(self.tokens.end_s[mine] - 1e-9))
+        last = np.maximum(first, self._bins(self._along_s(self.tokens.end_s)[mine] - 1e-9))
         changes = np.zeros(_BINS + 1)
         np.add.at(changes, first, 1)
         np.add.at(changes, last + 1, -1)
@@ -161,8 +239,19 @@ class Storyboard:
     def count(self, kind: Kind) -> int:
         return int((self.tokens.kinds == kind.name).sum())
 
+    def _along_s(self, times_s: Float64) -> Float64:
+        """[n] times of the tokens, counted along the axis."""
+        along_s = times_s.copy()
+        for video, shift_s in self._shift_s.items():
+            along_s[self.tokens.video_ids == video] += shift_s
+        return along_s
+
+    def reel(self, video: str) -> Reel:
+        """The video of this id; the only one where ids do not matter."""
+        return next((reel for reel in self.reels if reel.video == video), self.reels[0])
+
     def _bins(self, times_s: Float64) -> Int64:
-        shares = (times_s - self.start_s) / self.axis.length_s
+        shares = (times_s - self.axis.start_s) / self.axis.length_s
         return np.clip(np.floor(shares * _BINS), 0, _BINS - 1).astype(np.int64)
 
     @cached_property
@@ -194,8 +283,9 @@ class Storyboard:
         """The row in which each moment's label stands so that labels do not overlap."""
         rows = [0] * len(self.moments)
         ends: list[float] = []
-        for i in sorted(range(len(rows)), key=lambda i: self.moments[i].span.start_s):
-            x = self.axis.position(self.moments[i].span.start_s)
+        starts = [self.position(m.span.start_s, m.video) for m in self.moments]
+        for i in sorted(range(len(rows)), key=starts.__getitem__):
+            x = starts[i]
             row = next((r for r, end in enumerate(ends) if end <= x), len(ends))
             ends[row : row + 1] = [x + _LABEL_WIDTH]
             rows[i] = row
@@ -218,10 +308,17 @@ class Storyboard:
         if self.has_match:
             return ""
         closest = " Shown below is what comes closest." if self.entries else ""
-        return f"Nothing in this video matches the query.{closest}"
+        where = "this video" if len(self.reels) == 1 else "these videos"
+        return f"Nothing in {where} matches the query.{closest}"
 
     def name(self) -> str:
-        return self.title or PurePath(self.path).name
+        """What the storyboard is about."""
+        return self.reels[0].name if len(self.reels) == 1 else f"{len(self.reels)} videos"
+
+    def times(self, moment: Moment) -> str:
+        """When a moment is, with the name of its video where there are several."""
+        name = f"{self.reel(moment.video).name} " if len(self.reels) > 1 else ""
+        return name + span_clock(moment.span.start_s, moment.span.end_s)
 
 
 @dataclass(frozen=True)
@@ -262,6 +359,9 @@ class Entry:
     kind: Kind
     start_s: float
     end_s: float
+    video: str
+    name: str
+    """The name of the video's file where there are several videos; otherwise ""."""
     span: tuple[float, float]
     """Start and end along the axis."""
     relevance: float
@@ -282,10 +382,11 @@ class Entry:
         return self.thumbnail is not None and not self.kind.whole_frame
 
     def times(self) -> str:
-        return self.time() if self.kind.instant else span_clock(self.start_s, self.end_s)
+        """When the token is, with the name of its video where there are several."""
+        span = clock(self.start_s)
+        if not self.kind.instant:
+            span = span_clock(self.start_s, self.end_s)
+        return f"{self.name} {span}" if self.name else span
 
-    def time(self) -> str:
-        return clock(self.start_s)
 
-
-__all__ = ["LEVELS", "Axis", "Entry", "Storyboard"]
+__all__ = ["LEVELS", "Axis", "Entry", "Reel", "Storyboard"]

@@ -2,6 +2,16 @@
 
 from seal.video.frame import Frame
 from seal.video.reader import Gap, Video, VideoInfo, open_video
-from seal.video.source import content_id, is_address
+from seal.video.source import content_id, is_address, is_pipe, sources_in
 
-__all__ = ["Frame", "Gap", "Video", "VideoInfo", "content_id", "is_address", "open_video"]
+__all__ = [
+    "Frame",
+    "Gap",
+    "Video",
+    "VideoInfo",
+    "content_id",
+    "is_address",
+    "is_pipe",
+    "open_video",
+    "sources_in",
+]

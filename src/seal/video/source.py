@@ -17,6 +17,10 @@ from seal.errors import VideoError
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".exr", ".jp2", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp"}
 )
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
+    | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+)
 _LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
 _BLOCK_BYTES = 1 << 20
 
@@ -34,6 +38,31 @@ def is_device(source: str | Path) -> bool:
 def has_no_end(source: str | Path) -> bool:
     """Whether a source of this kind goes on for ever: a device or a live protocol."""
     return is_device(source) or urlsplit(str(source)).scheme.lower() in _LIVE_SCHEMES
+
+
+def is_pipe(source: str | Path) -> bool:
+    """Whether this is a pipe, such as /dev/stdin or a FIFO: each reading of it is a new recording."""
+    return not is_address(source) and Path(source).is_fifo()
+
+
+def sources_in(source: str | Path) -> list[str | Path]:
+    """The videos that a name stands for: those in a folder of videos, at any depth, or itself.
+
+    A folder without video files is taken for a folder of images, which is one video. Hidden files
+    and folders are left out.
+    """
+    if is_address(source) or not Path(source).is_dir():
+        return [source]
+    folder = Path(source)
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    natural = sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+    return list(natural) or [source]
 
 
 def check_readable(source: str | Path) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.ask import answerer_flags
-from seal.cli.options import given, json_option, query_settings, store_option
+from seal.cli.options import json_option, query_settings, store_option
 from seal.cli.output import print_json
 from seal.config import Options
 from seal.errors import OptionError
@@ -74,15 +73,17 @@ def ask(
     """
     from seal.evaluate import asking
     from seal.evaluate.videos import Videos
+    from seal.library import asking as named
+    from seal.library import merged
     from seal.store import Store
 
-    chosen = given(settings, answerer_flags(answerer))
-    options, model = Options.load(settings=chosen), model_of(answerer, settings)
+    chosen = merged(settings, named(None, answerer))
+    options, model = Options.load(settings=chosen, task="ask"), model_of(answerer, settings)
     manifest = asking.manifest(name, model, options)
     run = asking.Run(run_path, manifest)
     missing = asking.ask_all(
         questions,
-        Videos(Store(store_path), chosen).find,
+        Videos(Store(store_path), "ask", chosen).find,
         model,
         run,
         lambda question, error: click.echo(f"seal: question {question.id}: {error}", err=True),
@@ -109,8 +110,10 @@ def print_result(
 def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:
     """The model that "openai:MODEL" names. Raises OptionError for none."""
     from seal.answer import load
+    from seal.library import asking, merged
 
-    model = load(Options.load(settings=given(settings, answerer_flags(name))).answer)
+    chosen = merged(settings, asking(None, name))
+    model = load(Options.load(settings=chosen, task="ask").answer)
     if model is None:
         raise OptionError(f"a model is needed, such as {option} openai:MODEL")
     return model

@@ -10,7 +10,7 @@ import click
 
 from seal import backends
 from seal.cli.options import json_option, query_settings
-from seal.config import QUERY_STAGES, Options, as_dict, only
+from seal.config import Options, as_dict
 from seal.errors import DataError
 
 # The heavy imports stand inside the functions: `seal --help` must be instant.
@@ -39,10 +39,9 @@ def benchmark_options(command: Callable[..., None]) -> Callable[..., None]:
     return data_option(query_settings(json_option(command)))
 
 
-def query_options(settings: tuple[str, ...]) -> Options:
-    """The options of a run, of which `settings` may only change what a query does."""
-    advice = "benchmarks fix how videos are indexed"
-    return Options.load(settings=only(QUERY_STAGES, settings, advice))
+def query_options(settings: tuple[str, ...], task: str) -> Options:
+    """The options of a run, of which `settings` may change those that its task reads."""
+    return Options.load(settings=settings, task=task)
 
 
 def head(benchmark: str, data: str, options: Options, settings: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def haystack(
 
     if plot is not None:
         require("matplotlib", "eval")  # Before the work, not after it.
-    options = query_options(settings)
+    options = query_options(settings, "show")
     chosen = methods(options.attention, wanted)
     figures = haystack.evaluate(
         folder_of(data),

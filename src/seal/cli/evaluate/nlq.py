@@ -108,7 +108,11 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
-        used |= {"store": store_path, "find": as_dict(query_options(settings).find), "head": head}
+        used |= {
+            "store": store_path,
+            "find": as_dict(query_options(settings, "find").find),
+            "head": head,
+        }
         if head is not None:
             methods["head"] = _find(queries, store_path, (*settings, f"find.head={head}"))
         methods["find"] = _find(queries, store_path, settings)

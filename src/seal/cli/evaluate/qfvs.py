@@ -27,7 +27,7 @@ def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json:
     from seal.evaluate import qfvs
     from seal.evaluate.methods import methods
 
-    options = query_options(settings)
+    options = query_options(settings, "select")
     chosen = methods(options.attention, wanted)
     figures = qfvs.evaluate(qfvs.read(folder_of(data, "qfvs")), chosen)
     result = head("qfvs", data, options, {"budget": "the oracle's length"}) | figures

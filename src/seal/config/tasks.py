@@ -1,0 +1,61 @@
+"""What each task reads of the options, and where its defaults differ from those of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from seal.errors import OptionError
+from seal.settings import split
+
+INDEX_STAGES = ("video", "scenes", "objects", "actions", "segment", "track", "encode")
+"""The stages whose options decide which tokens a video gets."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task reads whole stages of the options, or single keys."""
+
+    reads: tuple[str, ...]
+    advice: str
+    """What an error about an option that the task does not read says to do."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What differs from the defaults; a profile and the user come after them."""
+    ignores: tuple[str, ...] = ()
+    """Keys of the stages read that have no effect all the same."""
+
+    def check(self, settings: Iterable[str], stages: Iterable[str]) -> None:
+        """Raise OptionError for a setting of one of the `stages` that this task does not read."""
+        for setting in settings:
+            key = split(setting)[0]
+            stage = key.partition(".")[0]
+            read = (stage in self.reads or key in self.reads) and key not in self.ignores
+            if stage in stages and not read:
+                raise OptionError(f"{setting} has no effect here: {self.advice}")
+
+
+_STREAMED = ("attention.memory",)
+# A question is about one thing: its evidence need not stand for the rest of the video, and what
+# shows the same thing twice is paid for twice.
+_ABOUT_ONE_THING = {"attention.objective": "normalised", "attention.alpha": "0.7"}
+
+
+def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
+    advice = f"only {', '.join(reads)} are read; `seal index` decides how a video is indexed"
+    return Task(reads, advice, settings or {}, _STREAMED)
+
+
+TASKS = {
+    "index": Task(INDEX_STAGES, "it decides what a query does"),
+    "select": _query("attention", "find.min_probability"),
+    "find": _query("find"),
+    "find all": _query("find", "attention.candidates"),
+    "show": _query("attention", "find"),
+    "ask": _query("attention", "find", "answer", settings=_ABOUT_ONE_THING),
+    "watch": Task(
+        (*INDEX_STAGES, "attention"),
+        "`seal watch` chooses tokens: it reads what decides them, and attention",
+        ignores=("attention.budget",),
+    ),
+}
+"""By name; commands, methods of the library and benchmarks that do the same are one task."""

@@ -1,0 +1,122 @@
+"""Video to stored tokens: one decode pass, in parts, over all cores, resumable at every part.
+
+plan    which parts of a video there are, and under which keys they are stored
+work    one part, from frames to tokens
+run     the local engine: parts one after another, or by several processes
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from seal.config import Options
+from seal.decompose import Instances, Models
+from seal.ingest.plan import Plan, Stage, prepare
+from seal.ingest.run import in_process, in_processes
+from seal.ingest.work import IndexedPart, index_part
+from seal.store import Store, VideoRecord
+from seal.video import open_video
+
+__all__ = [
+    "IndexedPart",
+    "Instances",
+    "OnProgress",
+    "Plan",
+    "Progress",
+    "Stage",
+    "default_jobs",
+    "index",
+    "index_part",
+    "prepare",
+]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the indexing of one video has come."""
+
+    stage: str
+    """What is going on: "reading", "indexing" or "storing"."""
+    done_s: float = 0.0
+    """Seconds of video indexed in this run."""
+    skipped_s: float = 0.0
+    """Seconds of video that an earlier run had indexed."""
+    total_s: float | None = None
+    """Length of the video; None where it is not known."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def index(
+    source: str | Path,
+    store: Store,
+    options: Options | None = None,
+    *,
+    jobs: int = 1,
+    instances: Instances | None = None,
+    on_progress: OnProgress = lambda progress: None,
+) -> VideoRecord:
+    """Turn a video into tokens in `store`; what is stored already is not done again.
+
+    `options` are by default those of the profile `mini`; `instances` are models that stand in for
+    those that the options name. `jobs` is the number of processes; with more than one, a script
+    needs the usual `if __name__ == "__main__":`, because each of them imports it anew. A live
+    source is a new recording each time.
+
+    Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
+    BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
+    """
+    began = time.monotonic()
+    instances = instances or Instances()
+    options = instances.named_in(options or Options.load())
+    on_progress(Progress("reading"))
+    with open_video(source, options.video) as video:
+        models = Models.load(options, instances)
+        stage = prepare(source, video, store, options, models)
+        record, plan = stage.record, stage.plan
+        if plan is None:
+            if store.resolve(record.id) != record:
+                # The file was moved.
+                store.finish(record, record.keys)
+            return store.resolve(record.id)
+        total_s, skipped_s = video.info.duration_s, plan.skipped_s
+
+        def report(done_s: Iterable[float]) -> None:
+            on_progress(Progress("indexing", sum(done_s), skipped_s, total_s))
+
+        jobs = min(jobs, len(plan.todo)) if plan.is_cut else 1
+        if jobs > 1:
+            # The models are loaded anew where they work.
+            del models
+            parts = in_processes(plan, instances, jobs, report)
+        else:
+            parts = in_process(plan, video, models, report)
+        end_s = video.info.start_s
+        for part in parts:
+            store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
+            end_s = max(end_s, part.end_s)
+    on_progress(Progress("storing"))
+    finished = replace(
+        record,
+        duration_s=total_s or end_s - record.start_s,
+        indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - began,
+    )
+    store.finish(finished, plan.keys)
+    return store.resolve(record.id)
+
+
+def default_jobs(options: Options) -> int:
+    """One process per core, and a single one where a back end runs on a device, whose memory the
+    processes would share."""
+    stages = (options.segment, options.track, options.encode)
+    if any(hasattr(stage, "device") for stage in stages):
+        return 1
+    # Not all cores of the machine may be ours.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

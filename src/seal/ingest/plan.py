@@ -1,0 +1,128 @@
+"""What has to be done to index a video: its parts, and the keys under which they are stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
+from uuid import uuid4
+
+from seal.config import Options, as_dict, digest
+from seal.decompose import Models
+from seal.store import Store, VideoRecord
+from seal.video import Frame, Video, VideoInfo, content_id, is_address, is_pipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a process needs to know to index any part of a video."""
+
+    source: str
+    video_id: str
+    options: Options
+    info: VideoInfo
+    starts_s: tuple[float, ...]
+    """Where the parts begin; a single one if the source can only be read from start to end."""
+    keys: Mapping[str, str]
+    """kind -> key."""
+    done: frozenset[tuple[str, int]]
+    """(kind, part) pairs that are stored already."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the video is read in parts, which can then be shared out."""
+        return len(self.starts_s) > 1
+
+    @property
+    def todo(self) -> list[int]:
+        """The numbers of the parts of which something is missing."""
+        return [number for number in range(len(self.starts_s)) if self.missing(number)]
+
+    @property
+    def skipped_s(self) -> float:
+        """Seconds of video that need no work."""
+        ends_s = [*self.starts_s[1:], self.info.start_s + (self.info.duration_s or 0.0)]
+        todo = set(self.todo)
+        return sum(
+            end_s - start_s
+            for number, (start_s, end_s) in enumerate(zip(self.starts_s, ends_s, strict=True))
+            if number not in todo
+        )
+
+    def missing(self, number: int) -> dict[str, str]:
+        """kind -> key of the tokens that a part lacks."""
+        return {kind: key for kind, key in self.keys.items() if (kind, number) not in self.done}
+
+    def bounds_s(self, number: int) -> tuple[float, float | None]:
+        """Start and end of a part; the last one ends with the video."""
+        end_s = self.starts_s[number + 1] if number + 1 < len(self.starts_s) else None
+        return self.starts_s[number], end_s
+
+    def part_at(self, frame: Frame) -> int:
+        """The part of a frame of a source that cannot be entered in the middle."""
+        return max(0, int((frame.time_s - self.info.start_s) // self.options.video.part_s))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the indexing of a video stands before it begins."""
+
+    record: VideoRecord
+    """What will be stored of the video as a whole."""
+    plan: Plan | None
+    """None where the video is committed under these keys already."""
+
+
+def prepare(
+    source: str | Path, video: Video, store: Store, options: Options, models: Models
+) -> Stage:
+    """Ask the store what it has of an open video, and plan the rest.
+
+    A live source and a pipe are a new recording each time. Raises VideoError and StoreError.
+    """
+    content = content_id(source, options.video.timeout_s)
+    if video.info.is_live or is_pipe(source):
+        content = digest(content, uuid4().hex)
+    record = _record(source, content, video.info, options, models)
+    known = [stored for stored in store.videos() if stored.content_id == content]
+    if known:
+        # A copy, or a file that was moved.
+        record = replace(record, id=known[-1].id)
+    keys = models.keys(options)
+    stored = store.begin(record, keys)
+    if known and stored.complete >= set(keys):
+        moved = replace(known[-1], path=record.path, location=record.location)
+        return Stage(moved, None)
+    starts_s = tuple(video.part_starts(options.video.part_s))
+    plan = Plan(str(source), record.id, options, video.info, starts_s, keys, stored.done)
+    return Stage(record, plan)
+
+
+def _record(
+    source: str | Path, content: str, info: VideoInfo, options: Options, models: Models
+) -> VideoRecord:
+    return VideoRecord(
+        id=f"{_slug(str(source))}-{content[:8]}",
+        path=str(source),
+        location=str(source) if is_address(source) else str(Path(source).absolute()),
+        content_id=content,
+        duration_s=info.duration_s or 0.0,
+        start_s=info.start_s,
+        width=info.width,
+        height=info.height,
+        codec=info.codec,
+        rate_hz=info.rate_hz,
+        profile=options.profile,
+        encoder=models.encoder.fingerprint,
+        encoder_options=as_dict(options.encode),
+        options=asdict(options),
+        indexed_at="",
+        seconds=0.0,
+        size_bytes=info.size_bytes,
+    )
+
+
+def _slug(source: str) -> str:
+    """The name of a source, fit for a command line."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", PurePath(source.rstrip("/")).stem).strip("-") or "video"

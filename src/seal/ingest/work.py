@@ -1,0 +1,87 @@
+"""One part of a video, from frames to tokens: the unit of work of every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from seal.decompose import Models, decompose
+from seal.ingest.plan import Plan
+from seal.types import Tokens
+from seal.video import Frame, Video, open_video
+
+Tick = Callable[[int, float], None]
+"""Called with a part's number and how many seconds of it are done."""
+
+
+def _no_tick(number: int, done_s: float) -> None:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedPart:
+    """The tokens of one part; all that `Store.add` wants to know."""
+
+    number: int
+    keys: Mapping[str, str]
+    """kind -> key of the tokens."""
+    tokens: Tokens
+    pictures: dict[int, bytes]
+    """JPEG of the frames that show the tokens, by presentation timestamp."""
+    gaps: list[tuple[float, float, str]]
+    """start_s, end_s and reason of what could not be read."""
+    end_s: float
+    """When the last frame leaves the screen."""
+
+
+def index_part(
+    plan: Plan, number: int, models: Models, tick: Tick = _no_tick, threads: int = 1
+) -> IndexedPart:
+    """Read a part of a video that can be entered in the middle, and make its tokens.
+
+    The result depends on nothing but the plan, the models and the video. `threads` decode.
+    Raises VideoError if the video cannot be read.
+    """
+    with open_video(plan.source, plan.options.video, threads=threads) as video:
+        frames = video.frames(*plan.bounds_s(number))
+        return index_frames(plan, number, plan.starts_s[number], frames, video, models, tick)
+
+
+def index_frames(
+    plan: Plan,
+    number: int,
+    start_s: float,
+    frames: Iterator[Frame],
+    video: Video,
+    models: Models,
+    tick: Tick = _no_tick,
+) -> IndexedPart:
+    """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
+    end_s, known_gaps, keys = start_s, len(video.gaps), plan.missing(number)
+
+    def watched() -> Iterator[Frame]:
+        nonlocal end_s
+        for frame in frames:
+            yield frame
+            end_s = float(frame.end_pts * frame.time_base)
+            tick(number, end_s - start_s)
+
+    batches = list(
+        decompose(
+            watched(),
+            keys,
+            plan.options,
+            models,
+            plan.info,
+            start_s=start_s,
+            video_id=plan.video_id,
+        )
+    )
+    return IndexedPart(
+        number=number,
+        keys=keys,
+        tokens=Tokens.concatenate(batch.tokens for batch in batches),
+        pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
+        gaps=[(g.span.start_s, g.span.end_s, g.reason) for g in video.gaps[known_gaps:]],
+        end_s=end_s,
+    )

@@ -1,0 +1,588 @@
+"""The front door: a store, its videos, and all that is asked of one or many.
+
+    library = seal.open("tokens")
+    video = library.index("film.mp4")
+    video.find("a red ball", top=3)
+    library.find("a red ball")
+
+A method has the options that people change as keyword arguments; all others go into `options`, as
+a mapping or as "key=value". An option that the method does not read is an OptionError.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from seal.config import Options, WatchOptions, as_settings
+from seal.decompose import Instances
+from seal.encode import Encoder
+from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.ingest import OnProgress, default_jobs
+from seal.ingest import index as index_video
+from seal.results import Answer, Found, Indexed, Listing, Removed, Selection, Shown, TokenList
+from seal.scope import Encoders, NearestContent, Scope, VideoContent, find_video
+from seal.segment import Segmenter
+from seal.show import Storyboard, write, writer
+from seal.store import Store, VideoRecord
+from seal.track import Tracker
+from seal.types import Moment, Tokens
+from seal.video import sources_in
+
+if TYPE_CHECKING:
+    from seal.answer import Answerer, Conversation, OnText
+    from seal.watch import Window
+
+Settings = Iterable[str] | Mapping[str, object]
+"""Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
+
+_LISTED = 10
+"""How many videos of another encoder an error names."""
+_KEPT = 16
+"""Videos whose tokens stay in memory."""
+
+
+def open_library(
+    path: str | Path = ".seal", *, create: bool = True, encoder: Encoder | None = None
+) -> Library:
+    """The library in a folder; one is made where there is none, unless `create` is False.
+
+    `encoder` is needed for videos that were indexed with an encoder handed in as an object.
+    Raises StoreError if the folder is something else, or was written by a newer SEAL.
+    """
+    return Library(Store(path, create=create), encoder=encoder)
+
+
+class Library:
+    """The videos of a store."""
+
+    def __init__(self, store: Store, *, encoder: Encoder | None = None) -> None:
+        self.store = store
+        self._encoders = Encoders(encoder)
+        self._opened: OrderedDict[str, Video] = OrderedDict()
+
+    # A string is an iterable of strings, too; the first signature comes first.
+    @overload
+    def index(  # type: ignore[overload-overlap]
+        self,
+        source: str | Path,
+        *,
+        profile: str = ...,
+        jobs: int | None = ...,
+        segmenter: Segmenter | None = ...,
+        tracker: Tracker | None = ...,
+        encoder: Encoder | None = ...,
+        options: Settings = ...,
+        on_progress: OnProgress = ...,
+    ) -> Video: ...
+
+    @overload
+    def index(
+        self,
+        source: Iterable[str | Path],
+        *,
+        profile: str = ...,
+        jobs: int | None = ...,
+        segmenter: Segmenter | None = ...,
+        tracker: Tracker | None = ...,
+        encoder: Encoder | None = ...,
+        options: Settings = ...,
+        on_progress: OnProgress = ...,
+    ) -> list[Video]: ...
+
+    def index(
+        self,
+        source: str | Path | Iterable[str | Path],
+        *,
+        profile: str = Options.profile,
+        jobs: int | None = None,
+        segmenter: Segmenter | None = None,
+        tracker: Tracker | None = None,
+        encoder: Encoder | None = None,
+        options: Settings = (),
+        on_progress: OnProgress = lambda progress: None,
+    ) -> Any:
+        """Turn videos into tokens; what is stored already is not done again.
+
+        `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
+        it is several of these or a folder of videos, and a list comes back. `jobs` is the number of
+        processes, by default one for each core; with more than one, a script needs the usual
+        `if __name__ == "__main__":`. Objects given as `segmenter`, `tracker` or `encoder` stand in
+        for those of the profile.
+
+        Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
+        """
+        chosen = Options.load(profile, options, "index")
+        given = Instances(segmenter, tracker, encoder)
+        if encoder is not None:
+            self._encoders.add(encoder)
+
+        def one(path: str | Path) -> Video:
+            record = index_video(
+                path,
+                self.store,
+                chosen,
+                jobs=jobs or default_jobs(chosen),
+                instances=given,
+                on_progress=on_progress,
+            )
+            return self._video(record)
+
+        if isinstance(source, (str, Path)):
+            paths = sources_in(source)
+            return one(source) if paths == [source] else [one(path) for path in paths]
+        return [one(path) for each in source for path in sources_in(each)]
+
+    def video(self, name: str | Path) -> Video:
+        """A video by its id, its path or address as indexed, or the path of a copy of it.
+
+        Raises NotIndexedError if there is no such video.
+        """
+        return self._video(find_video(self.store, str(name)))
+
+    def _video(self, record: VideoRecord) -> Video:
+        known = self._opened.get(record.id)
+        if known is None or known.record != record:
+            known = Video(self.store, record, self._encoders)
+        self._opened[record.id] = known
+        self._opened.move_to_end(record.id)
+        if len(self._opened) > _KEPT:
+            self._opened.popitem(last=False)
+        return known
+
+    def __getitem__(self, name: str | Path) -> Video:
+        return self.video(name)
+
+    def __len__(self) -> int:
+        return len(self.store.videos())
+
+    def __iter__(self) -> Iterator[Video]:
+        return (self._video(record) for record in self.store.videos())
+
+    def listing(self) -> Listing:
+        """The videos, in the order of indexing."""
+        return Listing([describe(self.store, record) for record in self.store.videos()])
+
+    def remove(self, *names: str | Path) -> Removed:
+        """Remove videos with all their tokens. Raises NotIndexedError before any is removed."""
+        records = [find_video(self.store, str(name)) for name in names]
+        for record in records:
+            self.store.remove(record.id)
+            self._opened.pop(record.id, None)
+        self.store.optimize()
+        return Removed([(record.id, record.path) for record in records])
+
+    def optimize(self) -> None:
+        """Merge small files, give back the space of what was removed, index large tables."""
+        self.store.optimize()
+
+    def find(
+        self,
+        query: str,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        options: Settings = (),
+    ) -> Found:
+        """The moments of all videos that a query describes, best first: see `Video.find`.
+
+        They are looked for in the videos of the `attention.candidates` tokens that are nearest to
+        the query, those with the most relevant tokens first.
+        """
+        settings = merged(options, {"find.top": top, "find.head": head})
+        scope = self._nearest(query, "find all", settings)
+        match = scope.match(scope.relevance(query))
+        return Found(query, match, self._moments(scope, query), several=True)
+
+    def select(
+        self,
+        query: str,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        options: Settings = (),
+    ) -> Selection:
+        """The tokens of all videos that are worth looking at for a query: see `Video.select`.
+
+        They are chosen from the `attention.candidates` tokens that are nearest to the query, and
+        the value and its bound are those of a choice among these.
+        """
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        return self._nearest(query, "select", settings).select(query)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        verify: bool = False,
+        on_text: OnText | None = None,
+        options: Settings = (),
+    ) -> Answer:
+        """An answer from the evidence of all videos: see `Video.ask`.
+
+        Words of time, such as "before" and "at the end", are about one video; of several they say
+        nothing and are read as any other words.
+        """
+        from seal.answer.intent import subject
+
+        settings = merged(options, asking(budget, answerer))
+        scope = self._nearest(subject(question), "ask", settings)
+        answer = _ask(scope, question, answerer, choices, verify, on_text)
+        return replace(answer, moments=self._moments(scope, subject(question)))
+
+    def prompt(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        options: Settings = (),
+    ) -> str:
+        """What `ask` would send, as a person reads it."""
+        from seal.answer.intent import subject
+
+        scope = self._nearest(subject(question), "ask", merged(options, asking(budget, answerer)))
+        return _prompt(scope, question, choices)
+
+    def show(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        options: Settings = (),
+    ) -> Shown:
+        """Write a storyboard about all videos: see `Video.show`."""
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        scope = self._nearest(query, "show", settings)
+        match = scope.match(scope.relevance(query))
+        found = Found(query, match, self._moments(scope, query), several=True)
+        return _show(scope, found, path)
+
+    def watch(
+        self,
+        source: str,
+        queries: Iterable[str] = (),
+        *,
+        window_s: float = WatchOptions.window_s,
+        budget: int = WatchOptions.budget,
+        give_up_s: float = WatchOptions.give_up_s,
+        state: str | Path | None = None,
+        profile: str = Options.profile,
+        options: Settings = (),
+        say: Any = lambda text: None,
+    ) -> Iterator[Window]:
+        """Watch a file, an address or a camera, window by window, in fixed memory.
+
+        Nothing is written to the store: see `seal.watch.watch`.
+        """
+        from seal.watch import watch
+
+        chosen = Options.load(profile, options, "watch")
+        watching = WatchOptions(window_s, budget, give_up_s)
+        saved = None if state is None else Path(state)
+        return watch(source, chosen, watching, queries, state=saved, say=say)
+
+    def _nearest(self, query: str, task: str, settings: list[str]) -> Scope:
+        """The tokens of all videos that are nearest to a query, and the options of a task.
+
+        Raises NotIndexedError if there is no video, and StoreError, naming videos, if they were
+        not all indexed with one encoder.
+        """
+        records = self.store.videos()
+        if not records:
+            raise NotIndexedError(f"{self.store.path} has no videos; run seal index first")
+        latest = records[-1]
+        others = [record for record in records if record.encoder != latest.encoder]
+        if others:
+            listed = ", ".join(f"{one.path} ({one.encoder})" for one in others[:_LISTED])
+            more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
+            raise StoreError(
+                f"these videos were indexed with another encoder than {latest.path}"
+                f" ({latest.encoder}): {listed}{more}; index them again with the same profile, or"
+                " into another --store"
+            )
+        options = Options.load(latest.profile, settings, task)
+        encoder, limit = self._encoders.of(latest), options.attention.candidates
+        return Scope(NearestContent(self.store, records, encoder, query, limit), options)
+
+    def _moments(self, scope: Scope, query: str) -> list[Moment]:
+        """The moments of the videos in `scope`, best first.
+
+        The score of a moment is a mean of relevance, so that no moment of a video is better than
+        the video's best token: videos are looked into by their best tokens until no other can have
+        a better moment. A head gives other scores: then each of `find.top` videos is looked into.
+        """
+        scores, wanted = scope.relevance(query), scope.options.find
+        best = {
+            video.id: float(scores[scope.tokens.video_ids == video.id].max())
+            for video in scope.content.records
+        }
+        moments: list[Moment] = []
+        by_best = sorted(scope.content.records, key=lambda video: -best[video.id])
+        for number, record in enumerate(by_best):
+            enough = number >= wanted.top if wanted.head else len(moments) == wanted.top
+            if enough and (wanted.head or moments[-1].score >= best[record.id]):
+                break
+            found = Scope(self._video(record).content, scope.options).find(query)
+            moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
+            moments = moments[: wanted.top]
+        return moments
+
+
+class Video:
+    """One video of a library: its tokens, and what is asked of them."""
+
+    def __init__(self, store: Store, record: VideoRecord, encoders: Encoders) -> None:
+        self.record = record
+        self.content = VideoContent(store, record, encoders)
+
+    def __repr__(self) -> str:
+        return f"<seal.Video {self.id}: {self.record.path}>"
+
+    @property
+    def id(self) -> str:
+        """The name of the video in its library."""
+        return self.record.id
+
+    @property
+    def tokens(self) -> Tokens:
+        """All tokens of the video."""
+        return self.content.tokens
+
+    def describe(self) -> Indexed:
+        """What the library knows of the video as a whole."""
+        return describe(self.content.store, self.record)
+
+    def list_tokens(self, kind: str | None = None) -> TokenList:
+        """The tokens of the video, or those of one kind. Raises OptionError for an unknown kind."""
+        kinds = None if kind is None else [kind]
+        return TokenList(self.content.store.tokens(self.id, kinds=kinds))
+
+    def find(
+        self,
+        query: str,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        options: Settings = (),
+    ) -> Found:
+        """The moments that a query describes, best first, at most `top`, and whether any matches.
+
+        `head` is a trained localisation head, a folder or a name on the hub, which then finds them.
+        Options: `find`. Raises OptionError for an empty query.
+        """
+        settings = merged(options, {"find.top": top, "find.head": head})
+        return self._scope("find", settings).find(query)
+
+    def select(
+        self,
+        query: str,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        options: Settings = (),
+    ) -> Selection:
+        """The tokens worth looking at for a query, at most `budget`, with a bound on the best.
+
+        Those with the ids `include` are among them, and those with the ids `exclude` are not.
+        Options: `attention`, and `find.min_probability`. Raises OptionError for an id that no token
+        has, and if what is included does not fit.
+        """
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        return self._scope("select", settings).select(query, include, exclude)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        verify: bool = False,
+        on_text: OnText | None = None,
+        options: Settings = (),
+    ) -> Answer:
+        """The answer of a model to a question, from selected evidence, with the times that show it.
+
+        `answerer` is such as "openai:MODEL" or "hf:MODEL", or an object; without one the evidence
+        and the moments are the answer. `choices` are those of a multiple choice, by letter.
+        `verify` asks again without the evidence that the answer cites. `on_text` is handed the
+        answer piece by piece. Options: `answer`, `attention` and `find`.
+
+        Raises OptionError for an empty question, AnswerError if the model fails.
+        """
+        scope = self._scope("ask", merged(options, asking(budget, answerer)))
+        return _ask(scope, question, answerer, choices, verify, on_text)
+
+    def prompt(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        options: Settings = (),
+    ) -> str:
+        """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
+        scope = self._scope("ask", merged(options, asking(budget, answerer)))
+        return _prompt(scope, question, choices)
+
+    def chat(
+        self,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        session: str | Path | None = None,
+        options: Settings = (),
+    ) -> Conversation:
+        """A dialogue about the video; with a file `session` that is there, one that goes on."""
+        from seal.answer import Conversation
+
+        scope = self._scope("ask", merged(options, asking(budget, answerer)))
+        model = _model(scope, answerer)
+        if session is not None and Path(session).exists():
+            return Conversation.resume(session, scope, model)
+        return Conversation(scope, model)
+
+    def show(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        options: Settings = (),
+    ) -> Shown:
+        """Write a storyboard, as .html or .png: the selected tokens, when and where they are.
+
+        Options: `attention` and `find`. Raises OptionError for another suffix, and as `select`.
+        """
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        scope = self._scope("show", settings)
+        writer(path)  # A wrong suffix is an error before the work, not after it.
+        return _show(scope, scope.find(query), path, include, exclude)
+
+    def pictures(self, tokens: Tokens) -> list[bytes]:
+        """For each of some tokens of the video the stored frame that shows it, as JPEG."""
+        return self.content.pictures(tokens)
+
+    def _scope(self, task: str, settings: list[str]) -> Scope:
+        return Scope(self.content, Options.load(self.record.profile, settings, task))
+
+
+def describe(store: Store, record: VideoRecord) -> Indexed:
+    """What a store knows of a video as a whole."""
+    return Indexed(
+        video=record.id,
+        path=record.path,
+        duration_s=record.duration_s,
+        tokens=store.count(record.id),
+        gaps=record.gaps,
+        profile=record.profile,
+        seconds=record.seconds,
+    )
+
+
+def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
+    """`options` as settings, with the keyword arguments that were given on top.
+
+    Raises OptionError if one is given in both ways.
+    """
+    settings = as_settings(options)
+    given = {key: value for key, value in keywords.items() if value is not None}
+    twice = [key for key in given if any(one.startswith(f"{key}=") for one in settings)]
+    if twice:
+        raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
+    return [*settings, *as_settings(given)]
+
+
+def selecting(
+    budget: int | None, objective: str | None, solver: str | None, alpha: float | None
+) -> dict[str, object]:
+    """The options of a selection that have arguments of their own, by key."""
+    return {
+        "attention.budget": budget,
+        "attention.objective": objective,
+        "attention.solver": solver,
+        "attention.alpha": alpha,
+    }
+
+
+def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, object]:
+    """The options of a question that have arguments of their own, by key."""
+    if not isinstance(answerer, str):
+        return {"attention.budget": budget}
+    backend, _, model = answerer.partition(":")
+    return {
+        "attention.budget": budget,
+        "answer.backend": backend,
+        "answer.model": model or None,
+    }
+
+
+def _model(scope: Scope, answerer: str | Answerer | None) -> Answerer | None:
+    from seal.answer import load
+
+    if answerer is None or isinstance(answerer, str):
+        return load(scope.options.answer)
+    return answerer
+
+
+def _ask(
+    scope: Scope,
+    question: str,
+    answerer: str | Answerer | None,
+    choices: Mapping[str, str] | None,
+    verify: bool,
+    on_text: OnText | None,
+) -> Answer:
+    from seal.answer import ask
+
+    model = _model(scope, answerer)
+    began = time.monotonic()
+    answer = ask(scope, question, model, options=choices, verify=verify, on_text=on_text)
+    name = None if model is None else model.name
+    return replace(answer, model=name, seconds=time.monotonic() - began)
+
+
+def _prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> str:
+    from seal.answer import Conversation, describe
+
+    return describe(Conversation(scope).put(question, choices).prompt)
+
+
+def _show(
+    scope: Scope,
+    found: Found,
+    path: str | Path,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> Shown:
+    began = time.monotonic()
+    choice = scope.choose(found.query, include, exclude)
+    selection = scope.selection(found.query, choice, began)
+    write(Storyboard.of(scope, selection, choice, found), path)
+    videos = [record.id for record in scope.content.records]
+    return Shown(Path(path), selection, found, videos)

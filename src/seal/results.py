@@ -1,0 +1,436 @@
+"""What every interface gives back: the command line, Python, notebooks, and whatever serves them.
+
+Each result has `to_json()`, the only place where its JSON is made, prints itself in a terminal, and
+has `_repr_html_()` for notebooks. Times are presentation timestamps in seconds, boxes normalised
+x0 y0 x1 y1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seal.clock import clock, span_clock
+from seal.types import Float32, Int64, Mask, Moment, Tokens
+
+Verdict = Literal["likely", "unsure", "unlikely"]
+
+
+class Result(ABC):
+    """What a call gives back."""
+
+    @abstractmethod
+    def to_json(self) -> Any:
+        """JSON-able values: dicts, lists, strings, finite numbers, booleans and None."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """The result for a terminal, over several lines and without a line end."""
+
+    def _repr_html_(self) -> str:
+        """The result for a notebook."""
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whether a video shows what was asked at all."""
+
+    verdict: Verdict
+    probability: float
+    """At even odds before looking."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"verdict": self.verdict, "probability": self.probability}
+
+
+def match_json(match: Match | None) -> dict[str, Any] | None:
+    """A match as JSON: null where the encoder is not calibrated and nobody can tell."""
+    return None if match is None else match.to_json()
+
+
+@dataclass(frozen=True, eq=False)
+class Found(Result):
+    """The moments that a query describes."""
+
+    query: str
+    match: Match | None
+    """None where the encoder is not calibrated."""
+    moments: list[Moment]
+    """Best first."""
+    several: bool = False
+    """Whether every video was asked: then the terminal names the video of each moment."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"match": match_json(self.match), "moments": moments_json(self.moments)}
+
+    def __str__(self) -> str:
+        lines = moment_lines(self.moments, self.several)
+        if self.match is not None and self.match.verdict == "unlikely":
+            closest = "; what comes closest:" if lines else ""
+            chance = f"probability {self.match.probability:.2f}"
+            lines.insert(0, f"nothing matches ({chance}){closest}")
+        return "\n".join(lines or ["no moment stands out"])
+
+    def __iter__(self) -> Any:
+        return iter(self.moments)
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+
+def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
+    """Moments as JSON."""
+    return [
+        {
+            "video": moment.video,
+            "start_s": moment.span.start_s,
+            "end_s": moment.span.end_s,
+            "score": moment.score,
+            "token": moment.token,
+        }
+        for moment in moments
+    ]
+
+
+def moment_lines(moments: Sequence[Moment], several: bool = False) -> list[str]:
+    """A line for each moment; it names the video where there are several."""
+    return [
+        f"{moment.video + '  ' if several else ''}"
+        f"{span_clock(moment.span.start_s, moment.span.end_s)}  score {moment.score:.3f}"
+        for moment in moments
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenList(Result):
+    """The tokens of a video."""
+
+    tokens: Tokens
+
+    def to_json(self) -> list[dict[str, Any]]:
+        tokens = self.tokens
+        return [
+            token_json(tokens, row) | {"track": tokens.track(row).tolist()}
+            for row in range(len(tokens))
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(token_line(self.tokens, row) for row in range(len(self.tokens)))
+
+    def _repr_html_(self) -> str:
+        return _table(self.to_json(), ("id", "start_s", "end_s", "text"))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection(Result):
+    """The tokens worth looking at for a query, in the order chosen, with a bound on the best."""
+
+    query: str
+    tokens: Tokens
+    """[k]"""
+    relevance: Float32
+    """[k] R of each token to the query, in [-1, 1]."""
+    is_answer: Mask
+    """[k] whether a token was chosen for the query, or for the rest of the video."""
+    match: Match | None
+    objective: float
+    """The objective's value."""
+    upper_bound: float
+    """No other choice of this size (or within this budget) can score higher than the bound."""
+    gap: float
+    """(upper_bound - objective) / |upper_bound|; 0 proves that the choice is the best."""
+    cost: float
+    """What the tokens take of the budget."""
+    seconds: float
+    """How long the selection took."""
+    candidates: int
+    """The number of tokens that they were chosen from."""
+    several: bool = False
+    """Whether every video was asked: then the terminal names the video of each token."""
+
+    @property
+    def answers(self) -> Tokens:
+        """The tokens that were chosen for the query."""
+        return self.tokens.take(self.is_answer)
+
+    @property
+    def context(self) -> Tokens:
+        """The tokens that were chosen for the rest of the video."""
+        return self.tokens.take(~self.is_answer)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def rows_json(self) -> list[dict[str, Any]]:
+        """The tokens as JSON."""
+        tokens = self.tokens
+        return [
+            token_json(tokens, row)
+            | {
+                "video": str(tokens.video_ids[row]),
+                "role": "answer" if self.is_answer[row] else "context",
+                "relevance": float(self.relevance[row]),
+            }
+            for row in range(len(tokens))
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "selection": self.rows_json(),
+            "match": match_json(self.match),
+            "objective": self.objective,
+            "upper_bound": self.upper_bound,
+            "gap": self.gap,
+            "cost": self.cost,
+            "seconds": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        lines = []
+        for row, relevance in enumerate(self.relevance):
+            video = f"{self.tokens.video_ids[row]}  " if self.several else ""
+            role = "answer " if self.is_answer[row] else "context"
+            lines.append(f"{video}{token_line(self.tokens, row)}  {relevance:+.3f}  {role}")
+        lines.append(f"objective {self.objective:.4g}, at most {self.upper_bound:.4g} possible")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return _table(
+            self.rows_json(), ("id", "video", "role", "start_s", "end_s", "text", "relevance")
+        )
+
+
+def token_json(tokens: Tokens, row: int) -> dict[str, Any]:
+    """One token as JSON."""
+    return {
+        "id": str(tokens.ids[row]),
+        "kind": str(tokens.kinds[row]),
+        "start_s": float(tokens.start_s[row]),
+        "end_s": float(tokens.end_s[row]),
+        "box": tokens.boxes[row].tolist(),
+        "text": str(tokens.text[row]),
+    }
+
+
+def token_line(tokens: Tokens, row: int) -> str:
+    """One token on a line of a terminal."""
+    box = " ".join(f"{value:.3f}" for value in tokens.boxes[row])
+    span = span_clock(float(tokens.start_s[row]), float(tokens.end_s[row]))
+    text = f'  "{tokens.text[row]}"' if tokens.text[row] else ""
+    return f"{tokens.ids[row]:17s} {span}  [{box}]{text}"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer(Result):
+    """What a model says of a question, and the evidence that it was shown."""
+
+    text: str | None
+    """None where no model is set: then the evidence and the moments are the answer."""
+    tokens: Tokens
+    """[k] the evidence, in order of time."""
+    relevance: Float32
+    """[k] R of each of them to the question, in [-1, 1]."""
+    cited: Int64
+    """Rows of `tokens` at the times that the text cites."""
+    moments: list[Moment]
+    """Where the video is about the question, best first."""
+    choice: str = ""
+    """Of a question with options: the letter of the one chosen; "" for none."""
+    without: str | None = None
+    """What the model says where it does not see what it cited, if it was asked again."""
+    changed: bool | None = None
+    """Whether that is something else."""
+    notes: tuple[str, ...] = ()
+    """What else there is to know, such as cited times at which nothing was shown."""
+    model: str | None = None
+    """The back end and the model that answered."""
+    seconds: float = 0.0
+    """How long the answer took."""
+
+    @property
+    def evidence(self) -> Tokens:
+        """[k] the tokens that the model was shown, in order of time."""
+        return self.tokens
+
+    @property
+    def citations(self) -> Tokens:
+        """The tokens at the times that the text cites."""
+        return self.tokens.take(self.cited)
+
+    def _rows(self) -> list[dict[str, Any]]:
+        cited = set(self.cited.tolist())
+        return [
+            token_json(self.tokens, row)
+            | {
+                "video": str(self.tokens.video_ids[row]),
+                "relevance": float(self.relevance[row]),
+                "cited": row in cited,
+            }
+            for row in range(len(self.tokens))
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        rows = self._rows()
+        values: dict[str, Any] = {
+            "answer": self.text,
+            "citations": [
+                {key: row[key] for key in ("id", "video", "start_s", "end_s")}
+                for row in rows
+                if row["cited"]
+            ],
+            "evidence": rows,
+            "moments": moments_json(self.moments),
+            "notes": list(self.notes),
+            "model": self.model,
+            "seconds": self.seconds,
+        }
+        if self.choice:
+            values["choice"] = self.choice
+        if self.changed is not None:
+            values["without_cited"] = {"answer": self.without, "changed": self.changed}
+        return values
+
+    def besides_text(self) -> str:
+        """All but the text, for where that was printed as it was written."""
+        lines = moment_lines(self.moments) if self.text is None else []
+        if self.choice:
+            lines += ["", f"option {self.choice}"]
+        shown = self.cited.tolist() or range(len(self.tokens))
+        head = ", of which cited:" if len(self.cited) else ""
+        lines += ["", f"{len(self.tokens)} pieces of evidence{head}"]
+        lines += [f"{token_line(self.tokens, row)}  {self.relevance[row]:+.3f}" for row in shown]
+        if self.changed is not None:
+            verb = "changes" if self.changed else "stays the same"
+            lines += ["", f"without them the answer {verb}: {self.without}"]
+        return "\n".join([*lines, *self.notes])
+
+    def __str__(self) -> str:
+        return "\n".join([*([self.text] if self.text is not None else []), self.besides_text()])
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed(Result):
+    """A video in the store."""
+
+    video: str
+    """Its id."""
+    path: str
+    duration_s: float
+    tokens: Mapping[str, int]
+    """kind -> number."""
+    gaps: Sequence[tuple[float, float, str]]
+    """start_s, end_s and reason of each stretch that could not be read."""
+    profile: str
+    seconds: float
+    """How long indexing took."""
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of video indexed in a second; 0 where the time is not known."""
+        return self.duration_s / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "video": self.video,
+            "path": self.path,
+            "duration_s": self.duration_s,
+            "tokens": dict(self.tokens),
+            "profile": self.profile,
+            "gaps": [list(gap) for gap in self.gaps],
+            "seconds": self.seconds,
+            "realtime_factor": self.realtime_factor,
+        }
+
+    def line(self) -> str:
+        """The video on a line of a terminal."""
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
+        return f"{self.video}  {clock(self.duration_s)}  {counts}  {self.path}"
+
+    def __str__(self) -> str:
+        return f"{self.line()}  {self.realtime_factor:.1f}x real time"
+
+
+@dataclass(frozen=True, eq=False)
+class Listing(Result):
+    """The videos of a library, in the order of indexing."""
+
+    videos: list[Indexed]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [video.to_json() for video in self.videos]
+
+    def __str__(self) -> str:
+        lines = [video.line() for video in self.videos]
+        return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Any:
+        return iter(self.videos)
+
+
+@dataclass(frozen=True, eq=False)
+class Removed(Result):
+    """Videos that are no longer in the store."""
+
+    videos: list[tuple[str, str]]
+    """Id and path of each."""
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [{"video": video, "path": path} for video, path in self.videos]
+
+    def __str__(self) -> str:
+        return "\n".join(f"removed {video} ({path})" for video, path in self.videos)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown(Result):
+    """A storyboard that was written to a file."""
+
+    output: Path
+    selection: Selection
+    found: Found
+    videos: list[str]
+    """The ids of the videos that it is about."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "videos": self.videos,
+            "output": str(self.output),
+            "tokens": len(self.selection),
+            "match": match_json(self.found.match),
+        }
+
+    def __str__(self) -> str:
+        several = f"{len(self.videos)} videos"
+        about = self.videos[0] if len(self.videos) == 1 else several
+        lines = [f"{self.output}: {len(self.selection)} tokens of {about}"]
+        match = self.found.match
+        if match is not None and match.verdict == "unlikely":
+            lines.append("nothing matches; these come closest")
+        return "\n".join(lines)
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as an HTML table, for notebooks."""
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(row[column]))}</td>" for column in columns) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, (float, np.floating)) else str(value)
