@@ -186,17 +186,17 @@ class NearestContent(Content):
 
     @cached_property
     def shift_s(self) -> Float64:
-        return one_after_another(self._tokens)
+        return one_after_another(self._tokens, [record.id for record in self.records])
 
 
-def one_after_another(tokens: Tokens) -> Float64:
-    """[n] what to add to the times of each token so that videos follow one another.
+def one_after_another(tokens: Tokens, videos: Iterable[str]) -> Float64:
+    """[n] what to add to the times of each token so that `videos` follow one another.
 
     The first token of all is then at 0, because objectives may compare times in single precision,
-    and long pauses lie between the videos.
+    and long pauses lie between the videos. Each of the videos has a token.
     """
     shift_s, begin_s, middle_s = np.zeros(len(tokens)), 0.0, tokens.middle_s
-    for video in np.unique(tokens.video_ids):
+    for video in videos:
         mine = tokens.video_ids == video
         shift_s[mine] = begin_s - middle_s[mine].min()
         begin_s = float((middle_s[mine] + shift_s[mine]).max()) + _PAUSE_S

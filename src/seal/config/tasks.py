@@ -41,7 +41,7 @@ _ABOUT_ONE_THING = {"attention.objective": "normalised", "attention.alpha": "0.7
 
 
 def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
-    advice = f"only {', '.join(reads)} are read; `seal index` decides how a video is indexed"
+    advice = f"this reads {' and '.join(reads)}; `seal index` reads what decides the tokens"
     return Task(reads, advice, settings or {}, _STREAMED)
 
 

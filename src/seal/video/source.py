@@ -41,7 +41,8 @@ def has_no_end(source: str | Path) -> bool:
 
 
 def is_pipe(source: str | Path) -> bool:
-    """Whether this is a pipe, such as /dev/stdin or a FIFO: each reading of it is a new recording."""
+    """Whether this is a pipe or a FIFO, such as /dev/stdin: each time it is read it is a new
+    recording."""
     return not is_address(source) and Path(source).is_fifo()
 
 
