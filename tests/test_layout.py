@@ -18,6 +18,7 @@ SOURCE = Path(seal.__file__).parent
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
     {"types", "errors", "files", "settings", "config", "registry", "clock", "processes"},
+    {"dependencies"},
     {"video", "weights", "datacheck", "training"},
     {"segment", "track", "encode"},
     {"decompose"},
@@ -27,7 +28,8 @@ LAYERS = [
     {"show"},
     {"query"},
     {"answer"},
-    {"corpus", "index", "watch"},
+    {"corpus", "index", "preparation", "watch"},
+    {"diagnosis"},
     {"evaluate"},
     {"cli"},
 ]

@@ -37,6 +37,7 @@ from seal.cli.output import (
     token_row,
     video_line,
 )
+from seal.cli.prepare import doctor, prepare
 from seal.cli.train import train
 from seal.cli.watch import watch
 from seal.clock import span_clock
@@ -82,6 +83,8 @@ main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
+main.add_command(doctor)
+main.add_command(prepare)
 
 
 @main.command()
