@@ -16,9 +16,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from seal.config import Options, only
@@ -32,6 +33,8 @@ _EXTRAS = {("answer", "openai"): "answer"}
 # The settings that decide what a profile needs.
 _STAGES = ("segment", "track", "encode", "answer", "find")
 _SETTINGS = ("backend", "weights", "model", "revision", "head")
+
+_REPORT_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,18 @@ class PlannedModel:
         return sum(file.size_bytes for file in self.files if not file.is_present)
 
     def to_json(self) -> dict[str, Any]:
-        sizes = {"size_bytes": self.size_bytes, "missing_bytes": self.missing_bytes}
-        return dataclasses.asdict(self) | sizes
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "commit": self.commit,
+            "stages": list(self.stages),
+            "size_bytes": self.size_bytes,
+            "missing_bytes": self.missing_bytes,
+            "files": [
+                {"name": file.name, "size_bytes": file.size_bytes, "present": file.is_present}
+                for file in self.files
+            ],
+        }
 
     def __str__(self) -> str:
         where = "a folder" if self.commit is None else f"revision {self.revision}, {self.commit}"
@@ -260,7 +273,8 @@ def fetch(preparation: Preparation, say: Callable[[str], None] = lambda _: None)
     """Download the files that are not here; what is complete is kept if anything goes wrong.
 
     The hub's client asks for the rest of a file when a connection breaks, and gives up after some
-    tries. `say` is told each model. Raises BackendError as `plan` does, and if the disk is full.
+    tries. `say` gets a line for each model, and a line every few seconds. Raises BackendError as
+    `plan` does, and if the disk is full.
     """
     if not preparation.models:
         return preparation
@@ -268,9 +282,8 @@ def fetch(preparation: Preparation, say: Callable[[str], None] = lambda _: None)
     for model in preparation.models:
         if model.commit is None:
             continue
-        say(f"{model.name}: {size(model.missing_bytes)} to download")
         _drop_damaged(model)
-        with _explained(model.name, model.revision), _quiet():
+        with _explained(model.name, model.revision), _quiet(), _reporting(model, say):
             # First by commit: what the revision meant so far stays usable until all is there.
             download(model.name, model.commit)
             download(model.name, model.revision)
@@ -294,14 +307,43 @@ def _drop_damaged(model: PlannedModel) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings of the hub's client about each try: the error that ends them says all."""
-    logging = require("huggingface_hub.utils").logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
+    """No bars, and no warnings about each try: the error that ends them says all."""
+    utils = require("huggingface_hub.utils")
+    level, had_bars = utils.logging.get_verbosity(), not utils.are_progress_bars_disabled()
+    utils.logging.set_verbosity_error()
+    utils.disable_progress_bars()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        utils.logging.set_verbosity(level)
+        if had_bars:
+            utils.enable_progress_bars()
+
+
+@contextmanager
+def _reporting(model: PlannedModel, say: Callable[[str], None]) -> Iterator[None]:
+    """Say how much of a model has come, by what the cache grows, every few seconds."""
+    contents, stop = _cache_of(model.name) / "blobs", Event()
+
+    def held() -> int:
+        return sum(path.stat().st_size for path in contents.glob("*") if path.is_file())
+
+    def watch() -> None:
+        before = held()
+        while not stop.wait(_REPORT_EVERY_S):
+            # The client renames and deletes files while they are counted.
+            with suppress(FileNotFoundError):
+                say(f"{model.name}: {size(held() - before)} of {size(model.missing_bytes)}")
+
+    if model.missing_bytes:
+        say(f"{model.name}: downloading {size(model.missing_bytes)}")
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def _check_space(needed_bytes: int) -> None:

@@ -224,7 +224,9 @@ def _check_length(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(min(length, size)))
+        if 8 + length > size:
+            raise ValueError(f"it ends after {size:,} bytes, within its header")
+        header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     ends = [tensor["data_offsets"][1] for tensor in header.values()]
     whole = 8 + length + max(ends, default=0)
