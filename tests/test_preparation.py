@@ -235,6 +235,37 @@ def test_a_file_that_was_cut_off_in_the_cache_is_fetched_again(
     assert hub.fetched() == ["model.safetensors"]
 
 
+def test_a_model_that_lacks_a_file_is_found_out_afterwards(
+    seal: Seal, hub: Hub, tmp_path: Path
+) -> None:
+    model = hub.models["tiny/big"] = big_model(tmp_path / "big", 1)
+    index = {"weight_map": {"w": "model-00001-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    message = one_line(seal("prepare", "mini", "--set=find.head=tiny/big", "--yes"))
+    assert "mini is not ready" in message
+    assert "model-00001-of-00002.safetensors is missing" in message
+
+
+def test_the_base_of_an_adapter_is_downloaded_after_it(
+    seal: Seal, hub: Hub, tmp_path: Path
+) -> None:
+    hub.models["tiny/base"] = big_model(tmp_path / "base", 1)
+    adapter = hub.models["tiny/adapter"] = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "tiny/base"}')
+    weights = (tmp_path / "base" / "model.safetensors").read_bytes()
+    (adapter / "adapter_model.safetensors").write_bytes(weights)
+    choice = ("--set=answer.backend=hf", "--set=answer.model=tiny/adapter")
+    run = seal("prepare", "mini", *choice, "--yes", "--json")
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert [model["name"] for model in result["models"]] == ["tiny/adapter", "tiny/base"]
+    assert result["complete"] is True
+    assert sorted(hub.fetched()) == [
+        "adapter_config.json", "adapter_model.safetensors", "config.json", "model.safetensors",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("prepare", "expected"),
     [

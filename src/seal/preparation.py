@@ -432,6 +432,4 @@ def verify(options: Options) -> None:
         check=False,
     )
     if run.returncode:
-        raise BackendError(
-            f"the models were downloaded but are not found again: {run.stderr.strip()}"
-        )
+        raise BackendError(f"{options.profile} is not ready: {run.stderr.strip()}")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from seal.cli.options import json_option, settings_option
 from seal.cli.output import print_json
 from seal.config import PROFILES, Options
+
+if TYPE_CHECKING:
+    from seal.preparation import Preparation
 
 _NAMES = click.Choice(list(PROFILES))
 
@@ -41,12 +45,28 @@ def doctor(profiles: tuple[str, ...], as_json: bool) -> None:
 def prepare(profile: str, settings: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Download the models that PROFILE needs, after saying which files and how many bytes.
 
-    An interrupted download goes on where it stopped. Exit code 2 where there is no terminal to ask
-    at and --yes is not given.
+    Files that are complete are never downloaded again. Exit code 2 where there is no terminal to
+    ask at and --yes is not given.
     """
-    from seal.preparation import fetch, options_for, plan, size, verify
+    from seal.preparation import needs, options_for, verify
 
     options = options_for(profile, settings)
+    known = needs(options)
+    preparation = _download(options, yes, as_json)
+    # An adapter says which model it is for once it is here.
+    if needs(options) != known:
+        preparation = _download(options, yes, as_json)
+    if preparation.models:
+        verify(options)
+    if as_json:
+        print_json(preparation.to_json())
+    elif preparation.models:
+        click.echo(f"{profile}: complete; all models are found without a network")
+
+
+def _download(options: Options, yes: bool, as_json: bool) -> Preparation:
+    from seal.preparation import fetch, plan, size
+
     preparation = plan(options)
     # With --json the list goes to stderr: stdout gets the result alone.
     click.echo(preparation, err=as_json)
@@ -57,10 +77,4 @@ def prepare(profile: str, settings: tuple[str, ...], yes: bool, as_json: bool) -
         if not click.confirm(f"Download {download}?", err=True):
             click.echo("seal: nothing was downloaded", err=True)
             sys.exit(1)
-    preparation = fetch(preparation, lambda text: click.echo(text, err=True))
-    if preparation.models:
-        verify(options)
-    if as_json:
-        print_json(preparation.to_json())
-    elif preparation.models:
-        click.echo(f"{profile}: complete; all models are found without a network")
+    return fetch(preparation, lambda text: click.echo(text, err=True))
