@@ -16,17 +16,20 @@ SOURCE = Path(seal.__file__).parent
 
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
-    {"types", "errors", "files", "settings", "config", "backends", "kinds", "clock", "processes"},
+    {"errors", "clock", "processes"},
+    {"files", "settings", "backends"},
+    {"kinds"},
+    {"types", "config"},
+    {"results", "dependencies"},
     {"video", "weights", "datacheck", "training"},
     {"segment", "track", "encode"},
     {"decompose"},
     {"store"},
     {"attention"},
     {"ground"},
-    {"show"},
-    {"query"},
-    {"answer"},
-    {"corpus", "index", "watch"},
+    {"scope"},
+    {"show", "answer", "ingest", "watch", "preparation"},
+    {"library", "diagnosis"},
     {"evaluate"},
     {"cli"},
 ]

@@ -11,19 +11,32 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seal.dependencies import dependency, target
 from seal.errors import BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Configurations, weights, vocabularies of tokenizers and templates of chats. Nothing else is ever
-# downloaded, so nothing that has to be unpickled reaches the disk.
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+# The files that loading reads: configurations, vocabularies of tokenizers, templates of chats, and
+# weights under the names that the library looks for. Nothing else is ever downloaded, so no pickle
+# reaches the disk.
+FILES = (
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.jinja",
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "adapter_model.safetensors",
+)
+# Loading reads the top folder alone. Repositories keep copies for other libraries below it.
+NESTED = "*/*"
+INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,18 @@ class Weights:
         return values
 
 
+# What each extra is for.
+_PURPOSES = {
+    "models": "running models",
+    "train": "training",
+    "answer": "asking an endpoint",
+    "eval": "this evaluation",
+}
+
+
 def require(module: str, extra: str = "models") -> Any:
     """Import a module of an extra; BackendError that says how to install it."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise BackendError(
-            f"this needs {module}, which cannot be imported ({error}):"
-            f' pip install "seal-video[{extra}]"'
-        ) from error
+    return dependency(module.partition(".")[0], extra).require(_PURPOSES[extra], module)
 
 
 def library_class(name: str) -> Any:
@@ -68,7 +84,7 @@ def library_class(name: str) -> Any:
     except (ImportError, AttributeError, RuntimeError) as error:
         raise BackendError(
             f"transformers {transformers.__version__} cannot give {name} ({error}):"
-            ' pip install -U "seal-video[models]"; a torchvision that does not fit the installed'
+            f" pip install -U {target('models')}; a torchvision that does not fit the installed"
             " torch also does this, and SEAL needs none: pip uninstall torchvision"
         ) from error
 
@@ -91,29 +107,56 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def is_loaded(name: str) -> bool:
+    """Whether loading reads a file of this name, relative to the model's folder."""
+    return not fnmatch(name, NESTED) and any(fnmatch(name, pattern) for pattern in FILES)
+
+
 def locate(name: str, revision: str) -> Weights:
     """The files of a model: a local folder, or a name on the hub, which is cached.
 
     Without a network the copy in the hub's cache is used. Raises BackendError, saying what to put
     where, if there is neither, or if the files hold no safetensors.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        _check(folder, name)
+    folder = folder_of(name, revision)
+    if Path(name).expanduser().is_dir():
         return Weights(folder, f"{folder.name}@{_content_hash(folder)}")
-    hub = require("huggingface_hub")
-    try:
-        folder = Path(hub.snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-    except (OSError, ValueError) as error:  # every error of the hub's client is one of these
-        raise BackendError(
-            f"no weights {name!r} (revision {revision!r}): not a folder, not complete in the cache"
-            f" {hub.constants.HF_HUB_CACHE}, and the hub cannot give them"
-            f" ({str(error).splitlines()[0]}). Connect to the network, or log in if the model is"
-            " gated, or download config.json and *.safetensors elsewhere and set `weights` to"
-            " their folder"
-        ) from error
-    _check(folder, name)
     return Weights(folder, f"{name}@{folder.name}")
+
+
+def folder_of(name: str, revision: str, *, offline: bool = False) -> Path:
+    """The folder that `locate` reads; `offline` opens no connection. Raises as `locate` does."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        cache = require("huggingface_hub.constants").HF_HUB_CACHE
+        try:
+            folder = download(name, revision, offline=offline)
+        except (OSError, ValueError) as error:  # every error of the hub's client is one of these
+            raise BackendError(
+                f"no weights {name!r} (revision {revision!r}): not a folder, not complete in the"
+                f" cache {cache}, and the hub cannot give them"
+                f" ({str(error).splitlines()[0]}). Connect to the network, or log in if the model"
+                " is gated, or download config.json and *.safetensors elsewhere and set `weights`"
+                " to their folder"
+            ) from error
+    _check(folder, name)
+    return folder
+
+
+def download(name: str, revision: str, *, offline: bool = False) -> Path:
+    """The folder in the hub's cache, into which the files are downloaded that are not there yet.
+
+    Raises what the hub's client raises.
+    """
+    return Path(
+        require("huggingface_hub").snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(FILES),
+            ignore_patterns=[NESTED],
+            local_files_only=offline,
+        )
+    )
 
 
 def load_model(
@@ -155,6 +198,40 @@ def load_model(
             f" of another shape, {lacking[0]} for one"
         )
     return model.to(device).eval()
+
+
+def check_whole(folder: Path) -> None:
+    """Raise BackendError if a file of weights is missing or cut off.
+
+    The index of a model in several files names all of them.
+    """
+    named = set(Weights(folder, "").json(INDEX).get("weight_map", {}).values())
+    for path in sorted({*folder.glob("*.safetensors"), *(folder / name for name in named)}):
+        try:
+            _check_length(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # noqa: PERF203
+            raise BackendError(
+                f"{path.resolve()} is missing or damaged ({error}): delete it and fetch it again"
+            ) from error
+
+
+def _check_length(path: Path) -> None:
+    """Compare the length of a safetensors file with the length that its header gives.
+
+    The file holds 8 bytes with the length of the header (little-endian), the header, which says
+    where each tensor ends, and the tensors.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if 8 + length > size:
+            raise ValueError(f"it ends after {size:,} bytes, within its header")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    ends = [tensor["data_offsets"][1] for tensor in header.values()]
+    whole = 8 + length + max(ends, default=0)
+    if size != whole:
+        raise ValueError(f"it has {size:,} bytes of {whole:,}")
 
 
 def _check(folder: Path, name: str) -> None:

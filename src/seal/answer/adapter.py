@@ -15,12 +15,24 @@ from seal.weights import Weights, locate, require
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def base_of(weights: Weights) -> Weights:
-    """The model that an adapter is for; what is no adapter is its own. Raises BackendError."""
+def base_name(weights: Weights) -> tuple[str, str] | None:
+    """Name and revision of the model that an adapter is for; None if this is no adapter.
+
+    Raises BackendError for a damaged configuration.
+    """
     config = weights.json(_CONFIG)
     if not config:
-        return weights
-    return locate(str(config.get("base_model_name_or_path")), config.get("revision") or "main")
+        return None
+    return str(config.get("base_model_name_or_path")), config.get("revision") or "main"
+
+
+def base_of(weights: Weights) -> Weights:
+    """The model that an adapter is for; a model that is no adapter is its own base.
+
+    Raises BackendError if the base cannot be found.
+    """
+    base = base_name(weights)
+    return weights if base is None else locate(*base)
 
 
 def attach(network: Any, weights: Weights) -> Any:

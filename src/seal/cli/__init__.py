@@ -25,6 +25,7 @@ from seal.cli.options import (
     writable,
 )
 from seal.cli.output import complain, emit, progress_bar, tell
+from seal.cli.prepare import doctor, prepare
 from seal.cli.train import train
 from seal.cli.watch import watch
 from seal.clock import span_clock
@@ -67,6 +68,8 @@ main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
+main.add_command(doctor)
+main.add_command(prepare)
 
 
 @main.command()
