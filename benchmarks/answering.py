@@ -29,7 +29,7 @@ import numpy as np
 
 from data import ROOT
 from queries import made_up_record
-from seal import IndexedVideo, Options, Store
+from seal import Options
 from seal.answer import Conversation
 from seal.answer.endpoint import EndpointAnswerer
 from seal.answer.evidence import gather
@@ -38,6 +38,8 @@ from seal.attention.baselines import uniform
 from seal.config import OpenAIAnswer
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.haystack import FILM, Clip, Haystack, Needle, later, material, splice
+from seal.scope import Scope
+from seal.store import Store
 
 SPREAD = 0.5
 """Of the difference of two tokens that disturbs a third: their cosine is 0.84 in the mean."""
@@ -47,7 +49,7 @@ PLACES = 2
 """How often each clip, or pair of clips, is spliced in, at another place each time."""
 
 
-def hour_of(film: IndexedVideo, hours: float, folder: str) -> IndexedVideo:
+def hour_of(film: Scope, hours: float, folder: str) -> Scope:
     """The film again and again, as one video in a store of its own, with its pictures."""
     rng = np.random.default_rng(0)
     tokens, pictures = film.tokens, film.pictures(film.tokens)
@@ -66,15 +68,15 @@ def hour_of(film: IndexedVideo, hours: float, folder: str) -> IndexedVideo:
         frames = dict(zip(moved.pts.mean(1).astype(int).tolist(), pictures, strict=True))
         store.add("hour", copy, keys, moved, frames)
     store.finish(record, keys)
-    return IndexedVideo(store, "hour", ["attention.solver=greedy"])
+    return Scope.of(store, "hour", "ask", ["attention.solver=greedy"])
 
 
-def composite(hour: IndexedVideo, stack: Haystack) -> IndexedVideo:
+def composite(hour: Scope, stack: Haystack) -> Scope:
     """The hour with clips in it."""
-    video = IndexedVideo(hour._store, "hour", ["attention.solver=greedy"])
+    video = Scope.of(hour.content.store, "hour", "ask", ["attention.solver=greedy"])
     names = [f"{kind}-{i}" for i, kind in enumerate(stack.tokens.kinds)]
-    vars(video)["tokens"] = replace(stack.tokens, ids=np.array(names))
-    vars(video)["encoder"] = hour.encoder
+    vars(video.content)["tokens"] = replace(stack.tokens, ids=np.array(names))
+    vars(video.content)["encoder"] = hour.content.encoder
     return video
 
 
@@ -83,12 +85,12 @@ def question(text: str) -> str:
 
 
 class Bench:
-    def __init__(self, hour: IndexedVideo, clips: list[Clip], budget: int) -> None:
+    def __init__(self, hour: Scope, clips: list[Clip], budget: int) -> None:
         self.hour, self.clips, self.budget = hour, clips, budget
         self.rng = np.random.default_rng(1)
         self.length_s = float(hour.tokens.end_s.max())
 
-    def splice(self, rows: list[int], places_s: list[float]) -> tuple[IndexedVideo, Haystack]:
+    def splice(self, rows: list[int], places_s: list[float]) -> tuple[Scope, Haystack]:
         stack = splice(self.hour.tokens, [self.clips[i] for i in rows], places_s)
         return composite(self.hour, stack), stack
 
@@ -157,7 +159,7 @@ class Bench:
         return found
 
 
-def leaving(hour: IndexedVideo, runs: int) -> dict[str, float]:
+def leaving(hour: Scope, runs: int) -> dict[str, float]:
     """Milliseconds from the question to the request: wall clock at the server, and CPU time."""
     arrived: list[float] = []
 
@@ -179,7 +181,7 @@ def leaving(hour: IndexedVideo, runs: int) -> dict[str, float]:
     url = f"http://127.0.0.1:{server.server_port}/v1"
     model = EndpointAnswerer(OpenAIAnswer(model="m", base_url=url))
     walls, cpus = [], []
-    video = IndexedVideo(hour._store, "hour")
+    video = Scope.of(hour.content.store, "hour", "ask")
     video.relevance("what is loaded once")
     for i in range(runs):
         began, cpu = time.perf_counter(), time.process_time()

@@ -19,11 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from seal.corpus import Corpus
 
 from data import ROOT
 from queries import made_up_record, random_tokens, timed
-from seal import Options, Store, Tokens, encode, index_video
-from seal.corpus import Corpus
+from seal import Options, Tokens, encode
+from seal.ingest import index as index_video
+from seal.store import Store
 
 SPREAD = 0.5
 """Of the difference of two tokens that disturbs a third: their cosine is 0.84 in the mean."""

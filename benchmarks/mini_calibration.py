@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from data import ROOT
-from seal import IndexedVideo, Store, encode, index_video
+from seal import encode
 from seal.attention import relevance
 from seal.config import MiniEncode
+from seal.ingest import index as index_video
+from seal.scope import Scope
+from seal.store import Store
 from seal.types import Float32, Tokens
 
 RESAMPLES = 2000
@@ -75,7 +78,7 @@ class Footage:
             for file in files:
                 index_video(str(file), store, jobs=1)
             self.tokens[name] = Tokens.concatenate(
-                IndexedVideo(store, str(file)).tokens for file in files
+                Scope.of(store, str(file), "show").tokens for file in files
             )
 
     def relevance(self, name: str | None, texts: list[str], calibrated: bool = True) -> Float32:

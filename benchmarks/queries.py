@@ -15,8 +15,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from seal import IndexedVideo, Options, Store, Tokens, VideoRecord, encode
+from seal import Options, Tokens, encode
 from seal.config import as_dict
+from seal.scope import Scope
+from seal.store import Store, VideoRecord
 
 PART = 10_000
 
@@ -84,7 +86,7 @@ def main(n: int, runs: int) -> None:
             store.add("v", part, keys, tokens, pictures)
         store.finish(record, keys)
         began = time.perf_counter()
-        video = IndexedVideo(Store(folder), "v")
+        video = Scope.of(Store(folder), "v", "show")
         print(f"load {len(video.tokens):,} tokens: {time.perf_counter() - began:.2f} s")
         video.select("warm up")
         for name, call in (("select", video.select), ("find", video.find)):

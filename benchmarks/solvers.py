@@ -29,11 +29,14 @@ from typing import Any
 import numpy as np
 
 from data import ROOT
-from seal import IndexedVideo, Store, backends, encode, index_video
+from seal import backends, encode
 from seal.attention import Budget, Candidates, Objective, choose, coverage, relevance
 from seal.config import AttentionOptions, MiniEncode
 from seal.evaluate.haystack import FILM, read_needles
-from seal.types import Int64, Choice, Tokens
+from seal.ingest import index as index_video
+from seal.scope import Scope
+from seal.store import Store
+from seal.types import Choice, Int64, Tokens
 
 OBJECTIVES = backends.names("objective")
 BUDGET = 64
@@ -121,7 +124,7 @@ class Footage:
         parts, times, begin_s = [], [], 0.0
         for path in (ROOT / FILM, *(needle.path for needle in needles)):
             index_video(str(path), store, jobs=1)
-            video = IndexedVideo(store, str(path))
+            video = Scope.of(store, str(path), "show")
             parts.append(video.tokens)
             times.append(begin_s + video.tokens.middle_s)
             begin_s += video.record.duration_s

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import torch
 
-from seal import Options, Store, index_video
+from seal import Options
 from seal.answer.lessons import Example, Lessons
 from seal.answer.train import train
 from seal.config import HfAnswer, TuneOptions
 from seal.evaluate.film import write_film
+from seal.ingest import index as index_video
 from seal.settings import replaced
+from seal.store import Store
 
 ANSWERS = {
     "Where is the red ball?": "left",

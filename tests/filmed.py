@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seal import Options, Store, index_video
+from seal import Options
 from seal.evaluate.film import write_film
+from seal.ingest import index as index_video
+from seal.store import Store
 
 
 def filmed(

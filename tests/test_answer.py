@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from filmed import filmed
-from seal import IndexedVideo, Store
 from seal.answer import Answerer, Conversation, Prompt, ask, describe
 from seal.answer.citations import cited_times, resolve
 from seal.answer.evidence import _REPRESENT, _nearness, gather
@@ -25,6 +24,8 @@ from seal.config import AttentionOptions
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate import asking
 from seal.evaluate.questions import Question
+from seal.scope import Scope
+from seal.store import Store
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
 from test_types import make_tokens
 
@@ -55,13 +56,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return filmed(tmp_path_factory.mktemp("answer"), 24.0, "video.part_s=12")
 
 
-def opened(store: Store, *settings: str) -> IndexedVideo:
+def opened(store: Store, *settings: str) -> Scope:
     """With a solver that finds the same on a machine under load."""
-    return IndexedVideo(store, store.videos()[0].id, ["attention.solver=greedy", *settings])
+    return Scope.of(store, store.videos()[0].id, "ask", ["attention.solver=greedy", *settings])
 
 
 @pytest.fixture
-def film(store: Store) -> IndexedVideo:
+def film(store: Store) -> Scope:
     return opened(store)
 
 
@@ -112,7 +113,20 @@ def test_follow_ups_are_completed() -> None:
     ],
 )
 def test_citations_are_found(text: str, spans: list[tuple[float, float]]) -> None:
-    assert cited_times(text) == spans
+    assert [(cited.start_s, cited.end_s) for cited in cited_times(text)] == spans
+
+
+def test_a_citation_may_name_one_of_several_videos() -> None:
+    cited = cited_times("[#2 0:12.0] and [#1 0:03.0–0:04.0, #3 0:05.0]")
+    assert [each.number for each in cited] == [2, 1, 3]
+    tokens = make_tokens(4)
+    numbers = np.array([1, 2, 1, 2])
+    rows, nothing = resolve("[#2 0:00.0]", tokens, numbers)
+    assert set(rows) <= {1, 3}
+    assert len(rows)
+    assert not nothing
+    _, nothing = resolve("[#9 0:00.0]", tokens, numbers)
+    assert [str(each) for each in nothing] == ["#9 0:00.0–0:00.0"]
 
 
 def test_citations_resolve_to_tokens_of_that_time() -> None:
@@ -125,19 +139,19 @@ def test_citations_resolve_to_tokens_of_that_time() -> None:
         assert (np.abs(tokens.start_s[rows] - tokens.start_s[i]) <= tokens.end_s[rows] + 1).all()
     rows, nothing = resolve("[9:59:00]", tokens)
     assert not len(rows)
-    assert nothing == [(35940.0, 35940.0)]
+    assert [each.start_s for each in nothing] == [35940.0]
 
 
-def test_a_plain_question_gets_what_attention_selects(film: IndexedVideo) -> None:
+def test_a_plain_question_gets_what_attention_selects(film: Scope) -> None:
     chosen = gather(film, "Where is the red ball?", 16).rows
-    film = opened(film._store, "attention.alpha=0.7", "attention.objective=normalised")
-    assert set(chosen) == set(film.select("the red ball").rows)
+    film = opened(film.content.store)
+    assert set(chosen) == set(film.choose("the red ball").rows)
     assert (np.diff(film.tokens.start_s[chosen]) >= 0).all()
 
 
-def test_words_of_time_are_constraints(film: IndexedVideo) -> None:
+def test_words_of_time_are_constraints(film: Scope) -> None:
     tokens = film.tokens
-    anchor = film.find("red ball")[0].span
+    anchor = film.find("red ball").moments[0].span
 
     def middles(question: str) -> np.ndarray:
         rows = gather(film, question, 8).rows
@@ -152,7 +166,7 @@ def test_words_of_time_are_constraints(film: IndexedVideo) -> None:
     assert (after >= anchor.start_s).all()
 
 
-def test_causes_are_looked_for_before_the_effect(film: IndexedVideo) -> None:
+def test_causes_are_looked_for_before_the_effect(film: Scope) -> None:
     late = max(film.find("red ball"), key=lambda moment: moment.span.start_s)
     question = "Why is there a red ball?"
     plain = gather(film, question, 10, causal=False)
@@ -193,7 +207,7 @@ def test_all_that_came_before_an_effect_is_represented() -> None:
     assert sorted(shots[rows]) == list(range(10))
 
 
-def test_what_was_shown_costs_nothing_and_is_not_shown_again(film: IndexedVideo) -> None:
+def test_what_was_shown_costs_nothing_and_is_not_shown_again(film: Scope) -> None:
     alone = gather(film, "red ball", 8).rows
     shown = np.union1d(alone[:3], gather(film, "a street at night", 8).rows)
     more = gather(film, "red ball", 8, shown=shown).rows
@@ -212,7 +226,7 @@ def test_the_budget_counts_what_kinds_cost(store: Store) -> None:
     assert 0 < len(rows) + 2 * actions <= 12
 
 
-def test_a_prompt_shows_each_token_with_its_time_and_kind(film: IndexedVideo) -> None:
+def test_a_prompt_shows_each_token_with_its_time_and_kind(film: Scope) -> None:
     prompt = Conversation(film).put("Where is the red ball?").prompt
     rows = gather(film, "Where is the red ball?", 16).rows
     assert [message.role for message in prompt] == ["system", "user"]
@@ -252,14 +266,14 @@ def test_pictures_are_frames_crops_and_strips(store: Store) -> None:
             assert sizes[1][0] > 2 * box[0]
 
 
-def test_without_a_model_the_evidence_is_the_answer(film: IndexedVideo) -> None:
+def test_without_a_model_the_evidence_is_the_answer(film: Scope) -> None:
     answer = ask(film, "Where is the red ball?")
     assert answer.text is None
     assert len(answer.tokens) == 16
-    assert answer.moments == film.find("the red ball")
+    assert answer.moments == film.find("the red ball").moments
 
 
-def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: IndexedVideo) -> None:
+def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: Scope) -> None:
     answer = ask(film, "Where is it, the red ball?", Scripted("Left [0:02.0]. Gone [9:00.0]."))
     assert answer.text == "Left [0:02.0]. Gone [9:00.0]."
     near = np.abs(answer.tokens.middle_s[answer.cited] - 2.0)
@@ -267,7 +281,7 @@ def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: IndexedV
     assert any("cites 9:00.0" in note for note in answer.notes)
 
 
-def test_verifying_asks_again_without_what_was_cited(film: IndexedVideo) -> None:
+def test_verifying_asks_again_without_what_was_cited(film: Scope) -> None:
     first = gather(film, "Where is the red ball?", 16).rows[0]
     time_s = film.tokens.start_s[first]
     cites = f"Left [0:{time_s:04.1f}]"
@@ -283,7 +297,7 @@ def test_verifying_asks_again_without_what_was_cited(film: IndexedVideo) -> None
     assert "nothing to verify" in uncited.notes[0]
 
 
-def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: IndexedVideo) -> None:
+def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: Scope) -> None:
     model = Scripted("Left.", most=5)
     answer = ask(film, "Where is the red ball?", model)
     assert [pictures(prompt) for prompt in model.prompts] == [16, 8, 4]
@@ -294,7 +308,7 @@ def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: IndexedVideo) -> No
         ask(film, "Where is the red ball?", Scripted("Left.", most=0))
 
 
-def test_options_are_chosen_by_letter(film: IndexedVideo) -> None:
+def test_options_are_chosen_by_letter(film: Scope) -> None:
     model = Scripted("(B), see [0:01.0]")
     answer = ask(film, "Which colour?", model, options={"A": "red", "B": "blue"})
     assert answer.choice == "B"
@@ -315,7 +329,7 @@ def test_options_are_chosen_one_by_one_by_how_likely_they_are(store: Store, tmp_
     assert len(model.prompts) == 2
 
 
-def test_a_dialogue_pays_for_evidence_once(film: IndexedVideo) -> None:
+def test_a_dialogue_pays_for_evidence_once(film: Scope) -> None:
     model = Scripted("Left.", "What was before the red ball?", "Nothing.")
     talk = Conversation(film, model)
     talk.ask("Where is the red ball?")
@@ -341,7 +355,7 @@ def test_a_dialogue_keeps_to_its_budget(store: Store) -> None:
     assert "is spent" in notes[3][0]
 
 
-def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: IndexedVideo) -> None:
+def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: Scope) -> None:
     talk = Conversation(film, Scripted("Left.", most=24))
     for i in range(3):
         answer = talk.ask(f"Where is the ball number {i}?")
@@ -349,7 +363,7 @@ def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: IndexedVideo)
     assert len(answer.tokens) == sum(len(turn.evidence) for turn in talk.turns[1:])
 
 
-def test_a_failed_turn_leaves_the_dialogue_as_it_was(film: IndexedVideo) -> None:
+def test_a_failed_turn_leaves_the_dialogue_as_it_was(film: Scope) -> None:
     class Broken(Scripted):
         def stream(self, prompt: Prompt) -> Iterator[str]:
             raise AnswerError("down")
@@ -361,7 +375,7 @@ def test_a_failed_turn_leaves_the_dialogue_as_it_was(film: IndexedVideo) -> None
     assert talk.cost == 0
 
 
-def test_a_dialogue_is_saved_and_resumed(film: IndexedVideo, tmp_path: Path) -> None:
+def test_a_dialogue_is_saved_and_resumed(film: Scope, tmp_path: Path) -> None:
     talk = Conversation(film, Scripted("Left."))
     talk.ask("Where is the red ball?")
     talk.save(tmp_path / "talk.json")
@@ -396,7 +410,7 @@ def test_seal_ask_without_a_model(store: Store) -> None:
     assert result["answer"] is None
     assert result["model"] is None
     assert len(result["evidence"]) == 5
-    assert {"id", "kind", "start_s", "end_s", "box", "relevance", "cited"} == {
+    assert {"id", "kind", "start_s", "end_s", "box", "text", "video", "relevance", "cited"} == {
         *result["evidence"][0]
     }
     assert result["moments"]
@@ -407,7 +421,7 @@ def test_seal_ask_without_a_model(store: Store) -> None:
     assert "16 pieces of evidence" in run.stdout
 
 
-def test_seal_ask_prints_the_prompt(store: Store, film: IndexedVideo) -> None:
+def test_seal_ask_prints_the_prompt(store: Store, film: Scope) -> None:
     text = seal(
         store, "ask", "Where is the red ball?", "--dry-run", "--set", "attention.solver=greedy"
     )

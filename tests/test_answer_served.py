@@ -15,9 +15,10 @@ import pytest
 
 import tiny_answerer
 from filmed import filmed
-from seal import IndexedVideo, Options
+from seal import Options
 from seal.answer import Answerer, ask, load
 from seal.answer.prompt import Message
+from seal.scope import Scope
 from test_answer_local import prompt
 
 # Loading torch takes most of it; a machine may have other things to do.
@@ -93,7 +94,7 @@ def test_a_dialogue_reaches_the_model_with_its_earlier_turns(
 def test_a_video_is_asked_about(here: Answerer, there: Answerer, tmp_path: Path) -> None:
     store = filmed(tmp_path, 6.0)
     settings = ["attention.solver=greedy", "attention.budget=4"]
-    film = IndexedVideo(store, store.videos()[0].id, settings)
+    film = Scope.of(store, store.videos()[0].id, "ask", settings)
     answer = ask(film, "Where is the red ball?", there)
     assert len(answer.tokens) == 4
     assert answer.text == ask(film, "Where is the red ball?", here).text

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 import tiny_answerer
 from filmed import filmed
-from seal import Store
 from seal.answer.lessons import Example, Lessons, read
 from seal.answer.local import LocalAnswerer
 from seal.answer.processor import Reader
@@ -25,6 +24,7 @@ from seal.answer.train import Adapter, Batch, _Batches, _ends, train
 from seal.cli import main
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import BackendError, DataError, OptionError
+from seal.store import Store
 from seal.weights import locate
 
 # Eight questions, so that a step sees them all.

@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal import IndexedVideo, Store, index_video
 from seal.attention import relevance
 from seal.config import MiniEncode
 from seal.encode.calibration import UNIT, Calibration
 from seal.encode.mini import FILES, WEIGHTS, MiniEncoder
 from seal.evaluate.film import write_film
+from seal.ingest import index as index_video
+from seal.asked import show
+from seal.scope import Scope
+from seal.store import Store
 from test_types import make_tokens
 
 ABSENT = [
@@ -145,7 +148,7 @@ def test_the_shipped_statistics_are_small_and_of_the_shipped_weights() -> None:
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexedVideo, list[str]]]:
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Scope, list[str]]]:
     """Two films, and what each shows."""
     folder = tmp_path_factory.mktemp("films")
     store, found = Store(folder / "store", create=True), []
@@ -154,34 +157,39 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[IndexedVideo, 
         events = write_film(path, seed=seed, duration_s=24.0, size=(320, 180))
         index_video(str(path), store, jobs=1)
         labels = sorted({event.label for event in events if event.label})
-        found.append((IndexedVideo(store, str(path)), labels))
+        found.append((Scope.of(store, str(path), "show"), labels))
     return found
 
 
 def test_on_films_of_our_own_most_answers_are_right(
-    films: list[tuple[IndexedVideo, list[str]]],
+    films: list[tuple[Scope, list[str]]],
 ) -> None:
     """Drawn films are no photos, and nothing was fitted to them."""
     right = []
     for video, labels in films:
         for query, shown in [(q, True) for q in labels] + [(q, False) for q in ABSENT]:
-            match = video.match(query)
+            match = video.match(video.relevance(query))
             assert match is not None
-            assert match.found == (match.probability >= 0.5)
-            right.append(match.found == shown)
+            assert match.verdict == ("likely" if match.probability >= 0.5 else "unlikely")
+            right.append((match.verdict == "likely") == shown)
     assert len(right) >= 18
     # By chance half of them; three quarters with a probability below 0.02.
     assert np.mean(right) >= 0.75
 
 
 def test_an_encoder_that_nobody_calibrated_does_not_guess(
-    films: list[tuple[IndexedVideo, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    films: list[tuple[Scope, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     video, _ = films[0]
-    monkeypatch.setattr(video.encoder, "calibration", None)
-    assert video.match("two people kissing") is None
-    query = video.encoder.encode_texts(["a yellow boat"])[0]
+    monkeypatch.setattr(video.content.encoder, "calibration", None)
+    # Questions that the other tests asked are remembered with their calibrated relevance.
+    video = Scope.of(video.content.store, video.record.id, "show")
+    monkeypatch.setattr(video.content.encoder, "calibration", None)
+    assert video.match(video.relevance("two people kissing")) is None
+    query = video.content.encoder.encode_texts(["a yellow boat"])[0]
     cosines = video.tokens.facets[:, 0] @ query
     np.testing.assert_allclose(video.relevance("a yellow boat"), cosines, atol=1e-6)
-    video.show("two people kissing", tmp_path / "board.html")
+    found = video.find("two people kissing")
+    assert found.match is None
+    show(video, found, tmp_path / "board.html")
     assert "Nothing in this video matches" not in (tmp_path / "board.html").read_text()

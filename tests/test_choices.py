@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from filmed import filmed
-from seal import Store
 from seal.cli import main
 from seal.errors import DataError
 from seal.evaluate import longvideobench, mlvu, videomme
@@ -25,6 +24,7 @@ from seal.evaluate.mlvu import MLVU
 from seal.evaluate.questions import Question
 from seal.evaluate.videomme import VIDEOMME
 from seal.evaluate.videos import Videos
+from seal.store import Store
 from test_answer_endpoint import Server, says, server  # noqa: F401
 
 TASKS = (

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from seal import Store
 from seal.cli import main
 from seal.evaluate.film import write_film
+from seal.store import Store
 
 PATIENCE_S = 240
 """For what takes seconds, on a machine that does much else."""
-TOKEN_KEYS = {"id", "kind", "start_s", "end_s", "box"}
+TOKEN_KEYS = {"id", "kind", "start_s", "end_s", "box", "text"}
+SELECTION_KEYS = {"selection", "match", "objective", "upper_bound", "gap", "cost", "seconds"}
 
 
 def seal(*arguments: str | Path) -> Result:
@@ -67,9 +68,11 @@ def test_tokens_are_listed_with_time_place_and_track(film: Path, store: Path) ->
 def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, store: Path) -> None:
     got = printed(seal("select", film, "a red ball", "--budget", "5", "--store", store, "--json"))
     assert isinstance(got, dict)
-    assert got.keys() == {"selection", "objective", "upper_bound", "gap", "seconds"}
+    assert got.keys() == SELECTION_KEYS
     assert len(got["selection"]) == 5
-    assert all(row.keys() == TOKEN_KEYS | {"relevance"} for row in got["selection"])
+    row_keys = TOKEN_KEYS | {"video", "role", "relevance"}
+    assert all(row.keys() == row_keys for row in got["selection"])
+    assert {row["role"] for row in got["selection"]} == {"answer", "context"}
     assert got["objective"] <= got["upper_bound"] + 1e-9
     by_relevance = ["--objective", "normalised", "--alpha", "1", "--budget", "5"]
     top = printed(seal("select", film, "a red ball", *by_relevance, "--store", store, "--json"))
@@ -106,10 +109,10 @@ def test_tokens_are_included_excluded_and_priced(film: Path, store: Path, tmp_pa
 def test_find_prints_moments_in_the_video(film: Path, store: Path) -> None:
     got = printed(seal("find", film, "a red ball", "--top", "2", "--store", store, "--json"))
     assert isinstance(got, dict)
-    assert got.keys() == {"moments", "match", "probability"}
+    assert got.keys() == {"moments", "match"}
     assert 1 <= len(got["moments"]) <= 2
     for moment in got["moments"]:
-        assert moment.keys() == {"start_s", "end_s", "score"}
+        assert moment.keys() == {"video", "start_s", "end_s", "score", "token"}
         assert -0.1 <= moment["start_s"] <= moment["end_s"] <= 24.1
 
 
@@ -117,23 +120,23 @@ def test_find_and_show_say_when_nothing_matches(film: Path, store: Path, tmp_pat
     for query, matches in (("a yellow boat", True), ("two people kissing", False)):
         got = printed(seal("find", film, query, "--store", store, "--json"))
         assert isinstance(got, dict)
-        assert got["match"] is matches
-        assert (got["probability"] >= 0.5) is matches
+        assert got["match"]["verdict"] == ("likely" if matches else "unlikely")
+        assert (got["match"]["probability"] >= 0.5) is matches
         said = seal("find", film, query, "--store", store).stdout
-        assert ("nothing in this video matches" in said) is not matches
+        assert ("nothing matches" in said) is not matches
         # What comes closest is shown all the same.
         assert "score" in said
         output = tmp_path / "board.html"
         shown = printed(seal("show", film, query, "-o", output, "--store", store, "--json"))
         assert isinstance(shown, dict)
-        assert (shown["match"], shown["probability"]) == (got["match"], got["probability"])
+        assert shown["match"] == got["match"]
         assert ("Nothing in this video matches" in output.read_text()) is not matches
         people = seal("show", film, query, "-o", output, "--store", store).stdout
-        assert ("nothing in this video matches" in people) is not matches
+        assert ("nothing matches" in people) is not matches
     strict = ["--set", "find.min_probability=0.99999"]
     got = printed(seal("find", film, "a yellow boat", *strict, "--store", store, "--json"))
     assert isinstance(got, dict)
-    assert got["match"] is False
+    assert got["match"]["verdict"] == "unlikely"
 
 
 @pytest.mark.parametrize("suffix", [".html", ".png"])
@@ -370,7 +373,10 @@ def test_an_interrupt_while_workers_start_is_one_line(film: Path, tmp_path: Path
     # As a terminal does it: to all of them.
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, err) == (130, "seal: interrupted; what is stored so far is kept\n")
+    assert (process.returncode, err) == (
+        130,
+        "seal: interrupted; everything that is stored so far is kept\n",
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from seal.config import PROFILES, QUERY_STAGES, Options, as_dict, deciding, digest, only
+from seal.config import PROFILES, Options, as_dict, deciding, digest
 from seal.errors import OptionError
 
 
@@ -77,10 +77,31 @@ def test_every_key_that_is_listed_can_be_set(profile: str) -> None:
 
 
 def test_options_without_effect_are_refused_where_they_have_none() -> None:
-    settings = ["attention.budget=3", "find.top=2"]
-    assert only(QUERY_STAGES, settings, "advice") == settings
-    with pytest.raises(OptionError, match=r"scenes\.count=3 has no effect here: advice"):
-        only(QUERY_STAGES, ["scenes.count=3"], "advice")
+    assert Options.load(settings=["find.top=2"], task="find").find.top == 2
+    for task, setting in (
+        ("find", "attention.budget=3"),
+        ("find", "answer.strip=9"),
+        ("select", "find.top=3"),
+        ("select", "scenes.count=3"),
+        ("select", "attention.memory=9"),
+        ("index", "attention.budget=3"),
+        ("watch", "attention.budget=3"),
+    ):
+        Options.load(settings=[setting])
+        with pytest.raises(OptionError, match=f"{setting} has no effect here: "):
+            Options.load(settings=[setting], task=task)
+
+
+def test_a_question_has_an_objective_of_its_own_below_the_profile() -> None:
+    assert Options.load().attention.objective == "seal"
+    asked = Options.load(task="ask").attention
+    assert (asked.objective, asked.alpha) == ("normalised", 0.7)
+    published = Options.load("paper", task="ask").attention
+    assert (published.objective, published.alpha) == ("paper", 0.9)
+    with pytest.raises(OptionError, match="no effect on the objective normalised"):
+        Options.load(settings=["attention.focus=0.9"], task="ask")
+    chosen = Options.load(settings=["attention.objective=seal", "attention.focus=0.9"], task="ask")
+    assert chosen.attention.focus == 0.9
 
 
 def test_what_only_costs_time_does_not_decide_tokens() -> None:

@@ -12,13 +12,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal import IndexedVideo, Options, Store, index_video
+from seal import Options
 from seal.attention import Candidates
 from seal.cli import main
 from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.film import write_film
 from seal.evaluate.haystack import NEEDLE_S, _moment_recall, evaluate, read_needles, splice
 from seal.evaluate.plot import draw
+from seal.ingest import index as index_video
+from seal.scope import Scope
+from seal.store import Store
 from seal.types import Moment, Span, Tokens
 from test_types import make_tokens
 
@@ -123,7 +126,7 @@ def test_splicing_tokens_gives_the_times_of_indexing_the_spliced_file(tmp_path: 
     tokens = {}
     for name in ("film", "clip", "both"):
         index_video(tmp_path / f"{name}.mp4", store)
-        every = IndexedVideo(store, str(tmp_path / f"{name}.mp4")).tokens
+        every = Scope.of(store, str(tmp_path / f"{name}.mp4"), "show").tokens
         tokens[name] = every.take(every.kinds != "action")
     stack = splice(tokens["film"], [(tokens["clip"], Span(0.0, 4.0))], [4.0])
     assert stack.spans == [Span(4.0, 8.0)]
@@ -185,12 +188,12 @@ def test_the_command_prints_one_object(data: Path, together: bool) -> None:
     assert len(result["find"]) == 4
     assert plot.read_bytes().startswith(b"\x89PNG")
     # Only the first ten seconds of the long clip are there, and nothing is indexed twice.
-    clip = IndexedVideo(Store(store), str(data / "videos" / "long.mp4"))
+    clip = Scope.of(Store(store), str(data / "videos" / "long.mp4"), "show")
     assert clip.record.duration_s == pytest.approx(NEEDLE_S, abs=0.1)
     indexed_at = clip.record.indexed_at, clip.record.seconds
     table = CliRunner().invoke(main, arguments)
     assert table.exit_code == 0, table.stderr
-    again = IndexedVideo(Store(store), str(data / "videos" / "long.mp4")).record
+    again = Scope.of(Store(store), str(data / "videos" / "long.mp4"), "show").record
     assert (again.indexed_at, again.seconds) == indexed_at
     lines = table.stdout.splitlines()
     assert lines[0].startswith("2 needles")
@@ -203,7 +206,9 @@ def test_a_needle_is_found_by_its_own_tokens_and_no_others(data: Path) -> None:
 
     def short_only(candidates: Candidates, size: int) -> np.ndarray:
         if not shown:
-            shown.append(IndexedVideo(store, str(data / "videos" / "short.mp4")).tokens.embeddings)
+            shown.append(
+                Scope.of(store, str(data / "videos" / "short.mp4"), "show").tokens.embeddings
+            )
         same = (candidates.embeddings[:, None] == shown[0][None]).all(2).any(1)
         return np.flatnonzero(same)
 

@@ -13,10 +13,13 @@ import av
 import numpy as np
 import pytest
 
-from seal import IndexedVideo, Options, Progress, Store, VideoError, index_video, kinds
+from seal import Options, Progress, VideoError, kinds
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
-from seal.store import VideoRecord
+from seal.ingest import index as index_video
+from seal.asked import show
+from seal.scope import Scope
+from seal.store import Store, VideoRecord
 from seal.types import Tokens
 from seal.video import open_video
 from synthetic import turn, write_video
@@ -122,9 +125,7 @@ def test_the_number_of_processes_changes_nothing(film: Path, tmp_path: Path) -> 
 def test_a_script_that_workers_cannot_import_is_told_so(film: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import seal\n"
-        f"options = seal.Options.load('mini', [{IN_PARTS!r}])\n"
-        f"seal.index_video({str(film)!r}, seal.Store('store', create=True), options, jobs=2)\n"
+        f"import seal\nseal.open('store').index({str(film)!r}, jobs=2, options=[{IN_PARTS!r}])\n"
     )
     run = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
@@ -191,10 +192,10 @@ def test_one_and_two_frames_are_a_video(tmp_path: Path, store: Store, frames: in
     path = write_video(tmp_path / "short.mp4", [40 * i for i in range(frames)])
     record = index_video(path, store)
     assert store.count(record.id)["scene"] == 1
-    video = IndexedVideo(store, record.id)
+    video = Scope.of(store, record.id, "show")
     assert len(video.select("a dog")) == len(video.tokens)
     video.find("a dog")
-    video.show("a dog", tmp_path / "board.html")
+    show(video, video.find("a dog"), tmp_path / "board.html")
 
 
 @pytest.mark.parametrize("size", [(16, 16), (7680, 4320)])
@@ -255,9 +256,9 @@ def test_other_weights_than_the_tokens_were_made_with_are_refused(film: Path, st
     other: VideoRecord = replace(record, encoder="mini-of-another-day")
     store.finish(other, dict(record.keys))
     with pytest.raises(StoreError, match="indexed with other encoder weights"):
-        IndexedVideo(store, record.id).find("a red ball")
+        Scope.of(store, record.id, "find").find("a red ball")
 
 
 def test_a_video_that_is_not_indexed_is_an_error(film: Path, store: Store) -> None:
     with pytest.raises(NotIndexedError, match="not indexed"):
-        IndexedVideo(store, str(film))
+        Scope.of(store, str(film), "show")

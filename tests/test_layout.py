@@ -29,7 +29,8 @@ LAYERS = [
     {"ground"},
     {"scope"},
     {"show", "answer", "ingest", "watch", "preparation"},
-    {"library", "diagnosis"},
+    {"asked", "diagnosis"},
+    {"library"},
     {"evaluate"},
     {"cli"},
 ]
@@ -93,7 +94,7 @@ def test_profiles_name_registered_back_ends(profile: str) -> None:
     assert options.track.backend in backends.names("track")
     assert options.encode.backend in backends.names("encode")
     assert options.attention.objective in backends.names("objective")
-    assert options.answer.objective in backends.names("objective")
+    assert Options.load(profile, task="ask").attention.objective in backends.names("objective")
     assert options.attention.solver in backends.names("solver")
 
 

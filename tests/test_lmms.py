@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from filmed import filmed
-from seal import IndexedVideo, Store
 from seal.answer.prompt import Picture
 from seal.errors import DataError, OptionError, VideoError
 from seal.evaluate.lmms import Clip, Selector, clip_of, in_front, take_selector
+from seal.scope import Scope
+from seal.store import Store
 from test_answer_endpoint import Handler, Server, server  # noqa: F401
 
 SETTINGS = ["attention.solver=greedy", "attention.budget=4"]
@@ -98,7 +99,7 @@ def test_of_a_clip_only_what_lies_in_it_is_shown(
     same = {"type": "video", "url": str(film), "start_time": 3.0, "end_time": 5.0}
     shown = selector.evidence(Clip(str(film), 3.0, 5.0), document(film))
     names = [part.token for part in shown if isinstance(part, Picture)]
-    tokens = IndexedVideo(store, str(film)).tokens
+    tokens = Scope.of(store, str(film), "show").tokens
     chosen = tokens.take(np.flatnonzero(np.isin(tokens.ids, names)))
     assert len(chosen) == 4
     assert ((chosen.start_s <= 5) & (chosen.end_s >= 3)).all()

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from filmed import filmed
-from seal import IndexedVideo, Store
 from seal.answer import Answerer, Prompt, describe
 from seal.cli import main
 from seal.errors import AnswerError, ContextError, DataError
@@ -17,6 +16,8 @@ from seal.evaluate import asking
 from seal.evaluate.judge import Judge, Verdict, parse
 from seal.evaluate.moviechat import PUBLISHED, evaluate, official, read_outputs
 from seal.evaluate.questions import Question
+from seal.scope import Scope
+from seal.store import Store
 from test_answer_endpoint import Server, says, server  # noqa: F401
 
 OUTPUTS = {
@@ -189,7 +190,7 @@ def test_films_that_are_not_as_published_are_named(tmp_path: Path, changes: dict
 def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
     store: Store, method: str, until_s: float
 ) -> None:
-    video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
+    video = Scope.of(store, store.videos()[0].id, "ask", ["attention.budget=4"])
     friend = Friend()
     question = Question("1", "film", "Where is the ball?", "left", until_s=until_s)
     talk, text = asking.opened(video, question, friend, asking.METHODS[method])
@@ -310,7 +311,7 @@ def test_at_a_breakpoint_a_prompt_that_is_too_long_shrinks(store: Store) -> None
                 raise ContextError("one picture at most")
             yield "left"
 
-    video = IndexedVideo(store, store.videos()[0].id, ["attention.budget=4"])
+    video = Scope.of(store, store.videos()[0].id, "ask", ["attention.budget=4"])
     question = Question("1", "film", "Where is the ball?", "left", until_s=4.0)
     for choose in asking.METHODS.values():
         talk, text = asking.opened(video, question, Narrow(), choose)

@@ -24,7 +24,7 @@ from seal.evaluate.ego4d import (
 )
 from seal.evaluate.film import write_film
 from seal.evaluate.localisation import Rules
-from seal.query import IndexedVideo, load_encoder
+from seal.scope import Encoders, Scope
 from seal.types import Moment, Span
 
 OFFICIAL = ["ego4d_nlq", "ego4d_nlq_zero_length"]
@@ -270,12 +270,14 @@ def test_the_encoder_is_loaded_once_for_all_videos(
         store = filmed(tmp_path, 3.0, name=name, seed=seed)
     loaded = []
     monkeypatch.setattr(
-        query, "load_encoder", lambda record: loaded.append(1) or load_encoder(record)
+        query, "load_encoder", lambda record: loaded.append(1) or Encoders().of(record)
     )
     localiser = nlq.IndexedLocaliser(store)
     moments = [localiser(name, "a red circle") for name in ("c0", "c1", "c1")]
     assert moments[1] == moments[2]
-    assert moments[0] == IndexedVideo(store, str(tmp_path / "c0.mp4")).find("a red circle")
+    assert (
+        moments[0] == Scope.of(store, str(tmp_path / "c0.mp4"), "find").find("a red circle").moments
+    )
     assert loaded == [1, 1]
     with pytest.raises(NotIndexedError, match="no video of the name c2"):
         localiser("c2", "a red circle")

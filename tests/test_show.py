@@ -18,9 +18,9 @@ from PIL import Image
 from seal.clock import clock
 from seal.errors import OptionError
 from seal.kinds import known
-from seal.show import Storyboard, write
+from seal.show import Reel, Storyboard, write
 from seal.show.png import WIDTH
-from seal.types import Moment, Choice, Span, Tokens
+from seal.types import Choice, Moment, Span, Tokens
 
 VOID = {"meta", "img", "link", "br", "input"}
 
@@ -61,12 +61,17 @@ def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) ->
     )
     chosen = np.arange(k) * (n // k if k else 1)
     times = begin
-    values: dict[str, Any] = {
-        "title": "film.mp4",
-        "query": "a red ball",
+    reel = {
+        "video": "v",
+        "name": "film.mp4",
         "path": "film.mp4",
         "start_s": start_s,
         "duration_s": n * 0.5,
+    }
+    reel |= {name: changes.pop(name) for name in reel.keys() & changes.keys()}
+    values: dict[str, Any] = {
+        "query": "a red ball",
+        "reels": [Reel(**reel)],
         "tokens": tokens,
         "selection": Choice(
             chosen[::-1].astype(np.int64), np.linspace(0.9, 0.1, k).astype(np.float32), 0.5, 0.625
@@ -168,9 +173,7 @@ NASTY = [
 @pytest.mark.parametrize("text", NASTY)
 def test_what_users_type_is_shown_and_never_runs(page: Callable[..., Page], text: str) -> None:
     plain = page(make_board())
-    got = page(
-        make_board(query=text, title=text, path=text, facts={text: text, "a": "b", "c": "d"})
-    )
+    got = page(make_board(query=text, name=text, path=text, facts={text: text, "a": "b", "c": "d"}))
     assert "".join(got.texts["h1"]) == text
     assert "".join(got.texts["bdi"]) == text
     assert text in got.texts["dd"]
@@ -240,7 +243,7 @@ def test_a_hundred_thousand_tokens_make_a_small_page(tmp_path: Path) -> None:
         {"k": 2, "start_s": -5.0},
         {"curve": (np.zeros(0), np.zeros(0))},
         {"curve": (np.ones(1), np.ones(1))},
-        {"query": "", "title": "", "facts": {}},
+        {"query": "", "facts": {}},
         {"query": "x" * 10_000},
         {"query": "ball " * 2_000},
         {"thumbnails": [picture((90, 1600))] * 6},
@@ -329,7 +332,7 @@ def test_faint_ticks_cover_every_token() -> None:
     board = make_board(n=3000)
     for kind in known().values():
         spans = np.array([span[:2] for span in board.density(kind)])
-        middles = board.tokens.middle_s[board.tokens.kinds == kind.name] / board.duration_s
+        middles = board.tokens.middle_s[board.tokens.kinds == kind.name] / board.axis.duration_s
         covered = (spans[:, 0] <= middles[:, None]) & (middles[:, None] <= spans[:, 1])
         assert covered.any(1).all()
 

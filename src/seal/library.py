@@ -11,23 +11,24 @@ a mapping or as "key=value". An option that the method does not read is an Optio
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from seal.config import Options, WatchOptions, as_settings
+from seal import asked
+from seal.asked import Settings, asking, describe, merged, selecting
+from seal.config import Options, WatchOptions
 from seal.decompose import Instances
 from seal.encode import Encoder
-from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.errors import NotIndexedError, StoreError
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
 from seal.results import Answer, Found, Indexed, Listing, Removed, Selection, Shown, TokenList
 from seal.scope import Encoders, NearestContent, Scope, VideoContent, find_video
 from seal.segment import Segmenter
-from seal.show import Storyboard, write, writer
+from seal.show import writer
 from seal.store import Store, VideoRecord
 from seal.track import Tracker
 from seal.types import Moment, Tokens
@@ -36,9 +37,6 @@ from seal.video import sources_in
 if TYPE_CHECKING:
     from seal.answer import Answerer, Conversation, OnText
     from seal.watch import Window
-
-Settings = Iterable[str] | Mapping[str, object]
-"""Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
 
 _LISTED = 10
 """How many videos of another encoder an error names."""
@@ -236,7 +234,7 @@ class Library:
 
         settings = merged(options, asking(budget, answerer))
         scope = self._nearest(subject(question), "ask", settings)
-        answer = _ask(scope, question, answerer, choices, verify, on_text)
+        answer = asked.answer(scope, question, answerer, choices, verify, on_text)
         return replace(answer, moments=self._moments(scope, subject(question)))
 
     def prompt(
@@ -252,7 +250,7 @@ class Library:
         from seal.answer.intent import subject
 
         scope = self._nearest(subject(question), "ask", merged(options, asking(budget, answerer)))
-        return _prompt(scope, question, choices)
+        return asked.prompt(scope, question, choices)
 
     def show(
         self,
@@ -270,7 +268,7 @@ class Library:
         scope = self._nearest(query, "show", settings)
         match = scope.match(scope.relevance(query))
         found = Found(query, match, self._moments(scope, query), several=True)
-        return _show(scope, found, path)
+        return asked.show(scope, found, path)
 
     def watch(
         self,
@@ -430,7 +428,7 @@ class Video:
         Raises OptionError for an empty question, AnswerError if the model fails.
         """
         scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        return _ask(scope, question, answerer, choices, verify, on_text)
+        return asked.answer(scope, question, answerer, choices, verify, on_text)
 
     def prompt(
         self,
@@ -443,7 +441,7 @@ class Video:
     ) -> str:
         """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
         scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        return _prompt(scope, question, choices)
+        return asked.prompt(scope, question, choices)
 
     def chat(
         self,
@@ -457,7 +455,7 @@ class Video:
         from seal.answer import Conversation
 
         scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        model = _model(scope, answerer)
+        model = asked.load_answerer(scope, answerer)
         if session is not None and Path(session).exists():
             return Conversation.resume(session, scope, model)
         return Conversation(scope, model)
@@ -482,7 +480,7 @@ class Video:
         settings = merged(options, selecting(budget, objective, solver, alpha))
         scope = self._scope("show", settings)
         writer(path)  # A wrong suffix is an error before the work, not after it.
-        return _show(scope, scope.find(query), path, include, exclude)
+        return asked.show(scope, scope.find(query), path, include, exclude)
 
     def pictures(self, tokens: Tokens) -> list[bytes]:
         """For each of some tokens of the video the stored frame that shows it, as JPEG."""
@@ -490,99 +488,3 @@ class Video:
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
         return Scope(self.content, Options.load(self.record.profile, settings, task))
-
-
-def describe(store: Store, record: VideoRecord) -> Indexed:
-    """What a store knows of a video as a whole."""
-    return Indexed(
-        video=record.id,
-        path=record.path,
-        duration_s=record.duration_s,
-        tokens=store.count(record.id),
-        gaps=record.gaps,
-        profile=record.profile,
-        seconds=record.seconds,
-    )
-
-
-def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
-    """`options` as settings, with the keyword arguments that were given on top.
-
-    Raises OptionError if one is given in both ways.
-    """
-    settings = as_settings(options)
-    given = {key: value for key, value in keywords.items() if value is not None}
-    twice = [key for key in given if any(one.startswith(f"{key}=") for one in settings)]
-    if twice:
-        raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
-    return [*settings, *as_settings(given)]
-
-
-def selecting(
-    budget: int | None, objective: str | None, solver: str | None, alpha: float | None
-) -> dict[str, object]:
-    """The options of a selection that have arguments of their own, by key."""
-    return {
-        "attention.budget": budget,
-        "attention.objective": objective,
-        "attention.solver": solver,
-        "attention.alpha": alpha,
-    }
-
-
-def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, object]:
-    """The options of a question that have arguments of their own, by key."""
-    if not isinstance(answerer, str):
-        return {"attention.budget": budget}
-    backend, _, model = answerer.partition(":")
-    return {
-        "attention.budget": budget,
-        "answer.backend": backend,
-        "answer.model": model or None,
-    }
-
-
-def _model(scope: Scope, answerer: str | Answerer | None) -> Answerer | None:
-    from seal.answer import load
-
-    if answerer is None or isinstance(answerer, str):
-        return load(scope.options.answer)
-    return answerer
-
-
-def _ask(
-    scope: Scope,
-    question: str,
-    answerer: str | Answerer | None,
-    choices: Mapping[str, str] | None,
-    verify: bool,
-    on_text: OnText | None,
-) -> Answer:
-    from seal.answer import ask
-
-    model = _model(scope, answerer)
-    began = time.monotonic()
-    answer = ask(scope, question, model, options=choices, verify=verify, on_text=on_text)
-    name = None if model is None else model.name
-    return replace(answer, model=name, seconds=time.monotonic() - began)
-
-
-def _prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> str:
-    from seal.answer import Conversation, describe
-
-    return describe(Conversation(scope).put(question, choices).prompt)
-
-
-def _show(
-    scope: Scope,
-    found: Found,
-    path: str | Path,
-    include: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-) -> Shown:
-    began = time.monotonic()
-    choice = scope.choose(found.query, include, exclude)
-    selection = scope.selection(found.query, choice, began)
-    write(Storyboard.of(scope, selection, choice, found), path)
-    videos = [record.id for record in scope.content.records]
-    return Shown(Path(path), selection, found, videos)

@@ -22,17 +22,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from seal.config import Options, only
+from seal.config import Options
 from seal.dependencies import Dependency, stated
-from seal.errors import BackendError, OptionError
-from seal.settings import split
+from seal.errors import BackendError
 from seal.weights import Weights, download, folder_of, is_loaded, require
 
 # The extra that a back end needs whose options name no model.
 _EXTRAS = {("answer", "openai"): "answer"}
-# The settings that decide what a profile needs.
-_STAGES = ("segment", "track", "encode", "answer", "find")
-_SETTINGS = ("backend", "weights", "model", "revision", "head")
 
 _REPORT_EVERY_S = 5.0
 
@@ -56,13 +52,7 @@ class Need:
 
 def options_for(profile: str, settings: Iterable[str] = ()) -> Options:
     """A profile with other models. Raises OptionError for a setting that changes no model."""
-    advice = "it does not change which models are needed"
-    settings = only(_STAGES, settings, advice)
-    options = Options.load(profile, settings)
-    for setting in settings:
-        if split(setting)[0].partition(".")[2] not in _SETTINGS:
-            raise OptionError(f"{setting} has no effect here: {advice}")
-    return options
+    return Options.load(profile, settings, "prepare")
 
 
 def needs(options: Options) -> list[Need]:

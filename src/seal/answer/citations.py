@@ -50,18 +50,21 @@ def _seconds(hours: str | None, minutes: str, seconds: str) -> float:
     return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds)
 
 
-def resolve(text: str, tokens: Tokens, numbers: Int64) -> tuple[Int64, list[Citation]]:
+def resolve(
+    text: str, tokens: Tokens, numbers: Int64 | None = None
+) -> tuple[Int64, list[Citation]]:
     """The rows of the tokens that an answer cites, and the cited times at which there is none.
 
     A time stands for the tokens it falls into, or for the nearest ones within a second of it.
-    `numbers` [n] is the number of each token's video; a citation without one means any video.
+    `numbers` [n] is the number of each token's video, where there are several; a citation without
+    a number means any of them.
     """
     rows: set[int] = set()
     nothing = []
     for cited in cited_times(text):
         off_s = np.maximum(tokens.start_s - cited.end_s, cited.start_s - tokens.end_s)
         off_s = np.maximum(off_s, 0)
-        if cited.number:
+        if cited.number and numbers is not None:
             off_s = np.where(numbers == cited.number, off_s, np.inf)
         nearest = off_s.min(initial=np.inf)
         if nearest > _TOLERANCE_S:

@@ -239,8 +239,8 @@ class Conversation:
     ) -> Answer:
         rows = self._in_time(np.union1d(self._shown(), evidence.rows))
         tokens = self.scope.tokens.take(rows)
-        numbers = np.array([self.scope.number(video) for video in tokens.video_ids], np.int64)
-        cited, nothing = resolve(text or "", tokens, numbers)
+        numbers = [self.scope.number(video) for video in tokens.video_ids.tolist()]
+        cited, nothing = resolve(text or "", tokens, np.array(numbers, np.int64))
         return Answer(
             text=text,
             tokens=tokens,

@@ -34,6 +34,10 @@ class Task:
                 raise OptionError(f"{setting} has no effect here: {self.advice}")
 
 
+_MODELS, _NAMES = (
+    ("segment", "track", "encode", "answer"),
+    ("backend", "weights", "model", "revision"),
+)
 _STREAMED = ("attention.memory",)
 # A question is about one thing: its evidence need not stand for the rest of the video, and what
 # shows the same thing twice is paid for twice.
@@ -52,6 +56,10 @@ TASKS = {
     "find all": _query("find", "attention.candidates"),
     "show": _query("attention", "find"),
     "ask": _query("attention", "find", "answer", settings=_ABOUT_ONE_THING),
+    "prepare": Task(
+        ("find.head", *(f"{stage}.{key}" for stage in _MODELS for key in _NAMES)),
+        "it does not change which models are needed",
+    ),
     "watch": Task(
         (*INDEX_STAGES, "attention"),
         "`seal watch` chooses tokens: it reads what decides them, and attention",

@@ -13,12 +13,13 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from multiprocessing.connection import Connection, wait
 from pickle import PicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 
@@ -33,7 +34,7 @@ Report = Callable[[Iterable[float]], None]
 """Called with the seconds done of each part that was begun."""
 
 _IN_FLIGHT = 2
-"""Parts handed to a process: the one it works on, and one in reserve. Results must not pile up."""
+"""Parts for each process that are worked on or wait to be stored: they are memory."""
 _TICK_S = 0.2
 """How often a process says how far it is."""
 _PATIENCE_S = 5.0
@@ -67,112 +68,132 @@ def in_processes(
 
     Raises VideoError if the video cannot be read or a process dies, and what a process raises.
     """
-    todo, pool = iter(plan.todo), _Pool(plan, instances)
+    pool = _Pool(plan, instances, jobs)
     done_s: dict[int, float] = {}
     try:
-        for _ in range(jobs):
-            pool.start(todo)
+        pool.start()
         while pool.is_busy:
-            kind, *values = pool.receive()
-            if kind == "tick":
-                number, done_s[number] = values
+            message = pool.receive()
+            if isinstance(message, _Tick):
+                done_s[message.number] = message.done_s
                 report(done_s.values())
-            elif kind == "part":
-                worker, part = values
-                done_s[part.number] = part.end_s - plan.starts_s[part.number]
-                pool.hand(worker, todo)
-                yield part
-            elif kind == "failed" or pool.expects(values[0]):
-                raise pool.failure(*values)
+            elif isinstance(message, IndexedPart):
+                done_s[message.number] = message.end_s - plan.starts_s[message.number]
+                yield message
+            else:
+                raise message
     finally:
         # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
         pool.stop()
 
 
-class _Pool:
-    """Processes that index parts of one plan."""
+class _Tick(NamedTuple):
+    """How far a process is with a part."""
 
-    def __init__(self, plan: Plan, instances: Instances) -> None:
-        self._plan, self._instances = plan, instances
+    number: int
+    done_s: float
+
+
+class _Failure(NamedTuple):
+    """What a process raised, and where."""
+
+    error: Exception
+    traceback: str
+
+
+class _Pool:
+    """Processes that index the parts of one plan, each the next part as soon as it is free."""
+
+    def __init__(self, plan: Plan, instances: Instances, jobs: int) -> None:
+        self._plan, self._instances, self._jobs = plan, instances, jobs
+        self._todo = deque(plan.todo)
         # Forking would copy the threads of the store; only fresh processes are safe.
         self._context = multiprocessing.get_context("spawn")
-        self._workers: list[tuple[Any, Connection]] = []
-        self._pending: dict[Connection, int] = {}
-        self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._processes: list[tuple[Any, Connection]] = []
+        self._idle: list[Connection] = []
+        self._working: set[Connection] = set()
+        self._inbox: queue.SimpleQueue[_Tick | IndexedPart | Exception] = queue.SimpleQueue()
+        self._unread = 0
+        """Parts in the inbox: they are memory, and a free process waits if there are too many."""
+        self._lock = threading.Lock()
         self._waker, self._wake = multiprocessing.Pipe(duplex=False)
-        # A process that has finished a part goes on while an earlier one is being stored.
+        # A process gets its next part while an earlier one is being stored.
         self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
 
     @property
     def is_busy(self) -> bool:
-        return any(self._pending.values())
+        """Whether a part is still to come."""
+        with self._lock:
+            return bool(self._todo or self._working or self._unread)
 
-    def start(self, todo: Iterator[int]) -> None:
-        """One more process, with its first parts."""
-        ours, theirs = self._context.Pipe()
-        arguments = (self._plan, self._instances, theirs)
-        process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        # Numerical libraries read this as a new process loads them. Threads beyond the cores there
-        # are would spin in each other's way.
-        with environment(OMP_NUM_THREADS="1"), uninterrupted():
-            try:
-                process.start()
-            except (AttributeError, TypeError, PicklingError) as error:
-                raise BackendError(
-                    f"a model that was handed in cannot go to another process ({error});"
-                    " use one process: jobs=1"
-                ) from error
-            finally:
-                # If only the process has this end, its death closes the pipe.
-                theirs.close()
-        self._workers.append((process, ours))
-        self._pending[ours] = 0
-        for _ in range(_IN_FLIGHT):
-            self.hand(ours, todo, first=True)
-        self._wake.send_bytes(b"new")
+    def start(self) -> None:
+        """Start all processes. Raises BackendError if a model cannot be handed to them."""
+        for _ in range(self._jobs):
+            ours, theirs = self._context.Pipe()
+            arguments = (self._plan, self._instances, theirs)
+            process = self._context.Process(target=_serve, args=arguments, daemon=True)
+            # Numerical libraries read this as a new process loads them. Threads beyond the cores
+            # there are would spin in each other's way.
+            with environment(OMP_NUM_THREADS="1"), uninterrupted():
+                try:
+                    process.start()
+                except (AttributeError, TypeError, PicklingError) as error:
+                    raise BackendError(
+                        "a model that was handed in cannot go to another process"
+                        f" ({error}); use one process: jobs=1"
+                    ) from error
+                finally:
+                    # If only the process has this end, its death closes the pipe.
+                    theirs.close()
+            self._processes.append((process, ours))
+            self._idle.append(ours)
+        self._hand_out()
+        self._listener.start()
 
-    def hand(self, worker: Connection, todo: Iterator[int], first: bool = False) -> None:
-        """The next part, if there is one, to a process that has finished one."""
-        if not first:
-            self._pending[worker] -= 1
-        number = next(todo, None)
-        if number is not None:
-            # A process that has died says so when it is listened to.
-            with suppress(OSError):
-                worker.send(number)
-            self._pending[worker] += 1
+    def _hand_out(self) -> None:
+        with self._lock:
+            room = _IN_FLIGHT * self._jobs - self._unread - len(self._working)
+            while self._idle and self._todo and room > 0:
+                process, room = self._idle.pop(0), room - 1
+                self._working.add(process)
+                # A process that has died says so when it is listened to.
+                with suppress(OSError):
+                    process.send(self._todo.popleft())
 
-    def receive(self) -> tuple[Any, ...]:
-        """The next message of any process: a tick, a part, or how it failed."""
-        return self._inbox.get()
+    def receive(self) -> _Tick | IndexedPart | Exception:
+        """The next message: how far a part is, a part, or what has to be raised."""
+        message = self._inbox.get()
+        if isinstance(message, IndexedPart):
+            with self._lock:
+                self._unread -= 1
+            self._hand_out()
+        return message
 
     def _listen(self) -> None:
-        gone: set[Connection] = set()
-        while True:
-            open_ = [ours for _, ours in self._workers if ours not in gone]
-            for ready in wait([self._waker, *open_]):
-                if ready is self._waker:
-                    if self._waker.recv_bytes() == b"end":
-                        return
-                    continue
-                assert isinstance(ready, Connection)
+        every = [ours for _, ours in self._processes]
+        while self._waker not in (ready := wait([self._waker, *every])):
+            for process in ready:
+                assert isinstance(process, Connection)
                 try:
-                    kind, *values = ready.recv()
-                    self._inbox.put((kind, *([ready] if kind == "part" else []), *values))
+                    self._take(process, process.recv())
                 except (EOFError, OSError):
-                    gone.add(ready)
-                    self._inbox.put(("died", ready))
+                    every.remove(process)
+                    if process in self._working:
+                        self._inbox.put(self._died())
 
-    def expects(self, worker: Connection) -> bool:
-        """Whether a process still owes a part."""
-        return self._pending[worker] > 0
+    def _take(self, process: Connection, message: Any) -> None:
+        if isinstance(message, _Failure):
+            message.error.__cause__ = RuntimeError(f"in a worker process:\n{message.traceback}")
+            message = message.error
+        if isinstance(message, IndexedPart):
+            with self._lock:
+                self._working.remove(process)
+                self._idle.append(process)
+                self._unread += 1
+            self._hand_out()
+        self._inbox.put(message)
 
-    def failure(self, error: BaseException | Connection, told: str = "") -> BaseException:
-        """What to raise where a process failed: its own error, or that it died."""
-        if isinstance(error, BaseException):
-            error.__cause__ = RuntimeError(f"in a worker process:\n{told}")
-            return error
+    def _died(self) -> VideoError:
         return VideoError(
             f"{self._plan.source}: a worker process died. If memory ran out, run it again with"
             " fewer jobs: what is done is kept. If this is a Python script, let it index under"
@@ -181,12 +202,13 @@ class _Pool:
 
     def stop(self) -> None:
         """End all processes: a closed pipe tells each of them."""
-        self._wake.send_bytes(b"end")
-        self._listener.join()
-        for _, ours in self._workers:
+        if self._listener.is_alive():
+            self._wake.send_bytes(b"")
+            self._listener.join()
+        for _, ours in self._processes:
             ours.close()
         until = time.monotonic() + _PATIENCE_S
-        for process, _ in self._workers:
+        for process, _ in self._processes:
             process.join(max(0.0, until - time.monotonic()))
             if process.is_alive():
                 process.kill()
@@ -208,18 +230,18 @@ def _serve(plan: Plan, instances: Instances, pipe: Connection) -> None:
         nonlocal last
         if time.monotonic() - last >= _TICK_S:
             last = time.monotonic()
-            pipe.send(("tick", number, done_s))
+            pipe.send(_Tick(number, done_s))
 
     try:
         models = Models.load(plan.options, instances)
         while True:
-            pipe.send(("part", index_part(plan, pipe.recv(), models, tick)))
+            pipe.send(index_part(plan, pipe.recv(), models, tick))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # The parent has no use for this part any more.
         return
     except Exception as error:
         with suppress(OSError):
-            pipe.send(("failed", error, traceback.format_exc()))
+            pipe.send(_Failure(error, traceback.format_exc()))
 
 
 def _exit_with_parent() -> None:

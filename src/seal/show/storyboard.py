@@ -50,21 +50,19 @@ class Reel:
 
     video: str
     """Its id."""
+    name: str
+    """The name of its file."""
     path: str
     """The file or URL that "play" links lead to; there are no links where there is no such file."""
     start_s: float
     """Presentation time of the first frame. Media players call it 0."""
     duration_s: float
 
-    @property
-    def name(self) -> str:
-        """The name of the file."""
-        return PurePath(self.path).name
-
     @staticmethod
     def of(record: VideoRecord) -> Reel:
         """A video of a store."""
-        return Reel(record.id, record.location, record.start_s, record.duration_s)
+        name = PurePath(record.path).name
+        return Reel(record.id, name, record.location, record.start_s, record.duration_s)
 
 
 @dataclass(frozen=True, eq=False)

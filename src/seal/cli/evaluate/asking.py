@@ -71,10 +71,10 @@ def ask(
 
     The model is asked what it has not answered yet. `missing` are videos that are not in the store.
     """
+    from seal.asked import asking as named
+    from seal.asked import merged
     from seal.evaluate import asking
     from seal.evaluate.videos import Videos
-    from seal.library import asking as named
-    from seal.library import merged
     from seal.store import Store
 
     chosen = merged(settings, named(None, answerer))
@@ -110,7 +110,7 @@ def print_result(
 def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:
     """The model that "openai:MODEL" names. Raises OptionError for none."""
     from seal.answer import load
-    from seal.library import asking, merged
+    from seal.asked import asking, merged
 
     chosen = merged(settings, asking(None, name))
     model = load(Options.load(settings=chosen, task="ask").answer)

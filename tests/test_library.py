@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-
-from seal import IndexedVideo, Store
-from seal.cli import main
 from seal.corpus import Corpus, one_after_another
+
+from seal.cli import main
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
+from seal.store import Store
 from seal.types import Tokens
 from store_worker import KEYS, make_part, make_record
 

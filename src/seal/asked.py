@@ -1,0 +1,126 @@
+"""What a `seal.library.Library` and a `seal.library.Video` have in common.
+
+Keyword arguments become settings, an answerer is loaded, and a result is made from a `Scope`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seal.config import as_settings
+from seal.errors import OptionError
+from seal.results import Answer, Found, Indexed, Shown
+from seal.scope import Scope
+from seal.show import Storyboard, write
+from seal.store import Store, VideoRecord
+
+if TYPE_CHECKING:
+    from seal.answer import Answerer, OnText
+
+Settings = Iterable[str] | Mapping[str, object]
+"""Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
+
+
+def describe(store: Store, record: VideoRecord) -> Indexed:
+    """What a store knows of a video as a whole."""
+    return Indexed(
+        video=record.id,
+        path=record.path,
+        duration_s=record.duration_s,
+        tokens=store.count(record.id),
+        gaps=record.gaps,
+        profile=record.profile,
+        seconds=record.seconds,
+    )
+
+
+def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
+    """`options` as settings, with the keyword arguments that were given on top.
+
+    Raises OptionError if one is given in both ways.
+    """
+    settings = as_settings(options)
+    given = {key: value for key, value in keywords.items() if value is not None}
+    twice = [key for key in given if any(one.startswith(f"{key}=") for one in settings)]
+    if twice:
+        raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
+    return [*settings, *as_settings(given)]
+
+
+def selecting(
+    budget: int | None, objective: str | None, solver: str | None, alpha: float | None
+) -> dict[str, object]:
+    """The options of a selection that have arguments of their own, by key."""
+    return {
+        "attention.budget": budget,
+        "attention.objective": objective,
+        "attention.solver": solver,
+        "attention.alpha": alpha,
+    }
+
+
+def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, object]:
+    """The options of a question that have arguments of their own, by key."""
+    if not isinstance(answerer, str):
+        return {"attention.budget": budget}
+    backend, _, model = answerer.partition(":")
+    return {
+        "attention.budget": budget,
+        "answer.backend": backend,
+        "answer.model": model or None,
+    }
+
+
+def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | None:
+    """The model that answers: an object as it is, or the one that the options name."""
+    from seal.answer import load
+
+    if answerer is None or isinstance(answerer, str):
+        return load(scope.options.answer)
+    return answerer
+
+
+def answer(
+    scope: Scope,
+    question: str,
+    answerer: str | Answerer | None,
+    choices: Mapping[str, str] | None,
+    verify: bool,
+    on_text: OnText | None,
+) -> Answer:
+    """The answer to a question about a scope."""
+    from seal.answer import ask
+
+    model = load_answerer(scope, answerer)
+    began = time.monotonic()
+    found = ask(scope, question, model, options=choices, verify=verify, on_text=on_text)
+    name = None if model is None else model.name
+    return replace(found, model=name, seconds=time.monotonic() - began)
+
+
+def prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> str:
+    """What would be sent to ask a question about a scope, as a person reads it."""
+    from seal.answer import Conversation
+    from seal.answer import describe as read
+
+    return read(Conversation(scope).put(question, choices).prompt)
+
+
+def show(
+    scope: Scope,
+    found: Found,
+    path: str | Path,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+) -> Shown:
+    """Write a storyboard of what was found and what is selected."""
+    began = time.monotonic()
+    choice = scope.choose(found.query, include, exclude)
+    selection = scope.selection(found.query, choice, began)
+    write(Storyboard.of(scope, selection, choice, found), path)
+    videos = [record.id for record in scope.content.records]
+    return Shown(Path(path), selection, found, videos)
