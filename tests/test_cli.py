@@ -72,7 +72,7 @@ def test_select_prints_the_contract_and_stays_within_the_budget(film: Path, stor
     assert len(got["selection"]) == 5
     row_keys = TOKEN_KEYS | {"video", "role", "relevance"}
     assert all(row.keys() == row_keys for row in got["selection"])
-    assert {row["role"] for row in got["selection"]} == {"answer", "context"}
+    assert {row["role"] for row in got["selection"]} <= {"answer", "context"}
     assert got["objective"] <= got["upper_bound"] + 1e-9
     by_relevance = ["--objective", "normalised", "--alpha", "1", "--budget", "5"]
     top = printed(seal("select", film, "a red ball", *by_relevance, "--store", store, "--json"))

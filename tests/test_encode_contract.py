@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import Blip2Encode, ClipEncode, MiniEncode, SiglipEncode
+from seal.config import Blip2Encode, ClipEncode, SiglipEncode
 from seal.encode import Encoder, load
 from seal.errors import BackendError, OptionError
 from seal.types import UInt8
@@ -43,7 +43,7 @@ def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if name in TINY:
         folder = tiny_folder(name, tmp_path_factory.mktemp(name))
         return TINY[name](weights=str(folder), device="cpu", batch_size=4)
-    return MiniEncode()
+    return backends.default_options("encode", name)
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from seal import Options, Progress, VideoError, kinds
+from seal.asked import show
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
 from seal.ingest import index as index_video
-from seal.asked import show
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 from seal.types import Tokens

@@ -30,6 +30,7 @@ LAYERS = [
     {"scope"},
     {"show", "answer", "ingest", "watch", "preparation"},
     {"asked", "diagnosis"},
+    {"indexed"},
     {"library"},
     {"evaluate"},
     {"cli"},

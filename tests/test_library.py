@@ -1,85 +1,231 @@
-"""`seal select --all`: the nearest tokens of every video, and a choice among them."""
+"""The front door: one video and all of them, asked in the same way, with the same results."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from seal.corpus import Corpus, one_after_another
 
+import seal
+from seal import Library, OptionError
 from seal.cli import main
 from seal.errors import NotIndexedError, StoreError
 from seal.evaluate.film import write_film
+from seal.scope import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens
 from store_worker import KEYS, make_part, make_record
 
 
-def seal(*arguments: str | Path) -> Result:
+def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two films in one store."""
-    folder = tmp_path_factory.mktemp("corpus")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """Two films in one library, indexed from their folder."""
+    folder = tmp_path_factory.mktemp("library")
+    films = folder / "films" / "of two years"
+    films.mkdir(parents=True)
     for seed in (0, 1):
-        write_film(folder / f"film{seed}.mp4", seed=seed, duration_s=8.0)
-        path = folder / f"film{seed}.mp4"
-        assert seal("index", path, "--store", folder / "store", "--jobs", "1").exit_code == 0
-    return folder
+        write_film(films / f"film{seed}.mp4", seed=seed, duration_s=8.0)
+    (films / ".hidden.mp4").write_bytes(b"not a film")
+    library = seal.open(folder / "tokens")
+    videos = library.index(folder / "films", jobs=1)
+    assert [video.record.path for video in videos] == [
+        str(films / "film0.mp4"),
+        str(films / "film1.mp4"),
+    ]
+    return library
 
 
-def every(store: Store, query: str) -> dict[tuple[str, str], float]:
-    """(video, id) -> relevance of every token, by the queries over one video."""
-    found = {}
-    for record in store.videos():
-        video = IndexedVideo(store, record.id)
-        scores = video.relevance(query).tolist()
-        found |= {
-            (record.id, str(name)): r for name, r in zip(video.tokens.ids, scores, strict=True)
-        }
-    return found
-
-
-def test_the_nearest_are_the_most_relevant_of_all_videos_under_their_own_ids(folder: Path) -> None:
-    store = Store(folder / "store")
-    scores = every(store, "a red ball")
-    tokens = Corpus(store, ["attention.candidates=20"]).nearest("a red ball")
+def test_the_nearest_are_the_most_relevant_of_all_videos_under_their_own_ids(
+    library: Library,
+) -> None:
+    scores = {
+        (video.id, name): score
+        for video in library
+        for name, score in zip(
+            video.tokens.ids.tolist(),
+            video.content.question("a red ball").relevance.tolist(),
+            strict=True,
+        )
+    }
+    video = next(iter(library))
+    content = NearestContent(
+        library.store, library.store.videos(), video.content.encoder, "a red ball", 20
+    )
+    tokens = content.tokens
     names = list(zip(tokens.video_ids.tolist(), tokens.ids.tolist(), strict=True))
     assert len(set(names)) == len(names) == 20
     assert len(set(tokens.video_ids)) == 2
     worst = sorted(scores.values())[-20]
     assert min(scores[name] for name in names) == pytest.approx(worst, abs=1e-5)
-    for row, (video, name) in enumerate(names):
-        own = store.tokens(video)
+    for row, (video_id, name) in enumerate(names):
+        own = library[video_id].tokens
         (there,) = np.flatnonzero(own.ids == name)
         np.testing.assert_array_equal(own.embeddings[there], tokens.embeddings[row])
         assert own.time(int(there)) == tokens.time(row)
 
 
-def test_all_candidates_of_one_video_give_its_own_choice(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "store"
-    seal("index", folder / "film0.mp4", "--store", path, "--jobs", "1")
-    video = IndexedVideo(Store(path), str(folder / "film0.mp4"), ["attention.solver=greedy"])
-    own = video.select("a red ball")
-    tokens, chosen = Corpus(Store(path), ["attention.solver=greedy"]).select("a red ball")
-    assert sorted(tokens.ids) == sorted(video.tokens.ids[own.rows])
-    assert chosen.objective == pytest.approx(own.objective, rel=1e-5)
+def test_one_video_alone_and_all_of_one_video_give_the_same(
+    library: Library, tmp_path: Path
+) -> None:
+    first = next(iter(library))
+    alone = seal.open(tmp_path / "tokens")
+    video = alone.index(first.record.path, jobs=1)
+    own = video.select("a red ball", solver="greedy")
+    everywhere = alone.select("a red ball", solver="greedy")
+    assert sorted(everywhere.tokens.ids) == sorted(own.tokens.ids)
+    assert everywhere.objective == pytest.approx(own.objective, rel=1e-5)
+    assert everywhere.match == own.match
+    found = alone.find("a red ball")
+    assert found.to_json() == video.find("a red ball").to_json()
+    assert (
+        alone.ask("a red ball").tokens.ids.tolist() == video.ask("a red ball").tokens.ids.tolist()
+    )
 
 
-def test_the_command_names_the_videos(folder: Path) -> None:
-    store = ["--store", folder / "store"]
-    result = seal("select", "--all", "a red ball", "--budget", "12", *store, "--json")
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found.keys() == {"selection", "objective", "upper_bound", "gap", "seconds"}
-    assert len(found["selection"]) == 12
-    assert {row["video"] for row in found["selection"]} <= {v.id for v in Store(store[1]).videos()}
-    text = seal("select", "--all", "a red ball", *store).stdout
-    assert found["selection"][0]["video"] in text
+def test_the_best_moments_of_all_are_those_of_the_videos_together(library: Library) -> None:
+    for query in ("a red ball", "a boat on the sea"):
+        every = [moment for video in library for moment in video.find(query, top=9).moments]
+        every.sort(key=lambda moment: -moment.score)
+        found = library.find(query, top=4)
+        assert found.moments == every[:4]
+        assert found.match == max(
+            (video.find(query).match for video in library), key=lambda match: match.probability
+        )
+
+
+def test_a_question_is_embedded_once_and_its_relevance_computed_once(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = next(iter(library))
+    encoder, calls = video.content.encoder, []
+    encode, relevance = encoder.encode_texts, seal.scope.relevance
+
+    def encoded(texts: list[str]) -> np.ndarray:
+        calls.append("encode")
+        return encode(texts)
+
+    def related(*arguments: object) -> np.ndarray:
+        calls.append("relevance")
+        return relevance(*arguments)
+
+    monkeypatch.setattr(encoder, "encode_texts", encoded)
+    monkeypatch.setattr("seal.scope.relevance", related)
+    for number, call in enumerate(
+        [
+            video.find,
+            video.select,
+            lambda query: video.show(query, tmp_path / "board.html"),
+            lambda query: library.select(query),
+        ]
+    ):
+        calls.clear()
+        call(f"a red ball, asked for the {number}. time")
+        assert sorted(calls) == ["encode", "relevance"]
+    calls.clear()
+    for call in (video.find, video.select, lambda query: video.show(query, tmp_path / "b.png")):
+        call("a green balloon")
+    assert sorted(calls) == ["encode", "relevance"]
+
+
+def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_path: Path) -> None:
+    store = ["--store", library.store.path, "--json"]
+    video = next(iter(library))
+
+    def printed(*arguments: str | Path) -> object:
+        result = run(*arguments, *store)
+        assert result.exit_code == 0, result.stderr
+        value = json.loads(result.stdout)
+        if isinstance(value, dict):
+            value.pop("seconds", None)
+        return value
+
+    def given(result: seal.results.Result) -> object:
+        value = json.loads(json.dumps(result.to_json(), allow_nan=False))
+        if isinstance(value, dict):
+            value.pop("seconds", None)
+        return value
+
+    board = tmp_path / "board.html"
+    query, few = "a red ball", ("--budget", "5")
+    for name, asked in (([video.id], video), (["--all"], library)):
+        assert printed("find", *name, query) == given(asked.find(query))
+        assert printed("select", *name, query, *few) == given(asked.select(query, budget=5))
+        assert printed("ask", *name, query, *few) == given(asked.ask(query, budget=5))
+        assert printed("show", *name, query, "-o", board) == given(asked.show(query, board))
+    assert printed("tokens", video.id) == given(video.list_tokens())
+    assert printed("list") == given(library.listing())
+    keys = {
+        "find": {"match", "moments"},
+        "select": {"selection", "match", "objective", "upper_bound", "gap", "seconds", "cost"},
+        "ask": {"answer", "citations", "evidence", "moments", "notes", "model", "seconds"},
+    }
+    assert video.find(query).to_json().keys() == keys["find"]
+    assert video.select(query).to_json().keys() == keys["select"]
+    assert video.ask(query).to_json().keys() == keys["ask"]
+    (row, *_) = video.list_tokens().to_json()
+    assert row.keys() == {"id", "kind", "start_s", "end_s", "box", "text", "track"}
+    (row, *_) = library.listing().to_json()
+    assert row.keys() >= {"video", "path", "duration_s", "tokens", "gaps", "seconds"}
+    assert "realtime_factor" in row
+
+
+def test_results_show_themselves_in_a_terminal_and_in_a_notebook(library: Library) -> None:
+    video = next(iter(library))
+    several = library.select("a red ball", budget=12)
+    assert several.tokens.video_ids[0] in str(several)
+    assert len(several.answers) + len(several.context) == len(several) == 12
+    assert set(several.tokens.video_ids) <= {each.id for each in library}
+    odd = replace(video.select("a red ball", budget=2), query="<b>")
+    for result in (
+        odd,
+        video.find("<b>"),
+        video.ask("<b>"),
+        library.listing(),
+        video.list_tokens(),
+    ):
+        html = result._repr_html_()
+        assert "<b>" not in html
+        assert html.startswith(("<table>", "<pre>"))
+
+
+def test_tokens_reach_the_threshold_of_a_match_or_are_context(library: Library) -> None:
+    video = next(iter(library))
+    selection = video.select("a red ball", budget=16)
+    calibration = video.content.encoder.calibration
+    count = len(video.tokens)
+    for relevance, is_answer in zip(selection.relevance, selection.is_answer, strict=True):
+        probability = calibration.probability(np.array([relevance]), count)
+        assert is_answer == (probability >= 0.5)
+    none = video.select("a red ball", options={"find.min_probability": 1})
+    assert not none.is_answer.any()
+    assert none.match.verdict == "unlikely"
+    every = video.select("a red ball", options={"find.min_probability": 0})
+    assert every.is_answer.all()
+
+
+def test_options_that_a_call_does_not_read_or_that_come_twice_are_errors(library: Library) -> None:
+    video = next(iter(library))
+    for call, options in (
+        (video.find, {"attention.budget": 3}),
+        (video.find, {"answer.strip": 3}),
+        (video.select, {"find.top": 3}),
+        (video.ask, {"attention.focus": 0.9}),
+        (library.find, {"attention.budget": 3}),
+        (video.find, {"find.misspelt": 3}),
+    ):
+        with pytest.raises(OptionError, match=next(iter(options))):
+            call("a red ball", options=options)
+    with pytest.raises(OptionError, match="given twice"):
+        video.find("a red ball", top=3, options={"find.top": 3})
+    assert len(library.find("a", options={"find.top": 1, "attention.candidates": 9})) == 1
 
 
 @pytest.mark.parametrize(
@@ -88,23 +234,26 @@ def test_the_command_names_the_videos(folder: Path) -> None:
         ["select", "--all", "a", "b"],
         ["select", "a"],
         ["select", "--all"],
+        ["find", "a"],
+        ["ask", "--all", "a", "b"],
         ["select", "--all", "a", "--include", "scene-0"],
+        ["show", "--all", "a", "-o", "b.html", "--exclude", "scene-0"],
     ],
 )
-def test_wrong_use_exits_with_2(arguments: list[str]) -> None:
-    assert seal(*arguments).exit_code == 2
+def test_wrong_use_exits_with_2(arguments: list[str], library: Library) -> None:
+    assert run(*arguments, "--store", library.store.path).exit_code == 2
 
 
 def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotIndexedError, match="no videos"):
-        Corpus(Store(tmp_path / "empty", create=True))
+        seal.open(tmp_path / "empty").find("a")
     store = Store(tmp_path / "store", create=True)
     for number in range(13):
         encoder = "mini-of-today" if number == 12 else "mini-of-another-day"
         record = make_record(f"v{number}", path=f"film{number}.mp4", encoder=encoder)
         store.finish(record, KEYS)
     with pytest.raises(StoreError) as caught:
-        Corpus(store)
+        Library(store).select("a")
     named = ", ".join(f"film{number}.mp4 (mini-of-another-day)" for number in range(10))
     assert f"than film12.mp4 (mini-of-today): {named} and 2 more;" in str(caught.value)
 
@@ -112,14 +261,27 @@ def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path)
 def test_videos_come_one_after_another_with_long_pauses() -> None:
     """However late their times are: those of live sources count from 1970."""
     late, early = make_part(["object"] * 3, [4 * 10**10, 0, 300])[0], make_part(["scene"], [9])[0]
-    late, early = (
-        replace(late, video_ids=np.full(3, "a")),
-        replace(early, video_ids=np.array(["b"])),
-    )
-    times_s = one_after_another(Tokens.concatenate([late, early, late]))
+    late = replace(late, video_ids=np.full(3, "a"))
+    early = replace(early, video_ids=np.array(["b"]))
+    tokens = Tokens.concatenate([late, early, late])
+    times_s = tokens.middle_s + one_after_another(tokens, ["b", "a"])
     tick_s = 1001 / 30000
-    want = np.array([4e10, 0, 300, 4e10, 4e10, 0, 300]) * tick_s
-    want[3] += 1e4
+    want = np.array([4e10, 0, 300, 0, 4e10, 0, 300]) * tick_s + 1e4
+    want[3] = 0
     np.testing.assert_allclose(times_s, want, rtol=1e-9)
-    times_s = one_after_another(late.take([0]))
-    np.testing.assert_array_equal(times_s, [0])
+
+
+def test_a_video_from_stdin_is_a_new_recording_each_time(tmp_path: Path) -> None:
+    films = [tmp_path / f"film{seed}.mkv" for seed in (5, 6)]
+    command = [sys.executable, "-m", "seal.cli", "index", "-", "--json"]
+    command += ["--store", str(tmp_path / "store")]
+    ids = []
+    for seed, film in enumerate(films, 5):
+        write_film(film, seed=seed, duration_s=2.0)
+        got = subprocess.run(command, input=film.read_bytes(), stdout=subprocess.PIPE)
+        assert got.returncode == 0
+        ids.append(json.loads(got.stdout)["video"])
+    assert len(set(ids)) == 2
+    library = seal.open(tmp_path / "store")
+    assert [video.id for video in library] == ids
+    assert not np.array_equal(*(video.tokens.embeddings[:4] for video in library))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import ClassicalSegment, Sam2Segment, Sam3Segment, SamSegment
+from seal.config import Sam2Segment, Sam3Segment, SamSegment
 from seal.segment import Masks, Segmenter, load, mask_boxes
 from seal.types import UInt8
 
@@ -41,7 +41,7 @@ PICTURES = {f"{h}x{w}": scene(h, w) for h, w in SIZES} | {
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     name = request.param
     if name not in TINY:
-        return ClassicalSegment()
+        return backends.default_options("segment", name)
     tiny_sam = pytest.importorskip("tiny_sam", reason="needs the [models] extra")
     # Random weights find stable masks in few places, so nothing is asked of them here.
     return TINY[name](
@@ -125,7 +125,7 @@ def test_a_fresh_one_has_the_same_fingerprint(options: Any, segmenter: Segmenter
 
 
 def test_every_segmenter_is_checked_here() -> None:
-    assert set(backends.names("segment")) == {"classical", *TINY}
+    assert {"classical", *TINY} == set(backends.BUILT_IN["segment"])
 
 
 def test_boxes_of_masks() -> None:

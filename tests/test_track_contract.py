@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import MotionTrack, Sam2Track
+from seal.config import Sam2Track
 from seal.segment import Masks, Segmenter
 from seal.track import Tracker, Tracklet, load
 from seal.types import check_boxes
@@ -51,8 +51,8 @@ def video(count: int, height: int = 90, width: int = 160, start: int = -640) -> 
 
 @pytest.fixture(scope="module", params=backends.names("track"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if request.param == "motion":
-        return MotionTrack()
+    if request.param != "sam2":
+        return backends.default_options("track", request.param)
     tiny_sam = pytest.importorskip("tiny_sam", reason="needs the [models] extra")
     folder = tiny_sam.save("sam2_video", tmp_path_factory.mktemp("sam2"))
     return Sam2Track(weights=folder, chunk_frames=6, prompt_interval_s=1.0)
@@ -141,4 +141,4 @@ def test_a_fresh_one_has_the_same_fingerprint(options: Any, tracker: Tracker) ->
 
 
 def test_every_tracker_is_checked_here() -> None:
-    assert set(backends.names("track")) == {"motion", "sam2"}
+    assert set(backends.BUILT_IN["track"]) == {"motion", "sam2"}

@@ -33,10 +33,10 @@ from seal.errors import (
 
 if TYPE_CHECKING:
     from seal.config import Options as Options
+    from seal.indexed import Video as Video
     from seal.ingest import Progress as Progress
     from seal.kinds import Kind as Kind
     from seal.library import Library as Library
-    from seal.library import Video as Video
     from seal.library import open_library as open  # noqa: A004 - as in `seal.open`
     from seal.results import Answer as Answer
     from seal.results import Found as Found
@@ -61,7 +61,7 @@ _LAZY = {
     "Selection": "seal.results:Selection",
     "Span": "seal.types:Span",
     "Tokens": "seal.types:Tokens",
-    "Video": "seal.library:Video",
+    "Video": "seal.indexed:Video",
     "open": "seal.library:open_library",
 }
 

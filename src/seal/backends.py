@@ -120,22 +120,32 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
 
 @cache
 def table() -> dict[str, dict[str, Backend]]:
-    """stage -> name -> back end: those of SEAL, then those of installed packages.
-
-    Raises BackendError for an entry point that fits no stage, or takes a name that is taken.
-    """
+    """stage -> name -> back end: those of SEAL, then those of installed packages."""
     every = {stage: dict(named) for stage, named in BUILT_IN.items()}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in _points():
         stage, _, name = point.name.partition(".")
-        if stage not in every or not name:
+        # A wrong entry point is told by `check`, when a back end is asked for.
+        if stage in every and name:
+            every[stage].setdefault(name, Backend(point.value))
+    return every
+
+
+@cache
+def check() -> None:
+    """Raise BackendError for an entry point that fits no stage, or takes a name that is taken."""
+    for point in _points():
+        stage, _, name = point.name.partition(".")
+        if stage not in BUILT_IN or not name:
             raise BackendError(
                 f"{_origin(point)} offers {point.name!r}: the name of an entry point in {GROUP} is"
-                f" STAGE.NAME with a stage of {', '.join(every)}"
+                f" STAGE.NAME with a stage of {', '.join(BUILT_IN)}"
             )
-        if name in every[stage]:
+        if table()[stage][name].target != point.value:
             raise BackendError(f"{_origin(point)} offers {point.name!r}, a name that is taken")
-        every[stage][name] = Backend(point.value)
-    return every
+
+
+def _points() -> list[EntryPoint]:
+    return sorted(entry_points(group=GROUP), key=lambda point: point.name)
 
 
 def names(stage: str) -> list[str]:
@@ -173,6 +183,7 @@ def default_options(stage: str, name: str) -> Any:
 
 
 def _find(stage: str, name: str) -> Backend:
+    check()
     try:
         return table()[stage][name]
     except KeyError:

@@ -23,19 +23,19 @@ from seal.config import Options, WatchOptions
 from seal.decompose import Instances
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
+from seal.indexed import Video
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
-from seal.results import Answer, Found, Indexed, Listing, Removed, Selection, Shown, TokenList
-from seal.scope import Encoders, NearestContent, Scope, VideoContent, find_video
+from seal.results import Answer, Found, Listing, Removed, Selection, Shown
+from seal.scope import Encoders, NearestContent, Scope, find_video
 from seal.segment import Segmenter
-from seal.show import writer
 from seal.store import Store, VideoRecord
 from seal.track import Tracker
-from seal.types import Moment, Tokens
+from seal.types import Moment
 from seal.video import sources_in
 
 if TYPE_CHECKING:
-    from seal.answer import Answerer, Conversation, OnText
+    from seal.answer import Answerer, OnText
     from seal.watch import Window
 
 _LISTED = 10
@@ -339,152 +339,3 @@ class Library:
             moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
             moments = moments[: wanted.top]
         return moments
-
-
-class Video:
-    """One video of a library: its tokens, and what is asked of them."""
-
-    def __init__(self, store: Store, record: VideoRecord, encoders: Encoders) -> None:
-        self.record = record
-        self.content = VideoContent(store, record, encoders)
-
-    def __repr__(self) -> str:
-        return f"<seal.Video {self.id}: {self.record.path}>"
-
-    @property
-    def id(self) -> str:
-        """The name of the video in its library."""
-        return self.record.id
-
-    @property
-    def tokens(self) -> Tokens:
-        """All tokens of the video."""
-        return self.content.tokens
-
-    def describe(self) -> Indexed:
-        """What the library knows of the video as a whole."""
-        return describe(self.content.store, self.record)
-
-    def list_tokens(self, kind: str | None = None) -> TokenList:
-        """The tokens of the video, or those of one kind. Raises OptionError for an unknown kind."""
-        kinds = None if kind is None else [kind]
-        return TokenList(self.content.store.tokens(self.id, kinds=kinds))
-
-    def find(
-        self,
-        query: str,
-        *,
-        top: int | None = None,
-        head: str | None = None,
-        options: Settings = (),
-    ) -> Found:
-        """The moments that a query describes, best first, at most `top`, and whether any matches.
-
-        `head` is a trained localisation head, a folder or a name on the hub, which then finds them.
-        Options: `find`. Raises OptionError for an empty query.
-        """
-        settings = merged(options, {"find.top": top, "find.head": head})
-        return self._scope("find", settings).find(query)
-
-    def select(
-        self,
-        query: str,
-        *,
-        budget: int | None = None,
-        objective: str | None = None,
-        solver: str | None = None,
-        alpha: float | None = None,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        options: Settings = (),
-    ) -> Selection:
-        """The tokens worth looking at for a query, at most `budget`, with a bound on the best.
-
-        Those with the ids `include` are among them, and those with the ids `exclude` are not.
-        Options: `attention`, and `find.min_probability`. Raises OptionError for an id that no token
-        has, and if what is included does not fit.
-        """
-        settings = merged(options, selecting(budget, objective, solver, alpha))
-        return self._scope("select", settings).select(query, include, exclude)
-
-    def ask(
-        self,
-        question: str,
-        *,
-        answerer: str | Answerer | None = None,
-        budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
-        verify: bool = False,
-        on_text: OnText | None = None,
-        options: Settings = (),
-    ) -> Answer:
-        """The answer of a model to a question, from selected evidence, with the times that show it.
-
-        `answerer` is such as "openai:MODEL" or "hf:MODEL", or an object; without one the evidence
-        and the moments are the answer. `choices` are those of a multiple choice, by letter.
-        `verify` asks again without the evidence that the answer cites. `on_text` is handed the
-        answer piece by piece. Options: `answer`, `attention` and `find`.
-
-        Raises OptionError for an empty question, AnswerError if the model fails.
-        """
-        scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        return asked.answer(scope, question, answerer, choices, verify, on_text)
-
-    def prompt(
-        self,
-        question: str,
-        *,
-        answerer: str | Answerer | None = None,
-        budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
-        options: Settings = (),
-    ) -> str:
-        """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
-        scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        return asked.prompt(scope, question, choices)
-
-    def chat(
-        self,
-        *,
-        answerer: str | Answerer | None = None,
-        budget: int | None = None,
-        session: str | Path | None = None,
-        options: Settings = (),
-    ) -> Conversation:
-        """A dialogue about the video; with a file `session` that is there, one that goes on."""
-        from seal.answer import Conversation
-
-        scope = self._scope("ask", merged(options, asking(budget, answerer)))
-        model = asked.load_answerer(scope, answerer)
-        if session is not None and Path(session).exists():
-            return Conversation.resume(session, scope, model)
-        return Conversation(scope, model)
-
-    def show(
-        self,
-        query: str,
-        path: str | Path,
-        *,
-        budget: int | None = None,
-        objective: str | None = None,
-        solver: str | None = None,
-        alpha: float | None = None,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        options: Settings = (),
-    ) -> Shown:
-        """Write a storyboard, as .html or .png: the selected tokens, when and where they are.
-
-        Options: `attention` and `find`. Raises OptionError for another suffix, and as `select`.
-        """
-        settings = merged(options, selecting(budget, objective, solver, alpha))
-        scope = self._scope("show", settings)
-        writer(path)  # A wrong suffix is an error before the work, not after it.
-        return asked.show(scope, scope.find(query), path, include, exclude)
-
-    def pictures(self, tokens: Tokens) -> list[bytes]:
-        """For each of some tokens of the video the stored frame that shows it, as JPEG."""
-        return self.content.pictures(tokens)
-
-    def _scope(self, task: str, settings: list[str]) -> Scope:
-        return Scope(self.content, Options.load(self.record.profile, settings, task))
