@@ -6,6 +6,7 @@ import pytest
 
 from seal.config import PROFILES, Options, as_dict, deciding, digest
 from seal.errors import OptionError
+from seal.kinds import known
 
 
 def test_settings_are_parsed_by_their_type() -> None:
@@ -71,7 +72,7 @@ def test_every_key_that_is_listed_can_be_set(profile: str) -> None:
     for key in options.keys():  # noqa: SIM118 - not a mapping
         stage, _, name = key.partition(".")
         values = as_dict(getattr(options, stage))
-        values |= {f"cost_{kind}": cost for kind, cost in values.get("cost", {}).items()}
+        values |= {f"cost_{kind.name}": kind.cost for kind in known().values()}
         value = values[name]
         assert Options.load(profile, [f"{key}={value}"]) == options
 

@@ -159,7 +159,7 @@ class Budget:
 
 def costs(tokens: Tokens, options: AttentionOptions) -> Float64:
     """[n] what each token takes of the budget, by its kind."""
-    return tokens.per_kind(lambda kind: options.cost[kind.name])
+    return tokens.per_kind(lambda kind: options.cost.get(kind.name, kind.cost))
 
 
 def _rows(tokens: Tokens, ids: Iterable[str]) -> Int64:

@@ -17,11 +17,9 @@ class AttentionOptions:
 
     budget: int = 16
     """How many tokens are selected (|T_s|), or what they may cost in all."""
-    cost: Mapping[str, float] = field(
-        default_factory=lambda: {name: kind.cost for name, kind in kinds.known().items()}
-    )
-    """How much of the budget a token of each kind takes, set as cost_KIND. The unit is the
-    answerer's, such as pictures."""
+    cost: Mapping[str, float] = field(default_factory=dict)
+    """How much of the budget a token of a kind takes, set as cost_KIND, where that differs from
+    `Kind.cost`. The unit is the answerer's, such as pictures."""
     objective: str = "seal"
     solver: str = "swaps"
     alpha: float = 0.9
@@ -68,6 +66,8 @@ class AttentionOptions:
         for name, cost in self.cost.items():
             if not cost > 0:
                 raise OptionError(f"cost_{name} must be above 0; got {cost}")
+        changed = {name: cost for name, cost in self.cost.items() if cost != kinds.get(name).cost}
+        object.__setattr__(self, "cost", changed)
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
         check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")

@@ -30,7 +30,7 @@ def methods(options: AttentionOptions, wanted: Iterable[str] = ()) -> dict[str, 
     Raises OptionError, listing the valid names, for an unknown one, and if tokens are to cost
     anything but 1.
     """
-    if options.cost != AttentionOptions().cost:
+    if options.cost:
         raise OptionError("benchmarks count tokens: attention.cost_KIND has no effect here")
     every: dict[str, Method] = {
         name: backends.resolve("baseline", name) for name in backends.names("baseline")
