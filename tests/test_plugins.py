@@ -156,11 +156,11 @@ def test_an_object_that_cannot_go_to_other_processes_is_an_error(
     ],
 )
 def test_a_wrong_entry_point_is_an_error_of_one_line(
-    point: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    point: str, message: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(made_up, "ENTRY_POINTS", f"[seal.backends]\n{point}\n")
     environment = made_up.installed(tmp_path)
-    command = [sys.executable, "-m", "seal.cli", "index", "film.mp4", "--store", tmp_path / "s"]
+    command = [sys.executable, "-m", "seal.cli", "index", film, "--store", tmp_path / "s"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert message in done.stderr
