@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.store import Progress, Store, schema
+from seal.store import Store, Stored, schema
 from seal.types import Tokens
 from store_worker import (
     KEYS,
@@ -30,21 +30,14 @@ from store_worker import (
 )
 
 
-def in_order(parts: list[tuple[int, Tokens, dict[int, bytes]]]) -> tuple[Tokens, list[str]]:
-    """The slow, obvious reference: all tokens sorted by kind, start, part, row; ids."""
+def in_order(parts: list[tuple[int, Tokens, dict[int, bytes]]]) -> Tokens:
+    """The slow, obvious reference: all tokens sorted by kind, start in seconds, part, row."""
     rows = []
     for part, tokens, _ in parts:
         for i, kind in enumerate(tokens.kinds.tolist()):
-            key = (KINDS.index(kind), int(tokens.pts[i, 0]), part, i)
-            rows.append((key, kind, tokens.take([i])))
+            rows.append(((KINDS.index(kind), tokens.time(i)[0], part, i), tokens.take([i])))
     rows.sort(key=lambda row: row[0])
-    seen = dict.fromkeys(KINDS, 0)
-    ids = []
-    for _, kind, _ in rows:
-        ids.append(f"{kind}-{seen[kind]}")
-        seen[kind] += 1
-    nothing = parts[0][1].take([])
-    return Tokens.concatenate([nothing, *(row[2] for row in rows)]), ids
+    return Tokens.concatenate([parts[0][1].take([]), *(row[1] for row in rows)])
 
 
 @pytest.fixture
@@ -75,12 +68,11 @@ def test_what_is_written_is_what_is_read(
     for part, tokens, pictures in random.sample(parts, len(parts)):
         store.add(record.id, part, KEYS, tokens, pictures)
     store.finish(record, KEYS)
-    want, ids = in_order(parts)
+    want = in_order(parts)
     got = store.tokens(record.id)
     assert_same(got, want)
-    assert got.ids.tolist() == ids
-    assert got.video_ids.tolist() == [record.id] * len(ids)
-    shuffled = random.sample(range(len(ids)), len(ids)) * 2
+    assert got.video_ids.tolist() == [record.id] * len(want)
+    shuffled = random.sample(range(len(want)), len(want)) * 2
     stored = sorted({pts for *_, pictures in parts for pts in pictures})
     for i, picture in zip(shuffled, store.pictures(record.id, got.take(shuffled)), strict=True):
         start, end = got.pts[i]
@@ -90,7 +82,6 @@ def test_what_is_written_is_what_is_read(
     chosen = [i for i, kind in enumerate(want.kinds) if kind in kinds]
     some = store.tokens(record.id, kinds)
     assert_same(some, want.take(chosen))
-    assert some.ids.tolist() == [ids[i] for i in chosen]
     assert store.count(record.id) == {kind: int((want.kinds == kind).sum()) for kind in KINDS}
 
 
@@ -99,7 +90,23 @@ def test_tokens_of_one_start_come_in_order_of_part_then_row(store: Store) -> Non
     for part, tokens, pictures in reversed(parts):
         store.add("film", part, KEYS, tokens, pictures)
     store.finish(make_record(), KEYS)
-    assert_same(store.tokens("film"), in_order(parts)[0])
+    assert_same(store.tokens("film"), in_order(parts))
+    assert store.tokens("film").ids.tolist() == [
+        f"object-{p}-{i}" for p in range(3) for i in range(3)
+    ]
+
+
+def test_tokens_come_in_order_of_seconds_whatever_the_time_bases(store: Store) -> None:
+    """The part that starts later counts in coarser ticks, so its ticks are smaller numbers."""
+    early, early_pictures = make_part(["object"] * 2, [900, 1800], seed=0)
+    late, late_pictures = make_part(["object"] * 2, [2, 4], seed=1)
+    early = replace(early, time_base=np.tile([1, 1000], (2, 1)))
+    late = replace(late, time_base=np.tile([1, 1], (2, 1)))
+    store.add("film", 0, KEYS, late, late_pictures)
+    store.add("film", 1, KEYS, early, early_pictures)
+    store.finish(make_record(), KEYS)
+    assert_same(store.tokens("film"), in_order([(0, late, {}), (1, early, {})]))
+    assert store.tokens("film").start_s.tolist() == [0.9, 1.8, 2.0, 4.0]
 
 
 def test_a_record_is_read_as_it_was_written(store: Store) -> None:
@@ -149,7 +156,7 @@ def test_readers_see_the_last_commit_while_another_is_made(store: Store) -> None
         store.add("film", part, changed, *known_part("film", part, changed))
         assert_known(store, store.resolve("film"))
     assert store.resolve("film").keys == KEYS
-    assert store.begin(make_record(), changed) == Progress(
+    assert store.begin(make_record(), changed) == Stored(
         frozenset((kind, part) for kind in KINDS for part in range(3)), frozenset()
     )
     store.finish(make_record(), changed)
@@ -262,6 +269,8 @@ def test_a_name_resolves_to_the_video_it_means(
         lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {}),
         lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {7: b"late"}),
         lambda store: store.add("v", 0, KEYS, other_facets(), {0: b""}),
+        lambda store: store.add("v", 0, KEYS, with_ids("", "a"), {0: b""}),
+        lambda store: store.add("v", 0, KEYS, with_ids("a", "a"), {0: b""}),
         lambda store: store.begin(make_record(), {"tree": "s"}),
         lambda store: store.finish(make_record(), {"tree": "s"}),
         lambda store: store.tokens("film", ["tree"]),
@@ -282,6 +291,10 @@ def test_tokens_of_another_video_have_no_pictures(store: Store) -> None:
     assert store.pictures("film", make_part([], [])[0]) == []
     with pytest.raises(StoreError, match="no picture between"):
         store.pictures("film", make_part(["scene"], [-99])[0])
+
+
+def with_ids(*ids: str) -> Tokens:
+    return replace(make_part(["scene"] * len(ids), [0] * len(ids))[0], ids=np.array(ids))
 
 
 def other_facets() -> Tokens:
@@ -308,7 +321,7 @@ def test_odd_paths_hold_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("a b#c%20é", "s3:x", "deep/er"):
         index(Store(name, create=True), make_record())
         assert_known(Store(name), Store(name).resolve("film"))
-        assert (tmp_path / name / "parts.lance").is_dir()
+        assert (tmp_path / name / "schema-2" / "parts.lance").is_dir()
 
 
 def test_a_newer_store_is_refused_by_version(store: Store) -> None:
@@ -316,34 +329,6 @@ def test_a_newer_store_is_refused_by_version(store: Store) -> None:
     for create in (False, True):
         with pytest.raises(StoreVersionError, match="upgrade"):
             Store(store.path, create)
-
-
-def test_migrations_run_once_each_and_survive_interruption(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index(store, make_record())
-    runs = []
-
-    def add_language(database: Any) -> None:
-        runs.append(1)
-        table = database.open_table("videos")
-        if "language" not in table.schema.names:
-            table.add_columns({"language": "'und'"})
-        if len(runs) == 1:
-            raise RuntimeError("power cut")
-
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
-    with pytest.raises(StoreError, match="schema 1"):
-        Store(store.path)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: add_language, 2: lambda _: runs.append(2)})
-    with pytest.raises(StoreError, match="power cut"):
-        Store(store.path)
-    assert schema.read_version(store.path) == 1
-    for _ in range(2):
-        assert_known(Store(store.path), Store(store.path).resolve("film"))
-    assert runs == [1, 1, 2]
-    assert Store(store.path)._tables.rows("videos")[0].keys() >= {"id"}
-    assert Store(store.path)._tables.open("videos").search().to_list()[0]["language"] == "und"
 
 
 def test_lancedb_is_imported_only_when_a_store_is_opened() -> None:
