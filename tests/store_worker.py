@@ -134,19 +134,36 @@ def assert_nothing_left_over(store: Store) -> None:
     assert store.unfinished() == []
 
 
-def work(path: str, name: str, rounds: int, start: float) -> None:
-    """From `start` on, index two videos again and again, every time with another option, so that
-    every round replaces what the one before has stored."""
+def work(path: str, name: str, rounds: int) -> None:
+    """Index two videos again and again, every time with another option, so that every round
+    replaces what the one before has stored."""
     store = Store(path, create=True)
-    time.sleep(max(0.0, start - time.time()))
     for i in range(rounds):
         keys = KEYS | {"object": f"o{i // 2}-{os.getpid()}", "action": f"a{i // 2}"}
         index(store, make_record(f"{name}-{i % 2}"), keys)
 
 
+def read(path: str, rounds: int) -> None:
+    """Read all videos again and again: each is whole."""
+    store = Store(path, create=True)
+    for _ in range(10 * rounds):
+        for video in store.videos():
+            tokens = store.tokens(video.id)
+            if store.resolve(video.id) == video:  # Otherwise it was replaced as we read.
+                assert_same(tokens, known_tokens(video))
+        store.nearest(np.ones(4, np.float32), 1, 50)
+
+
+def purge(path: str, rounds: int) -> None:
+    """Free all space that can be freed, again and again."""
+    for _ in range(5 * rounds):
+        Store(path, create=True).optimize(purge=True)
+
+
 def main() -> None:
     """Per line of input ("rounds path name name ...") fork a process for each name, print their
-    ids, wait, and print how they ended. Forked, because importing LanceDB takes a second."""
+    ids, wait, and print how they ended. Forked, because importing LanceDB takes a second. "read"
+    and "purge" are no videos."""
     import lancedb  # noqa: F401
 
     # So that merges and indices are killed and met by others, too.
@@ -159,7 +176,11 @@ def main() -> None:
         for name in names:
             child = os.fork()
             if child == 0:
-                work(path, name, int(rounds), start)
+                time.sleep(max(0.0, start - time.time()))
+                if name in ("read", "purge"):
+                    {"read": read, "purge": purge}[name](path, int(rounds))
+                else:
+                    work(path, name, int(rounds))
                 os._exit(0)
             children.append(child)
         print(*children, flush=True)

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.store import Store, Stored, schema
-from seal.types import Tokens
+from seal.store import Store, Stored, Unfinished, schema
+from seal.store.lance import Tables
+from seal.types import TEXT, Tokens
 from store_worker import (
     KEYS,
     KINDS,
@@ -209,6 +211,127 @@ def test_remove_leaves_nothing(store: Store) -> None:
     assert_nothing_left_over(store)
     assert_known(store, store.resolve("b"))
     assert len(index(store, make_record("a"))) == 9
+
+
+def test_half_indexed_videos_are_listed_and_removed(store: Store) -> None:
+    index(store, make_record("done"))
+    for name in ("half-aa", "half-ab"):
+        store.begin(make_record(name, path=f"caf\udce9/{name}.mp4"), KEYS)
+        store.add(name, 0, KEYS, *known_part(name, 0, KEYS))
+    store.add("half-aa", 1, {"scene": "s1"}, *known_part("half-aa", 1, {"scene": "s1"}))
+    done = {"scene": 1, "object": 1, "action": 1}
+    first = Unfinished("half-aa", "caf\udce9/half-aa.mp4", done | {"scene": 2})
+    second = Unfinished("half-ab", "caf\udce9/half-ab.mp4", done)
+    assert store.unfinished() == Store(store.path).unfinished() == [first, second]
+    assert [video.id for video in store.videos()] == ["done"]
+    for name in ("half-aa", first.path):
+        assert store.resolve_any(name) == first
+    assert store.resolve_any("done.mp4") == store.resolve("done")
+    assert store.resolve_any("don") == store.resolve("done")
+    with pytest.raises(NotIndexedError, match=r"half-aa.*half-ab"):
+        store.resolve_any("half")
+    with pytest.raises(NotIndexedError, match="half-aa"):
+        store.resolve_any("nothing")
+    store.remove(store.resolve_any("half-aa").id)
+    assert store.unfinished() == [second]
+    assert store.resolve_any("half") == second
+    store.remove("half-ab")
+    assert_nothing_left_over(store)
+    assert_known(store, store.resolve("done"))
+
+
+def test_a_committed_video_that_is_indexed_anew_is_not_unfinished(store: Store) -> None:
+    index(store, make_record())
+    store.add("film", 0, {"scene": "s2"}, *known_part("film", 0, {"scene": "s2"}))
+    assert store.unfinished() == []
+
+
+def rows(store: Store) -> int:
+    tables = store._tables
+    return sum(tables.open(name).count_rows() for name in tables.names())
+
+
+@pytest.mark.parametrize("table", ["parts", "tokens_4x1", "pictures"])
+def test_what_a_kill_left_in_one_table_is_removed(store: Store, table: str) -> None:
+    """By `remove`, and what belongs to no video by `optimize` as well."""
+    for drop in (lambda: store.remove("film"), store.optimize):
+        store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+        for other in {"parts", "tokens_4x1", "pictures"} - {table}:
+            store._tables.delete(other, "true")
+        assert rows(store) > 0
+        drop()
+        assert rows(store) == (len(KINDS) if table == "parts" and drop == store.optimize else 0)
+    store.remove("film")
+
+
+def test_optimize_keeps_what_is_being_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two writes of `add` and `finish`, of another process."""
+    other, done = Store(store.path), [0]
+
+    def optimizing(method: Any) -> Any:
+        def write(tables: Any, *arguments: Any) -> Any:
+            result = method(tables, *arguments)
+            if tables is store._tables:
+                done[0] += 1
+                other.optimize()
+            return result
+
+        return write
+
+    index(store, make_record("other"))
+    for name in ("append", "delete", "mark"):
+        monkeypatch.setattr(Tables, name, optimizing(getattr(Tables, name)))
+    index(store, make_record())
+    assert done[0] > 10
+    for video in store.videos():
+        assert_known(store, video)
+
+
+@pytest.fixture
+def sound(monkeypatch: pytest.MonkeyPatch) -> known_kinds.Kind:
+    """A kind that is heard: it has words and no picture."""
+    known = known_kinds.known()
+    kind = known_kinds.Kind("sound", "what is heard", "nowhere:Sounds", has_picture=False)
+    monkeypatch.setattr(known_kinds, "known", lambda: known | {"sound": kind})
+    return kind
+
+
+def test_a_kind_without_pictures_is_stored_and_read_with_its_words(
+    store: Store, sound: known_kinds.Kind
+) -> None:
+    tokens = replace(
+        make_part([sound.name] * 3, [0, 20, 10])[0], text=np.array(["a", "", "g\u00fcn"], TEXT)
+    )
+    store.add("film", 0, {"sound": "k"}, tokens, {})
+    store.finish(make_record(), {"sound": "k"})
+    got = store.tokens("film")
+    assert_same(got, tokens.take([0, 2, 1]))
+    assert got.text.tolist() == ["a", "g\u00fcn", ""]
+    with pytest.raises(OptionError, match="'sound' have no pictures"):
+        store.pictures("film", got)
+
+
+def test_a_kind_that_nobody_knows_any_more_is_an_error_that_names_it(
+    store: Store, sound: known_kinds.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"scene": "s", "sound": "k"}
+    tokens, pictures = make_part(["scene", "sound"], [0, 5])
+    store.add("film", 0, keys, tokens, pictures)
+    store.finish(make_record(), keys)
+    index(store, make_record("other"))
+    monkeypatch.undo()
+    reads: list[Callable[[], object]] = [
+        lambda: store.tokens("film"),
+        lambda: store.nearest(np.ones(4, np.float32), 1, 50),
+    ]
+    for read in reads:
+        with pytest.raises(StoreError, match=r"film has tokens of the kind 'sound'"):
+            read()
+    assert store.tokens("film", ["scene"]).kinds.tolist() == ["scene"]
+    assert store.count("film") == {"scene": 1, "sound": 1}
+    assert_known(store, store.resolve("other"))
+    store.remove("film")
+    assert_nothing_left_over(store)
 
 
 def fragments(store: Store) -> int:

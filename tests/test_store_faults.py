@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
 import pytest
 
+import seal.store.store as store_module
 import store_worker
 from seal.errors import StoreError, StoreFullError
 from seal.store import Store, schema
@@ -32,6 +34,7 @@ from store_worker import (
     index,
     known_part,
     known_tokens,
+    make_part,
     make_record,
 )
 
@@ -127,6 +130,78 @@ def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Work
         assert_known(store, video)
     assert store._tables.open("tokens_4x1").list_indices()
     assert_nothing_left_over(store)
+
+
+def test_readers_and_writers_survive_a_purge(tmp_path: Path, workers: Workers) -> None:
+    """Processes that read and write, while another one removes the files of their snapshots."""
+    path = tmp_path / "store"
+    workers.start(path, ["a", "b", "read", "read", "purge"], rounds=4)
+    assert workers.wait() == [0] * 5
+    store = Store(path)
+    assert sorted(video.id for video in store.videos()) == ["a-0", "a-1", "b-0", "b-1"]
+    for video in store.videos():
+        assert_known(store, video)
+    assert_nothing_left_over(store)
+
+
+@pytest.mark.parametrize("read", ["tokens", "pictures", "nearest"])
+def test_a_reader_whose_files_a_purge_removed_reads_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    index(store, make_record())
+    tokens, direction = store.tokens("film"), np.ones(4, np.float32)
+    name = {"tokens": "scan", "pictures": "frames", "nearest": "nearest"}[read]
+    query, snapshots = getattr(store_module, name), []
+
+    def slow(table: Any, *arguments: Any, **options: Any) -> Any:
+        snapshots.append(table.version)
+        if len(snapshots) == 1:
+            other = Store(store.path)
+            for number in range(3):
+                index(other, make_record(f"other{number}"))
+            other.optimize(purge=True)
+        return query(table, *arguments, **options)
+
+    monkeypatch.setattr(store_module, name, slow)
+    if read == "tokens":
+        assert_same(store.tokens("film"), tokens)
+    elif read == "pictures":
+        assert store.pictures("film", tokens) == [b"%d" % start for start in tokens.pts[:, 0]]
+    else:
+        found = store.nearest(direction, 1, 50)
+        assert set(found.video_ids) == {"film", "other0", "other1", "other2"}
+    assert snapshots[0] < snapshots[1]
+
+
+def size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("at", ["remove", "optimize"])
+def test_the_last_video_removed_gives_its_bytes_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 4)
+    empty = size(store.path)
+    for name in ("a", "b"):
+        tokens, pictures = make_part(["scene"] * 99, list(range(99)))
+        store.add(name, 0, KEYS, tokens, {pts: os.urandom(5_000) for pts in pictures})
+        store.finish(make_record(name), KEYS)
+    store.add("half", 0, KEYS, *known_part("half", 0, KEYS))
+    full = size(store.path)
+    assert full > 1_000_000
+    store.remove("a")
+    store.remove("half")
+    store.remove("b", purge=at == "remove")
+    if at == "optimize":
+        # Readers and writers that are at work have ten minutes.
+        store.optimize()
+        assert size(store.path) > full
+        store.optimize(purge=True)
+    # What stays is a manifest and the last transaction of each table.
+    assert size(store.path) < empty + 8_000
+    index(store, make_record())
+    assert_known(store, store.resolve("film"))
 
 
 class Interrupted(BaseException):

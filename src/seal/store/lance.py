@@ -85,6 +85,11 @@ class Tables:
             # A damaged table is "not found" too, and another process may just have made the table.
             return self.database.open_table(name) if name in self.names() else None
 
+    def version(self, name: str) -> int:
+        """A number that grows with every change of a table; 0 if there is no table."""
+        table = self.open(name)
+        return 0 if table is None else int(table.version)
+
     def read(self, name: str, query: Callable[[Any], Result]) -> Result | None:
         """The result of `query` on a snapshot of a table; None if there is no table.
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.store import columns, commits, schema
+from seal.store import columns, commits, lookup, schema
 from seal.store.commits import Commit
 from seal.store.contents import Contents
 from seal.store.lance import Tables, among, guard, nearest, quote, scan
@@ -27,10 +26,6 @@ from seal.types import Float32, Tokens
 _MANY_FILES = 64
 """`finish` merges the files of a table that has this many. Each file costs a reader about 1 ms and
 every later commit 100 bytes; merging rewrites up to a million rows with their pictures."""
-_LISTED = 5
-"""How many videos an error about a missing one lists."""
-
-Named = TypeVar("Named", bound=VideoRecord | Unfinished)
 
 
 class Store:
@@ -183,7 +178,8 @@ class Store:
             while True:
                 latest, rows = self._latest(video.id), self._parts(video.id)
                 contents = commits.parts_of(rows, latest, keys)
-                self._check_all_there(video.id, contents, expected, latest)
+                if not self._all_there(video.id, contents, expected, latest):
+                    continue
                 expected = _done(contents)
                 gaps = {gap for parts in contents.parts.values() for p in parts for gap in p.gaps}
                 gaps |= set(video.gaps)
@@ -231,14 +227,17 @@ class Store:
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
         return self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)}")
 
-    def _check_all_there(
+    def _all_there(
         self,
         video_id: str,
         contents: Contents,
         expected: set[tuple[str, int]],
         latest: Commit | None,
-    ) -> None:
-        """Raise StoreError if an expected part is gone, or a part has lost its tokens."""
+    ) -> bool:
+        """Whether all tokens of a video are there; False if `latest` has been replaced meanwhile.
+
+        Raises StoreError if an expected part is gone, or a part has lost its tokens.
+        """
         missing = expected - _done(contents)
         where = f"video_id = {quote(video_id)} AND ({contents.where(contents.parts)})"
         stored = self._tables.count(contents.table, ["kind", "batch"], where)
@@ -247,6 +246,8 @@ class Store:
                 if stored[kind, part.batch] == part.count:
                     continue
                 if latest and part in latest.contents.parts.get(kind, ()):
+                    if self._latest(video_id) != latest:
+                        return False
                     raise self._damaged(video_id, stored[kind, part.batch], part.count)
                 missing.add((kind, part.number))
                 lost = f"kind = {quote(kind)} AND batch = {quote(part.batch)}"
@@ -257,6 +258,7 @@ class Store:
                 " process is indexing this video with other options, wait for it; then run the"
                 " same command again"
             )
+        return True
 
     def _damaged(self, video_id: str, there: int, wanted: int) -> StoreError:
         return StoreError(
@@ -276,17 +278,7 @@ class Store:
         """The videos that were begun and never committed, in order of their ids."""
         with guard(self.path):
             committed = commits.visible(commits.commits(self._tables))
-            rows = self._tables.rows(schema.PARTS)
-        rows = [row for row in rows if row["video_id"] not in committed]
-        paths = {row["video_id"]: json.loads(row["path"]) for row in rows}
-        # Twins count once.
-        parts = {(row["video_id"], row["kind"], row["part"]) for row in rows if row["stored"]}
-        return [
-            Unfinished(
-                name, paths[name], Counter(kind for v, kind, _ in sorted(parts) if v == name)
-            )
-            for name in sorted(paths)
-        ]
+            return lookup.unfinished(self._tables.rows(schema.PARTS), committed)
 
     def resolve(self, name: str) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
@@ -294,29 +286,12 @@ class Store:
         If several contents were indexed from one path, the latest. Raises NotIndexedError, which
         lists the videos of the store, if no video matches, or if several ids begin with `name`.
         """
-        return self._match(name, self.videos())
+        return lookup.match(name, self.videos(), self.path)
 
     def resolve_any(self, name: str) -> VideoRecord | Unfinished:
         """As `resolve`, but among the indexed and the unfinished videos."""
         videos: list[VideoRecord | Unfinished] = [*self.unfinished(), *self.videos()]
-        return self._match(name, videos)
-
-    def _match(self, name: str, videos: Sequence[Named]) -> Named:
-        absolute = str(Path(name).absolute())
-        same_id = [video for video in videos if video.id == name]
-        same_path = [v for v in videos if name and {name, absolute} & _paths(v)]
-        begin_so = [video for video in videos if name and video.id.startswith(name)]
-        matches = same_id or same_path[-1:] or begin_so
-        if len(matches) == 1:
-            return matches[0]
-        listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
-        if matches:
-            raise NotIndexedError(f"several ids in {self.path} begin with {name!r}: {listed}")
-        more = ", ..." if len(videos) > _LISTED else ""
-        raise NotIndexedError(
-            f"{name!r} is not indexed in {self.path}, which has"
-            f" {listed or 'no videos'}{more}; run seal index on it first"
-        )
+        return lookup.match(name, videos, self.path)
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
@@ -366,10 +341,14 @@ class Store:
         name = schema.tokens_table(direction.size, facets)
         table_schema = schema.table_schema(name)
         with guard(self.path):
-            found = commits.visible(commits.commits(self._tables))
-            rows = self._tables.read(
-                name, lambda table: nearest(table, table_schema.names, direction, limit)
-            )
+            while True:
+                version = self._tables.version(schema.VIDEOS)
+                found = commits.visible(commits.commits(self._tables))
+                rows = self._tables.read(
+                    name, lambda table: nearest(table, table_schema.names, direction, limit)
+                )
+                if version == self._tables.version(schema.VIDEOS):
+                    break  # Otherwise tokens may belong to a later commit.
             if rows is None:
                 rows = table_schema.empty_table()
             videos = sorted(set(rows["video_id"].to_pylist()) & set(found))
@@ -429,7 +408,3 @@ def _check_ids(tokens: Tokens) -> None:
 def _done(contents: Contents) -> set[tuple[str, int]]:
     """The (kind, part) pairs that are stored."""
     return {(kind, part.number) for kind, parts in contents.parts.items() for part in parts}
-
-
-def _paths(video: VideoRecord | Unfinished) -> set[str]:
-    return {video.path, *([video.location] if isinstance(video, VideoRecord) else ())}
