@@ -135,7 +135,7 @@ def main(n: int, videos: int, budget: int, runs: int, source: Path | None) -> No
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "store"
         fill(Store(folder, create=True), n, videos, real)
-        for table in folder.glob("tokens_*.lance"):
+        for table in folder.rglob("tokens_*.lance"):
             sizes = {part.name: megabytes(part) for part in table.iterdir()}
             print("on disk, MB:", ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()))
         time_queries(folder, budget, runs)

@@ -33,6 +33,7 @@ def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) 
         np.stack([start, start + 1], 1),
         Fraction(1),
         vectors[:, None],
+        ids=[f"scene-{i}" for i in range(first, first + n)],
         video_id="v",
     )
 

@@ -346,7 +346,7 @@ def test_a_killed_worker_is_an_error_and_the_batch_goes_on(film: Path, tmp_path:
     command += ["--set", "video.part_s=4", "--jobs", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + PATIENCE_S
-    while not list(path.glob("tokens_*/data/*")) and time.monotonic() < deadline:
+    while not list(path.glob("schema-*/tokens_*/data/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(children(process.pid)[-1], signal.SIGKILL)
     out, err = process.communicate(timeout=PATIENCE_S)
@@ -390,7 +390,7 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_completes_it(
     process = subprocess.Popen([*command, *settings, "--jobs", "2"], stderr=subprocess.PIPE)
     deadline = time.monotonic() + PATIENCE_S
     # The first part is stored as soon as there are tokens on the disk.
-    while not list(path.glob("tokens_*/data/*")) and time.monotonic() < deadline:
+    while not list(path.glob("schema-*/tokens_*/data/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     workers = children(process.pid)
     os.kill(process.pid, how)

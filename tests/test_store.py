@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.store import Progress, Store, schema
-from seal.types import Tokens
+from seal.store import Store, Stored, Unfinished, schema
+from seal.store.lance import Tables
+from seal.types import TEXT, Tokens
 from store_worker import (
     KEYS,
     KINDS,
@@ -30,21 +32,14 @@ from store_worker import (
 )
 
 
-def in_order(parts: list[tuple[int, Tokens, dict[int, bytes]]]) -> tuple[Tokens, list[str]]:
-    """The slow, obvious reference: all tokens sorted by kind, start, part, row; ids."""
+def in_order(parts: list[tuple[int, Tokens, dict[int, bytes]]]) -> Tokens:
+    """The slow, obvious reference: all tokens sorted by kind, start in seconds, part, row."""
     rows = []
     for part, tokens, _ in parts:
         for i, kind in enumerate(tokens.kinds.tolist()):
-            key = (KINDS.index(kind), int(tokens.pts[i, 0]), part, i)
-            rows.append((key, kind, tokens.take([i])))
+            rows.append(((KINDS.index(kind), tokens.time(i)[0], part, i), tokens.take([i])))
     rows.sort(key=lambda row: row[0])
-    seen = dict.fromkeys(KINDS, 0)
-    ids = []
-    for _, kind, _ in rows:
-        ids.append(f"{kind}-{seen[kind]}")
-        seen[kind] += 1
-    nothing = parts[0][1].take([])
-    return Tokens.concatenate([nothing, *(row[2] for row in rows)]), ids
+    return Tokens.concatenate([parts[0][1].take([]), *(row[1] for row in rows)])
 
 
 @pytest.fixture
@@ -75,12 +70,11 @@ def test_what_is_written_is_what_is_read(
     for part, tokens, pictures in random.sample(parts, len(parts)):
         store.add(record.id, part, KEYS, tokens, pictures)
     store.finish(record, KEYS)
-    want, ids = in_order(parts)
+    want = in_order(parts)
     got = store.tokens(record.id)
     assert_same(got, want)
-    assert got.ids.tolist() == ids
-    assert got.video_ids.tolist() == [record.id] * len(ids)
-    shuffled = random.sample(range(len(ids)), len(ids)) * 2
+    assert got.video_ids.tolist() == [record.id] * len(want)
+    shuffled = random.sample(range(len(want)), len(want)) * 2
     stored = sorted({pts for *_, pictures in parts for pts in pictures})
     for i, picture in zip(shuffled, store.pictures(record.id, got.take(shuffled)), strict=True):
         start, end = got.pts[i]
@@ -90,7 +84,6 @@ def test_what_is_written_is_what_is_read(
     chosen = [i for i, kind in enumerate(want.kinds) if kind in kinds]
     some = store.tokens(record.id, kinds)
     assert_same(some, want.take(chosen))
-    assert some.ids.tolist() == [ids[i] for i in chosen]
     assert store.count(record.id) == {kind: int((want.kinds == kind).sum()) for kind in KINDS}
 
 
@@ -99,7 +92,23 @@ def test_tokens_of_one_start_come_in_order_of_part_then_row(store: Store) -> Non
     for part, tokens, pictures in reversed(parts):
         store.add("film", part, KEYS, tokens, pictures)
     store.finish(make_record(), KEYS)
-    assert_same(store.tokens("film"), in_order(parts)[0])
+    assert_same(store.tokens("film"), in_order(parts))
+    assert store.tokens("film").ids.tolist() == [
+        f"object-{p}-{i}" for p in range(3) for i in range(3)
+    ]
+
+
+def test_tokens_come_in_order_of_seconds_whatever_the_time_bases(store: Store) -> None:
+    """The part that starts later counts in coarser ticks, so its ticks are smaller numbers."""
+    early, early_pictures = make_part(["object"] * 2, [900, 1800], seed=0)
+    late, late_pictures = make_part(["object"] * 2, [2, 4], seed=1)
+    early = replace(early, time_base=np.tile([1, 1000], (2, 1)))
+    late = replace(late, time_base=np.tile([1, 1], (2, 1)))
+    store.add("film", 0, KEYS, late, late_pictures)
+    store.add("film", 1, KEYS, early, early_pictures)
+    store.finish(make_record(), KEYS)
+    assert_same(store.tokens("film"), in_order([(0, late, {}), (1, early, {})]))
+    assert store.tokens("film").start_s.tolist() == [0.9, 1.8, 2.0, 4.0]
 
 
 def test_a_record_is_read_as_it_was_written(store: Store) -> None:
@@ -149,7 +158,7 @@ def test_readers_see_the_last_commit_while_another_is_made(store: Store) -> None
         store.add("film", part, changed, *known_part("film", part, changed))
         assert_known(store, store.resolve("film"))
     assert store.resolve("film").keys == KEYS
-    assert store.begin(make_record(), changed) == Progress(
+    assert store.begin(make_record(), changed) == Stored(
         frozenset((kind, part) for kind in KINDS for part in range(3)), frozenset()
     )
     store.finish(make_record(), changed)
@@ -202,6 +211,127 @@ def test_remove_leaves_nothing(store: Store) -> None:
     assert_nothing_left_over(store)
     assert_known(store, store.resolve("b"))
     assert len(index(store, make_record("a"))) == 9
+
+
+def test_half_indexed_videos_are_listed_and_removed(store: Store) -> None:
+    index(store, make_record("done"))
+    for name in ("half-aa", "half-ab"):
+        store.begin(make_record(name, path=f"caf\udce9/{name}.mp4"), KEYS)
+        store.add(name, 0, KEYS, *known_part(name, 0, KEYS))
+    store.add("half-aa", 1, {"scene": "s1"}, *known_part("half-aa", 1, {"scene": "s1"}))
+    done = {"scene": 1, "object": 1, "action": 1}
+    first = Unfinished("half-aa", "caf\udce9/half-aa.mp4", done | {"scene": 2})
+    second = Unfinished("half-ab", "caf\udce9/half-ab.mp4", done)
+    assert store.unfinished() == Store(store.path).unfinished() == [first, second]
+    assert [video.id for video in store.videos()] == ["done"]
+    for name in ("half-aa", first.path):
+        assert store.resolve_any(name) == first
+    assert store.resolve_any("done.mp4") == store.resolve("done")
+    assert store.resolve_any("don") == store.resolve("done")
+    with pytest.raises(NotIndexedError, match=r"half-aa.*half-ab"):
+        store.resolve_any("half")
+    with pytest.raises(NotIndexedError, match="half-aa"):
+        store.resolve_any("nothing")
+    store.remove(store.resolve_any("half-aa").id)
+    assert store.unfinished() == [second]
+    assert store.resolve_any("half") == second
+    store.remove("half-ab")
+    assert_nothing_left_over(store)
+    assert_known(store, store.resolve("done"))
+
+
+def test_a_committed_video_that_is_indexed_anew_is_not_unfinished(store: Store) -> None:
+    index(store, make_record())
+    store.add("film", 0, {"scene": "s2"}, *known_part("film", 0, {"scene": "s2"}))
+    assert store.unfinished() == []
+
+
+def rows(store: Store) -> int:
+    tables = store._tables
+    return sum(tables.open(name).count_rows() for name in tables.names())
+
+
+@pytest.mark.parametrize("table", ["parts", "tokens_4x1", "pictures"])
+def test_what_a_kill_left_in_one_table_is_removed(store: Store, table: str) -> None:
+    """By `remove`, and what belongs to no video by `optimize` as well."""
+    for drop in (lambda: store.remove("film"), store.optimize):
+        store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+        for other in {"parts", "tokens_4x1", "pictures"} - {table}:
+            store._tables.delete(other, "true")
+        assert rows(store) > 0
+        drop()
+        assert rows(store) == (len(KINDS) if table == "parts" and drop == store.optimize else 0)
+    store.remove("film")
+
+
+def test_optimize_keeps_what_is_being_stored(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between any two writes of `add` and `finish`, of another process."""
+    other, done = Store(store.path), [0]
+
+    def optimizing(method: Any) -> Any:
+        def write(tables: Any, *arguments: Any) -> Any:
+            result = method(tables, *arguments)
+            if tables is store._tables:
+                done[0] += 1
+                other.optimize()
+            return result
+
+        return write
+
+    index(store, make_record("other"))
+    for name in ("append", "delete", "mark"):
+        monkeypatch.setattr(Tables, name, optimizing(getattr(Tables, name)))
+    index(store, make_record())
+    assert done[0] > 10
+    for video in store.videos():
+        assert_known(store, video)
+
+
+@pytest.fixture
+def sound(monkeypatch: pytest.MonkeyPatch) -> known_kinds.Kind:
+    """A kind that is heard: it has words and no picture."""
+    known = known_kinds.known()
+    kind = known_kinds.Kind("sound", "what is heard", "nowhere:Sounds", has_picture=False)
+    monkeypatch.setattr(known_kinds, "known", lambda: known | {"sound": kind})
+    return kind
+
+
+def test_a_kind_without_pictures_is_stored_and_read_with_its_words(
+    store: Store, sound: known_kinds.Kind
+) -> None:
+    tokens = replace(
+        make_part([sound.name] * 3, [0, 20, 10])[0], text=np.array(["a", "", "g\u00fcn"], TEXT)
+    )
+    store.add("film", 0, {"sound": "k"}, tokens, {})
+    store.finish(make_record(), {"sound": "k"})
+    got = store.tokens("film")
+    assert_same(got, tokens.take([0, 2, 1]))
+    assert got.text.tolist() == ["a", "g\u00fcn", ""]
+    with pytest.raises(OptionError, match="'sound' have no pictures"):
+        store.pictures("film", got)
+
+
+def test_a_kind_that_nobody_knows_any_more_is_an_error_that_names_it(
+    store: Store, sound: known_kinds.Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"scene": "s", "sound": "k"}
+    tokens, pictures = make_part(["scene", "sound"], [0, 5])
+    store.add("film", 0, keys, tokens, pictures)
+    store.finish(make_record(), keys)
+    index(store, make_record("other"))
+    monkeypatch.undo()
+    reads: list[Callable[[], object]] = [
+        lambda: store.tokens("film"),
+        lambda: store.nearest(np.ones(4, np.float32), 1, 50),
+    ]
+    for read in reads:
+        with pytest.raises(StoreError, match=r"film has tokens of the kind 'sound'"):
+            read()
+    assert store.tokens("film", ["scene"]).kinds.tolist() == ["scene"]
+    assert store.count("film") == {"scene": 1, "sound": 1}
+    assert_known(store, store.resolve("other"))
+    store.remove("film")
+    assert_nothing_left_over(store)
 
 
 def fragments(store: Store) -> int:
@@ -262,6 +392,8 @@ def test_a_name_resolves_to_the_video_it_means(
         lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {}),
         lambda store: store.add("v", 0, KEYS, make_part(["scene"], [0])[0], {7: b"late"}),
         lambda store: store.add("v", 0, KEYS, other_facets(), {0: b""}),
+        lambda store: store.add("v", 0, KEYS, with_ids("", "a"), {0: b""}),
+        lambda store: store.add("v", 0, KEYS, with_ids("a", "a"), {0: b""}),
         lambda store: store.begin(make_record(), {"tree": "s"}),
         lambda store: store.finish(make_record(), {"tree": "s"}),
         lambda store: store.tokens("film", ["tree"]),
@@ -282,6 +414,10 @@ def test_tokens_of_another_video_have_no_pictures(store: Store) -> None:
     assert store.pictures("film", make_part([], [])[0]) == []
     with pytest.raises(StoreError, match="no picture between"):
         store.pictures("film", make_part(["scene"], [-99])[0])
+
+
+def with_ids(*ids: str) -> Tokens:
+    return replace(make_part(["scene"] * len(ids), [0] * len(ids))[0], ids=np.array(ids))
 
 
 def other_facets() -> Tokens:
@@ -308,7 +444,7 @@ def test_odd_paths_hold_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in ("a b#c%20é", "s3:x", "deep/er"):
         index(Store(name, create=True), make_record())
         assert_known(Store(name), Store(name).resolve("film"))
-        assert (tmp_path / name / "parts.lance").is_dir()
+        assert (tmp_path / name / "schema-2" / "parts.lance").is_dir()
 
 
 def test_a_newer_store_is_refused_by_version(store: Store) -> None:
@@ -316,34 +452,6 @@ def test_a_newer_store_is_refused_by_version(store: Store) -> None:
     for create in (False, True):
         with pytest.raises(StoreVersionError, match="upgrade"):
             Store(store.path, create)
-
-
-def test_migrations_run_once_each_and_survive_interruption(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index(store, make_record())
-    runs = []
-
-    def add_language(database: Any) -> None:
-        runs.append(1)
-        table = database.open_table("videos")
-        if "language" not in table.schema.names:
-            table.add_columns({"language": "'und'"})
-        if len(runs) == 1:
-            raise RuntimeError("power cut")
-
-    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
-    with pytest.raises(StoreError, match="schema 1"):
-        Store(store.path)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: add_language, 2: lambda _: runs.append(2)})
-    with pytest.raises(StoreError, match="power cut"):
-        Store(store.path)
-    assert schema.read_version(store.path) == 1
-    for _ in range(2):
-        assert_known(Store(store.path), Store(store.path).resolve("film"))
-    assert runs == [1, 1, 2]
-    assert Store(store.path)._tables.rows("videos")[0].keys() >= {"id"}
-    assert Store(store.path)._tables.open("videos").search().to_list()[0]["language"] == "und"
 
 
 def test_lancedb_is_imported_only_when_a_store_is_opened() -> None:

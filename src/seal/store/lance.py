@@ -1,7 +1,7 @@
-"""LanceDB's tables in a folder: snapshots, writes that meet other processes', errors in our words.
+"""LanceDB's tables in a folder: snapshots, writes beside other processes, errors in our words.
 
-LanceDB raises plain ValueError, RuntimeError and OSError (and, on garbage, Rust panics) for
-everything, so what happened is told by the message. The signs below are those of lancedb 0.40.
+LanceDB raises plain ValueError, RuntimeError and OSError (and Rust panics on garbage) for
+everything, so only the message tells the errors apart. The signs below are those of lancedb 0.40.
 """
 
 from __future__ import annotations
@@ -10,97 +10,142 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from seal.errors import StoreError, StoreFullError
 from seal.store import schema
 from seal.types import Float32
 
+Result = TypeVar("Result")
+
+_ERRORS = (OSError, RuntimeError, ValueError)
+"""The classes of Lance's errors."""
 _FULL = ("os error 28", "os error 122", "Errno 28", "Errno 122")
 """ENOSPC and EDQUOT, as Rust and as Python write them."""
 _CONFLICT = ("commit conflict", "concurrent")
-"""Another process committed while we prepared to."""
-_DRAFT = ".new-"
+"""Another process committed while this one prepared a commit."""
+_GONE = ("not found", "no such file")
+"""A file of a snapshot is missing."""
+DRAFT = ".new-"
+"""The first characters of the name of a folder that is not complete."""
 _ATTEMPTS = 20
-"""With the pauses below, half a minute in all."""
+"""With the pauses below, the attempts take half a minute in all."""
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 2.0
 _KEEP_VERSIONS = timedelta(minutes=10)
-"""Files of older versions go when they are older than this. Nobody reads or writes one snapshot for
-so long: a process that opened it before a clean-up still finds its files."""
+"""A clean-up removes the files of versions older than this. Readers and writers of older snapshots
+have to start again."""
 _WORTH_AN_INDEX = 100_000
-"""Vectors that a query compares one by one, in 0.15 s; more are put into the index."""
+"""A table with this many vectors outside the index gets them indexed. A query compares as many
+vectors one by one in 0.15 s."""
 _MANY_PIECES = 64
-"""An index is made anew when it has so many pieces; each costs a query 3 ms."""
+"""An index of this many pieces is built anew; each piece costs a query 3 ms."""
 _ONE_PARTITION = 2**31
-"""An index of vectors has a single partition, of all. What a query text is nearest to lies far from
-it and thus in many partitions; to look into all of 8-bit numbers is quick and misses nothing."""
+"""The index of vectors has a single partition. A text query lies far from its nearest tokens, which
+are thus spread over many partitions; a scan of all 8-bit vectors is quick and misses none."""
 _REFINE = 2
-"""So many times the rows asked for are compared exactly, which makes up for the 8 bits."""
+"""The index yields this many times the wanted rows, which are then compared exactly. The surplus
+makes up for the 8 bits."""
 _ROWS_AT_ONCE = 65_536
-"""Lance hands 8,192 rows over at a time, in a millisecond whatever their size."""
+"""By default Lance yields 8,192 rows at a time, and each time costs a millisecond."""
 _RUST_LINE = re.compile(r",? \S+\.rs:\d+:\d+")
-"""Where in Lance's own code it happened: of no use to who reads the message."""
+"""The place in Lance's own code, which tells the reader of a message nothing."""
 _REASON_CHARACTERS = 300
 """Lance's messages carry back traces; the beginning says what happened."""
 
 
 class Tables:
-    """The tables of a store. Every name is one that `seal.store.schema.table_schema` knows."""
+    """The tables in a folder. `seal.store.schema.table_schema` knows all their names."""
 
-    def __init__(self, path: Path) -> None:
-        # Lance warns on stderr of every commit that another process overtook; we try those again.
+    def __init__(self, folder: Path) -> None:
+        # Lance warns on stderr of each commit that another process overtook; those are retried.
         os.environ.setdefault("LANCEDB_LOG", "error")
         import lancedb
 
-        self._folder = path.absolute()  # What looks like a URL ("s3:x") is a folder to us.
+        # An absolute path: a relative one that looks like a URL ("s3:x") is still a folder.
+        self._folder = folder.absolute()
         self.database = lancedb.connect(self._folder)
 
     def names(self) -> list[str]:
-        """The tables that were ever written to."""
-        return sorted(folder.stem for folder in self._folder.glob("*.lance"))
+        """The tables that were ever written to, in order."""
+        return sorted(self.database.list_tables().tables)
 
     def open(self, name: str) -> Any:
         """A snapshot of a table as it is now; None if nothing was ever written to it."""
-        return self.database.open_table(name) if name in self.names() else None
+        try:
+            return self.database.open_table(name)
+        except ValueError:
+            # A damaged table is "not found" too, and another process may just have made the table.
+            return self.database.open_table(name) if name in self.names() else None
+
+    def version(self, name: str) -> int:
+        """A number that grows with every change of a table; 0 if there is no table."""
+        table = self.open(name)
+        return 0 if table is None else int(table.version)
+
+    def read(self, name: str, query: Callable[[Any], Result]) -> Result | None:
+        """The result of `query` on a snapshot of a table; None if there is no table.
+
+        If a clean-up by another process has removed files of the snapshot, the query runs again on
+        a newer snapshot.
+        """
+        table = self.open(name)
+        if table is None:
+            return None
+        try:
+            return query(table)
+        except _ERRORS:
+            newer = self.open(name)
+            if newer is None or newer.version == table.version:
+                raise
+        return self.read(name, query)
 
     def rows(self, name: str, where: str = "true") -> list[dict[str, Any]]:
         """The rows that meet an SQL condition, in no particular order."""
-        table = self.open(name)
-        if table is None:
-            return []
         # With the columns named, a table whose schema is damaged is an error and not empty.
-        query = table.search().where(where).select(schema.table_schema(name).names)
-        rows: list[dict[str, Any]] = query.limit(None).to_list()
-        return rows
+        columns = schema.table_schema(name).names
+        return self.read(name, lambda table: _select(table, where, columns).to_list()) or []
+
+    def count(self, name: str, columns: Sequence[str], where: str) -> Counter[tuple[Any, ...]]:
+        """The distinct values of some columns among the rows that meet an SQL condition, and how
+        many rows have each."""
+
+        def count(table: Any) -> Counter[tuple[Any, ...]]:
+            import pyarrow as pa
+
+            counts: Counter[tuple[Any, ...]] = Counter()
+            for batch in _select(table, where, columns).to_batches(batch_size=_ROWS_AT_ONCE):
+                groups = pa.Table.from_batches([batch]).group_by(columns)
+                *values, number = groups.aggregate([([], "count_all")]).to_pydict().values()
+                counts.update(dict(zip(zip(*values, strict=True), number, strict=True)))
+            return counts
+
+        return self.read(name, count) or Counter()
 
     def append(self, name: str, rows: Any) -> None:
-        """Add rows (dicts or an Arrow table) in one commit."""
-
-        def append() -> None:
-            table = self.open(name)
-            if table is None:
-                self._create(name)
-                table = self.open(name)
-            table.add(rows)
-
-        _retry(append)
+        """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
+        if self.open(name) is None:
+            self._create(name)
+        self._change(name, lambda table: table.add(rows))
 
     def _create(self, name: str) -> None:
-        """Make an empty table unless another process just did.
+        """Make an empty table unless another process makes the table first.
 
-        Of two processes that let Lance create one table, the second empties it, whatever the first
-        has written by then. A folder that is renamed into place comes into being once.
+        Only for local folders. If two processes let Lance create the same table, the second one
+        empties the table, whatever the first has written by then. A folder that is renamed into
+        place appears once.
         """
         import lancedb
 
-        # After Ctrl-C Lance goes on writing in the background, into what is being removed.
-        temporary = TemporaryDirectory(dir=self._folder, prefix=_DRAFT, ignore_cleanup_errors=True)
+        # After Ctrl-C Lance goes on writing in the background, into the folder being removed.
+        temporary = TemporaryDirectory(dir=self._folder, prefix=DRAFT, ignore_cleanup_errors=True)
         with temporary as draft:
             lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
@@ -110,32 +155,45 @@ class Tables:
                     raise
 
     def delete(self, name: str, where: str) -> None:
-        """Remove the rows that meet an SQL condition in one commit; none if there are none."""
+        """Remove the rows that meet an SQL condition in one commit; no commit if there are none."""
 
-        def delete() -> None:
-            table = self.open(name)
-            if table is not None and table.count_rows(where):
+        def delete(table: Any) -> None:
+            if table.count_rows(where):
                 table.delete(where)
 
-        _retry(delete)
+        self._change(name, delete)
 
-    def optimize(self, name: str, files: int = 1) -> None:
-        """Merge small files, if there are at least `files`; remove those that no version of the
-        last minutes needs."""
+    def mark(self, name: str, column: str, where: str) -> int:
+        """Set a column to true in the rows that meet an SQL condition, in one commit.
 
-        def optimize() -> None:
-            table = self.open(name)
-            if table.stats()["fragment_stats"]["num_small_fragments"] >= files:
-                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+        Returns how many rows there were. A row that another process deletes at the same time is
+        either counted here and deleted afterwards, or not counted.
+        """
+        marked = self._change(name, lambda table: table.update(where, {column: True}).rows_updated)
+        return int(marked or 0)
 
-        _retry(optimize)
+    def optimize(self, name: str, min_files: int = 0, purge: bool = False) -> None:
+        """Merge the small files of a table, if there are at least `min_files`, and remove the
+        files of versions older than ten minutes, or of all but the last version with `purge`.
+
+        The files of commits in the making stay.
+        """
+
+        def optimize(table: Any) -> None:
+            if min_files and table.stats()["fragment_stats"]["num_small_fragments"] < min_files:
+                return
+            with warnings.catch_warnings():
+                # Lance warns that others may fail; they start again.
+                warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                table.optimize(cleanup_older_than=timedelta(0) if purge else _KEEP_VERSIONS)
+
+        self._change(name, optimize)
 
     def index_vectors(self, name: str) -> None:
-        """Put the vectors of a table of tokens into its index, if many are not in there."""
+        """Put the vectors of a tokens table into its index, if many are outside the index."""
         from lancedb.index import IvfSq
 
-        def index() -> None:
-            table = self.open(name)
+        def index(table: Any) -> None:
             state = next(iter(table.list_indices()), None)
             if (state.num_unindexed_rows if state else table.count_rows()) < _WORTH_AN_INDEX:
                 return
@@ -145,21 +203,50 @@ class Tables:
                 config = IvfSq(distance_type="cosine", target_partition_size=_ONE_PARTITION)
                 table.create_index("embedding", config=config)
 
-        _retry(index)
+        self._change(name, index)
+
+    def _change(self, name: str, change: Callable[[Any], Result]) -> Result | None:
+        """Call `change` with a table, again and with longer pauses while other processes are in
+        its way. Returns None if there is no table."""
+        for attempt in range(_ATTEMPTS):
+            table = self.open(name)
+            if table is None:
+                return None
+            try:
+                return change(table)
+            except _ERRORS as error:
+                if attempt == _ATTEMPTS - 1 or not self._overtaken(table, str(error).lower()):
+                    raise
+            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _overtaken(self, table: Any, message: str) -> bool:
+        """Whether an error is due to another process, which committed or cleaned up meanwhile."""
+        if any(sign in message for sign in _CONFLICT):
+            return True
+        newer = self.open(table.name)
+        gone = any(sign in message for sign in _GONE)
+        return gone and newer is not None and newer.version > table.version
+
+
+def _select(table: Any, where: str, columns: Sequence[str]) -> Any:
+    return table.search().where(where).select(columns).limit(None)
 
 
 def scan(table: Any, where: str, columns: Sequence[str]) -> Any:
-    """A few columns, and the row ids, of the rows of a table that meet an SQL condition."""
-    query = table.search().where(where).select(columns).limit(None).with_row_id(True)
-    return query.to_batches(batch_size=_ROWS_AT_ONCE).read_all()
+    """These columns of the rows of a table that meet an SQL condition, as an Arrow table."""
+    return _select(table, where, columns).to_batches(batch_size=_ROWS_AT_ONCE).read_all()
 
 
 def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int) -> Any:
-    """These columns, and the row ids, of the rows of a table of tokens that are nearest in angle
-    to `direction`: through the index, and those not in there one by one."""
+    """These columns of the rows of a tokens table that are nearest in angle to `direction`.
+
+    Rows outside the index are compared one by one.
+    """
     query = table.search(direction, vector_column_name="embedding").distance_type("cosine")
     query = query.nprobes(_ONE_PARTITION).refine_factor(_REFINE).limit(limit)
-    return query.select(columns).with_row_id(True).to_arrow()
+    return query.select(columns).to_arrow()
 
 
 def quote(text: str) -> str:
@@ -167,8 +254,14 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def either(conditions: Sequence[str]) -> str:
-    """SQL for: at least one of these."""
+def among(column: str, values: Iterable[str]) -> str:
+    """The SQL condition that a column has one of these values."""
+    listed = ", ".join(quote(value) for value in sorted(values))
+    return f"{column} IN ({listed})" if listed else "false"
+
+
+def either(conditions: Iterable[str]) -> str:
+    """The SQL condition that at least one of these holds."""
     return " OR ".join(f"({condition})" for condition in conditions) or "false"
 
 
@@ -180,9 +273,9 @@ def guard(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except BaseException as error:
-        # The classes of Rust's panics cannot be imported; one of them is no Exception.
+        # The classes of Rust's panics cannot be imported; one of them is not an Exception.
         panic = type(error).__name__ in ("PanicException", "RustPanic")
-        if not panic and not isinstance(error, (OSError, RuntimeError, ValueError)):
+        if not panic and not isinstance(error, _ERRORS):
             raise
         reason = _RUST_LINE.sub("", str(error)).strip() or type(error).__name__
         if any(sign in reason for sign in _FULL):
@@ -193,17 +286,3 @@ def guard(path: Path) -> Iterator[None]:
         raise StoreError(
             f"the token store {path} cannot be used: {reason[:_REASON_CHARACTERS]}"
         ) from error
-
-
-def _retry(write: Callable[[], None]) -> None:
-    """Call `write` until it meets no other process's commit, pausing longer each time."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            write()
-            return
-        except (OSError, RuntimeError, ValueError) as error:
-            met = any(sign in str(error).lower() for sign in _CONFLICT)
-            if not met or attempt == _ATTEMPTS - 1:
-                raise
-        pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
-        time.sleep(pause_s * random.uniform(0.5, 1.5))

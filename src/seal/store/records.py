@@ -1,4 +1,4 @@
-"""What the store knows of a video as a whole."""
+"""Records of whole videos, as the store keeps them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Gap = tuple[float, float, str]
-"""start_s, end_s, reason: a stretch of the video that could not be read."""
+"""A stretch of the video that could not be read: start_s, end_s, reason."""
 
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """One indexed video and everything that decided its tokens; all of it JSON-able."""
+    """One indexed video and everything that decided its tokens. All fields fit into JSON."""
 
     id: str
     path: str
@@ -21,9 +21,9 @@ class VideoRecord:
     location: str
     """Absolute path or URL."""
     content_id: str
-    """Hash of the content: the same bytes elsewhere are the same video."""
+    """A hash of the content: a copy of a file is the same video."""
     duration_s: float
-    """As the container states it, or as long as it was read where it does not say."""
+    """The length that the container states, or else the length that was read."""
     start_s: float
     """Presentation time of the first picture."""
     width: int
@@ -36,7 +36,7 @@ class VideoRecord:
     encoder: str
     """The encoder's fingerprint: algorithm and weights."""
     encoder_options: Mapping[str, Any]
-    """`seal.config.as_dict` of the encoder's options: a query loads the very same encoder."""
+    """`seal.config.as_dict` of the encoder's options, from which a query loads the same encoder."""
     options: Mapping[str, Any]
     """The options of all stages, by stage."""
     indexed_at: str
@@ -44,11 +44,12 @@ class VideoRecord:
     seconds: float
     """How long indexing took."""
     size_bytes: int | None = None
-    """Of the file; None for what has no size. A file of another size is another video."""
+    """The size of the file; None for a source without a size. A file of another size is another
+    video."""
     gaps: tuple[Gap, ...] = ()
-    """`Store.finish` adds those that were given to `Store.add`."""
+    """`Store.finish` adds the gaps that `Store.add` was given."""
     keys: Mapping[str, str] = field(default_factory=dict)
-    """kind -> key of the tokens stored; set by `Store.finish`."""
+    """kind -> key of the stored tokens; set by `Store.finish`."""
 
     def to_json(self) -> str:
         """JSON in plain ASCII: file names that are not valid Unicode survive."""
@@ -56,7 +57,7 @@ class VideoRecord:
 
     @staticmethod
     def from_json(text: str) -> VideoRecord:
-        """What `to_json` wrote. Raises ValueError if it is something else."""
+        """Read what `to_json` wrote. Raises ValueError if `text` is something else."""
         try:
             values = json.loads(text)
             gaps = tuple((float(start), float(end), str(why)) for start, end, why in values["gaps"])
@@ -66,10 +67,21 @@ class VideoRecord:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What is stored of a video under the keys asked for."""
+class Stored:
+    """The share of a video that is stored under the keys asked for."""
 
     done: frozenset[tuple[str, int]]
     """(kind, part) pairs that need no work."""
     complete: frozenset[str]
     """Kinds that are committed as a whole."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A video that was begun and never committed."""
+
+    id: str
+    path: str
+    """As the user gave it; "" where a store of SEAL 0.1 did not keep it."""
+    done: Mapping[str, int]
+    """kind -> number of parts stored, under whatever keys."""

@@ -1,16 +1,11 @@
-"""The token store.
-
-Lance commits one table at a time, so visibility hangs on two rows that are written last: a part
-counts when its rows in `parts` are there, a video when its row in `videos` is. Whatever else a
-killed process leaves behind is invisible, and `finish` of the same video sweeps it up.
-"""
+"""The token store: what callers see of it."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,83 +14,46 @@ from numpy.typing import ArrayLike
 
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.store import schema
-from seal.store.lance import Tables, either, guard, nearest, quote, scan
-from seal.store.records import Gap, Progress, VideoRecord
-from seal.types import Float32, Int64, Tokens
+from seal.store import columns, commits, lookup, schema
+from seal.store.commits import Commit
+from seal.store.contents import Contents
+from seal.store.lance import Tables, among, guard, nearest, quote, scan
+from seal.store.migrate import migrate
+from seal.store.pictures import frames, shown
+from seal.store.records import Gap, Stored, Unfinished, VideoRecord
+from seal.types import Float32, Tokens
 
 _MANY_FILES = 64
-"""`finish` merges the files of a table when it has so many. Each costs a reader about 1 ms and
-every later commit 100 bytes, and merging rewrites up to a million rows with their pictures."""
-_LISTED = 5
-"""How many videos an error about a missing one lists."""
-
-
-@dataclass(frozen=True)
-class _Contents:
-    """Which of the stored tokens are a video's."""
-
-    dimension: int
-    facets: int
-    batches: dict[str, list[int]]
-    """By kind, in order of part."""
-    counts: dict[str, int]
-    """Tokens by kind."""
-
-    @property
-    def table(self) -> str:
-        return schema.tokens_table(self.dimension, self.facets)
-
-    def where(self, wanted: Collection[str] | None = None) -> str:
-        """SQL for: a row of one of these kinds and its batches."""
-        return either(
-            [
-                f"kind = {quote(kind)} AND batch IN ({', '.join(map(str, batches))})"
-                for kind, batches in self.batches.items()
-                if batches and (wanted is None or kind in wanted)
-            ]
-        )
-
-    def where_pictures(self) -> str:
-        """SQL for: a picture that came with one of these batches."""
-        batches = sorted({batch for kind in self.batches.values() for batch in kind})
-        return f"batch IN ({', '.join(map(str, batches))})" if batches else "false"
-
-    @staticmethod
-    def from_json(text: str) -> _Contents:
-        """Raises ValueError if `text` is not the JSON of one."""
-        try:
-            return _Contents(**json.loads(text))
-        except TypeError as error:
-            raise ValueError(f"not a video's contents: {error}") from error
+"""`finish` merges the files of a table that has this many. Each file costs a reader about 1 ms and
+every later commit 100 bytes; merging rewrites up to a million rows with their pictures."""
 
 
 class Store:
     """A folder of tokens. Many processes may read and write it at once.
 
     A video is indexed kind by kind and in parts: `begin` says what is there already, `add` makes a
-    part durable, `finish` commits. Readers see the last commit, never what is in the making.
-    A key stands for all that decides the tokens of a kind, how the video is cut into parts
-    included: what is stored under a key is never written again.
+    part durable, `finish` commits. Readers see the last commit and never an unfinished one.
+    A key stands for everything that decides the tokens of a kind, including the cut of the video
+    into parts: tokens that are stored under a key are never written again.
 
-    Every method raises StoreError, naming the path, if the store is damaged, and every one that
-    writes StoreFullError if the disk is full; what was stored before is then untouched.
+    Every method raises StoreError, which names the path, if the store is damaged; every method that
+    writes raises StoreFullError if the disk is full. Nothing that was stored before is then lost.
     """
 
     def __init__(self, path: str | Path, create: bool = False) -> None:
         """Open the store at `path`, or make an empty one there if `create`.
 
-        Raises StoreError if there is none, or it is damaged, or the folder holds other things;
-        StoreVersionError if a newer SEAL wrote it.
+        A store of an older SEAL is upgraded. Raises StoreError if there is no store, the store is
+        damaged, or the folder holds other things; StoreVersionError if a newer SEAL wrote it.
         """
         self.path = Path(path)
         with guard(self.path):
             if not (self.path / schema.VERSION_FILE).exists():
                 self._create(create)
-            schema.read_version(self.path)
-            self._tables = Tables(self.path)
-            schema.migrate(self.path, self._tables.database)
+            migrate(self.path)
+            self._tables = Tables(self.path / schema.FOLDER)
         self._known: dict[str, set[tuple[str, int]]] = {}
+        self._paths: dict[str, str] = {}
 
     def _create(self, create: bool) -> None:
         if not create:
@@ -109,26 +67,28 @@ class Store:
         foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
         if foreign:
             raise StoreError(
-                f"{self.path} is no token store and not empty ({foreign[0].name}, ...): choose a"
+                f"{self.path} is not a token store and not empty ({foreign[0].name}, ...): choose a"
                 " new or empty folder"
             )
         schema.write_version(self.path)
 
     # Writing
 
-    def begin(self, video: VideoRecord, keys: Mapping[str, str]) -> Progress:
+    def begin(self, video: VideoRecord, keys: Mapping[str, str]) -> Stored:
         """What is already stored of `video` under these very keys (kind -> key).
 
-        What is committed under other keys stays readable until `finish`.
+        Tokens that are committed under other keys stay readable until `finish`.
         """
         _check_kinds(keys)
         with guard(self.path):
-            done = frozenset((row["kind"], row["part"]) for row in self._parts(video.id, keys))
-            entry = self._entries(f"id = {quote(video.id)}").get(video.id)
+            latest = self._latest(video.id)
+            contents = commits.parts_of(self._parts(video.id), latest, keys)
+        done = _done(contents)
         self._known[video.id] = set(done)
-        committed = entry[0].keys if entry else {}
+        self._paths[video.id] = video.path
+        committed = latest.record.keys if latest else {}
         complete = frozenset(kind for kind, key in keys.items() if committed.get(kind) == key)
-        return Progress(done, complete)
+        return Stored(frozenset(done), complete)
 
     def add(
         self,
@@ -141,169 +101,197 @@ class Store:
     ) -> None:
         """Store part `part` of the kinds in `keys`: all of its tokens (maybe none) or nothing.
 
-        On return it outlives the process. Ids and video ids in `tokens` are ignored: ids are given
-        on reading, per kind in order of start, part, row. `pictures` are encoded frames by their
-        presentation timestamps, at least one in the time of each token. `gaps` are stretches of
-        the video, in seconds, that could not be read.
+        On return the part outlives the process. Ids are stored as they are; the video ids in
+        `tokens` are ignored. `pictures` are encoded frames by their presentation timestamps, at
+        least one in the time of each token whose kind has a picture. `gaps` are stretches of the
+        video, in seconds, that could not be read.
 
-        Raises OptionError if the arguments do not fit together.
+        Raises OptionError if the arguments do not fit together, or an id is empty or not unique.
         """
         _check_kinds(keys)
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
+        _check_ids(tokens)
         pictured = tokens.take(tokens.where(lambda kind: kind.has_picture))
-        _shown(pictured, np.array(sorted(pictures), np.int64))
+        shown(pictured, np.array(sorted(pictures), np.int64))
         _, facets, dimension = tokens.facets.shape
         if facets == 1 and not np.allclose(tokens.facets[:, 0], tokens.embeddings, atol=1e-5):
             raise OptionError("with one facet, facets and embeddings must be the same")
-        # Named by the clock, because of two batches for one part the earlier one counts.
-        batch = time.time_ns()
+        row = {
+            "video_id": video_id,
+            "path": json.dumps(self._paths.get(video_id, "")),
+            "part": part,
+            "stored": False,
+            "dimension": dimension,
+            "facets": facets,
+            "gaps": json.dumps([(float(start), float(end), why) for start, end, why in gaps]),
+        }
         rows = [
-            {
-                "video_id": video_id,
-                "kind": kind,
-                "key": key,
-                "part": part,
-                "batch": batch,
-                "count": int((tokens.kinds == kind).sum()),
-                "dimension": dimension,
-                "facets": facets,
-                "gaps": json.dumps([(float(start), float(end), why) for start, end, why in gaps]),
-            }
+            row | {"kind": kind, "key": key, "count": int((tokens.kinds == kind).sum())}
             for kind, key in keys.items()
         ]
         with guard(self.path):
-            if len(tokens):
-                table = schema.to_arrow(video_id, batch, tokens)
-                self._tables.append(schema.tokens_table(dimension, facets), table)
-                shown = [
-                    {"video_id": video_id, "batch": batch, "pts": pts, "jpeg": jpeg}
-                    for pts, jpeg in pictures.items()
-                ]
-                self._tables.append(schema.PICTURES, shown)
-            self._tables.append(schema.PARTS, rows)
+            while not self._add(video_id, rows, tokens, pictures):
+                pass  # Another process finished or removed the video meanwhile.
         self._known.setdefault(video_id, set()).update((kind, part) for kind in keys)
+
+    def _add(
+        self,
+        video_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        tokens: Tokens,
+        pictures: Mapping[int, bytes],
+    ) -> bool:
+        """Store a batch. Returns False, with nothing stored, if another process dropped it."""
+        batch = commits.new_name()
+        self._tables.append(schema.PARTS, [{**row, "batch": batch} for row in rows])
+        if len(tokens):
+            table = columns.to_arrow(video_id, batch, tokens)
+            _, facets, dimension = tokens.facets.shape
+            self._tables.append(schema.tokens_table(dimension, facets), table)
+        if pictures:
+            taken = [
+                {"video_id": video_id, "batch": batch, "pts": pts, "jpeg": jpeg}
+                for pts, jpeg in pictures.items()
+            ]
+            self._tables.append(schema.PICTURES, taken)
+        this = f"batch = {quote(batch)}"
+        if self._tables.mark(schema.PARTS, "stored", this) == len(rows):
+            return True
+        self._tables.delete(schema.PARTS, this)
+        commits.sweep(self._tables, video_id)
+        return False
 
     def finish(self, video: VideoRecord, keys: Mapping[str, str]) -> None:
         """Commit: from now on readers see the tokens stored under `keys`, and no others.
 
-        Older tokens of the video are dropped; where parts have piled up, their files are merged
-        and their vectors indexed. May be called again at any time.
+        Whatever else was stored of the video before is dropped. Where parts have piled up, their
+        files are merged and their vectors indexed. May be called again at any time.
 
-        Raises StoreError if another process, indexing the same video with other options, has
-        dropped some of ours meanwhile.
+        Raises StoreError if another process, which indexes the same video with other options, has
+        dropped some of our parts meanwhile.
         """
         _check_kinds(keys)
+        expected = self._known.get(video.id, set())
         with guard(self.path):
-            parts = self._parts(video.id, keys)
-            contents = _contents(parts, keys)
-            self._check_all_there(video.id, parts, contents)
-            gaps = {tuple(gap) for row in parts for gap in json.loads(row["gaps"])}
-            gaps |= set(video.gaps)
-            record = replace(video, keys=dict(keys), gaps=tuple(sorted(gaps)))
-            mine = f"id = {quote(video.id)}"
-            if self._entries(mine).get(video.id) != (record, contents):
-                row = {"id": video.id, "committed": time.time_ns(), "record": record.to_json()}
-                row["contents"] = json.dumps(vars(contents))
-                self._tables.append(schema.VIDEOS, [row])
-            latest = max(row["committed"] for row in self._tables.rows(schema.VIDEOS, mine))
-            self._tables.delete(schema.VIDEOS, f"{mine} AND committed < {latest}")
-            self._sweep(video.id, contents)
+            while True:
+                latest, rows = self._latest(video.id), self._parts(video.id)
+                contents = commits.parts_of(rows, latest, keys)
+                if not self._all_there(video.id, contents, expected, latest):
+                    continue
+                expected = _done(contents)
+                gaps = {gap for parts in contents.parts.values() for p in parts for gap in p.gaps}
+                gaps |= set(video.gaps)
+                record = replace(video, keys=dict(keys), gaps=tuple(sorted(gaps)))
+                same = latest and (latest.record, latest.contents) == (record, contents)
+                if same or commits.commit(self._tables, record, contents, latest):
+                    break
+            commits.drop_older(self._tables, video.id)
+            # Later parts may belong to a process that has begun since.
+            before = among("batch", {row["batch"] for row in rows})
+            self._tables.delete(schema.PARTS, f"video_id = {quote(video.id)} AND {before}")
+            commits.sweep(self._tables, video.id)
             self._optimize(_MANY_FILES)
         self._known.pop(video.id, None)
 
-    def remove(self, video_id: str) -> None:
-        """Forget a video, indexed or half indexed. The space comes back with `optimize`."""
+    def remove(self, video_id: str, purge: bool = False) -> None:
+        """Forget a video, whether it is indexed, half indexed, or what a kill left of one.
+
+        The space comes back with `optimize`, or at once with `purge`, for which see `optimize`.
+        """
         with guard(self.path):
             self._tables.delete(schema.VIDEOS, f"id = {quote(video_id)}")
-            self._sweep(video_id, _contents([], {}))
+            self._tables.delete(schema.PARTS, f"video_id = {quote(video_id)}")
+            commits.sweep(self._tables, video_id)
+            if purge:
+                self._optimize(purge=True)
 
-    def optimize(self) -> None:
-        """Merge small files, give back the space of what was dropped ten minutes ago or more, and
-        index the vectors of large tables."""
+    def optimize(self, purge: bool = False) -> None:
+        """Drop what killed processes left, merge small files, free the space of what was dropped
+        ten minutes ago or more, and index the vectors of large tables.
+
+        With `purge` the space of everything that was dropped is freed at once. Other processes
+        that read or write at that moment start again, which may take them longer.
+        """
         with guard(self.path):
-            self._optimize(1)
+            commits.sweep(self._tables)
+            self._optimize(purge=purge)
 
-    def _optimize(self, files: int) -> None:
+    def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
         for name in self._tables.names():
-            self._tables.optimize(name, files)
+            self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
                 self._tables.index_vectors(name)
 
-    def _parts(self, video_id: str, keys: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The rows of `parts` under these keys, one for each kind and part, in order of part."""
-        mine = either([f"kind = {quote(kind)} AND key = {quote(keys[kind])}" for kind in keys])
-        rows = self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)} AND ({mine})")
-        rows.sort(key=lambda row: (row["part"], -row["batch"]))
-        return list({(row["kind"], row["part"]): row for row in rows}.values())
+    def _parts(self, video_id: str) -> list[dict[str, Any]]:
+        return self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)}")
 
-    def _check_all_there(
-        self, video_id: str, parts: Sequence[Mapping[str, Any]], contents: _Contents
-    ) -> None:
-        """Raise StoreError if a part that was there is gone, or a part has lost its tokens."""
-        missing = self._known.get(video_id, set()) - {(row["kind"], row["part"]) for row in parts}
-        stored: dict[tuple[str, int], int] = {}
-        table = self._tables.open(contents.table)
-        if table is not None:
-            where = f"video_id = {quote(video_id)} AND ({contents.where()})"
-            rows = scan(table, where, ["kind", "batch"])
-            groups = rows.group_by(["kind", "batch"]).aggregate([([], "count_all")]).to_pydict()
-            pairs = zip(groups["kind"], groups["batch"], strict=True)
-            stored = dict(zip(pairs, groups["count_all"], strict=True))
-        for row in parts:
-            if stored.get((row["kind"], row["batch"]), 0) != row["count"]:
-                missing.add((row["kind"], row["part"]))
-                batch = f"kind = {quote(row['kind'])} AND batch = {row['batch']}"
-                self._tables.delete(schema.PARTS, f"video_id = {quote(video_id)} AND {batch}")
+    def _all_there(
+        self,
+        video_id: str,
+        contents: Contents,
+        expected: set[tuple[str, int]],
+        latest: Commit | None,
+    ) -> bool:
+        """Whether all tokens of a video are there; False if `latest` has been replaced meanwhile.
+
+        Raises StoreError if an expected part is gone, or a part has lost its tokens.
+        """
+        missing = expected - _done(contents)
+        where = f"video_id = {quote(video_id)} AND ({contents.where(contents.parts)})"
+        stored = self._tables.count(contents.table, ["kind", "batch"], where)
+        for kind, parts in contents.parts.items():
+            for part in parts:
+                if stored[kind, part.batch] == part.count:
+                    continue
+                if latest and part in latest.contents.parts.get(kind, ()):
+                    if self._latest(video_id) != latest:
+                        return False
+                    raise self._damaged(video_id, stored[kind, part.batch], part.count)
+                missing.add((kind, part.number))
+                lost = f"kind = {quote(kind)} AND batch = {quote(part.batch)}"
+                self._tables.delete(schema.PARTS, f"video_id = {quote(video_id)} AND {lost}")
         if missing:
             raise StoreError(
                 f"{len(missing)} parts of {video_id} have vanished from {self.path}; if another"
                 " process is indexing this video with other options, wait for it; then run the"
                 " same command again"
             )
+        return True
 
-    def _sweep(self, video_id: str, contents: _Contents) -> None:
-        """Delete what is stored of a video beside these contents. The parts go first, so that
-        none is ever there without its tokens."""
-        mine = f"video_id = {quote(video_id)}"
-        self._tables.delete(schema.PARTS, f"{mine} AND NOT ({contents.where()})")
-        self._tables.delete(schema.PICTURES, f"{mine} AND NOT ({contents.where_pictures()})")
-        for name in self._tables.names():
-            if name == contents.table:
-                self._tables.delete(name, f"{mine} AND NOT ({contents.where()})")
-            elif name.startswith(schema.TOKENS):
-                self._tables.delete(name, mine)
+    def _damaged(self, video_id: str, there: int, wanted: int) -> StoreError:
+        return StoreError(
+            f"the token store {self.path} is damaged: it has {there} of {wanted} tokens of"
+            f" {video_id}; seal remove the video and index it again"
+        )
 
     # Reading
 
     def videos(self) -> list[VideoRecord]:
-        """The indexed videos, in the order of indexing."""
+        """The indexed videos, in the order of their last commits."""
         with guard(self.path):
-            return [record for record, _ in self._entries().values()]
+            found = commits.visible(commits.commits(self._tables))
+            return [commit.record for commit in found.values()]
+
+    def unfinished(self) -> list[Unfinished]:
+        """The videos that were begun and never committed, in order of their ids."""
+        with guard(self.path):
+            committed = commits.visible(commits.commits(self._tables))
+            return lookup.unfinished(self._tables.rows(schema.PARTS), committed)
 
     def resolve(self, name: str) -> VideoRecord:
-        """The video with this id, or this path as given or absolute, or the only id that begins so.
+        """The indexed video of this id, or path as given or absolute, or beginning of one id.
 
         If several contents were indexed from one path, the latest. Raises NotIndexedError, which
-        lists what is there, if there is none, or if several ids begin so.
+        lists the videos of the store, if no video matches, or if several ids begin with `name`.
         """
-        videos = self.videos()
-        absolute = str(Path(name).absolute())
-        same_id = [video for video in videos if video.id == name]
-        same_path = [v for v in videos if name in (v.path, v.location) or v.location == absolute]
-        begin_so = [video for video in videos if name and video.id.startswith(name)]
-        matches = same_id or same_path[-1:] or begin_so
-        if len(matches) == 1:
-            return matches[0]
-        listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
-        if matches:
-            raise NotIndexedError(f"several ids in {self.path} begin with {name!r}: {listed}")
-        more = ", ..." if len(videos) > _LISTED else ""
-        raise NotIndexedError(
-            f"{name!r} is not indexed in {self.path}, which has"
-            f" {listed or 'no videos'}{more}; run seal index on it first"
-        )
+        return lookup.match(name, self.videos(), self.path)
+
+    def resolve_any(self, name: str) -> VideoRecord | Unfinished:
+        """As `resolve`, but among the indexed and the unfinished videos."""
+        videos: list[VideoRecord | Unfinished] = [*self.unfinished(), *self.videos()]
+        return lookup.match(name, videos, self.path)
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
@@ -313,129 +301,110 @@ class Store:
     def tokens(self, video_id: str, kinds: Sequence[str] | None = None) -> Tokens:
         """The tokens of an indexed video: by kind, then by start, part, row.
 
-        `kinds`: only these; all if None. Raises NotIndexedError, OptionError for an unknown kind.
+        `kinds`: only tokens of these kinds; of all if None. Raises NotIndexedError, OptionError for
+        an unknown kind in `kinds`, and StoreError if the video has tokens of an unknown kind.
         """
-        kinds = _check_kinds(known_kinds.known() if kinds is None else kinds)
+        wanted = None if kinds is None else _check_kinds(kinds)
         with guard(self.path):
-            contents, rows = self._read(video_id, kinds)
-            shape = contents.dimension, contents.facets
-            return schema.to_tokens(rows, {video_id: contents.batches}, *shape)
+            contents = self._contents(video_id)
+            while True:
+                tokens, count = self._read(video_id, contents, wanted)
+                if len(tokens) == count:
+                    return tokens
+                # Another process may have committed between the two reads; then read both again.
+                before, contents = contents, self._contents(video_id)
+                if contents == before:
+                    raise self._damaged(video_id, len(tokens), count)
+
+    def _read(
+        self, video_id: str, contents: Contents, kinds: Sequence[str] | None
+    ) -> tuple[Tokens, int]:
+        """The tokens of these kinds that there are, and how many there must be."""
+        wanted = list(contents.parts) if kinds is None else kinds
+        batches = {kind: names for kind, names in contents.batches.items() if kind in wanted}
+        names = schema.table_schema(contents.table).names
+        where = f"video_id = {quote(video_id)} AND ({contents.where(batches)})"
+        rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
+        if rows is None:
+            rows = schema.table_schema(contents.table).empty_table()
+        tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
+        return tokens, sum(contents.counts[kind] for kind in batches)
 
     def nearest(self, direction: Float32, facets: int, limit: int) -> Tokens:
-        """The `limit` tokens of all indexed videos whose embeddings are nearest in angle to
-        `direction` [d], by video, of those with so many facets.
+        """The `limit` tokens, of all indexed videos and of this number of facets, whose embeddings
+        are nearest in angle to `direction` [d]; in order of video.
 
-        Exact but for tokens in an index, which keeps 8 bits of each number: one of them may be
-        missed for another that is about as near. Fewer where others, not committed, were nearer.
+        Exact but for tokens in the index, which keeps 8 bits of each number: one of them may be
+        missed in favour of another that is about as near. Fewer than `limit` if uncommitted tokens
+        were nearer.
         """
         name = schema.tokens_table(direction.size, facets)
-        columns = schema.table_schema(name)
+        table_schema = schema.table_schema(name)
         with guard(self.path):
-            entries = self._entries()
-            table = self._tables.open(name)
-            if table is None:
-                return schema.to_tokens(columns.empty_table(), {}, direction.size, facets)
-            rows = nearest(table, columns.names, direction, limit)
-            videos = sorted(set(rows["video_id"].to_pylist()) & set(entries))
-            batches = {video: entries[video][1].batches for video in videos}
-            mine = f"video_id IN ({', '.join(map(quote, videos))})" if videos else "false"
-            every = scan(table, mine, schema.ORDER_COLUMNS)
-            return schema.to_tokens(rows, batches, direction.size, facets, every=every)
+            while True:
+                version = self._tables.version(schema.VIDEOS)
+                found = commits.visible(commits.commits(self._tables))
+                rows = self._tables.read(
+                    name, lambda table: nearest(table, table_schema.names, direction, limit)
+                )
+                if version == self._tables.version(schema.VIDEOS):
+                    break  # Otherwise tokens may belong to a later commit.
+            if rows is None:
+                rows = table_schema.empty_table()
+            videos = sorted(set(rows["video_id"].to_pylist()) & set(found))
+            batches = {video: found[video].contents.batches for video in videos}
+            return columns.to_tokens(rows, batches, direction.size, facets)
 
     def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.
 
-        `at`, one number or [n], are other shares of their time to be nearest to, in [0, 1].
-        Raises NotIndexedError, and StoreError if no frame of that time is stored.
+        `at`, one number or [n], are other shares of a token's time to be nearest to, in [0, 1].
+        Raises NotIndexedError, OptionError for a token of a kind without pictures, and StoreError
+        if no frame of the time of a token is stored.
         """
+        bare = sorted(set(tokens.kinds[~tokens.where(lambda kind: kind.has_picture)].tolist()))
+        if bare:
+            raise OptionError(f"tokens of the kind {bare[0]!r} have no pictures")
         with guard(self.path):
-            where = self._contents(video_id).where_pictures()
-            table = self._tables.open(schema.PICTURES)
-            if table is None or not len(tokens):
-                _shown(tokens, np.empty(0, np.int64))
-                return []
-            query = table.search().where(f"video_id = {quote(video_id)} AND {where}")
-            rows = query.select(["pts"]).limit(None).with_row_id(True).to_arrow().sort_by("pts")
-            row_ids = schema.numbers(rows["_rowid"])
-            wanted = row_ids[_shown(tokens, schema.numbers(rows["pts"]), at)].tolist()
-            # Lance returns each row once and in its own order.
-            found = table.take_row_ids(wanted).select(["jpeg"]).with_row_id().to_arrow().to_pydict()
-        jpegs = dict(zip(found["_rowid"], found["jpeg"], strict=True))
-        return [jpegs[row_id] for row_id in wanted]
+            contents = self._contents(video_id)
+            while len(tokens):
+                where = f"video_id = {quote(video_id)} AND {contents.where_pictures()}"
+                read = partial(frames, where=where, tokens=tokens, at=at)
+                try:
+                    found = self._tables.read(schema.PICTURES, read)
+                    if found is not None:
+                        return found
+                    shown(tokens, np.empty(0, np.int64))
+                except OptionError:
+                    # Another process may have committed between the two reads.
+                    before, contents = contents, self._contents(video_id)
+                    if contents == before:
+                        raise
+            return []
 
-    def _entries(self, where: str = "true") -> dict[str, tuple[VideoRecord, _Contents]]:
-        """The committed videos by id, in the order of their latest commits."""
-        latest: dict[str, dict[str, Any]] = {}
-        for row in sorted(
-            self._tables.rows(schema.VIDEOS, where), key=lambda row: int(row["committed"])
-        ):
-            latest.pop(row["id"], None)
-            latest[row["id"]] = row
-        return {
-            key: (VideoRecord.from_json(row["record"]), _Contents.from_json(row["contents"]))
-            for key, row in latest.items()
-        }
+    def _latest(self, video_id: str) -> Commit | None:
+        """The visible commit of a video."""
+        return commits.visible(commits.commits(self._tables, video_id)).get(video_id)
 
-    def _contents(self, video_id: str) -> _Contents:
-        entries = self._entries(f"id = {quote(video_id)}")
-        if video_id not in entries:
+    def _contents(self, video_id: str) -> Contents:
+        latest = self._latest(video_id)
+        if latest is None:
             raise NotIndexedError(f"no video {video_id!r} in {self.path}; see seal list")
-        return entries[video_id][1]
-
-    def _read(self, video_id: str, kinds: Sequence[str]) -> tuple[_Contents, Any]:
-        """A video's contents, and its rows of these kinds."""
-        contents = self._contents(video_id)
-        while True:
-            wanted = sum(contents.counts.get(kind, 0) for kind in kinds)
-            table = self._tables.open(contents.table)
-            if table is None:
-                rows = schema.table_schema(contents.table).empty_table()
-            else:
-                where = f"video_id = {quote(video_id)} AND ({contents.where(kinds)})"
-                columns = schema.table_schema(contents.table).names
-                rows = table.search().where(where).select(columns).limit(None).to_arrow()
-            if rows.num_rows == wanted:
-                return contents, rows
-            # Another process may have committed between the two reads; then read both again.
-            before, contents = contents, self._contents(video_id)
-            if contents == before:
-                raise StoreError(
-                    f"the token store {self.path} is damaged: it has {rows.num_rows} of the"
-                    f" {wanted} tokens of {video_id}; seal remove the video and index it again"
-                )
+        return latest.contents
 
 
-def _check_kinds(kinds: Any) -> list[str]:
+def _check_kinds(kinds: Iterable[str]) -> list[str]:
     return [known_kinds.get(kind).name for kind in kinds]
 
 
-def _contents(parts: Sequence[Mapping[str, Any]], keys: Mapping[str, str]) -> _Contents:
-    """What these rows of `parts`, in order of part, make together."""
-    shapes = {(row["dimension"], row["facets"]) for row in parts if row["count"]}
-    if len(shapes) > 1:
-        raise StoreError(f"the parts of one video need one encoder; these have {sorted(shapes)}")
-    empty = [(row["dimension"], row["facets"]) for row in parts[:1]] or [(0, 1)]
-    dimension, facets = (*shapes, *empty)[0]
-    return _Contents(
-        dimension=dimension,
-        facets=facets,
-        batches={kind: [r["batch"] for r in parts if r["kind"] == kind] for kind in keys},
-        counts={kind: sum(r["count"] for r in parts if r["kind"] == kind) for kind in keys},
-    )
+def _check_ids(tokens: Tokens) -> None:
+    ids, counts = np.unique(tokens.ids, return_counts=True)
+    if "" in ids:
+        raise OptionError("every token needs an id; one of these is empty")
+    if (counts > 1).any():
+        raise OptionError(f"ids must be unique; {ids[counts > 1][0]!r} is not")
 
 
-def _shown(tokens: Tokens, pts: Int64, at: ArrayLike = 0.5) -> Int64:
-    """For each token the row of the sorted `pts` that is in its time and nearest to the share `at`
-    of it."""
-    start, end = tokens.pts[:, 0], tokens.pts[:, 1]
-    first, last = np.searchsorted(pts, start), np.searchsorted(pts, end) - 1
-    # A token that starts and ends with one tick is shown by the frame of that tick.
-    last = np.maximum(last, np.searchsorted(pts, start, side="right") - 1)
-    if (last < first).any():
-        row = int(np.argmax(last < first))
-        raise OptionError(f"no picture between the ticks {start[row]} and {end[row]} of a token")
-    wanted = start + (end - start) * np.asarray(at)
-    after = np.clip(np.searchsorted(pts, wanted), first, last)
-    before = np.maximum(after - 1, first)
-    nearest: Int64 = np.where(wanted - pts[before] <= pts[after] - wanted, before, after)
-    return nearest
+def _done(contents: Contents) -> set[tuple[str, int]]:
+    """The (kind, part) pairs that are stored."""
+    return {(kind, part.number) for kind, parts in contents.parts.items() for part in parts}

@@ -1,0 +1,186 @@
+"""How a video becomes visible, and how leftovers are found. The protocol has no clock.
+
+Lance commits one table at a time, so everything that a reader sees hangs on rows that are marked
+last. `Store.add` writes a *part*: rows in `parts` first, then tokens and pictures, then the mark
+`stored` on the rows in `parts`. `Store.finish` writes a *commit*: a row in `videos`, then a check,
+then the mark `committed`. A kill leaves rows without a mark. No reader sees them.
+
+Each `add` has a name of its own, its *batch*, a UUID. A row of `parts` or a commit *names* the
+batches it needs, kind by kind. The row of `parts` that names a batch is written once, before the
+batch's tokens. Tokens and pictures that no row names are leftovers, and everybody may delete them.
+
+Commits are ordered by (sequence, commit): a number, one larger than the largest that the committer
+sees in the table, and a UUID. Readers take the largest commit of each video that bears the mark.
+
+A committer and a sweeper that drops the same batches must not miss each other. They follow the
+pattern of Dekker: each one writes first, then looks at what the other one writes.
+
+    committer: append the commit; then look whether the rows, from which it knows of the batches,
+               are still there: marked rows of `parts`, or a marked commit. Only then mark the
+               commit. Otherwise withdraw the commit and start again.
+    sweeper:   delete rows of `parts` and commits; then look which batches have tokens, then which
+               batches the rest of `parts` names, then which ones the commits name, marked or not.
+               Only then delete the tokens of the other batches.
+
+Either the sweeper sees the commit, or the sweeper looked before the commit was appended. Then the
+rows that named the batch were already gone, and the committer sees that. A commit without its mark
+is no proof for another committer, because it may yet be withdrawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from seal.store import schema
+from seal.store.contents import Contents, Part
+from seal.store.lance import Tables, among, quote
+from seal.store.records import VideoRecord
+
+
+def new_name() -> str:
+    """A name for a batch or a commit that nothing else has."""
+    return uuid4().hex
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A row of the table `videos`."""
+
+    name: str
+    sequence: int
+    marked: bool
+    """Whether readers see it."""
+    record: VideoRecord
+    contents: Contents
+
+    @property
+    def order(self) -> tuple[int, str]:
+        return self.sequence, self.name
+
+
+def commits(tables: Tables, video_id: str | None = None) -> list[Commit]:
+    """The commits of one video or of all, in order."""
+    where = "true" if video_id is None else f"id = {quote(video_id)}"
+    found = [
+        Commit(
+            row["commit"],
+            row["sequence"],
+            row["committed"],
+            VideoRecord.from_json(row["record"]),
+            Contents.from_json(row["contents"]),
+        )
+        for row in tables.rows(schema.VIDEOS, where)
+    ]
+    return sorted(found, key=lambda commit: commit.order)
+
+
+def visible(found: Iterable[Commit]) -> dict[str, Commit]:
+    """video id -> the last of these commits, given in order, that readers see; in that order."""
+    latest: dict[str, Commit] = {}
+    for commit in found:
+        if commit.marked:
+            latest.pop(commit.record.id, None)
+            latest[commit.record.id] = commit
+    return latest
+
+
+def parts_of(
+    rows: Iterable[Mapping[str, Any]], commit: Commit | None, keys: Mapping[str, str]
+) -> Contents:
+    """What is stored of a video under these keys: by `rows` of `parts` and by the visible commit.
+
+    If two batches hold the same part, the committed one counts, or else the one whose name is
+    smaller. Thus all processes choose the same one.
+    """
+    found: dict[str, dict[int, Part]] = {kind: {} for kind in keys}
+    for row in sorted(rows, key=lambda row: str(row["batch"])):
+        if row["stored"] and keys.get(row["kind"]) == row["key"]:
+            found[row["kind"]].setdefault(row["part"], Part.of(row))
+    if commit:
+        for kind, parts in commit.contents.parts.items():
+            if keys.get(kind) == commit.record.keys.get(kind):
+                found[kind] |= {part.number: part for part in parts}
+    return Contents({kind: tuple(parts[n] for n in sorted(parts)) for kind, parts in found.items()})
+
+
+def commit(tables: Tables, record: VideoRecord, contents: Contents, known: Commit | None) -> bool:
+    """Make `contents` the visible ones of a video. `known` is the visible commit so far.
+
+    Returns False, and nothing is committed, if batches were dropped since the caller looked.
+    """
+    name, largest = (
+        new_name(),
+        max(
+            (sequence for (sequence,) in tables.count(schema.VIDEOS, ["sequence"], "true")),
+            default=0,
+        ),
+    )
+    row = {
+        "id": record.id,
+        "commit": name,
+        "sequence": largest + 1,
+        "committed": False,
+        "record": record.to_json(),
+        "contents": contents.to_json(),
+    }
+    tables.append(schema.VIDEOS, [row])
+    this = f"commit = {quote(name)}"
+    if _still_named(tables, record.id, contents, known):
+        return tables.mark(schema.VIDEOS, "committed", this) == 1
+    tables.delete(schema.VIDEOS, this)
+    return False
+
+
+def _still_named(tables: Tables, video_id: str, contents: Contents, known: Commit | None) -> bool:
+    """Whether the rows from which the batches of `contents` are known are still there."""
+    needed = contents.names
+    if known and needed & known.contents.names:
+        if not tables.rows(schema.VIDEOS, f"commit = {quote(known.name)} AND committed"):
+            return False
+        needed -= known.contents.names
+    mine = f"video_id = {quote(video_id)} AND stored"
+    return needed <= set(tables.count(schema.PARTS, ["kind", "batch"], mine))
+
+
+def drop_older(tables: Tables, video_id: str) -> None:
+    """Delete the commits of a video that are older than the visible one."""
+    found = commits(tables, video_id)
+    latest = visible(found).get(video_id)
+    older = [commit.name for commit in found if latest and commit.order < latest.order]
+    if older:
+        tables.delete(schema.VIDEOS, among("commit", older))
+
+
+def sweep(tables: Tables, video_id: str | None = None) -> None:
+    """Delete the tokens and pictures, of one video or of all, that no row names."""
+    mine = "true" if video_id is None else f"video_id = {quote(video_id)}"
+    columns = ["video_id", "kind", "batch"]
+    tokens = {
+        name: set(tables.count(name, columns, mine))
+        for name in tables.names()
+        if name.startswith(schema.TOKENS)
+    }
+    pictures = set(tables.count(schema.PICTURES, ["video_id", "batch"], mine))
+    # In this order: a batch that loses its row in `parts` is named by a commit before.
+    named = set(tables.count(schema.PARTS, columns, mine))
+    for commit in commits(tables, video_id):
+        named |= {(commit.record.id, *name) for name in commit.contents.names}
+    for name, stored in tokens.items():
+        for (video, kind), batches in _grouped(stored - named).items():
+            where = f"video_id = {quote(video)} AND kind = {quote(kind)}"
+            tables.delete(name, f"{where} AND {among('batch', batches)}")
+    shown = {(video, batch) for video, _, batch in named}
+    for (video,), batches in _grouped(pictures - shown).items():
+        where = f"video_id = {quote(video)} AND {among('batch', batches)}"
+        tables.delete(schema.PICTURES, where)
+
+
+def _grouped(pairs: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+    """The last elements of tuples by the other elements."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for *group, last in pairs:
+        groups.setdefault(tuple(group), []).append(last)
+    return groups

@@ -1,0 +1,115 @@
+"""The parts that make up a video, as a commit keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from typing import Any
+
+from seal.errors import StoreError
+from seal.store import schema
+from seal.store.lance import among, either, quote
+from seal.store.records import Gap
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tokens of one kind in one part of a video."""
+
+    number: int
+    batch: str
+    """The call of `Store.add` that stored the tokens."""
+    count: int
+    """How many tokens the part has."""
+    dimension: int
+    facets: int
+    gaps: tuple[Gap, ...]
+
+    @staticmethod
+    def of(row: Mapping[str, Any]) -> Part:
+        """The part that a row of the table `parts` describes."""
+        numbers = row["part"], row["batch"], row["count"], row["dimension"], row["facets"]
+        return Part.from_list([*numbers, json.loads(row["gaps"])])
+
+    @staticmethod
+    def from_list(values: Any) -> Part:
+        """The part that `dataclasses.astuple` took apart. Raises TypeError or ValueError if
+        `values` are something else."""
+        number, batch, count, dimension, facets, gaps = values
+        gaps = tuple((start, end, reason) for start, end, reason in gaps)
+        return Part(number, batch, count, dimension, facets, gaps)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The stored tokens that are a video's."""
+
+    parts: Mapping[str, tuple[Part, ...]]
+    """The parts of each kind, in order of their numbers."""
+
+    @cached_property
+    def shape(self) -> tuple[int, int]:
+        """The dimension of the embeddings, and the number of facets.
+
+        Raises StoreError if two parts with tokens differ in shape.
+        """
+        parts = [part for parts in self.parts.values() for part in parts]
+        # A part without tokens may come from any encoder.
+        shapes = {(part.dimension, part.facets) for part in parts if part.count}
+        if len(shapes) > 1:
+            raise StoreError(
+                f"all parts of a video must come from one encoder; these have {sorted(shapes)}"
+            )
+        return (*shapes, *((part.dimension, part.facets) for part in parts), (0, 1))[0]
+
+    @property
+    def table(self) -> str:
+        """The name of the table that holds the tokens."""
+        return schema.tokens_table(*self.shape)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of tokens of each kind."""
+        return {kind: sum(part.count for part in parts) for kind, parts in self.parts.items()}
+
+    @property
+    def batches(self) -> dict[str, list[str]]:
+        """The batches of each kind, in order of the parts' numbers."""
+        return {kind: [part.batch for part in parts] for kind, parts in self.parts.items()}
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """All (kind, batch) pairs."""
+        return {(kind, batch) for kind, batches in self.batches.items() for batch in batches}
+
+    def where(self, kinds: Collection[str]) -> str:
+        """The SQL condition for the rows of a tokens table that hold tokens of these kinds."""
+        return either(
+            f"kind = {quote(kind)} AND {among('batch', batches)}"
+            for kind, batches in self.batches.items()
+            if kind in kinds
+        )
+
+    def where_pictures(self) -> str:
+        """The SQL condition for the pictures that were stored together with the tokens."""
+        return among("batch", {batch for _, batch in self.names})
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {kind: [astuple(part) for part in parts] for kind, parts in self.parts.items()}
+        )
+
+    @staticmethod
+    def from_json(text: str) -> Contents:
+        """Read what `to_json` wrote. Raises ValueError if `text` is something else."""
+        try:
+            return Contents(
+                {
+                    kind: tuple(Part.from_list(part) for part in parts)
+                    for kind, parts in json.loads(text).items()
+                }
+            )
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"not the contents of a video: {error}") from error

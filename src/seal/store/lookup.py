@@ -1,0 +1,56 @@
+"""The videos of a store by what people call them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seal.errors import NotIndexedError
+from seal.store.records import Unfinished, VideoRecord
+
+_LISTED = 5
+"""How many videos an error about a missing one lists."""
+
+Named = TypeVar("Named", bound=VideoRecord | Unfinished)
+
+
+def match(name: str, videos: Sequence[Named], store: Path) -> Named:
+    """The video of this id, or path as given or absolute, or beginning of one id.
+
+    Of several videos of one path the last one. Raises NotIndexedError, which lists the videos, if
+    no video matches, or if several ids begin with `name`.
+    """
+    absolute = str(Path(name).absolute())
+    same_id = [video for video in videos if video.id == name]
+    same_path = [video for video in videos if name and {name, absolute} & _paths(video)]
+    begin_so = [video for video in videos if name and video.id.startswith(name)]
+    matches = same_id or same_path[-1:] or begin_so
+    if len(matches) == 1:
+        return matches[0]
+    listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
+    if matches:
+        raise NotIndexedError(f"several ids in {store} begin with {name!r}: {listed}")
+    more = ", ..." if len(videos) > _LISTED else ""
+    raise NotIndexedError(
+        f"{name!r} is not indexed in {store}, which has {listed or 'no videos'}{more}; run seal"
+        " index on it first"
+    )
+
+
+def _paths(video: VideoRecord | Unfinished) -> set[str]:
+    return {video.path, video.location} if isinstance(video, VideoRecord) else {video.path}
+
+
+def unfinished(rows: Iterable[Mapping[str, Any]], committed: Container[str]) -> list[Unfinished]:
+    """The videos of these rows of `parts` that are not committed, in order of their ids."""
+    rows = [row for row in rows if row["video_id"] not in committed]
+    paths = {row["video_id"]: json.loads(row["path"]) for row in rows}
+    # Twins count once.
+    parts = {(row["video_id"], row["kind"], row["part"]) for row in rows if row["stored"]}
+    return [
+        Unfinished(name, paths[name], Counter(kind for video, kind, _ in parts if video == name))
+        for name in sorted(paths)
+    ]

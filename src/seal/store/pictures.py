@@ -1,0 +1,42 @@
+"""Which stored frames show a token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from seal.errors import OptionError
+from seal.store import columns
+from seal.types import Int64, Tokens
+
+
+def shown(tokens: Tokens, pts: Int64, at: ArrayLike = 0.5) -> Int64:
+    """For each token the index into the sorted `pts` of the frame that lies in its time, nearest to
+    the share `at` of that time. Raises OptionError if there is no such frame."""
+    start, end = tokens.pts[:, 0], tokens.pts[:, 1]
+    first, last = np.searchsorted(pts, start), np.searchsorted(pts, end) - 1
+    # A token that starts and ends with one tick is shown by the frame of that tick.
+    last = np.maximum(last, np.searchsorted(pts, start, side="right") - 1)
+    if (last < first).any():
+        row = int(np.argmax(last < first))
+        raise OptionError(f"no picture between the ticks {start[row]} and {end[row]} of a token")
+    wanted = start + (end - start) * np.asarray(at)
+    after = np.clip(np.searchsorted(pts, wanted), first, last)
+    before = np.maximum(after - 1, first)
+    nearest: Int64 = np.where(wanted - pts[before] <= pts[after] - wanted, before, after)
+    return nearest
+
+
+def frames(table: Any, where: str, tokens: Tokens, at: ArrayLike) -> list[bytes]:
+    """The frame that shows each token, among those rows of the table `pictures` that meet an SQL
+    condition. Raises as `shown`."""
+    query = table.search().where(where).select(["pts"]).limit(None).with_row_id(True)
+    rows = query.to_arrow().sort_by("pts")
+    row_ids = columns.numbers(rows["_rowid"])
+    wanted = row_ids[shown(tokens, columns.numbers(rows["pts"]), at)].tolist()
+    # Lance returns each row once and in its own order.
+    found = table.take_row_ids(wanted).select(["jpeg"]).with_row_id().to_arrow().to_pydict()
+    jpegs = dict(zip(found["_rowid"], found["jpeg"], strict=True))
+    return [jpegs[row_id] for row_id in wanted]
