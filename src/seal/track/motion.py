@@ -48,8 +48,6 @@ _ALIKE = 0.9
 """... and this likely have the colours of what moves around them."""
 _MATCH = 0.5
 """A detection belongs to a tracklet if they share this much of either."""
-_ONE = 0.7
-"""Two tracklets whose boxes overlap by this much are one."""
 _CONFIRM = 3
 """A tracklet is real once it was seen to move in so many pictures."""
 _WAY_PX = 3.0
@@ -216,7 +214,6 @@ class MotionTracker(Tracker):
                     others.append(other)
                 track.mask = 0.4 * track.mask + 0.6 * mine
             self._update(track, view, mine is not None)
-        ended = self._hide_doubled()
         found = [mask for mask in others if _taken(mask, seen) <= 0.5]
         found += [mask for mask in detections if _taken(mask, seen) <= 0.1]
         for track in self._tracks:
@@ -231,6 +228,7 @@ class MotionTracker(Tracker):
         for mask in found:
             self._find(mask, view)
         alive: list[_Track] = []
+        ended: list[_Track] = []
         for track in self._tracks:
             if not track.seen:
                 track.missed.append(view.pts)
@@ -279,26 +277,6 @@ class MotionTracker(Tracker):
             track.last_moved_s = view.time_s
             if track.moved == _CONFIRM:
                 track.earlier = list(self._traced(track.born, track.colours, track.pts[0]))
-
-    def _hide_doubled(self) -> list[_Track]:
-        """Of two in one place, the later is hidden by the earlier; the same colours: it ends."""
-        kept: list[_Track] = []
-        ended: list[_Track] = []
-        for track in self._tracks:
-            where = track.boxes[-1]
-            same = [o for o in kept if track.seen and o.seen and overlap(where, o.boxes[-1]) > _ONE]
-            if same and (
-                not track.real or any(alike(track.colours, o.colours) > _SAME for o in same)
-            ):
-                ended.append(track)
-                continue
-            if same:
-                track.seen = False
-                track.pts.pop()
-                track.boxes.pop()
-            kept.append(track)
-        self._tracks = kept
-        return ended
 
     def _find(self, mask: Float32, view: _View) -> None:
         """A region that is no tracklet's: a hidden one that comes out again, or a new one."""
