@@ -105,9 +105,9 @@ def curve_by_definition(tokens: Tokens, scores: np.ndarray, smoothing_s: float) 
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 40_000), st.integers(0, 9_000), st.integers(-8, 8)),
+        st.tuples(st.integers(0, 16_000), st.integers(0, 3_000), st.integers(-8, 8)),
         min_size=1,
-        max_size=12,
+        max_size=6,
     ),
     st.sampled_from([0.512, 2.048, 4.096]),
 )
