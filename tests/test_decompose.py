@@ -9,12 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal import encode, segment
-from seal.config import ActionOptions, ClassicalSegment, MiniEncode, ObjectOptions, SceneOptions
+from seal.config import (
+    ActionOptions,
+    ClassicalSegment,
+    MiniEncode,
+    ObjectOptions,
+    Options,
+    SceneOptions,
+)
+from seal.decompose import Backends, Batch, decompose
 from seal.decompose.actions import Actions
 from seal.decompose.draft import Draft, crop, embed
 from seal.decompose.history import History
 from seal.decompose.objects import Objects
 from seal.decompose.scenes import Scenes
+from seal.encode import Encoder
 from seal.errors import OptionError
 from seal.kinds import ACTION, OBJECT
 from seal.track import Tracker, Tracklet
@@ -210,3 +219,125 @@ def test_objects_lie_where_they_are() -> None:
     for want in ([45 / 320, 0.25, 135 / 320, 0.75], [195 / 320, 0.25, 265 / 320, 115 / 180]):
         assert min(np.abs(np.array(draft.box) - want).max() for draft in drafts) < 0.03
     assert all(draft.crops[0].size and draft.shown == [0] for draft in drafts)
+
+
+def drafts_of(pts: list[int], **options: float) -> list[Draft]:
+    """The action tokens of one tracklet that was seen at these times."""
+    boxes = np.tile(np.array([0.1, 0.1, 0.3, 0.4], np.float32), (len(pts), 1))
+    history = History()
+    for t in pts:
+        history.push(frame_at(t))
+    tracker = GivenTracker([Tracklet(np.array(pts), boxes, 0.7)])
+    actions = Actions(ActionOptions(**options), tracker, history)
+    actions.push(frame_at(pts[-1]), cut=False)
+    return actions.end()
+
+
+def test_an_action_is_shown_by_frames_inside_its_ends() -> None:
+    (draft,) = drafts_of(list(range(0, 2000, 200)), frames=4)
+    assert draft.shown == [400, 800, 1000, 1400]
+
+
+def test_an_action_of_few_frames_shows_each_once() -> None:
+    (draft,) = drafts_of([0, 900], frames=4)
+    assert draft.shown == [0, 900]
+
+
+def test_a_piece_of_an_action_without_frames_is_no_token() -> None:
+    drafts = drafts_of([0, 1000, 29_000, 30_000], max_length_s=10)
+    assert [draft.pts for draft in drafts] == [(0, 1040), (29_000, 30_040)]
+
+
+def test_times_of_a_track_are_those_of_its_frames_to_the_last_digit() -> None:
+    pts = list(range(3, 3000, 100))
+    (draft,) = drafts_of(pts)
+    assert draft.track[:, 0].tolist() == [t / 1000 for t in pts]
+
+
+def test_a_count_of_scenes_has_them_in_the_middle_of_equal_parts() -> None:
+    scenes = Scenes(SceneOptions(count=4), info(8.0), RATE_HZ, 0.0)
+    drafts = [d for t in range(0, 8000, 100) for d in scenes.push(frame_at(t))]
+    assert [draft.pts[0] for draft in drafts] == [1000, 3000, 5000, 7000]
+
+
+def test_an_object_is_cut_out_with_a_tenth_of_its_size_around_it() -> None:
+    objects = Objects(ObjectOptions(), segment.load(ClassicalSegment()))
+    for draft in objects.push(discs(0), cut=False):
+        x0, y0, x1, y1 = draft.box
+        width = min(1, x1 + 0.1 * (x1 - x0)) - max(0, x0 - 0.1 * (x1 - x0))
+        height = min(1, y1 + 0.1 * (y1 - y0)) - max(0, y0 - 0.1 * (y1 - y0))
+        assert draft.crops[0].shape[1] == pytest.approx(width * 320, abs=2)
+        assert draft.crops[0].shape[0] == pytest.approx(height * 180, abs=2)
+
+
+def test_kept_pictures_are_small_and_mean_the_same() -> None:
+    rng = np.random.default_rng(0)
+    image = np.clip(discs(0).image + rng.normal(0, 5, (180, 320, 3)), 0, 255).astype(np.uint8)
+    history = History()
+    history.push(frame_at(0, image))
+    assert len(history.picture(0)) < 20_000
+    encoder = encode.load(MiniEncode())
+    before, after = encoder.encode_images([image, history.image(0)])[:, 0]
+    assert before @ after > 0.99
+
+
+class OnesEncoder(Encoder):
+    """Embeds everything alike, at once."""
+
+    fingerprint = "ones"
+    dimension = 4
+    facets = 1
+
+    def encode_images(self, images: list[np.ndarray]) -> np.ndarray:
+        return np.full((len(images), 1, 4), 0.5, np.float32)
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        raise NotImplementedError
+
+
+class EveryFrameTracker(GivenTracker):
+    """At each frame a tracklet of the ten frames up to it; notes when it is to end."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.seen: list[int] = []
+        self.ends: list[int] = []
+
+    def push(self, frame: Frame) -> list[Tracklet]:
+        self.seen.append(frame.pts)
+        if len(self.seen) < 10:
+            return []
+        boxes = np.tile(np.array([0.1, 0.1, 0.3, 0.4], np.float32), (10, 1))
+        return [Tracklet(np.array(self.seen[-10:]), boxes, 1.0)]
+
+    def end(self) -> list[Tracklet]:
+        self.ends.append(len(self.seen))
+        self.seen = []
+        return []
+
+
+def batches_of(pts: list[int], kind: str) -> tuple[list[Batch], EveryFrameTracker]:
+    tracker = EveryFrameTracker()
+    backends = Backends(segment.load(ClassicalSegment()), tracker, OnesEncoder())
+    options = Options(scenes=SceneOptions(interval_s=0.1))
+    frames = [frame_at(t) for t in pts]
+    parts = decompose(frames, [kind], options, backends, info(60.0), start_s=0.0, video_id="v")
+    return list(parts), tracker
+
+
+def test_tokens_come_in_batches_of_64_pictures_to_embed() -> None:
+    scenes, _ = batches_of(list(range(0, 14_000, 100)), "scene")
+    count = sum(len(batch.tokens) for batch in scenes)
+    assert [len(batch.tokens) for batch in scenes] == [64] * (count // 64) + [count % 64]
+    # Each action has four.
+    actions, _ = batches_of(list(range(0, 4_900, 100)), "action")
+    assert [len(batch.tokens) for batch in actions] == [16, 16, 8]
+
+
+def test_nothing_is_followed_across_a_pause_of_more_than_a_second() -> None:
+    # Frames are on the screen for 40 ms.
+    for pause, ends in ((1000, [5, 7]), (900, [12])):
+        early = list(range(0, 500, 100))
+        late = [early[-1] + 40 + pause + 1 + 100 * k for k in range(7)]
+        _, tracker = batches_of(early + late, "action")
+        assert tracker.ends == ends

@@ -3,12 +3,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seal.config import FindOptions
 from seal.ground import Curve, find_moments, relevance_curve
-from seal.types import Tokens
+from seal.types import Moment, Span, Tokens
 from test_types import make_tokens
 
 
@@ -78,3 +79,145 @@ def test_moments_never_overlap_and_lie_in_the_video(rows: list, top: int) -> Non
         assert span.end_s <= tokens.end_s.max() + 1e-6
     assert curve.relevance.max() <= scores.max() + 1e-6
     assert curve.relevance.min() >= scores.min() - 1e-6
+
+
+def curve_by_definition(tokens: Tokens, scores: np.ndarray, smoothing_s: float) -> np.ndarray:
+    """The relevance curve [n], instant by instant: four instants per standard deviation."""
+    step_s, start_s = smoothing_s / 4, tokens.start_s.min()
+    n = max(1, int(np.ceil((tokens.end_s.max() - start_s) / step_s)))
+    best: list[float | None] = [None] * n
+    for begin_s, end_s, score in zip(tokens.start_s, tokens.end_s, scores, strict=True):
+        for i in range(n):
+            # The last instant also holds the very end of the video.
+            from_s, until_s = i * step_s, (i + 1) * step_s if i < n - 1 else np.inf
+            if begin_s - start_s < until_s and end_s - start_s >= from_s:
+                best[i] = max(float(score), -np.inf if best[i] is None else best[i])
+    curve = []
+    for i in range(n):
+        # Tokens further away than four standard deviations do not count.
+        near = [k for k in range(max(0, i - 16), min(n, i + 17)) if best[k] is not None]
+        weights = [np.exp(-(((k - i) / 4) ** 2) / 2) for k in near]
+        values = [best[k] for k in near]
+        lowest = min(value for value in best if value is not None)
+        curve.append(np.dot(weights, values) / sum(weights) if sum(weights) > 1e-3 else lowest)
+    return np.array(curve)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 16_000), st.integers(0, 3_000), st.integers(-8, 8)),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([0.512, 2.048, 4.096]),
+)
+def test_the_curve_is_what_its_definition_says(rows: list, smoothing_s: float) -> None:
+    # Times are multiples of 1/8 s and instants of 1/128 s: whole in binary, so that both agree.
+    tokens = tokens_at(
+        [(start // 125 / 8, (start + length) // 125 / 8) for start, length, _ in rows]
+    )
+    scores = np.array([score / 8 for *_, score in rows], np.float32)
+    options = FindOptions(smoothing_s=smoothing_s)
+    curve = relevance_curve(tokens, scores, options)
+    want = curve_by_definition(tokens, scores, smoothing_s)
+    np.testing.assert_allclose(curve.relevance, want, atol=1e-9)
+    step_s = smoothing_s / 4
+    assert curve.start_s == tokens.start_s.min()
+    assert curve.end_s == tokens.end_s.max()
+    middles_s = curve.start_s + step_s / 2 + step_s * np.arange(len(want))
+    np.testing.assert_allclose(curve.times_s, middles_s, atol=1e-9)
+
+
+def test_far_from_every_token_the_curve_is_at_its_lowest() -> None:
+    tokens = tokens_at([(0, 1), (1, 2), (100, 101)])
+    curve = relevance_curve(tokens, np.float32([0.8, 0.2, 0.7]), FindOptions(smoothing_s=2.0))
+    between = (curve.times_s > 2 + 8) & (curve.times_s < 100 - 8)
+    np.testing.assert_array_equal(curve.relevance[between], np.float32(0.2))
+    # As far from a token as its weight is a thousandth, its own relevance still counts.
+    near = (curve.times_s > 100 - 7) & (curve.times_s < 100)
+    np.testing.assert_allclose(curve.relevance[near], 0.7, atol=1e-6)
+
+
+def test_no_tokens_have_an_empty_curve() -> None:
+    curve = relevance_curve(tokens_at([(0, 1)]).take([]), np.empty(0, np.float32), FindOptions())
+    assert (curve.start_s, curve.end_s) == (0.0, 0.0)
+    assert len(curve.times_s) == len(curve.relevance) == 0
+
+
+def moments_by_definition(relevance: list[float], top: int) -> list[tuple[int, int]]:
+    """The first and the last instant of each moment, best first."""
+    n, floor = len(relevance), float(np.median(relevance))
+    lowest = floor + max(0.1 * (max(relevance) - floor), 1e-6)
+    free = [True] * n
+    moments: list[tuple[int, int]] = []
+    for peak in sorted(range(n), key=lambda i: -relevance[i]):
+        value = relevance[peak]
+        rises = peak == 0 or relevance[peak - 1] < value
+        falls = peak == n - 1 or relevance[peak + 1] <= value
+        if not (rises and falls and free[peak]) or value < lowest or len(moments) == top:
+            continue
+        edge = floor + 0.5 * (value - floor)
+        first = last = peak
+        while first > 0 and free[first - 1] and relevance[first - 1] >= edge:
+            first -= 1
+        while last < n - 1 and free[last + 1] and relevance[last + 1] >= edge:
+            last += 1
+        free[first : last + 1] = [False] * (last + 1 - first)
+        moments.append((first, last))
+    return moments
+
+
+# Few levels, so that plateaus and equal peaks are common; some are lower than a tenth of others.
+levels = st.sampled_from([0.0, 0.0, 0.0, 0.25, 0.5, 1.0, 5.0, 9.0, 1e-7, -0.5, -2.0])
+
+
+@given(st.lists(levels, min_size=1, max_size=40), st.integers(1, 6), st.floats(-50, 50))
+def test_moments_are_what_their_definition_says(
+    relevance: list[float], top: int, start_s: float
+) -> None:
+    n = len(relevance)
+    # The last instant is cut short by the end of the video.
+    times_s, end_s = start_s + 0.25 + 0.5 * np.arange(n), start_s + 0.5 * n - 0.2
+    moments = find_moments(
+        Curve(start_s, times_s, np.array(relevance), end_s), FindOptions(top=top)
+    )
+    want = moments_by_definition(relevance, top)
+    assert [moment.span.start_s for moment in moments] == pytest.approx(
+        [start_s + 0.5 * first for first, _ in want]
+    )
+    assert [moment.span.end_s for moment in moments] == pytest.approx(
+        [min(start_s + 0.5 * (last + 1), end_s) for _, last in want]
+    )
+    assert [moment.score for moment in moments] == pytest.approx(
+        [np.mean(relevance[first : last + 1]) for first, last in want]
+    )
+
+
+def moments_of(*relevance: float) -> list[Moment]:
+    """The moments of a curve of one instant a second."""
+    n = len(relevance)
+    curve = Curve(0.0, np.arange(n) + 0.5, np.array(relevance), float(n))
+    return find_moments(curve, FindOptions(top=9))
+
+
+def test_a_moment_is_as_wide_as_its_half_height() -> None:
+    (moment,) = moments_of(0, 0, 0, 0, 0.49, 0.5, 0.8, 1, 0.6, 0.4, 0, 0, 0, 0, 0)
+    assert moment.span == Span(5, 9)
+    assert moment.score == pytest.approx((0.5 + 0.8 + 1 + 0.6) / 4)
+
+
+def test_ripples_are_no_moments() -> None:
+    low = [0.0] * 5
+    assert len(moments_of(*low, 1, *low, 0.09, *low)) == 1
+    assert len(moments_of(*low, 1, *low, 0.11, *low)) == 2
+
+
+def test_a_curve_that_rises_by_rounding_errors_has_no_moments() -> None:
+    assert moments_of(0.3, 0.3, 0.3 + 1e-7, 0.3, 0.3) == []
+    assert len(moments_of(0.3, 0.3, 0.3 + 1e-5, 0.3, 0.3)) == 1
+
+
+def test_a_peak_beside_a_higher_one_keeps_to_its_own_side() -> None:
+    first, second = moments_of(0, 0, 0, 0, 0, 1, 0.45, 0.7, 0.4, 0, 0, 0)
+    assert first.span == Span(5, 6)
+    assert second.span == Span(6, 9)

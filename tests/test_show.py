@@ -376,3 +376,66 @@ def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], message: str
 def test_a_thumbnail_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="scene-0 is not a picture"):
         write(make_board(n=3, k=1, thumbnails=[b"none"]), tmp_path / "board.html")
+
+
+def lane(spans_s: list[tuple[float, float]], duration_s: float = 600.0) -> list[tuple]:
+    """The faint ticks of scenes at these times, in seconds of an axis of 600 bins."""
+    board = make_board(n=3 * len(spans_s), k=0, duration_s=duration_s)
+    pts = board.tokens.pts.copy()
+    pts[board.tokens.kinds == "scene"] = np.round(np.array(spans_s) * 1000)
+    object.__setattr__(board.tokens, "pts", pts)
+    return [(round(600 * a, 6), round(600 * b, 6), level) for a, b, level in board.density("scene")]
+
+
+def test_a_tick_ends_where_its_token_ends() -> None:
+    # The instant of the end is the next token's.
+    assert lane([(10, 11)]) == [(10, 11, 4)]
+    assert lane([(10, 12.5)]) == [(10, 13, 4)]
+    assert [b for second in range(1, 590) for _, b, _ in lane([(second, second + 1)])] == list(
+        range(2, 591)
+    )
+
+
+def test_a_token_of_an_instant_has_a_tick() -> None:
+    assert lane([(10, 10)]) == [(10, 11, 4)]
+    assert lane([(600, 600)]) == [(599, 600, 4)]
+
+
+def test_ticks_have_four_strengths() -> None:
+    assert lane([(0, 40), (0, 30), (0, 20), (0, 10)]) == [
+        (0, 10, 4),
+        (10, 20, 3),
+        (20, 30, 2),
+        (30, 40, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "duration_s", "labels"),
+    [
+        (0.0, 10.0, [f"0:{s:02}" for s in range(11)]),
+        (0.0, 10.1, [f"0:{s:02}" for s in range(0, 11, 2)]),
+        # Times of 0.3 s and three tenths are the same time.
+        (0.3, 0.6, [f"0:00.{t}" for t in range(3, 10)]),
+        (0.0, 10 * 86400.0, [f"{24 * d}:00:00" if d else "0:00" for d in range(11)]),
+        (0.0, 25 * 86400.0, [f"{72 * d}:00:00" if d else "0:00" for d in range(9)]),
+    ],
+)
+def test_the_axis_has_at_most_ten_round_steps(
+    start_s: float, duration_s: float, labels: list[str]
+) -> None:
+    ticks = make_board(start_s=start_s, duration_s=duration_s).axis.ticks()
+    assert [label for _, label in ticks] == labels
+
+
+def test_a_path_has_at_most_48_points() -> None:
+    board = make_board(n=3, k=3)
+    tokens = board.tokens
+    object.__setattr__(tokens, "track_rows", np.tile(tokens.track_rows[:1], (500, 1)))
+    object.__setattr__(tokens, "track_offsets", np.array([0, 0, 0, 500]))
+    assert [len(entry.path) for entry in board.entries] == [0, 0, 48]
+
+
+def test_a_flat_curve_is_drawn_at_half_height() -> None:
+    board = make_board(curve=(np.arange(3.0), np.full(3, 0.7)))
+    assert [y for _, y in board.curve_path()] == [0.5] * 3

@@ -50,26 +50,31 @@ class Shots:
         return cut
 
     def _describe(self, image: UInt8) -> tuple[Float32, Float32]:
-        """Shares of the colours [bins ** 3], and the grey picture [height, width]."""
-        # Linear first is three times as fast as area averaging alone, and nine samples of each
-        # pixel are enough of it.
+        """Shares of the colours [bins ** 3], and the layout [height, width].
+
+        The layout is the lightness, faded out towards the rim: the middle counts most, and what
+        comes into view at the rim hardly counts.
+        """
+        # Linear scaling first makes this three times as fast as area averaging alone. Each pixel of
+        # the result is then the mean of nine samples, which is enough.
         small = cv2.resize(image, (3 * _WIDTH, 3 * _HEIGHT), interpolation=cv2.INTER_LINEAR)
         small = cv2.resize(small, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
         lab = cv2.cvtColor(small, cv2.COLOR_RGB2Lab)
         # Half a level of blur, so that a colour on the edge of a bin does not jump out of it.
         colours = cv2.calcHist([lab], [0, 1, 2], None, [_BINS] * 3, [0, 256, 64, 192, 64, 192])
         colours = cv2.GaussianBlur(colours.reshape(_BINS, -1), (1, 3), 0).ravel()
-        return colours / max(float(colours.sum()), 1.0), lab[:, :, 0].astype(np.float32)
+        return colours / max(float(colours.sum()), 1.0), lab[:, :, 0] * self._window
 
     def _match(self, layout: Float32, last: Float32) -> float:
         """Correlation of two layouts where they overlap once shifted onto each other."""
-        (x, y), _ = cv2.phaseCorrelate(last, layout, self._window)
+        (x, y), _ = cv2.phaseCorrelate(last, layout)
         dx, dy = round(x), round(y)
+        # The peak of a correlation that is zero nearly everywhere can lie far outside.
         if abs(dx) > _WIDTH // 2 or abs(dy) > _HEIGHT // 2:
             dx = dy = 0
         here = layout[max(dy, 0) : _HEIGHT + min(dy, 0), max(dx, 0) : _WIDTH + min(dx, 0)]
         there = last[max(-dy, 0) : _HEIGHT + min(-dy, 0), max(-dx, 0) : _WIDTH + min(-dx, 0)]
         here, there = here - here.mean(), there - there.mean()
         scale = float(np.sqrt((here**2).sum() * (there**2).sum()))
-        # Two flat pictures of one colour are one shot.
+        # A black picture has no layout: what follows it fades in.
         return float((here * there).sum()) / scale if scale > 1 else 1.0

@@ -48,8 +48,6 @@ _ALIKE = 0.9
 """... and this likely have the colours of what moves around them."""
 _MATCH = 0.5
 """A detection belongs to a tracklet if they share this much of either."""
-_ONE = 0.7
-"""Two tracklets whose boxes overlap by this much are one."""
 _CONFIRM = 3
 """A tracklet is real once it was seen to move in so many pictures."""
 _WAY_PX = 3.0
@@ -62,6 +60,8 @@ _NEAR = 1.5
 """A thing comes out of hiding within so many of its diameters of where it should be ..."""
 _DRIFT_PX = 2.0
 """... and so many px more for each picture for which it was hidden."""
+_TAKEN = 0.1
+"""A detection of which a tracklet has more than this share starts no new tracklet."""
 _PART = 0.3
 """A tracklet in two parts, of which one has this share of the other, is of two things."""
 _VIEWS = 24
@@ -216,9 +216,7 @@ class MotionTracker(Tracker):
                     others.append(other)
                 track.mask = 0.4 * track.mask + 0.6 * mine
             self._update(track, view, mine is not None)
-        ended = self._hide_doubled()
-        found = [mask for mask in others if _taken(mask, seen) <= 0.5]
-        found += [mask for mask in detections if _taken(mask, seen) <= 0.1]
+        found = others + [mask for mask in detections if _taken(mask, seen) <= _TAKEN]
         for track in self._tracks:
             if track.seen and (part := _parted(track)) is not None:
                 found.append(part)
@@ -231,6 +229,7 @@ class MotionTracker(Tracker):
         for mask in found:
             self._find(mask, view)
         alive: list[_Track] = []
+        ended: list[_Track] = []
         for track in self._tracks:
             if not track.seen:
                 track.missed.append(view.pts)
@@ -252,7 +251,7 @@ class MotionTracker(Tracker):
             carried = cv2.warpPerspective(track.mask, back @ view.motion.camera, size, flags=flags)
         drawn = refine(carried, view.bins, track.colours)
         # Hidden, or its outline is lost: it goes on as it was.
-        track.seen = drawn is not carried and area_px(drawn) >= MIN_AREA * drawn.size / 2
+        track.seen = drawn is not carried
         track.mask = drawn if track.seen else carried
 
     def _update(self, track: _Track, view: _View, moved: bool) -> None:
@@ -279,26 +278,6 @@ class MotionTracker(Tracker):
             track.last_moved_s = view.time_s
             if track.moved == _CONFIRM:
                 track.earlier = list(self._traced(track.born, track.colours, track.pts[0]))
-
-    def _hide_doubled(self) -> list[_Track]:
-        """Of two in one place, the later is hidden by the earlier; the same colours: it ends."""
-        kept: list[_Track] = []
-        ended: list[_Track] = []
-        for track in self._tracks:
-            where = track.boxes[-1]
-            same = [o for o in kept if track.seen and o.seen and overlap(where, o.boxes[-1]) > _ONE]
-            if same and (
-                not track.real or any(alike(track.colours, o.colours) > _SAME for o in same)
-            ):
-                ended.append(track)
-                continue
-            if same:
-                track.seen = False
-                track.pts.pop()
-                track.boxes.pop()
-            kept.append(track)
-        self._tracks = kept
-        return ended
 
     def _find(self, mask: Float32, view: _View) -> None:
         """A region that is no tracklet's: a hidden one that comes out again, or a new one."""
@@ -378,7 +357,7 @@ def _parted(track: _Track) -> Float32 | None:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[inside])
     order = np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
     areas = stats[1 + order, cv2.CC_STAT_AREA]
-    two = len(areas) > 1 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
+    two = len(areas) > 1 and areas[1] > _PART * areas[0]
     track.apart = track.apart + 1 if two else 0
     if track.apart < _CONFIRM:
         return None
@@ -403,8 +382,7 @@ def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
     large = stats[1:, cv2.CC_STAT_AREA] >= MIN_AREA * solid.size
     found = [(labels == i + 1).astype(np.float32) for i in np.flatnonzero(large)]
-    refined = [refine(region, bins) for region in found]
-    return [region for region in refined if area_px(region) >= MIN_AREA * region.size / 2]
+    return [refine(region, bins) for region in found]
 
 
 def _assign(tracks: list[NDArray[np.bool_]], detections: list[Float32]) -> list[Float32 | None]:
