@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from filmed import write_film
 from seal import Store
 from seal.cli import main
-from seal.evaluate.film import write_film
 
 PATIENCE_S = 240
 """For what takes seconds, on a machine that does much else."""

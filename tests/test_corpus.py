@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from filmed import write_film
 from seal import IndexedVideo, Store
 from seal.cli import main
 from seal.corpus import Corpus, one_after_another
 from seal.errors import NotIndexedError, StoreError
-from seal.evaluate.film import write_film
 from seal.types import Tokens
 from store_worker import KEYS, make_part, make_record
 

@@ -13,9 +13,9 @@ import av
 import numpy as np
 import pytest
 
+from filmed import write_film
 from seal import IndexedVideo, Options, Progress, Store, VideoError, index_video
 from seal.errors import NotIndexedError, StoreError
-from seal.evaluate.film import write_film
 from seal.store import VideoRecord
 from seal.types import KINDS, Tokens
 from seal.video import open_video
