@@ -10,7 +10,20 @@ BIN := $(VENV)/bin
 # Idle threads of the numerical libraries spin, which starves whatever else the machine does.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test check format clean
+# Encodings of the tests' film (tests/filmed.py), and what makes the numerical libraries take the
+# code that they have for processors without AVX, and for those without AVX-512.
+ENCODINGS := ultrafast scalar mpeg4
+NO_AVX := OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX512-SKX,AVX2,FP16,AVX \
+	NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" ATEN_CPU_CAPABILITY=default \
+	ONEDNN_MAX_CPU_ISA=SSE41
+NO_AVX512 := OPENBLAS_CORETYPE=Haswell OPENCV_CPU_DISABLE=AVX512-SKX \
+	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL" ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+# The tests that feed on the film, and those of choices, where rounding decides.
+FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
+CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
+
+.PHONY: demo test test-variants check format clean
 
 demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
 	$(BIN)/seal index "$(or $(VIDEO),$(DEMO)/film.mp4)" --store $(DEMO)/store
@@ -21,12 +34,21 @@ demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
 
 test: $(VENV)/dev check
 
-# Format, lint, types and tests, in the order of how fast they fail.
+# Tests have to pass on every processor: with the film encoded in other ways, and with the code for
+# older processors. It takes several times as long as the tests themselves.
+test-variants: $(VENV)/dev
+	for film in $(ENCODINGS); do SEAL_TEST_FILM=$$film $(PYTEST) $(FILMED) || exit 1; done
+	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
+	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
+
+# Format, lint, types and tests, in the order of how fast they fail. The last line is a small part
+# of test-variants.
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+	$(PYTEST)
+	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_corpus.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

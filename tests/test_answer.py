@@ -20,7 +20,8 @@ from seal.answer.evidence import _REPRESENT, _nearness, gather
 from seal.answer.intent import Intent, complete, points_back, read
 from seal.attention import Budget, Candidates, choose
 from seal.cli import main
-from seal.config import AttentionOptions
+from seal.clock import clock
+from seal.config import AttentionOptions, NoAnswer
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate import asking
 from seal.evaluate.questions import Question
@@ -274,25 +275,27 @@ def test_without_a_model_the_evidence_is_the_answer(film: Scope) -> None:
 
 
 def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: Scope) -> None:
-    answer = ask(film, "Where is it, the red ball?", Scripted("Left [0:02.0]. Gone [9:00.0]."))
-    assert answer.text == "Left [0:02.0]. Gone [9:00.0]."
-    near = np.abs(answer.tokens.middle_s[answer.cited] - 2.0)
-    assert (near < 6).all()
+    row = gather(film, "Where is it, the red ball?", 16).rows[0]
+    said = f"Left [{clock(film.tokens.start_s[row])}]. Gone [9:00.0]."
+    answer = ask(film, "Where is it, the red ball?", Scripted(said))
+    assert answer.text == said
+    cited = answer.tokens.take(answer.cited)
+    assert film.tokens.ids[row] in cited.ids
+    assert (np.abs(cited.middle_s - film.tokens.start_s[row]) < 6).all()
     assert any("cites 9:00.0" in note for note in answer.notes)
 
 
 def test_verifying_asks_again_without_what_was_cited(film: Scope) -> None:
     first = gather(film, "Where is the red ball?", 16).rows[0]
-    time_s = film.tokens.start_s[first]
-    cites = f"Left [0:{time_s:04.1f}]"
+    cites = f"Left [{clock(film.tokens.start_s[first])}]"
     model = Scripted(cites, "I do not see it.")
     answer = ask(film, "Where is the red ball?", model, verify=True)
     assert (answer.without, answer.changed) == ("I do not see it.", True)
     asked, again = model.prompts
     gone = {p.token for p in asked[1].pictures} - {p.token for p in again[1].pictures}
     assert gone == set(answer.tokens.ids[answer.cited].tolist())
-    assert ask(film, "red ball?", Scripted(cites), verify=True).changed is False
-    uncited = ask(film, "red ball?", Scripted("Left."), verify=True)
+    assert ask(film, "Where is the red ball?", Scripted(cites), verify=True).changed is False
+    uncited = ask(film, "Where is the red ball?", Scripted("Left."), verify=True)
     assert uncited.changed is None
     assert "nothing to verify" in uncited.notes[0]
 
@@ -347,18 +350,26 @@ def test_a_dialogue_pays_for_evidence_once(film: Scope) -> None:
 
 
 def test_a_dialogue_keeps_to_its_budget(store: Store) -> None:
-    film = opened(store, "answer.dialogue=20")
-    talk = Conversation(film)
-    notes: list[Sequence[str]] = [talk.ask(f"thing {i}").notes for i in range(4)]
-    assert [len(turn.evidence) for turn in talk.turns] == [16, 4, 0, 0]
-    assert not notes[1]
-    assert "is spent" in notes[3][0]
+    talk = Conversation(opened(store, "answer.dialogue=20"))
+    scenes = ["a red ball", "a street at night", "a boat at sea", "the beginning", "the end"]
+    for scene in scenes:
+        before = talk.cost
+        notes = talk.ask(f"What is there, {scene}?").notes
+        assert bool(notes) == (before == 20)
+    assert len(talk.turns[0].evidence) == 16
+    assert talk.cost == 20
+    assert talk.turns[-1].evidence == ()
+    assert "is spent" in notes[0]
 
 
 def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: Scope) -> None:
-    talk = Conversation(film, Scripted("Left.", most=24))
-    for i in range(3):
-        answer = talk.ask(f"Where is the ball number {i}?")
+    model = Scripted("Left.")
+    talk = Conversation(film, model)
+    for question in ("Where is the red ball?", "What is there at the end?"):
+        talk.ask(question)
+    # Too few even for what was shown so far, and enough for any two turns but the first.
+    model.most = int(talk.cost) - 1
+    answer = talk.ask("What is there at the beginning?")
     assert "asked again with 1 earlier turns" in answer.notes[0]
     assert len(answer.tokens) == sum(len(turn.evidence) for turn in talk.turns[1:])
 
@@ -430,14 +441,17 @@ def test_seal_ask_prints_the_prompt(store: Store, film: Scope) -> None:
 
 
 def test_seal_ask_with_an_endpoint(store: Store, server: Server) -> None:  # noqa: F811
-    server.replies = [says("(B) ", "it is ", "there [0:02.0]")]
+    # At a time of which something is shown.
+    shown = json.loads(seal(store, "ask", "Where is it?", "--json"))["evidence"]
+    said = f"(B) it is there [{clock(shown[0]['start_s'])}]"
+    server.replies = [says("(B) ", "it is ", said.removeprefix("(B) it is "))]
     flags = ["--answerer", "openai:m", "--set", f"answer.base_url={server.url}"]
     flags += ["--option", "left", "--option", "right"]
-    text = seal(store, "ask", "Where is the red ball?", *flags)
-    assert "(B) it is there [0:02.0]" in text
+    text = seal(store, "ask", "Where is it?", *flags)
+    assert said in text
     assert "option B" in text
     result = json.loads(seal(store, "ask", "Where is it?", *flags, "--verify", "--json"))
-    assert (result["answer"], result["choice"]) == ("(B) it is there [0:02.0]", "B")
+    assert (result["answer"], result["choice"]) == (said, "B")
     assert result["without_cited"] == {"answer": result["answer"], "changed": False}
     assert any(row["cited"] for row in result["evidence"])
     images = [p for p in server.requests[0]["messages"][1]["content"] if p["type"] == "image_url"]
@@ -509,10 +523,16 @@ def test_a_server_that_reads_less_is_asked_again(store: Store, server: Server) -
 def test_seal_chat(store: Store, tmp_path: Path) -> None:
     session = str(tmp_path / "talk.json")
     text = seal(store, "chat", "--session", session, "--json", text="a ball\nand before that?\n")
-    first, second = map(json.loads, text.splitlines())
-    assert (first["cost"], second["cost"]) == (16, 23)
-    more = json.loads(seal(store, "chat", "--session", session, "--json", text="a cube\n\nx\n"))
-    assert more["cost"] == 30
+    costs = [json.loads(line)["cost"] for line in text.splitlines()]
+    # An empty line ends the dialogue.
+    text = seal(store, "chat", "--session", session, "--json", text="a cube\n\nx\n")
+    costs += [json.loads(line)["cost"] for line in text.splitlines()]
+    turns = json.loads(Path(session).read_text())["turns"]
+    shown = [len(turn["evidence"]) for turn in turns]
+    assert costs == np.cumsum(shown).tolist()
+    assert shown[0] == 16
+    assert all(new <= NoAnswer().follow_up for new in shown[1:])
+    assert [turn["question"] for turn in turns] == ["a ball", "and before that?", "a cube"]
 
 
 def test_seal_eval_lvbench_asks_with_and_without_selection(

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filmed import write_film
 from seal.asked import show
 from seal.attention import relevance
 from seal.config import MiniEncode
 from seal.encode.calibration import UNIT, Calibration
 from seal.encode.mini import FILES, WEIGHTS, MiniEncoder
-from seal.evaluate.film import write_film
 from seal.ingest import index as index_video
 from seal.scope import Scope
 from seal.store import Store

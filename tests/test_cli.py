@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from filmed import write_film
 from seal.cli import main
-from seal.evaluate.film import write_film
 from seal.store import Store
 
 PATIENCE_S = 240

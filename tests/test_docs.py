@@ -10,9 +10,9 @@ import click
 import pytest
 
 import seal
+from filmed import write_film
 from seal.cli import main
 from seal.config import Options
-from seal.evaluate.film import write_film
 
 PROJECT = Path(__file__).parents[1]
 DOCS = PROJECT / "docs"

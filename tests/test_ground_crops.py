@@ -16,10 +16,10 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 from transformers import TimesformerConfig, TimesformerModel
 
 import test_ground_train as made_up
+from filmed import write_film
 from seal.cli import main
 from seal.config import DecodeOptions, HeadOptions, TrainOptions
 from seal.errors import BackendError, DataError, OptionError
-from seal.evaluate.film import write_film
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import Composites, Footage, sheets

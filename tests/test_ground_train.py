@@ -13,12 +13,12 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from filmed import write_film
 from seal.cli import main
 from seal.config import HeadOptions, TrainOptions
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.composites import Material, gather, measure, recall
-from seal.evaluate.film import write_film
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import GRID_S, Composites, Footage, Library, Stretch, sheets, spliced

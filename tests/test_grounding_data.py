@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from filmed import write_film
 from seal import backends
 from seal.cli import main
 from seal.datacheck import video_fault
 from seal.errors import DataError, OptionError
-from seal.evaluate.film import write_film
 from seal.ground.data import Features, Part, Sample, SampleError, Source, read
 from seal.types import Span
 

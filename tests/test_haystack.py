@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filmed import write_film
 from seal import Options
 from seal.attention import Candidates
 from seal.cli import main
 from seal.errors import BackendError, DataError, OptionError
-from seal.evaluate.film import write_film
 from seal.evaluate.haystack import NEEDLE_S, _moment_recall, evaluate, read_needles, splice
 from seal.evaluate.plot import draw
 from seal.ingest import index as index_video

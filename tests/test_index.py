@@ -13,10 +13,10 @@ import av
 import numpy as np
 import pytest
 
+from filmed import write_film
 from seal import Options, Progress, VideoError, kinds
 from seal.asked import show
 from seal.errors import NotIndexedError, StoreError
-from seal.evaluate.film import write_film
 from seal.ingest import index as index_video
 from seal.scope import Scope
 from seal.store import Store, VideoRecord

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import seal
+from filmed import write_film
 from seal import Library, OptionError
 from seal.cli import main
 from seal.errors import NotIndexedError, StoreError
-from seal.evaluate.film import write_film
 from seal.scope import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens

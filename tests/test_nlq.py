@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from filmed import filmed
+from filmed import filmed, write_film
 from seal import query
 from seal.cli import main
 from seal.errors import DataError, NotIndexedError
@@ -22,7 +22,6 @@ from seal.evaluate.ego4d import (
     read_predictions,
     write_submission,
 )
-from seal.evaluate.film import write_film
 from seal.evaluate.localisation import Rules
 from seal.scope import Encoders, Scope
 from seal.types import Moment, Span

@@ -12,9 +12,9 @@ import pytest
 
 import made_up
 import seal
+from filmed import write_film
 from seal import backends
 from seal.errors import BackendError, OptionError, StoreError
-from seal.evaluate.film import write_film
 
 IN_PARTS = "video.part_s=4"
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from filmed import write_film
 from seal.cli import main
-from seal.evaluate.film import write_film
 from synthetic import write_video
 
 LENGTH_S, WINDOW_S = 24.0, 8.0

@@ -86,7 +86,7 @@ def choose(
     solver = backends.resolve("solver", options.solver)
     if budget.size == n:
         # There is nothing to choose, so the value is its own bound.
-        rows = np.argsort(-candidates.relevance, kind="stable")
+        rows = candidates.ranked()
         bound = objective.value(rows)
     else:
         rows = solver(objective, budget, options)

@@ -49,6 +49,19 @@ class Candidates:
         number = None if self.number is None else self.number[rows]
         return Candidates(self.relevance[rows], self.embeddings[rows], self.times_s[rows], number)
 
+    def ranked(self, rows: Int64 | None = None) -> Int64:
+        """`rows`, or all, in the order in which equals are chosen: the more relevant first, of
+        these the earlier, of these the lower row."""
+        rows = np.arange(len(self)) if rows is None else np.sort(rows)
+        order = np.lexsort((self.times_s[rows], -self.relevance[rows]))
+        return rows[order]
+
+    def first(self, rows: Int64) -> int:
+        """The first of `rows`, at least one, in the order of `ranked`."""
+        rows = rows[self.relevance[rows] == self.relevance[rows].max()]
+        rows = rows[self.times_s[rows] == self.times_s[rows].min()]
+        return int(rows.min())
+
     def sample(self, size: int, keep: Int64) -> tuple[Int64, Candidates]:
         """`size` rows to choose from instead of all, and their candidates.
 

@@ -23,7 +23,7 @@ import time
 import numpy as np
 
 from seal.attention.candidates import Budget, Candidates
-from seal.attention.objective import Objective
+from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.types import Float32, Float64, Int64
 
@@ -170,7 +170,7 @@ class Coverage(Objective):
         for _ in range(_ROUNDS):
             worth = self._own + self._above(self._kernel, level)
             best = min(best, float(level.astype(np.float64) @ self._weights) + budget.most(worth))
-            if best - known < 1e-6 * abs(best) or time.monotonic() > deadline:
+            if best - known < tolerance(best) or time.monotonic() > deadline:
                 break
             free = budget.free
             if len(free) > _POOL:
@@ -178,7 +178,7 @@ class Coverage(Objective):
             pool = np.concatenate([budget.include, free])
             room = Budget(budget.amount, budget.costs[pool], np.arange(len(budget.include)))
             level, length = self._tighten(level, length, pool, room, known)
-        return best + 1e-6 * (1 + abs(best))
+        return best + tolerance(best)
 
     def _tighten(
         self, level: Float32, length: float, pool: Int64, budget: Budget, known: float
@@ -201,7 +201,7 @@ class Coverage(Objective):
             some = np.flatnonzero(taken)
             slope = self._weights * (1 - taken[some] @ (kernel[some] > level))
             size = float(slope @ slope)
-            if size == 0 or bound - known < 1e-6 * abs(bound):
+            if size == 0 or bound - known < tolerance(bound):
                 break
             # In double precision: where weights are next to nothing, steps are enormous.
             step = length * (bound - known) / size * slope.astype(np.float64)

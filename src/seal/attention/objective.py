@@ -9,6 +9,18 @@ from seal.attention.candidates import Budget, Candidates
 from seal.config import AttentionOptions
 from seal.types import Float64, Int64
 
+_TOLERANCE = 1e-6
+"""Single precision and the order of a sum change a value by about a tenth of this share."""
+
+
+def tolerance(value: float) -> float:
+    """Two values about `value` that differ by no more than this are equal.
+
+    All comparisons of objective values go by it, so that a choice does not depend on rounding, and
+    thereby on the processor.
+    """
+    return _TOLERANCE * (1 + abs(value))
+
 
 class Objective(ABC):
     """The worth of a choice out of n candidates, and of each candidate as the next to join it.

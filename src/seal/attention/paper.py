@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seal.attention.candidates import Budget, Candidates
-from seal.attention.objective import Objective
+from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.types import Float32, Float64, Int64
 
@@ -129,8 +129,8 @@ class Paper(Objective):
             if done or (i + 1 >= _ALWAYS and began + 8 * took > deadline):
                 break
         bound = best + self._pair_weight * size * (size - 1) / self.options.s_min
-        # Of the products in single precision.
-        return bound + 1e-6 * (1 + abs(bound))
+        # The products have single precision.
+        return bound + tolerance(bound)
 
     def _relaxed(self, some: Int64, core: int, start: NDArray[np.bool_], budget: Budget) -> float:
         """At least max a . x - b x' C x over choices of `some` tokens, with the pairs of the first

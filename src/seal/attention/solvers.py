@@ -1,7 +1,9 @@
-"""Who looks for a good choice: solvers know objectives by their gains alone.
+"""Solvers look for a good choice. They know an objective by its values and gains alone.
 
-Each takes an objective with nothing chosen yet and a budget, and gives the rows in the order
-chosen, those that the budget includes first.
+Each solver takes an objective with nothing chosen yet and a budget, and returns rows in the order
+chosen; the rows that the budget includes come first. Values that differ by no more than
+`tolerance` are equal. Of equal tokens the more relevant one is chosen, then the earlier one, then
+that of the lower row (`Candidates.ranked`).
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from seal.attention.candidates import Budget
-from seal.attention.objective import Objective
+from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
-from seal.types import Int64
+from seal.types import Float64, Int64
 
 _EPSILON = 0.1
 """Stochastic greedy is within 1 - 1/e - _EPSILON of the best, in expectation."""
@@ -23,10 +25,9 @@ _SMALL = 1000
 """Up to so many tokens times those chosen a choice is made anew, which takes some milliseconds."""
 _NODE_S = 0.01
 """A tighter bound at a node saves more nodes than it costs time."""
-_TOLERANCE = 1e-6
-"""An exchange has to gain this share of the value: rounding would exchange for ever."""
-_ROUNDING = 3e-6
-"""What bounds leave for rounding, and a little more: `exact` is exact up to this share."""
+_LOOSE = 3
+"""`exact` is exact up to this many times the tolerance. Bounds add one tolerance for rounding and
+stop one above the best value; the third makes a value equal."""
 
 
 def _begin(objective: Objective, budget: Budget) -> list[int]:
@@ -44,77 +45,111 @@ def _affordable(budget: Budget, chosen: list[int]) -> Int64:
     return rows
 
 
+def _best(objective: Objective, rows: Int64, gains: Float64, costs: Float64, value: float) -> int:
+    """The one of `rows` with the largest gain for its cost, where a choice is worth `value`.
+
+    A gain is known up to half a tolerance. Tokens are equal where the intervals of their gains for
+    their costs overlap that of the best, and then the first of them is returned.
+    """
+    half = tolerance(value) / 2
+    worth = gains / costs
+    # Most tokens are far from the best.
+    near = np.flatnonzero(worth >= worth.max() - 2 * half / costs.min())
+    worth, slack = worth[near], half / costs[near]
+    return objective.candidates.first(rows[near[worth + slack >= (worth - slack).max()]])
+
+
 def naive(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """The paper's solver as written, the reference for the others: every gain is a difference of
     two values computed afresh (section 3.2). O(n k) values."""
     chosen: list[int] = budget.include.tolist()
     while len(rows := _affordable(budget, chosen)):
-        value = objective.value(np.array(chosen, np.int64))
-        gains = [objective.value(np.array([*chosen, row])) - value for row in rows.tolist()]
-        chosen.append(int(rows[np.argmax(np.array(gains) / budget.costs[rows])]))
+        chosen.append(_best_next(objective, budget, chosen, rows))
     return np.array(chosen, np.int64)
 
 
+def _best_next(objective: Objective, budget: Budget, chosen: list[int], rows: Int64) -> int:
+    """The one of `rows` that adds most to `chosen` for its cost, by values computed afresh."""
+    value = objective.value(np.array(chosen, np.int64))
+    gains = [objective.value(np.array([*chosen, row])) - value for row in rows.tolist()]
+    return _best(objective, rows, np.array(gains), budget.costs[rows], value)
+
+
 def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
-    """The token with the largest gain for its cost joins, again and again; of equals the first.
+    """The token with the largest gain for its cost joins, again and again.
 
     Gains are kept up to date as tokens join; those of submodular objectives only where they may
     have become the largest: the choice is the same.
     """
     if objective.submodular:
         return _lazy(objective, budget)
-    chosen = _begin(objective, budget)
-    open_ = np.zeros(len(budget.costs), bool)
+    chosen, value = _begin(objective, budget), objective.value(budget.include)
+    every = np.arange(len(budget.costs))
+    open_ = np.zeros(len(every), bool)
     open_[budget.free] = True
     left = budget.left(budget.include)
     while (open_ := open_ & (budget.costs <= left)).any():
-        row = int(np.argmax(np.where(open_, objective.gains() / budget.costs, -np.inf)))
+        gains = np.where(open_, objective.gains(), -np.inf)
+        row = _best(objective, every, gains, budget.costs, value)
         objective.add(row)
         chosen.append(row)
         open_[row] = False
+        value += gains[row]
         left -= budget.costs[row]
     return np.array(chosen, np.int64)
 
 
 def _lazy(objective: Objective, budget: Budget) -> Int64:
-    """Lazy greedy: where gains never rise, one that was the largest once and still is the largest
-    when computed again needs no look at the others (Minoux 1978)."""
-    chosen = _begin(objective, budget)
-    worth = np.full(len(budget.costs), -np.inf)
+    """Lazy greedy: where gains never rise, a gain computed earlier is a bound, and tokens whose
+    bound is below the best gain need no look (Minoux 1978)."""
+    chosen, value = _begin(objective, budget), objective.value(budget.include)
+    costs, left = budget.costs, budget.left(budget.include)
+    bound = np.full(len(costs), -np.inf)
     """At least the gain for its cost of each token that can join."""
-    worth[budget.free] = (objective.gains() / budget.costs)[budget.free]
-    left = budget.left(budget.include)
-    ahead = min(_AHEAD, len(worth))
+    bound[budget.free] = (objective.gains() / costs)[budget.free]
+    fresh = np.ones(len(costs), bool)
+    """Whether `bound` is that gain, for the present choice."""
+    ahead = min(_AHEAD, len(costs))
     while True:
-        worth[budget.costs > left] = -np.inf
-        fresh = np.zeros(len(worth), bool)
-        while not fresh[row := int(np.argmax(worth))]:
-            if worth[row] == -np.inf:
-                return np.array(chosen, np.int64)
+        bound[costs > left] = -np.inf
+        if bound.max(initial=-np.inf) == -np.inf:
+            return np.array(chosen, np.int64)
+        slack = tolerance(value) / 2 / costs
+        # As in `_best`, with as few gains as that takes.
+        while True:
+            best = (bound - slack)[fresh].max(initial=-np.inf)
+            equal = (bound > -np.inf) & (bound + slack >= best)
+            if fresh[equal].all():
+                break
             # Many at once cost little more than one.
-            stale = np.where(fresh, -np.inf, worth)
+            stale = np.where(fresh, -np.inf, bound)
             rows = np.argpartition(stale, -ahead)[-ahead:]
             rows = rows[stale[rows] > -np.inf]
-            worth[rows] = objective.gains(rows) / budget.costs[rows]
+            bound[rows] = objective.gains(rows) / costs[rows]
             fresh[rows] = True
+        row = objective.candidates.first(np.flatnonzero(equal))
         objective.add(row)
         chosen.append(row)
-        worth[row] = -np.inf
-        left -= budget.costs[row]
+        value += float(bound[row] * costs[row])
+        left -= costs[row]
+        bound[row] = -np.inf
+        fresh[:] = False
 
 
 def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """Greedy that looks at a random sample for each pick, O(n log(1 / epsilon)) gains in all,
     whatever the budget (Mirzasoleiman et al. 2015). The same sample for the same instance."""
     rng = np.random.default_rng(0)
-    chosen = _begin(objective, budget)
+    chosen, value = _begin(objective, budget), objective.value(budget.include)
     n = len(budget.costs)
     sample = int(np.ceil(n / max(budget.size, 1) * np.log(1 / _EPSILON)))
     while len(rows := _affordable(budget, chosen)):
         rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
-        gains = objective.gains(rows) / budget.costs[rows]
-        chosen.append(int(rows[np.argmax(gains)]))
-        objective.add(chosen[-1])
+        gains = objective.gains(rows)
+        row = _best(objective, rows, gains, budget.costs[rows], value)
+        objective.add(row)
+        chosen.append(row)
+        value += float(gains[rows == row][0])
     return np.array(chosen, np.int64)
 
 
@@ -123,7 +158,7 @@ def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> In
     none or `options.exchanges` were looked for.
 
     Small choices, where one token makes a difference, are made anew without each of their tokens in
-    turn, and the best is kept.
+    turn, and the best is kept; of equals that of greedy.
     """
     best = greedy(objective, budget, options)
     _exchange(objective, budget, best, options.exchanges)
@@ -137,9 +172,13 @@ def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         chosen = greedy(objective, rest, options)
         _exchange(objective, budget, chosen, options.exchanges)
         complete = len(chosen) == len(best) or not budget.uniform
-        if complete and objective.value(chosen) > objective.value(best):
+        if complete and _better(objective.value(chosen), objective.value(best)):
             best = chosen
     return best
+
+
+def _better(value: float, known: float) -> bool:
+    return value - known > tolerance(known)
 
 
 def _exchange(objective: Objective, budget: Budget, chosen: Int64, looks: int) -> None:
@@ -148,22 +187,37 @@ def _exchange(objective: Objective, budget: Budget, chosen: Int64, looks: int) -
     improved = len(mine) > 0
     while improved and looks:
         improved = False
-        rows = budget.free[~np.isin(budget.free, chosen)]
-        order = np.argsort(-objective.gains()[rows], kind="stable")
-        pool = rows[order[:_POOL]]
+        pool = _pool(objective, budget, chosen)
         while len(pool) and looks:
             looks -= 1
             change = objective.exchanges(chosen[mine], pool)
             room = budget.left(chosen) + budget.costs[chosen[mine]]
             change[budget.costs[pool] > room[:, None]] = -np.inf
-            i, j = np.unravel_index(int(np.argmax(change)), change.shape)
-            if change[i, j] <= _TOLERANCE * (1 + abs(objective.value(chosen))):
+            slack = tolerance(objective.value(chosen))
+            if change.max() <= slack:
                 break
-            out, row = int(chosen[mine[i]]), int(pool[j])
+            equal = (change > slack) & (change >= change.max() - slack)
+            # The first of equals joins, and the last of equals leaves.
+            row = objective.candidates.first(pool[equal.any(0)])
+            (j,) = np.flatnonzero(pool == row)
+            out = int(objective.candidates.ranked(chosen[mine][equal[:, j]])[-1])
             objective.remove(out)
             objective.add(row)
-            chosen[mine[i]], pool[j] = row, out
+            chosen[chosen == out], pool[j] = row, out
             improved = True
+
+
+def _pool(objective: Objective, budget: Budget, chosen: Int64) -> Int64:
+    """The _POOL tokens that gain most beside `chosen`, or all if there are fewer."""
+    rows = budget.free[~np.isin(budget.free, chosen)]
+    if len(rows) <= _POOL:
+        return rows
+    gains = objective.gains()[rows]
+    last = np.partition(gains, -_POOL)[-_POOL]
+    slack = tolerance(objective.value(chosen))
+    more = rows[gains > last + slack]
+    equal = objective.candidates.ranked(rows[np.abs(gains - last) <= slack])
+    return np.concatenate([more, equal])[:_POOL]
 
 
 def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
@@ -181,17 +235,16 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         if budget.uniform and node.size < budget.size:
             continue
         bound = objective.upper_bound(best, node, _NODE_S)
-        if bound <= value + _ROUNDING * (1 + abs(value)):
+        if bound <= value + _LOOSE * tolerance(value):
             continue
         rows = _affordable(node, include.tolist())
         if len(include) == budget.size or not len(rows):
             continue
-        gains = [objective.value(np.append(include, row)) for row in rows.tolist()]
-        row = rows[int(np.argmax(gains / budget.costs[rows]))]
+        row = _best_next(objective, budget, include.tolist(), rows)
         found = np.append(include, row)
         if not budget.uniform or len(found) == budget.size:
             worth = objective.value(found)
-            if worth > value:
+            if _better(worth, value):
                 best, value = found, worth
         nodes.append((include, np.append(exclude, row)))
         nodes.append((found, exclude))
