@@ -48,7 +48,7 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST)
-	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_corpus.py
+	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_library.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,22 @@ from filmed import write_film
 from seal import Library, OptionError
 from seal.cli import main
 from seal.errors import NotIndexedError, StoreError
+from seal.files import size_bytes
 from seal.scope import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens
-from store_worker import KEYS, make_part, make_record
+from store_worker import KEYS, known_part, make_part, make_record
 
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def printed_by(*arguments: str | Path) -> Any:
+    """The JSON that a command prints."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -285,3 +294,30 @@ def test_a_video_from_stdin_is_a_new_recording_each_time(tmp_path: Path) -> None
     library = seal.open(tmp_path / "store")
     assert [video.id for video in library] == ids
     assert not np.array_equal(*(video.tokens.embeddings[:4] for video in library))
+
+
+def test_the_last_video_removed_leaves_the_bytes_of_an_empty_store(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    write_film(film, seed=7, duration_s=3.0)
+    empty = seal.open(tmp_path / "empty")
+    library = seal.open(tmp_path / "store")
+    library.index(film, jobs=1)
+    assert size_bytes(library.store.path) > 100_000
+    removed = printed_by("remove", film, "--store", library.store.path, "--json")
+    assert removed == [{"video": removed[0]["video"], "path": str(film)}]
+    optimized = printed_by("optimize", "--store", library.store.path, "--json")
+    assert optimized["bytes_before"] > optimized["bytes_after"]
+    assert optimized["bytes_after"] - size_bytes(empty.store.path) < 32_000
+    assert len(library) == 0
+
+
+def test_half_indexed_videos_are_listed_and_can_be_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    record = make_record("half-0123", path="half.mp4")
+    store.begin(record, KEYS)
+    store.add(record.id, 0, KEYS, *known_part("half", 1, KEYS))
+    listed = run("list", "--store", store.path)
+    assert listed.stdout.startswith("half-0123  unfinished: ")
+    assert run("find", "half.mp4", "a ball", "--store", store.path).exit_code == 1
+    assert run("remove", "half.mp4", "--purge", "--store", store.path).exit_code == 0
+    assert "no videos" in run("list", "--store", store.path).stdout

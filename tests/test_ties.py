@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seal import registry
+from seal import backends
 from seal.attention import Budget, Candidates, choose, solvers
 from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.types import Float64, Int64
 from test_attention import make, reference_value
 
-OBJECTIVES = registry.names("objective")
-SOLVERS = registry.names("solver")
+OBJECTIVES = backends.names("objective")
+SOLVERS = backends.names("solver")
 PAIRS = ["paper", "normalised"]
 
 
@@ -83,7 +83,7 @@ class Rounded(Objective):
 
 
 def solve(solver: str, objective: Objective, budget: Budget) -> list[int]:
-    rows: Int64 = registry.resolve("solver", solver)(objective, budget, objective.options)
+    rows: Int64 = backends.resolve("solver", solver)(objective, budget, objective.options)
     return rows.tolist()
 
 

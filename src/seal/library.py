@@ -23,11 +23,12 @@ from seal.config import Options, WatchOptions
 from seal.decompose import Instances
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, StoreError
+from seal.files import size_bytes
 from seal.indexed import Video
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
-from seal.results import Answer, Found, Listing, Removed, Selection, Shown
-from seal.scope import Encoders, NearestContent, Scope, find_video
+from seal.results import Answer, Found, Listing, Optimized, Removed, Selection, Shown
+from seal.scope import Encoders, NearestContent, Scope, find_any_video, find_video
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
 from seal.track import Tracker
@@ -163,20 +164,30 @@ class Library:
 
     def listing(self) -> Listing:
         """The videos, in the order of indexing."""
-        return Listing([describe(self.store, record) for record in self.store.videos()])
+        described = [describe(self.store, record) for record in self.store.videos()]
+        return Listing(described, [(video.id, video.path) for video in self.store.unfinished()])
 
-    def remove(self, *names: str | Path) -> Removed:
-        """Remove videos with all their tokens. Raises NotIndexedError before any is removed."""
-        records = [find_video(self.store, str(name)) for name in names]
-        for record in records:
-            self.store.remove(record.id)
-            self._opened.pop(record.id, None)
-        self.store.optimize()
-        return Removed([(record.id, record.path) for record in records])
+    def remove(self, *names: str | Path, purge: bool = False) -> Removed:
+        """Remove videos with all their tokens, indexed or half indexed.
 
-    def optimize(self) -> None:
-        """Merge small files, give back the space of what was removed, index large tables."""
-        self.store.optimize()
+        The space comes back some minutes later, when no other process can be reading the tokens
+        any more, or at once with `purge`. Raises NotIndexedError before any video is removed.
+        """
+        videos = [find_any_video(self.store, str(name)) for name in names]
+        for video in videos:
+            self.store.remove(video.id)
+            self._opened.pop(video.id, None)
+        self.store.optimize(purge)
+        return Removed([(video.id, video.path) for video in videos])
+
+    def optimize(self) -> Optimized:
+        """Give back the space of everything that was removed or left over, and merge small files.
+
+        Other processes that read or write at that moment start again, which may take them longer.
+        """
+        before = size_bytes(self.store.path)
+        self.store.optimize(purge=True)
+        return Optimized(before, size_bytes(self.store.path))
 
     def find(
         self,

@@ -365,12 +365,18 @@ class Listing(Result):
     """The videos of a library, in the order of indexing."""
 
     videos: list[Indexed]
+    unfinished: Sequence[tuple[str, str]] = ()
+    """Id and path of each video that was begun and is not committed; the JSON leaves them out."""
 
     def to_json(self) -> list[dict[str, Any]]:
         return [video.to_json() for video in self.videos]
 
     def __str__(self) -> str:
         lines = [video.line() for video in self.videos]
+        lines += [
+            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {path}"
+            for video, path in self.unfinished
+        ]
         return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
 
     def __len__(self) -> int:
@@ -392,6 +398,21 @@ class Removed(Result):
 
     def __str__(self) -> str:
         return "\n".join(f"removed {video} ({path})" for video, path in self.videos)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimized(Result):
+    """A store from which the space of everything that was removed is given back."""
+
+    bytes_before: int
+    bytes_after: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after}
+
+    def __str__(self) -> str:
+        before, after = (f"{size / 1e6:,.1f} MB" for size in (self.bytes_before, self.bytes_after))
+        return f"{before} before, {after} now"
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.ground import Curve, find_moments, relevance_curve
 from seal.results import Found, Match, Selection
-from seal.store import Store, VideoRecord
+from seal.store import Store, Unfinished, VideoRecord
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
 from seal.video import content_id, is_address
 from seal.weights import require
@@ -410,6 +410,17 @@ def embed_query(encoder: Encoder, query: str) -> Float32:
         )
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding
+
+
+def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
+    """As `find_video`, or a video that was begun and never committed."""
+    try:
+        return find_video(store, name)
+    except NotIndexedError as error:
+        try:
+            return store.resolve_any(name)
+        except NotIndexedError:
+            raise error from None
 
 
 def find_video(store: Store, name: str) -> VideoRecord:

@@ -227,11 +227,23 @@ def list_(store_path: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.option("--purge", is_flag=True, help="Give the space back at once.")
 @store_option
 @json_option
-def remove(videos: tuple[str, ...], store_path: str, as_json: bool) -> None:
-    """Remove videos, with all their tokens, from the store."""
-    emit(library(store_path).remove(*videos), as_json)
+def remove(videos: tuple[str, ...], purge: bool, store_path: str, as_json: bool) -> None:
+    """Remove videos, indexed or half indexed, with all their tokens from the store.
+
+    The space comes back some minutes later, when nobody can be reading the tokens any more.
+    """
+    emit(library(store_path).remove(*videos, purge=purge), as_json)
+
+
+@main.command()
+@store_option
+@json_option
+def optimize(store_path: str, as_json: bool) -> None:
+    """Give back the space of everything that was removed or left over by killed processes."""
+    emit(library(store_path).optimize(), as_json)
 
 
 def _ids(
