@@ -147,7 +147,7 @@ class Bench:
             for i, k in asked if subjects == 5 else [(i, 0) for i in range(subjects)]:
                 text = question(needles[rows[i]].texts[k])
                 answer = talk.ask(text)
-                seen = np.isin(video.tokens.ids, answer.tokens.ids)
+                seen = np.isin(video.tokens.ids, answer.evidence.ids)
                 hits.append((stack.owner[seen] == i).any())
                 rows_alone = gather(video, text, self.budget).rows
                 pictures += len(rows_alone)

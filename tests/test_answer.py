@@ -270,7 +270,7 @@ def test_pictures_are_frames_crops_and_strips(store: Store) -> None:
 def test_without_a_model_the_evidence_is_the_answer(film: Scope) -> None:
     answer = ask(film, "Where is the red ball?")
     assert answer.text is None
-    assert len(answer.tokens) == 16
+    assert len(answer.evidence) == 16
     assert answer.moments == film.find("the red ball").moments
 
 
@@ -279,7 +279,7 @@ def test_an_answer_resolves_what_it_cites_and_says_what_it_cannot(film: Scope) -
     said = f"Left [{clock(film.tokens.start_s[row])}]. Gone [9:00.0]."
     answer = ask(film, "Where is it, the red ball?", Scripted(said))
     assert answer.text == said
-    cited = answer.tokens.take(answer.cited)
+    cited = answer.evidence.take(answer.cited)
     assert film.tokens.ids[row] in cited.ids
     assert (np.abs(cited.middle_s - film.tokens.start_s[row]) < 6).all()
     assert any("cites 9:00.0" in note for note in answer.notes)
@@ -293,7 +293,7 @@ def test_verifying_asks_again_without_what_was_cited(film: Scope) -> None:
     assert (answer.without, answer.changed) == ("I do not see it.", True)
     asked, again = model.prompts
     gone = {p.token for p in asked[1].pictures} - {p.token for p in again[1].pictures}
-    assert gone == set(answer.tokens.ids[answer.cited].tolist())
+    assert gone == set(answer.evidence.ids[answer.cited].tolist())
     assert ask(film, "Where is the red ball?", Scripted(cites), verify=True).changed is False
     uncited = ask(film, "Where is the red ball?", Scripted("Left."), verify=True)
     assert uncited.changed is None
@@ -304,7 +304,7 @@ def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: Scope) -> None:
     model = Scripted("Left.", most=5)
     answer = ask(film, "Where is the red ball?", model)
     assert [pictures(prompt) for prompt in model.prompts] == [16, 8, 4]
-    assert len(answer.tokens) == 4
+    assert len(answer.evidence) == 4
     assert len(answer.notes) == 2
     assert "8 of the budget" in answer.notes[0]
     with pytest.raises(ContextError):
@@ -339,7 +339,7 @@ def test_a_dialogue_pays_for_evidence_once(film: Scope) -> None:
     answer = talk.ask("And before that?")
     first, second = (len(turn.evidence) for turn in talk.turns)
     assert (first, 0 < second <= 7) == (16, True)
-    assert talk.cost == len(answer.tokens) == 16 + second
+    assert talk.cost == len(answer.evidence) == 16 + second
     assert talk.turns[1].complete == "What was before the red ball?"
     rewrite, last = model.prompts[1:]
     assert pictures(rewrite) == 0
@@ -371,7 +371,7 @@ def test_a_dialogue_that_is_too_long_forgets_its_oldest_turn(film: Scope) -> Non
     model.most = int(talk.cost) - 1
     answer = talk.ask("What is there at the beginning?")
     assert "asked again with 1 earlier turns" in answer.notes[0]
-    assert len(answer.tokens) == sum(len(turn.evidence) for turn in talk.turns[1:])
+    assert len(answer.evidence) == sum(len(turn.evidence) for turn in talk.turns[1:])
 
 
 def test_a_failed_turn_leaves_the_dialogue_as_it_was(film: Scope) -> None:

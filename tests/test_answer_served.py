@@ -96,5 +96,5 @@ def test_a_video_is_asked_about(here: Answerer, there: Answerer, tmp_path: Path)
     settings = ["attention.solver=greedy", "attention.budget=4"]
     film = Scope.of(store, store.videos()[0].id, "ask", settings)
     answer = ask(film, "Where is the red ball?", there)
-    assert len(answer.tokens) == 4
+    assert len(answer.evidence) == 4
     assert answer.text == ask(film, "Where is the red ball?", here).text

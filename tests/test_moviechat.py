@@ -195,11 +195,11 @@ def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
     question = Question("1", "film", "Where is the ball?", "left", until_s=until_s)
     talk, text = asking.opened(video, question, friend, asking.METHODS[method])
     answer = talk.ask(text)
-    ends_s = answer.tokens.end_s
+    ends_s = answer.evidence.end_s
     assert (ends_s <= until_s).all()
     tokens = video.tokens
     before = tokens.end_s[(tokens.kinds == "scene") & (tokens.end_s <= until_s)]
-    shown = ends_s[answer.tokens.kinds == "scene"]
+    shown = ends_s[answer.evidence.kinds == "scene"]
     assert before.max(initial=0) == shown.max(initial=0), "the last scene before is shown"
     assert len(ends_s) == min(4, len(before)) if method == "uniform" else len(ends_s) <= 4
     assert "The video is paused at [" in friend.prompts[0]
@@ -316,4 +316,4 @@ def test_at_a_breakpoint_a_prompt_that_is_too_long_shrinks(store: Store) -> None
     for choose in asking.METHODS.values():
         talk, text = asking.opened(video, question, Narrow(), choose)
         answer = talk.ask(text)
-        assert (answer.text, len(answer.tokens)) == ("left", 1)
+        assert (answer.text, len(answer.evidence)) == ("left", 1)

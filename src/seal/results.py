@@ -14,8 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from seal.clock import clock, span_clock
 from seal.types import Float32, Int64, Mask, Moment, Tokens
 
@@ -236,12 +234,12 @@ class Answer(Result):
 
     text: str | None
     """None where no model is set: then the evidence and the moments are the answer."""
-    tokens: Tokens
-    """[k] the evidence, in order of time."""
+    evidence: Tokens
+    """[k] the tokens that the model was shown, in order of time."""
     relevance: Float32
     """[k] R of each of them to the question, in [-1, 1]."""
     cited: Int64
-    """Rows of `tokens` at the times that the text cites."""
+    """Rows of `evidence` at the times that the text cites."""
     moments: list[Moment]
     """Where the video is about the question, best first."""
     choice: str = ""
@@ -258,25 +256,20 @@ class Answer(Result):
     """How long the answer took."""
 
     @property
-    def evidence(self) -> Tokens:
-        """[k] the tokens that the model was shown, in order of time."""
-        return self.tokens
-
-    @property
     def citations(self) -> Tokens:
         """The tokens at the times that the text cites."""
-        return self.tokens.take(self.cited)
+        return self.evidence.take(self.cited)
 
     def _rows(self) -> list[dict[str, Any]]:
         cited = set(self.cited.tolist())
         return [
-            token_json(self.tokens, row)
+            token_json(self.evidence, row)
             | {
-                "video": str(self.tokens.video_ids[row]),
+                "video": str(self.evidence.video_ids[row]),
                 "relevance": float(self.relevance[row]),
                 "cited": row in cited,
             }
-            for row in range(len(self.tokens))
+            for row in range(len(self.evidence))
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -305,10 +298,10 @@ class Answer(Result):
         lines = moment_lines(self.moments) if self.text is None else []
         if self.choice:
             lines += ["", f"option {self.choice}"]
-        shown = self.cited.tolist() or range(len(self.tokens))
+        shown = self.cited.tolist() or range(len(self.evidence))
         head = ", of which cited:" if len(self.cited) else ""
-        lines += ["", f"{len(self.tokens)} pieces of evidence{head}"]
-        lines += [f"{token_line(self.tokens, row)}  {self.relevance[row]:+.3f}" for row in shown]
+        lines += ["", f"{len(self.evidence)} pieces of evidence{head}"]
+        lines += [f"{token_line(self.evidence, row)}  {self.relevance[row]:+.3f}" for row in shown]
         if self.changed is not None:
             verb = "changes" if self.changed else "stays the same"
             lines += ["", f"without them the answer {verb}: {self.without}"]
@@ -454,4 +447,4 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, (float, np.floating)) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

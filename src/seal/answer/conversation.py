@@ -243,7 +243,7 @@ class Conversation:
         cited, nothing = resolve(text or "", tokens, np.array(numbers, np.int64))
         return Answer(
             text=text,
-            tokens=tokens,
+            evidence=tokens,
             relevance=evidence.relevance[rows],
             cited=cited,
             moments=evidence.moments,
@@ -259,7 +259,7 @@ class Conversation:
         options: Mapping[str, str] | None,
     ) -> Answer:
         """The answer, with what the model says if it does not see what it cited."""
-        cited = np.isin(self.scope.tokens.ids[evidence.rows], answer.tokens.ids[answer.cited])
+        cited = np.isin(self.scope.tokens.ids[evidence.rows], answer.evidence.ids[answer.cited])
         if not cited.any():
             note = "nothing to verify: the answer cites no evidence that it was shown for it"
             return replace(answer, notes=(*answer.notes, note))

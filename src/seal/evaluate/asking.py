@@ -105,7 +105,7 @@ def ask_all(
                 if isinstance(answer, AnswerError):
                     on_failure(question, answer)
                 else:
-                    run.add(method, question, answer.text or "", answer.tokens.ids.tolist())
+                    run.add(method, question, answer.text or "", answer.evidence.ids.tolist())
     return missing
 
 
