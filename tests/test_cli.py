@@ -367,8 +367,7 @@ def test_an_interrupt_while_workers_start_is_one_line(film: Path, tmp_path: Path
     command += ["--set", "video.part_s=4", "--jobs", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + PATIENCE_S
-    # One of them keeps track of the others.
-    while len(children(process.pid)) < 3 and time.monotonic() < deadline:
+    while len(children(process.pid)) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     # As a terminal does it: to all of them.
     os.killpg(process.pid, signal.SIGINT)

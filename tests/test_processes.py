@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import resource_tracker
 
 import pytest
 
@@ -13,6 +14,7 @@ from seal.processes import uninterrupted
 
 @pytest.mark.parametrize("after_s", [0.0, 0.5])
 def test_what_is_started_does_not_hear_of_an_interrupt(after_s: float) -> None:
+    resource_tracker.ensure_running()
     with uninterrupted():
         process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1,))
         process.start()

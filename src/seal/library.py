@@ -109,9 +109,8 @@ class Library:
 
         `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
         it is several of these or a folder of videos, and a list comes back. `jobs` is the number of
-        processes, by default one for each core; with more than one, a script needs the usual
-        `if __name__ == "__main__":`. Objects given as `segmenter`, `tracker` or `encoder` stand in
-        for those of the profile.
+        processes, by default one for each core. Objects given as `segmenter`, `tracker` or
+        `encoder` stand in for those of the profile.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """

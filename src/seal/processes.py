@@ -1,28 +1,11 @@
-"""Starting worker processes: their environment, and Ctrl-C, which is the parent's to handle."""
+"""Starting worker processes: Ctrl-C is the parent's to handle."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the processes that are started here, and no longer."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
@@ -32,8 +15,6 @@ def uninterrupted() -> Iterator[None]:
     A Ctrl-C meanwhile is heard when they have started. Windows has no signal masks: there the
     worker's own first line has to ignore the signal.
     """
-    # The process that keeps track of resources unblocks the signal as it is started itself.
-    resource_tracker.ensure_running()
     heard: list[int] = []
     # A thread of a library may hear it for us: it waits until they have all they are started with.
     is_main = threading.current_thread() is threading.main_thread()

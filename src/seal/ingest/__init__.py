@@ -3,6 +3,7 @@
 plan    which parts of a video there are, and under which keys they are stored
 work    one part, from frames to tokens
 run     the local engine: parts one after another, or by several processes
+worker  what such a process does
 """
 
 from __future__ import annotations
@@ -65,9 +66,8 @@ def index(
     """Turn a video into tokens in `store`; what is stored already is not done again.
 
     `options` are by default those of the profile `mini`; `instances` are models that stand in for
-    those that the options name. `jobs` is the number of processes; with more than one, a script
-    needs the usual `if __name__ == "__main__":`, because each of them imports it anew. A live
-    source is a new recording each time.
+    those that the options name. `jobs` is the number of processes. A live source is a new recording
+    each time.
 
     Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
     BackendError if a back end cannot be loaded and OptionError for options that do not fit it.

@@ -1,33 +1,30 @@
 """The local engine: the parts of a plan, one after another or by several processes.
 
-An engine takes a plan and yields its parts as they get done. Processes talk over pipes: nothing
-else, such as a named semaphore, outlives them if they are killed.
+An engine takes a plan and yields its parts as they get done. Worker processes talk over their
+standard input and output (`seal.ingest.worker`): nothing else, such as a named semaphore, outlives
+them if they are killed, and no script is imported anew in them.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import queue
-import signal
+import subprocess
+import sys
 import threading
-import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
-from multiprocessing.connection import Connection, wait
-from pickle import PicklingError
-from typing import Any, NamedTuple
-
-import cv2
+from typing import Any
 
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
 from seal.ingest.plan import Plan
-from seal.ingest.work import IndexedPart, index_frames, index_part
-from seal.processes import environment, uninterrupted
+from seal.ingest.work import IndexedPart, index_frames
+from seal.ingest.worker import Failure, Ticked
+from seal.processes import uninterrupted
 from seal.video import Video
 
 Report = Callable[[Iterable[float]], None]
@@ -35,10 +32,9 @@ Report = Callable[[Iterable[float]], None]
 
 _IN_FLIGHT = 2
 """Parts for each process that are worked on or wait to be stored: they are memory."""
-_TICK_S = 0.2
-"""How often a process says how far it is."""
 _PATIENCE_S = 5.0
-"""How long a process may take to notice that nobody wants its part any more."""
+"""How long a process may take to end."""
+_COMMAND = "from seal.ingest.worker import main; main()"
 
 
 def in_process(plan: Plan, video: Video, models: Models, report: Report) -> Iterator[IndexedPart]:
@@ -74,7 +70,7 @@ def in_processes(
         pool.start()
         while pool.is_busy:
             message = pool.receive()
-            if isinstance(message, _Tick):
+            if isinstance(message, Ticked):
                 done_s[message.number] = message.done_s
                 report(done_s.values())
             elif isinstance(message, IndexedPart):
@@ -87,38 +83,20 @@ def in_processes(
         pool.stop()
 
 
-class _Tick(NamedTuple):
-    """How far a process is with a part."""
-
-    number: int
-    done_s: float
-
-
-class _Failure(NamedTuple):
-    """What a process raised, and where."""
-
-    error: Exception
-    traceback: str
-
-
 class _Pool:
     """Processes that index the parts of one plan, each the next part as soon as it is free."""
 
     def __init__(self, plan: Plan, instances: Instances, jobs: int) -> None:
         self._plan, self._instances, self._jobs = plan, instances, jobs
         self._todo = deque(plan.todo)
-        # Forking would copy the threads of the store; only fresh processes are safe.
-        self._context = multiprocessing.get_context("spawn")
-        self._processes: list[tuple[Any, Connection]] = []
-        self._idle: list[Connection] = []
-        self._working: set[Connection] = set()
-        self._inbox: queue.SimpleQueue[_Tick | IndexedPart | Exception] = queue.SimpleQueue()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._listeners: list[threading.Thread] = []
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._working: set[subprocess.Popen[bytes]] = set()
+        self._inbox: queue.SimpleQueue[Ticked | IndexedPart | Exception] = queue.SimpleQueue()
         self._unread = 0
         """Parts in the inbox: they are memory, and a free process waits if there are too many."""
         self._lock = threading.Lock()
-        self._waker, self._wake = multiprocessing.Pipe(duplex=False)
-        # A process gets its next part while an earlier one is being stored.
-        self._listener = threading.Thread(target=self._listen, daemon=True)
 
     @property
     def is_busy(self) -> bool:
@@ -128,27 +106,30 @@ class _Pool:
 
     def start(self) -> None:
         """Start all processes. Raises BackendError if a model cannot be handed to them."""
+        try:
+            task = pickle.dumps((self._plan, self._instances))
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise BackendError(
+                f"a model that was handed in cannot go to another process ({error}); use one"
+                " process: jobs=1"
+            ) from error
+        # Numerical libraries read the number of threads as they are loaded. Threads beyond the
+        # cores there are would spin in each other's way.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         for _ in range(self._jobs):
-            ours, theirs = self._context.Pipe()
-            arguments = (self._plan, self._instances, theirs)
-            process = self._context.Process(target=_serve, args=arguments, daemon=True)
-            # Numerical libraries read this as a new process loads them. Threads beyond the cores
-            # there are would spin in each other's way.
-            with environment(OMP_NUM_THREADS="1"), uninterrupted():
-                try:
-                    process.start()
-                except (AttributeError, TypeError, PicklingError) as error:
-                    raise BackendError(
-                        "a model that was handed in cannot go to another process"
-                        f" ({error}); use one process: jobs=1"
-                    ) from error
-                finally:
-                    # If only the process has this end, its death closes the pipe.
-                    theirs.close()
-            self._processes.append((process, ours))
-            self._idle.append(ours)
+            with uninterrupted():
+                process = subprocess.Popen(
+                    [sys.executable, "-c", _COMMAND],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=environment,
+                )
+            self._processes.append(process)
+            self._idle.append(process)
+            _send(process, task)
+            self._listeners.append(threading.Thread(target=self._listen, args=(process,)))
+            self._listeners[-1].start()
         self._hand_out()
-        self._listener.start()
 
     def _hand_out(self) -> None:
         with self._lock:
@@ -156,11 +137,9 @@ class _Pool:
             while self._idle and self._todo and room > 0:
                 process, room = self._idle.pop(0), room - 1
                 self._working.add(process)
-                # A process that has died says so when it is listened to.
-                with suppress(OSError):
-                    process.send(self._todo.popleft())
+                _send(process, pickle.dumps(self._todo.popleft()))
 
-    def receive(self) -> _Tick | IndexedPart | Exception:
+    def receive(self) -> Ticked | IndexedPart | Exception:
         """The next message: how far a part is, a part, or what has to be raised."""
         message = self._inbox.get()
         if isinstance(message, IndexedPart):
@@ -169,20 +148,23 @@ class _Pool:
             self._hand_out()
         return message
 
-    def _listen(self) -> None:
-        every = [ours for _, ours in self._processes]
-        while self._waker not in (ready := wait([self._waker, *every])):
-            for process in ready:
-                assert isinstance(process, Connection)
-                try:
-                    self._take(process, process.recv())
-                except (EOFError, OSError):
-                    every.remove(process)
-                    if process in self._working:
-                        self._inbox.put(self._died())
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        """Take what a process says until it ends. What it says comes from our own code."""
+        answers = process.stdout
+        assert answers is not None
+        with answers, suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                self._take(process, pickle.load(answers))
+        if process in self._working:
+            self._inbox.put(
+                VideoError(
+                    f"{self._plan.source}: a worker process died. If memory ran out, run it again"
+                    " with fewer jobs: finished parts are kept"
+                )
+            )
 
-    def _take(self, process: Connection, message: Any) -> None:
-        if isinstance(message, _Failure):
+    def _take(self, process: subprocess.Popen[bytes], message: Any) -> None:
+        if isinstance(message, Failure):
             message.error.__cause__ = RuntimeError(f"in a worker process:\n{message.traceback}")
             message = message.error
         if isinstance(message, IndexedPart):
@@ -193,59 +175,22 @@ class _Pool:
             self._hand_out()
         self._inbox.put(message)
 
-    def _died(self) -> VideoError:
-        return VideoError(
-            f"{self._plan.source}: a worker process died. If memory ran out, run it again with"
-            " fewer jobs: what is done is kept. If this is a Python script, let it index under"
-            ' `if __name__ == "__main__":`, because each worker imports it anew'
-        )
-
     def stop(self) -> None:
-        """End all processes: a closed pipe tells each of them."""
-        if self._listener.is_alive():
-            self._wake.send_bytes(b"")
-            self._listener.join()
-        for _, ours in self._processes:
-            ours.close()
-        until = time.monotonic() + _PATIENCE_S
-        for process, _ in self._processes:
-            process.join(max(0.0, until - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._wake.close()
-        self._waker.close()
+        """End all processes: the end of its input tells each of them."""
+        for process in self._processes:
+            with suppress(OSError):
+                process.stdin.close()  # type: ignore[union-attr]
+        for process in self._processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_S)
+            process.kill()
+            process.wait()
+        for listener in self._listeners:
+            listener.join()
 
 
-def _serve(plan: Plan, instances: Instances, pipe: Connection) -> None:
-    """What a worker process does: index the parts it is sent until the pipe is closed."""
-    # Ctrl-C in a terminal goes to every process; the parent stops its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # If the parent is killed nobody else would stop a worker that loads or computes.
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    cv2.setNumThreads(1)
-    last = time.monotonic()
-
-    def tick(number: int, done_s: float) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _TICK_S:
-            last = time.monotonic()
-            pipe.send(_Tick(number, done_s))
-
-    try:
-        models = Models.load(plan.options, instances)
-        while True:
-            pipe.send(index_part(plan, pipe.recv(), models, tick))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        # The parent has no use for this part any more.
-        return
-    except Exception as error:
-        with suppress(OSError):
-            pipe.send(_Failure(error, traceback.format_exc()))
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
+    # A process that has died says so when it is listened to.
+    with suppress(OSError):
+        process.stdin.write(message)  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]

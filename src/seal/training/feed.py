@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from multiprocessing import resource_tracker
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +52,8 @@ class Feed:
             prefetch_factor=4 if options.workers else None,
             pin_memory=accelerator.device.type == "cuda",
         )
+        # The process that keeps track of resources unblocks Ctrl-C as it is started itself.
+        resource_tracker.ensure_running()
         with uninterrupted():
             self._source, self._waited_s = iter(loader), 0.0
         self._began: float | None = None

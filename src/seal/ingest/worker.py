@@ -1,0 +1,92 @@
+"""A worker process: it indexes the parts that it is sent on stdin, and answers on stdout."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any, NamedTuple
+
+import cv2
+
+from seal.decompose import Models
+from seal.errors import BackendError
+from seal.ingest.work import index_part
+
+_TICK_S = 0.2
+"""How often a process says how far it is."""
+
+
+class Ticked(NamedTuple):
+    """How far a process is with a part."""
+
+    number: int
+    done_s: float
+
+
+class Failure(NamedTuple):
+    """What a process raised, and where."""
+
+    error: Exception
+    traceback: str
+
+
+def main() -> None:
+    """Take a plan and models, then the numbers of parts, until the end of the input."""
+    # Ctrl-C in a terminal goes to every process; the parent stops its workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Whatever a library prints goes to stderr.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    cv2.setNumThreads(1)
+    last = time.monotonic()
+
+    def say(message: Any) -> None:
+        pickle.dump(message, answers)
+        answers.flush()
+
+    def tick(number: int, done_s: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _TICK_S:
+            last = time.monotonic()
+            say(Ticked(number, done_s))
+
+    try:
+        plan, instances = _task()
+        numbers = _listen()
+        models = Models.load(plan.options, instances)
+        while True:
+            say(index_part(plan, numbers.get(), models, tick))
+    except Exception as error:
+        say(Failure(error, traceback.format_exc()))
+
+
+def _task() -> Any:
+    try:
+        return pickle.load(sys.stdin.buffer)
+    except (AttributeError, ImportError) as error:
+        raise BackendError(
+            f"a model that was handed in cannot be found by another process ({error}); put its"
+            " class into a module, or use one process: jobs=1"
+        ) from error
+
+
+def _listen() -> queue.SimpleQueue[int]:
+    """The numbers of parts as they come. The process ends at once when its input does: the parent
+    has been killed, or has no use for what is left."""
+    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            while True:
+                numbers.put(pickle.load(sys.stdin.buffer))
+        except Exception:
+            os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return numbers
