@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -98,9 +99,11 @@ def index(
         else:
             parts = in_process(plan, video, models, report)
         end_s = video.info.start_s
-        for part in parts:
-            store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
-            end_s = max(end_s, part.end_s)
+        # Processes end here and not when Python gets round to it, whatever ends this early.
+        with closing(parts):
+            for part in parts:
+                store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
+                end_s = max(end_s, part.end_s)
     on_progress(Progress("storing"))
     finished = replace(
         record,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -37,7 +37,9 @@ _PATIENCE_S = 5.0
 _COMMAND = "from seal.ingest.worker import main; main()"
 
 
-def in_process(plan: Plan, video: Video, models: Models, report: Report) -> Iterator[IndexedPart]:
+def in_process(
+    plan: Plan, video: Video, models: Models, report: Report
+) -> Generator[IndexedPart, None, None]:
     """Every part that lacks something, by this process, from a video that is open already."""
     done_s: dict[int, float] = {}
 
@@ -59,7 +61,7 @@ def in_process(plan: Plan, video: Video, models: Models, report: Report) -> Iter
 
 def in_processes(
     plan: Plan, instances: Instances, jobs: int, report: Report
-) -> Iterator[IndexedPart]:
+) -> Generator[IndexedPart, None, None]:
     """Every part that lacks something, by `jobs` processes that decode with one thread each.
 
     Raises VideoError if the video cannot be read or a process dies, and what a process raises.
@@ -127,7 +129,9 @@ class _Pool:
             self._processes.append(process)
             self._idle.append(process)
             _send(process, task)
-            self._listeners.append(threading.Thread(target=self._listen, args=(process,)))
+            self._listeners.append(
+                threading.Thread(target=self._listen, args=(process,), daemon=True)
+            )
             self._listeners[-1].start()
         self._hand_out()
 
