@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from seal import Options
-from seal.answer.lessons import Example, Lessons
+from seal.answer.lessons import LessonExample, Lessons
 from seal.answer.train import train
 from seal.config import HfAnswer, TuneOptions
 from seal.evaluate.film import write_film
@@ -61,7 +61,7 @@ def main(settings: list[str]) -> None:
         film, store = folder / "film.mp4", Store(folder / "store", create=True)
         write_film(film, seed=2, duration_s=6.0)
         index_video(film, store, Options.load(), jobs=1)
-        examples = [Example(str(film), *each) for each in ANSWERS.items()]
+        examples = [LessonExample(str(film), *each) for each in ANSWERS.items()]
         lessons = Lessons(examples, store, ["attention.budget=1"], options.seed)
         print("| network | loss | left after 50 steps | CPU time, s |\n|---|---|---|---|")
         for family in tiny_answerer.FAMILIES:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from seal.decompose import Draft, Maker, Part
+from seal.decompose import Draft, Maker, PartContext
 from seal.encode import Encoder, check_images, check_texts
 from seal.kinds import Kind
 from seal.segment import Masks, Segmenter
@@ -47,7 +47,7 @@ class Captions(Maker):
         self._next_s = 0.0
 
     @classmethod
-    def of(cls, part: Part) -> Captions:
+    def of(cls, part: PartContext) -> Captions:
         made = cls()
         made._next_s = part.start_s
         return made

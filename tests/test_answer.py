@@ -24,7 +24,7 @@ from seal.clock import clock
 from seal.config import AttentionOptions, NoAnswer
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate import asking
-from seal.evaluate.questions import Question
+from seal.evaluate.questions import BenchmarkQuestion
 from seal.scope import Scope
 from seal.store import Store
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
@@ -325,8 +325,8 @@ def test_options_are_chosen_one_by_one_by_how_likely_they_are(store: Store, tmp_
             return letters[-1]
 
     film = opened(store, "answer.backend=hf", "answer.choice=likelihood", "answer.together=4")
-    model, run = Likely("unused"), asking.Run(tmp_path / "run.jsonl", {})
-    question = Question("1", "film", "Which colour?", "B", {"A": "red", "B": "blue"})
+    model, run = Likely("unused"), asking.AnswerRun(tmp_path / "run.jsonl", {})
+    question = BenchmarkQuestion("1", "film", "Which colour?", "B", {"A": "red", "B": "blue"})
     asking.ask_all([question], lambda name: film, model, run, lambda q, e: None)
     assert run.outputs == {"seal": {"1": "B"}, "uniform": {"1": "B"}}
     assert len(model.prompts) == 2
@@ -478,11 +478,13 @@ def test_questions_are_asked_at_once_and_what_fails_again_alone(
                 raise ContextError("8 pictures at most")
             yield describe(prompt[-1:])[-40:]
 
-    questions = [Question(str(i), "film", f"Where is ball number {i}?", "left") for i in range(5)]
+    questions = [
+        BenchmarkQuestion(str(i), "film", f"Where is ball number {i}?", "left") for i in range(5)
+    ]
 
     def outputs(together: int, sizes: list[int], asked: int) -> asking.Outputs:
         film = opened(store, "answer.backend=hf", f"answer.together={together}")
-        model, run = Together(""), asking.Run(tmp_path / f"{together}.jsonl", {})
+        model, run = Together(""), asking.AnswerRun(tmp_path / f"{together}.jsonl", {})
         model.sizes, failed = [], list[str]()
         asking.ask_all(questions, lambda name: film, model, run, lambda q, e: failed.append(q.id))
         assert model.sizes == sizes
@@ -497,15 +499,15 @@ def test_questions_are_asked_at_once_and_what_fails_again_alone(
 
 
 def test_settings_of_a_run_may_change_until_something_is_answered(tmp_path: Path) -> None:
-    path, question = tmp_path / "run.jsonl", Question("1", "film", "Where?", "left")
-    asking.Run(path, {"budget": 1})
-    run = asking.Run(path, {"budget": 2})
+    path, question = tmp_path / "run.jsonl", BenchmarkQuestion("1", "film", "Where?", "left")
+    asking.AnswerRun(path, {"budget": 1})
+    run = asking.AnswerRun(path, {"budget": 2})
     run.add("seal", question, "left", [])
-    assert asking.Run(path, {"budget": 2}).outputs["seal"] == {"1": "left"}
+    assert asking.AnswerRun(path, {"budget": 2}).outputs["seal"] == {"1": "left"}
     for other in ("[1]\n", '{"a": 1}\n', path.read_text()):
         path.write_text(other)
         with pytest.raises(DataError, match="other settings"):
-            asking.Run(path, {"budget": 1})
+            asking.AnswerRun(path, {"budget": 1})
         assert path.read_text() == other
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from seal.answer.answerer import load
 from seal.answer.endpoint import EndpointAnswerer
-from seal.answer.prompt import Message, Picture
+from seal.answer.prompt import Message, PromptPicture
 from seal.config import OpenAIAnswer, Options
 from seal.errors import AnswerError, BackendError, ContextError, OptionError
 
@@ -206,7 +206,7 @@ def test_the_answer_comes_piece_by_piece(server: Server) -> None:
 
 def test_pictures_go_along_where_they_stand(server: Server) -> None:
     server.replies = [says("a dog")]
-    picture = Picture(jpeg(), "scene-1", (8, 6))
+    picture = PromptPicture(jpeg(), "scene-1", (8, 6))
     prompt = [PROMPT[0], Message("user", ("[0:01.0] scene", picture, "What is it?"))]
     answerer(server, max_tokens=7, temperature=0.5).answer(prompt)
     (request,) = server.requests

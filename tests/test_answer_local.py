@@ -13,7 +13,7 @@ from transformers.utils import is_torchvision_available
 import tiny_answerer
 from seal.answer.answerer import load
 from seal.answer.local import LocalAnswerer
-from seal.answer.prompt import Message, Picture
+from seal.answer.prompt import Message, PromptPicture
 from seal.config import HfAnswer, Options
 from seal.errors import AnswerError, BackendError, ContextError
 
@@ -40,7 +40,7 @@ def prompt(*colors: str, text: str = "What is it?") -> list[Message]:
     for color in colors:
         buffer = io.BytesIO()
         Image.new("RGB", (40, 30), color).save(buffer, "JPEG")
-        pictures.append(Picture(buffer.getvalue(), "scene-1", (40, 30)))
+        pictures.append(PromptPicture(buffer.getvalue(), "scene-1", (40, 30)))
     return [Message("system", ("Be brief.",)), Message("user", (*pictures, text))]
 
 

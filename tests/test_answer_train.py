@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 import tiny_answerer
 from filmed import filmed
-from seal.answer.lessons import Example, Lessons, read
+from seal.answer.lessons import LessonExample, Lessons, read
 from seal.answer.local import LocalAnswerer
 from seal.answer.processor import Reader
 from seal.answer.prompt import Message
-from seal.answer.train import Adapter, Batch, _Batches, _ends, train
+from seal.answer.train import Adapter, LessonBatch, _Batches, _ends, train
 from seal.cli import main
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import BackendError, DataError, OptionError
@@ -163,7 +163,7 @@ def test_an_adapter_is_loaded_as_it_was(folder: Path, tmp_path: Path) -> None:
     assert loaded.answer(lessons(folder)[0].prompt)
 
 
-def batch_of(folder: Path) -> Batch:
+def batch_of(folder: Path) -> LessonBatch:
     return _Batches(lessons(folder), "tiny", locate(str(folder / "model"), "main"), [2])[0]
 
 
@@ -349,4 +349,6 @@ def test_examples_come_in_another_order_each_time_and_none_is_left_out(folder: P
     assert rounds[0] != rounds[1]
     (choice,) = [lesson for lesson in map(taught.__getitem__, range(8)) if lesson.example.options]
     assert "(B) blue" in str(choice.prompt[-1].parts[-1])
-    assert taught.examples[0] == Example(str(folder / "film.mp4"), *next(iter(ANSWERS.items())))
+    assert taught.examples[0] == LessonExample(
+        str(folder / "film.mp4"), *next(iter(ANSWERS.items()))
+    )

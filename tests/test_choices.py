@@ -21,7 +21,7 @@ from seal.evaluate.choices import Benchmark, _balanced
 from seal.evaluate.longvideobench import LONGVIDEOBENCH
 from seal.evaluate.lvbench import LVBENCH
 from seal.evaluate.mlvu import MLVU
-from seal.evaluate.questions import Question
+from seal.evaluate.questions import BenchmarkQuestion
 from seal.evaluate.videomme import VIDEOMME
 from seal.evaluate.videos import Videos
 from seal.store import Store
@@ -112,7 +112,7 @@ def write_mlvu(folder: Path, rows: list[Any], tasks: tuple[str, ...] = TASKS) ->
 def test_video_mme_is_read_as_published(tmp_path: Path) -> None:
     write_mme(tmp_path / "videomme", [mme(1, domain="Multilingual", sub_category="Multilingual")])
     (question,) = VIDEOMME.data.read(tmp_path)
-    assert question == Question(
+    assert question == BenchmarkQuestion(
         id="001-1",
         video="v1",
         text="What is it?",
@@ -301,7 +301,7 @@ def test_mlvu_averages_over_tasks_too(tmp_path: Path) -> None:
 @settings(deadline=None)
 def test_balanced_weights_give_the_mean_over_types(asked: list[tuple[str, bool]]) -> None:
     questions = [
-        Question(f"{i}", "v", "?", "A", types=(kind,)) for i, (kind, _) in enumerate(asked)
+        BenchmarkQuestion(f"{i}", "v", "?", "A", types=(kind,)) for i, (kind, _) in enumerate(asked)
     ]
     total = sum(
         weight * right for weight, (_, right) in zip(_balanced(questions), asked, strict=True)

@@ -24,7 +24,7 @@ from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import Composites, Footage, sheets
 from seal.ground.crops import Crops
-from seal.ground.examples import ACTION, Example, Question, Timeline
+from seal.ground.examples import ACTION, HeadExample, HeadQuestion, Timeline
 from seal.ground.localise import localise
 from seal.ground.losses import loss
 from seal.ground.model import Head, Spans
@@ -60,7 +60,7 @@ def composites(options: HeadOptions = TINY) -> Composites:
     return Composites(FILMS, CLIPS, options, made_up.CALIBRATION)
 
 
-def answer(head: Head, examples: list[Example]) -> Spans:
+def answer(head: Head, examples: list[HeadExample]) -> Spans:
     batch = collate(examples)
     with torch.no_grad():
         return head.eval()(batch.video, batch.queries)
@@ -147,7 +147,7 @@ def test_a_video_without_actions_is_answered() -> None:
     shown = composites()[0]
     rows = np.flatnonzero(shown.video.kinds != ACTION)
     asked = [replace(each, relevance=each.relevance[rows]) for each in shown.questions]
-    still = Example(shown.video.take(rows), tuple(asked), shown.crops[:0])
+    still = HeadExample(shown.video.take(rows), tuple(asked), shown.crops[:0])
     head = trained(Head.of(TINY))
     assert answer(head, [still]).logits.isfinite().all()
     batch = collate([still])
@@ -180,7 +180,7 @@ def test_it_learns_which_way_things_move() -> None:
 class Twins:
     """Two actions of one embedding, a red and a blue one. The query means the red one."""
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> HeadExample:
         rng = np.random.default_rng(number)
         kinds, at = np.zeros(12, np.int64), 4.0 * np.arange(12)
         rows = rng.choice(np.arange(1, 11), 2, replace=False)
@@ -192,9 +192,9 @@ class Twins:
         for which, each in zip(np.argsort(rows), crops, strict=True):
             each[..., 2 * which] += 180
         word = np.eye(D, dtype=np.float32)[3:4]
-        asked = Question(word, np.zeros(12, np.float32), spans[rows[:1]])
+        asked = HeadQuestion(word, np.zeros(12, np.float32), spans[rows[:1]])
         line = Timeline(np.eye(D, dtype=np.float32)[kinds], kinds, spans, boxes)
-        return Example(line, (asked,), crops.astype(np.uint8))
+        return HeadExample(line, (asked,), crops.astype(np.uint8))
 
 
 def test_crops_tell_what_stored_embeddings_do_not(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_crops_tell_what_stored_embeddings_do_not(tmp_path: Path) -> None:
     train(Twins(), sizes, replace(options, ema=0.9), tmp_path, {})
     head = load(str(tmp_path / "head"))
 
-    def hit(shown: Example) -> bool:
+    def hit(shown: HeadExample) -> bool:
         said = answer(head, [shown])
         best = said.spans[0, 0, said.logits[0, 0].argmax()].mean().item()
         ((start_s, end_s),) = shown.questions[0].moments

@@ -15,7 +15,7 @@ from seal.config import DecodeOptions, HeadOptions
 from seal.errors import BackendError, OptionError
 from seal.ground.checkpoint import load
 from seal.ground.decode import agreed, decode, soft_nms
-from seal.ground.layers import Row, Window, WindowAttention
+from seal.ground.layers import AttentionWindow, PositionRow, WindowAttention
 from seal.ground.losses import assign, diou, focal, loss
 from seal.ground.model import Head, Positions, Queries, Spans
 from seal.types import Span
@@ -104,11 +104,13 @@ def test_windowed_attention_is_attention_with_a_mask() -> None:
     torch.manual_seed(0)
     n, size, heads, width = 14, 4, 4, 32
     video, _ = videos(n, b=1)
-    row = Row(video.spans, torch.nn.functional.normalize(video.embeddings, dim=-1), video.real)
+    row = PositionRow(
+        video.spans, torch.nn.functional.normalize(video.embeddings, dim=-1), video.real
+    )
     layer = WindowAttention(width, heads, 0.0).eval()
     x = torch.randn(1, n, width)
-    got = layer(x, Window.of(row, size, width // heads))
-    wide = Window.of(row, n, width // heads)
+    got = layer(x, AttentionWindow.of(row, size, width // heads))
+    wide = AttentionWindow.of(row, n, width // heads)
     block = torch.arange(n) // size
     near = (block[:, None] - block[None]).abs() <= 1
     allowed = torch.zeros(1, 1, 1, n, 3 * n).bool()
@@ -118,8 +120,8 @@ def test_windowed_attention_is_attention_with_a_mask() -> None:
 
 def test_at_one_time_only_what_overlaps_is_seen() -> None:
     spans = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 2.0], [0.0, 3.0]]])
-    row = Row(spans, torch.ones(1, 4, 2), torch.ones(1, 4).bool())
-    seen = Window.of(row, 4, 8, together=True).allowed[0, 0, 0, :, 4:8]
+    row = PositionRow(spans, torch.ones(1, 4, 2), torch.ones(1, 4).bool())
+    seen = AttentionWindow.of(row, 4, 8, together=True).allowed[0, 0, 0, :, 4:8]
     want = [[1, 1, 0, 1], [1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
     assert seen.int().tolist() == want
 

@@ -21,8 +21,16 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.composites import Material, gather, measure, recall
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
-from seal.ground.composites import GRID_S, Composites, Footage, Library, Stretch, sheets, spliced
-from seal.ground.examples import SCENE, Question, Timeline, chosen, example, lent
+from seal.ground.composites import (
+    GRID_S,
+    ClipLibrary,
+    Composites,
+    Footage,
+    Stretch,
+    sheets,
+    spliced,
+)
+from seal.ground.examples import SCENE, HeadQuestion, Timeline, chosen, example, lent
 from seal.ground.train import train
 from seal.store import Store
 from seal.types import Moment, Span, Tokens
@@ -72,7 +80,7 @@ def composites(options: HeadOptions = TINY, seed: int = 0) -> Composites:
 
 
 def test_stretches_follow_each_other_at_exact_times() -> None:
-    library = Library([*FILMS, *CLIPS])
+    library = ClipLibrary([*FILMS, *CLIPS])
     stretches = [
         Stretch(0, Span(0.0, 10.3)),
         Stretch(3, Span(1.0, 4.5)),
@@ -97,7 +105,7 @@ def test_stretches_follow_each_other_at_exact_times() -> None:
 
 
 def test_frames_are_all_pictures_of_the_dense_index() -> None:
-    library = Library([*FILMS, *CLIPS])
+    library = ClipLibrary([*FILMS, *CLIPS])
     tokens, _ = library.compose([Stretch(0, Span(2.0, 4.0)), Stretch(2, Span(0.0, 3.0))], 0.3, True)
     assert set(tokens.kinds) == {"scene"}
     assert tokens.start_s == pytest.approx(np.arange(0, 5, 0.2))
@@ -177,9 +185,13 @@ def test_lent_relevance_is_that_of_the_slow_reference() -> None:
 def test_examples_side_by_side_are_filled_up() -> None:
     line = Timeline.of(dense(4, 5))
     line = line.take(np.arange(5))
-    question = Question(np.ones((1, D), np.float32), np.ones(5, np.float32), np.array([[1.0, 2.0]]))
+    question = HeadQuestion(
+        np.ones((1, D), np.float32), np.ones(5, np.float32), np.array([[1.0, 2.0]])
+    )
     two = example(line, [question, question], TINY)
-    one = example(line.take(np.arange(3)), [Question(question.query, np.ones(3, np.float32))], TINY)
+    one = example(
+        line.take(np.arange(3)), [HeadQuestion(question.query, np.ones(3, np.float32))], TINY
+    )
     batch = collate([two, one])
     assert batch.video.real.sum(1).tolist() == [5, 3]
     assert batch.queries.words[:, :, 0].tolist() == [[True, True], [True, False]]

@@ -15,7 +15,7 @@ from seal import backends
 from seal.cli import main
 from seal.datacheck import video_fault
 from seal.errors import DataError, OptionError
-from seal.ground.data import Features, Part, Sample, SampleError, Source, read
+from seal.ground.data import Features, Sample, SampleError, Source, SplitPart, read
 from seal.types import Span
 
 NAMES = backends.names("data set")
@@ -296,11 +296,11 @@ def test_features_are_read_from_one_hdf5_file(tmp_path: Path, key: str) -> None:
 
 def test_a_clip_takes_its_part_of_the_features_of_its_video(tmp_path: Path) -> None:
     write_features(tmp_path, "npy", "whole")
-    clip = sample(part_of=Part("whole", Span(1.0, 2.5)))
+    clip = sample(part_of=SplitPart("whole", Span(1.0, 2.5)))
     features = Features(tmp_path, rate_hz=2.0)
     np.testing.assert_array_equal(features.of(clip), ROWS[2:5])
     with pytest.raises(DataError, match="end before clip begins"):
-        features.of(sample(part_of=Part("whole", Span(3.0, 4.0))))
+        features.of(sample(part_of=SplitPart("whole", Span(3.0, 4.0))))
     with pytest.raises(DataError, match="no features of clip"):
         Features(tmp_path).of(clip)
     write_features(tmp_path, "npy", "clip", ROWS[:1])

@@ -104,3 +104,21 @@ def test_importing_seal_imports_nothing_heavy() -> None:
     code = f"import sys, seal; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_public_class_has_a_name_of_its_own() -> None:
+    """One meaning each: a name that two modules give to two things has to be looked up."""
+    defined: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                defined.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: paths for name, paths in defined.items() if len(paths) > 1} == {}
+
+
+def test_every_word_of_the_glossary_is_explained_once_and_in_order() -> None:
+    page = (SOURCE.parents[1] / "docs" / "glossary.md").read_text()
+    words = re.findall(r"^\| ([^|]+?) \|", page, flags=re.MULTILINE)[1:]
+    words.remove("---") if "---" in words else None
+    assert len(words) == len(set(words)) > 30
+    assert words == sorted(words, key=str.lower)

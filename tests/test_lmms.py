@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from filmed import filmed
-from seal.answer.prompt import Picture
+from seal.answer.prompt import PromptPicture
 from seal.errors import DataError, OptionError, VideoError
-from seal.evaluate.lmms import Clip, Selector, clip_of, in_front, take_selector
+from seal.evaluate.lmms import Selector, VideoClip, clip_of, in_front, take_selector
 from seal.scope import Scope
 from seal.store import Store
 from test_answer_endpoint import Handler, Server, server  # noqa: F401
@@ -45,8 +45,8 @@ def pixels(pictures: list[Any]) -> list[bytes]:
     return [picture.tobytes() for picture in pictures]
 
 
-def drawn(parts: tuple[str | Picture, ...]) -> list[Image.Image]:
-    jpegs = [part.jpeg for part in parts if isinstance(part, Picture)]
+def drawn(parts: tuple[str | PromptPicture, ...]) -> list[Image.Image]:
+    jpegs = [part.jpeg for part in parts if isinstance(part, PromptPicture)]
     return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
 
 
@@ -57,7 +57,7 @@ def test_pictures_of_the_evidence_stand_where_the_video_stood(
     shown = selector.visuals(lambda doc: [other, doc["video"], "a.wav"])(asked)
     assert shown[0] is other
     assert shown[-1] == "a.wav"
-    evidence = selector.evidence(Clip(str(film)), asked)
+    evidence = selector.evidence(VideoClip(str(film)), asked)
     assert len(shown) == 2 + 4
     assert pixels(shown[1:-1]) == pixels(drawn(evidence))
     assert selector.visuals(lambda doc: None)(asked) == []
@@ -65,8 +65,8 @@ def test_pictures_of_the_evidence_stand_where_the_video_stood(
 
 def test_the_evidence_is_that_of_the_question(selector: Selector, film: Path) -> None:
     def tokens(question: str) -> list[str]:
-        parts = selector.evidence(Clip(str(film)), document(film, question))
-        return [part.token for part in parts if isinstance(part, Picture)]
+        parts = selector.evidence(VideoClip(str(film)), document(film, question))
+        return [part.token for part in parts if isinstance(part, PromptPicture)]
 
     assert tokens("Where is the red ball?") != tokens("What does the blue box do?")
 
@@ -81,7 +81,7 @@ def test_messages_keep_all_but_their_videos(selector: Selector, film: Path) -> N
     assert system == said[0]
     *shown, last = user["content"]
     assert last == question
-    evidence = selector.evidence(Clip(str(film)), asked)
+    evidence = selector.evidence(VideoClip(str(film)), asked)
     texts = [part["text"] for part in shown if part["type"] == "text"]
     assert texts == [part for part in evidence if isinstance(part, str)]
     assert texts[0].startswith("[0:")
@@ -97,8 +97,8 @@ def test_of_a_clip_only_what_lies_in_it_is_shown(
 ) -> None:
     clip = {"type": "video", "path": str(film), "video_start": 3.0, "video_end": 5.0}
     same = {"type": "video", "url": str(film), "start_time": 3.0, "end_time": 5.0}
-    shown = selector.evidence(Clip(str(film), 3.0, 5.0), document(film))
-    names = [part.token for part in shown if isinstance(part, Picture)]
+    shown = selector.evidence(VideoClip(str(film), 3.0, 5.0), document(film))
+    names = [part.token for part in shown if isinstance(part, PromptPicture)]
     tokens = Scope.of(store, str(film), "show").tokens
     chosen = tokens.take(np.flatnonzero(np.isin(tokens.ids, names)))
     assert len(chosen) == 4
@@ -110,7 +110,7 @@ def test_of_a_clip_only_what_lies_in_it_is_shown(
         pictures = [part["url"] for part in message["content"] if part["type"] == "image"]
         assert pixels(pictures) == pixels(drawn(shown))
     with pytest.raises(DataError, match="no token from 500 s to inf s"):
-        selector.evidence(Clip(str(film), 500.0), document(film))
+        selector.evidence(VideoClip(str(film), 500.0), document(film))
 
 
 def test_a_video_that_is_not_there_yet_is_indexed_once(film: Path, tmp_path: Path) -> None:
@@ -118,33 +118,33 @@ def test_a_video_that_is_not_there_yet_is_indexed_once(film: Path, tmp_path: Pat
     for question in ("Where is the red ball?", "What falls?"):
         assert len(selector.visuals(lambda doc: [doc["video"]])(document(film, question))) == 4
     (record,) = Store(tmp_path / "store").videos()
-    Selector(str(tmp_path / "store")).evidence(Clip(str(film)), document(film))
+    Selector(str(tmp_path / "store")).evidence(VideoClip(str(film)), document(film))
     assert [record] == Store(tmp_path / "store").videos()
     with pytest.raises(VideoError):
-        selector.evidence(Clip("gone.mp4"), document(film))
+        selector.evidence(VideoClip("gone.mp4"), document(film))
 
 
 @pytest.mark.parametrize(
     ("visual", "clip"),
     [
-        ("a/b.mp4", Clip("a/b.mp4")),
-        ("a/b", Clip("a/b")),
+        ("a/b.mp4", VideoClip("a/b.mp4")),
+        ("a/b", VideoClip("a/b")),
         ("a/b.PNG", None),
         ("a/b.mp3", None),
-        ({"type": "video", "path": "b.mkv", "video_start": 1.5}, Clip("b.mkv", 1.5)),
-        ({"url": "b.mkv"}, Clip("b.mkv")),
+        ({"type": "video", "path": "b.mkv", "video_start": 1.5}, VideoClip("b.mkv", 1.5)),
+        ({"url": "b.mkv"}, VideoClip("b.mkv")),
         ({"type": "image", "url": "b.png"}, None),
         ({"array": [0.1], "sampling_rate": 16000}, None),
         (Image.new("RGB", (2, 2)), None),
     ],
 )
-def test_videos_are_told_from_pictures_and_sounds(visual: Any, clip: Clip | None) -> None:
+def test_videos_are_told_from_pictures_and_sounds(visual: Any, clip: VideoClip | None) -> None:
     assert clip_of(visual) == clip
 
 
 def test_what_is_not_selected_for_is_an_error(selector: Selector, film: Path) -> None:
     with pytest.raises(DataError, match="set seal_question to one of video, query"):
-        selector.evidence(Clip(str(film)), {"video": str(film), "query": "Where?"})
+        selector.evidence(VideoClip(str(film)), {"video": str(film), "query": "Where?"})
     made = in_front(Recorder, selector)()
     with pytest.raises(NotImplementedError, match="single round"):
         made.generate_until_multi_round([])
@@ -230,7 +230,7 @@ def test_a_simple_model_sees_pictures(selector: Selector, film: Path, method: st
     assert request.args[2] is show, "lmms-eval's own request stays as it was"
     ((context, seen),) = model.seen
     assert context == "Where?"
-    assert pixels(seen) == pixels(drawn(selector.evidence(Clip(str(film)), document(film))))
+    assert pixels(seen) == pixels(drawn(selector.evidence(VideoClip(str(film)), document(film))))
 
 
 def test_a_model_that_takes_messages_sees_pictures_and_times(

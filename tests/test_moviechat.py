@@ -13,9 +13,9 @@ from seal.answer import Answerer, Prompt, describe
 from seal.cli import main
 from seal.errors import AnswerError, ContextError, DataError
 from seal.evaluate import asking
-from seal.evaluate.judge import Judge, Verdict, parse
+from seal.evaluate.judge import Judge, Judgement, parse
 from seal.evaluate.moviechat import PUBLISHED, evaluate, official, read_outputs
-from seal.evaluate.questions import Question
+from seal.evaluate.questions import BenchmarkQuestion
 from seal.scope import Scope
 from seal.store import Store
 from test_answer_endpoint import Server, says, server  # noqa: F401
@@ -61,9 +61,9 @@ def outputs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("said", "verdict"),
     [
-        ('{"pred": "yes", "score": 4}', Verdict(True, 4)),
-        ("{'pred': 'no', 'score': 0}", Verdict(False, 0)),
-        ("Here you are: {'Pred': 'YES', 'score': 4.8}.", Verdict(True, 4.8)),
+        ('{"pred": "yes", "score": 4}', Judgement(True, 4)),
+        ("{'pred': 'no', 'score': 0}", Judgement(False, 0)),
+        ("Here you are: {'Pred': 'YES', 'score': 4.8}.", Judgement(True, 4.8)),
         ('{"pred": "yes", "score": 7}', None),
         ('{"pred": "yes"}', None),
         ('{"pred": "yes", "score": 4} or {"pred": "no", "score": 1}', None),
@@ -71,7 +71,7 @@ def outputs(tmp_path: Path) -> Path:
         ("", None),
     ],
 )
-def test_verdicts_are_read(said: str, verdict: Verdict | None) -> None:
+def test_verdicts_are_read(said: str, verdict: Judgement | None) -> None:
     assert parse(said) == verdict
 
 
@@ -152,7 +152,7 @@ def test_annotations_are_read_as_published(tmp_path: Path) -> None:
     write_films(tmp_path / "annotations", film())
     (tmp_path / "annotations" / "._0.json").write_bytes(b"\0")
     first, second = PUBLISHED.read(tmp_path)
-    assert first == Question(
+    assert first == BenchmarkQuestion(
         "film global 0", "film", "What is it?", "a ball", types=("global",), duration_s=6.0
     )
     assert (second.id, second.types, second.until_s) == (
@@ -192,7 +192,7 @@ def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
 ) -> None:
     video = Scope.of(store, store.videos()[0].id, "ask", ["attention.budget=4"])
     friend = Friend()
-    question = Question("1", "film", "Where is the ball?", "left", until_s=until_s)
+    question = BenchmarkQuestion("1", "film", "Where is the ball?", "left", until_s=until_s)
     talk, text = asking.opened(video, question, friend, asking.METHODS[method])
     answer = talk.ask(text)
     ends_s = answer.evidence.end_s
@@ -206,26 +206,28 @@ def test_at_a_breakpoint_nothing_is_shown_of_what_follows(
 
 
 def test_the_official_code_corrects_verdicts() -> None:
-    def ruled(text: str, answer: str, output: str, correct: bool, score: float) -> Verdict | None:
-        return official(Question("1", "v", text, answer), output, Verdict(correct, score))
+    def ruled(text: str, answer: str, output: str, correct: bool, score: float) -> Judgement | None:
+        return official(
+            BenchmarkQuestion("1", "v", text, answer), output, Judgement(correct, score)
+        )
 
     # As judged, where nothing speaks against it.
-    assert ruled("What is it?", "a dog", "A puppy.", True, 4) == Verdict(True, 4)
-    assert ruled("What is it?", "a dog", "a cow", False, 1) == Verdict(False, 1)
+    assert ruled("What is it?", "a dog", "A puppy.", True, 4) == Judgement(True, 4)
+    assert ruled("What is it?", "a dog", "a cow", False, 1) == Judgement(False, 1)
     # The words of the right answer, but for punctuation, are there.
-    assert ruled("What?", "A dog.", "It is a dog", True, 3) == Verdict(True, 3)
-    assert ruled("What?", "A dog.", "It is a dog", False, 4) == Verdict(True, 4)
+    assert ruled("What?", "A dog.", "It is a dog", True, 3) == Judgement(True, 3)
+    assert ruled("What?", "A dog.", "It is a dog", False, 4) == Judgement(True, 4)
     assert ruled("What?", "A dog.", "It is a dog", False, 1) is None
     # Yes or no, in words.
-    assert ruled("Is it a dog?", "Yes.", "Yes, it is", False, 5) == Verdict(True, 5)
-    assert ruled("Does it run?", "No", "Yes, it does", True, 1) == Verdict(False, 1)
+    assert ruled("Is it a dog?", "Yes.", "Yes, it is", False, 5) == Judgement(True, 5)
+    assert ruled("Does it run?", "No", "Yes, it does", True, 1) == Judgement(False, 1)
     assert ruled("Do they?", "No", "Yes, they do", True, 4) is None
-    assert ruled("Are they?", "yes", "they are", True, 4) == Verdict(True, 4)
+    assert ruled("Are they?", "yes", "they are", True, 4) == Judgement(True, 4)
     # What contradicts itself does not count; 2.9 is on both sides.
     assert ruled("What?", "x", "y", True, 2) is None
     assert ruled("What?", "x", "y", False, 3) is None
-    assert ruled("What?", "x", "y", True, 2.9) == Verdict(True, 2.9)
-    assert ruled("What?", "x", "y", False, 2.9) == Verdict(False, 2.9)
+    assert ruled("What?", "x", "y", True, 2.9) == Judgement(True, 2.9)
+    assert ruled("What?", "x", "y", False, 2.9) == Judgement(False, 2.9)
 
 
 def test_official_figures_stand_beside(outputs: Path) -> None:
@@ -248,7 +250,7 @@ def test_outputs_may_be_a_line_for_each_film(tmp_path: Path) -> None:
 def test_a_prompt_of_ones_own_has_verdicts_of_its_own(tmp_path: Path) -> None:
     friend = Friend()
     mine = Judge(friend, prompt="{'pred': 'yes'}? Given answer: {output}\n{question} {x}")
-    assert mine("{answer}", "right", "a man") == Verdict(True, 4)
+    assert mine("{answer}", "right", "a man") == Judgement(True, 4)
     assert "{'pred': 'yes'}? Given answer: a man\n{answer} {x}" in friend.prompts[0]
     assert mine.name != Judge(friend).name
 
@@ -312,7 +314,7 @@ def test_at_a_breakpoint_a_prompt_that_is_too_long_shrinks(store: Store) -> None
             yield "left"
 
     video = Scope.of(store, store.videos()[0].id, "ask", ["attention.budget=4"])
-    question = Question("1", "film", "Where is the ball?", "left", until_s=4.0)
+    question = BenchmarkQuestion("1", "film", "Where is the ball?", "left", until_s=4.0)
     for choose in asking.METHODS.values():
         talk, text = asking.opened(video, question, Narrow(), choose)
         answer = talk.ask(text)

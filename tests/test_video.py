@@ -18,7 +18,7 @@ from seal.config import VideoOptions
 from seal.errors import OptionError
 from seal.video import Frame, open_video
 from seal.video.picture import Converter, orientation
-from seal.video.sampling import Candidates, Grid, Sampler
+from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.stream import ContainerStream
 from synthetic import number_of, turn, write_video
 
@@ -89,10 +89,10 @@ def test_no_picture_that_is_taken_is_left_out_in_whatever_order_they_are_decoded
     taken = {at for at in pts if sampler.takes(at)}
     groups = [pts[i : i + 6] for i in range(0, len(pts), 6)]
     decoded = [group[i] for group in groups for i in order if i < len(group)]
-    needs = Candidates(grid, base)
+    needs = FrameCandidates(grid, base)
     assert taken <= {at for at in decoded if needs(at)}
     # In order of time nothing else is needed.
-    needs = Candidates(grid, base)
+    needs = FrameCandidates(grid, base)
     assert taken == {at for at in pts if needs(at)}
 
 

@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What is there of a data set, and what is not."""
 
     title: str
@@ -51,7 +51,7 @@ class Report:
 class Checkable(Protocol):
     """A data set as `seal data check` knows it."""
 
-    def check(self, folder: Path, say: Say) -> Report:
+    def check(self, folder: Path, say: Say) -> DataReport:
         """What is in `folder`; missing and damaged files are problems and no errors."""
         ...
 

@@ -20,7 +20,7 @@ from seal.errors import OptionError, StoreError, VideoError
 from seal.results import Result, token_json
 from seal.scope import embed_query
 from seal.types import Span, Tokens
-from seal.video import Frame, Gap, Video, VideoInfo, is_address, open_video
+from seal.video import Frame, Gap, VideoInfo, VideoReader, is_address, open_video
 from seal.video.source import is_device
 
 _FIRST_PAUSE_S = 0.25
@@ -212,7 +212,7 @@ class _Connection:
 
     info: VideoInfo
     """With times on the clock of the first connection."""
-    video: Video
+    video: VideoReader
     offset_s: float
     """From the clock of `video` to that of the first connection."""
     limit_s: float
@@ -278,7 +278,7 @@ class _Feed:
 
         Raises VideoError if it cannot be opened at first.
         """
-        video: Video | None = open_video(self._source, self._options)
+        video: VideoReader | None = open_video(self._source, self._options)
         why = "not watched"
         while video is not None:
             with video:
@@ -295,7 +295,7 @@ class _Feed:
             self._say(f"{why}; trying again for {self._give_up_s:g} s")
             video = self._open_again(why)
 
-    def _connected(self, video: Video, why: str) -> Iterator[_Timed]:
+    def _connected(self, video: VideoReader, why: str) -> Iterator[_Timed]:
         """The frames of one connection; `why` there was none before."""
         info, shift = video.info, 0
         if self._reached_s is None:
@@ -321,7 +321,7 @@ class _Feed:
         finally:
             self._reached_s = connection.until_s
 
-    def _take_gaps(self, video: Video, offset_s: float) -> None:
+    def _take_gaps(self, video: VideoReader, offset_s: float) -> None:
         if video.gaps:
             for gap in video.gaps:
                 span = Span(gap.span.start_s + offset_s, gap.span.end_s + offset_s)
@@ -332,7 +332,7 @@ class _Feed:
         """Whether all that was to be watched has been."""
         return (self._reached_s or 0.0) >= self.origin_s + self._limit_s
 
-    def _open_again(self, why: str) -> Video | None:
+    def _open_again(self, why: str) -> VideoReader | None:
         """The source as soon as it answers; None if nothing has come from it for too long.
 
         `why` it was lost.

@@ -10,7 +10,7 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 from seal.answer.answerer import Answerer
-from seal.answer.prompt import Picture, Prompt
+from seal.answer.prompt import Prompt, PromptPicture
 from seal.config import OpenAIAnswer
 from seal.errors import AnswerError, BackendError, ContextError, OptionError
 from seal.weights import require
@@ -115,7 +115,7 @@ def to_openai(prompt: Prompt) -> list[dict[str, Any]]:
     ]
 
 
-def _part(part: str | Picture) -> dict[str, Any]:
+def _part(part: str | PromptPicture) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     url = "data:image/jpeg;base64," + base64.b64encode(part.jpeg).decode()

@@ -37,7 +37,7 @@ _EFFECTS = 2
 _NONE = np.empty(0, np.int64)
 
 
-class Part(NamedTuple):
+class BudgetShare(NamedTuple):
     """A part of the budget, where it may be spent, on what, and how that is chosen."""
 
     share: float
@@ -87,7 +87,7 @@ def gather(
     owed, chosen = np.where(free, 0.0, prices), np.zeros(len(tokens), bool)
     share = spent = 0.0
     # What one part cannot spend the next one may, and what is left in the end goes to all tokens.
-    rest = Part(0.0, _all(tokens), scores, attention)
+    rest = BudgetShare(0.0, _all(tokens), scores, attention)
     for part in [*_plan(scope, intent, scores, moments, attention), rest]:
         share += part.share
         left = share * budget - prices[chosen].sum()
@@ -132,7 +132,7 @@ def _plan(
     scores: Float32,
     moments: list[Moment],
     usual: AttentionOptions,
-) -> list[Part]:
+) -> list[BudgetShare]:
     """How the budget is spent, given what a question says of cause and time. Shares sum to 1."""
     tokens, options = scope.tokens, scope.options.answer
     if intent.why and moments:
@@ -141,33 +141,33 @@ def _plan(
             near = np.maximum(near, _nearness(tokens, moment.span.start_s, options.cause_s))
         share = options.cause_share
         return [
-            Part(1 - share, _all(tokens), scores, usual),
-            Part(share, near > 0, near, replace(usual, **_REPRESENT)),
+            BudgetShare(1 - share, _all(tokens), scores, usual),
+            BudgetShare(share, near > 0, near, replace(usual, **_REPRESENT)),
         ]
     if intent.relation:
         anchors = scope.relevance(intent.anchor)
         found = _moments(scope, anchors)
         if not found:
-            return [Part(1.0, _all(tokens), scores, usual)]
+            return [BudgetShare(1.0, _all(tokens), scores, usual)]
         # Where nothing else is asked for than what comes next, it is what comes next.
         reach_s = np.inf if intent.query else options.cause_s
         allowed = _related(tokens, intent, found[0].span, reach_s)
         seen = _between(tokens, found[0].span.start_s, found[0].span.end_s)
         return [
-            Part(_ANCHOR_SHARE, seen, anchors, usual),
-            Part(1 - _ANCHOR_SHARE, allowed, scores, usual),
+            BudgetShare(_ANCHOR_SHARE, seen, anchors, usual),
+            BudgetShare(1 - _ANCHOR_SHARE, allowed, scores, usual),
         ]
     if intent.place in ("start", "end"):
         length_s = _EDGE * scope.record.duration_s
         start_s, end_s = tokens.start_s.min(initial=0), tokens.end_s.max(initial=0)
         early = _between(tokens, start_s, start_s + length_s)
         late = _between(tokens, end_s - length_s, end_s)
-        return [Part(1.0, early if intent.place == "start" else late, scores, usual)]
+        return [BudgetShare(1.0, early if intent.place == "start" else late, scores, usual)]
     if intent.place and (every := _moments(scope, scores)):
         alike = [moment.span for moment in every if moment.score >= _SAME * every[0].score]
         span = min(alike) if intent.place == "first" else max(alike)
-        return [Part(1.0, _between(tokens, span.start_s, span.end_s), scores, usual)]
-    return [Part(1.0, _all(tokens), scores, usual)]
+        return [BudgetShare(1.0, _between(tokens, span.start_s, span.end_s), scores, usual)]
+    return [BudgetShare(1.0, _all(tokens), scores, usual)]
 
 
 def _moments(scope: Scope, scores: Float32) -> list[Moment]:

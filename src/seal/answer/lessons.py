@@ -23,7 +23,7 @@ _KEPT = 16
 
 
 @dataclass(frozen=True)
-class Example:
+class LessonExample:
     """A question about a video, and what a model should write."""
 
     video: str
@@ -34,7 +34,7 @@ class Example:
     """Letter -> text, of a multiple choice: `answer` then says the letter of the right one."""
 
 
-def read(path: str | Path) -> list[Example]:
+def read(path: str | Path) -> list[LessonExample]:
     """The examples in a file with one JSON object a line. Raises DataError, naming the entry."""
     examples = [
         _example(f"{path}: entry {number}", entry)
@@ -45,9 +45,9 @@ def read(path: str | Path) -> list[Example]:
     return examples
 
 
-def _example(where: str, entry: Any) -> Example:
+def _example(where: str, entry: Any) -> LessonExample:
     try:
-        example = Example(**entry)
+        example = LessonExample(**entry)
     except TypeError as error:
         raise DataError(
             f"{where} must be an object with video, question, answer and perhaps options: {error}"
@@ -67,7 +67,7 @@ class Lesson(NamedTuple):
     """What a model is sent, and what it should write."""
 
     prompt: Prompt
-    example: Example
+    example: LessonExample
 
 
 class Lessons:
@@ -80,7 +80,7 @@ class Lessons:
     """
 
     def __init__(
-        self, examples: Sequence[Example], store: Store, settings: Sequence[str], seed: int
+        self, examples: Sequence[LessonExample], store: Store, settings: Sequence[str], seed: int
     ) -> None:
         names = dict.fromkeys(example.video for example in examples)
         found = {name: _find(store, name) for name in names}

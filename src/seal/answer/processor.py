@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seal.answer.prompt import Message, Picture, Prompt
+from seal.answer.prompt import Message, Prompt, PromptPicture
 from seal.errors import BackendError, ContextError
 from seal.weights import Weights, library_class, require
 
@@ -89,7 +89,9 @@ class Reader:
         return numbers
 
 
-def _message(message: Message, picture: Callable[[Picture], dict[str, Any]]) -> dict[str, Any]:
+def _message(
+    message: Message, picture: Callable[[PromptPicture], dict[str, Any]]
+) -> dict[str, Any]:
     parts = [
         {"type": "text", "text": part} if isinstance(part, str) else picture(part)
         for part in message.parts
@@ -97,7 +99,7 @@ def _message(message: Message, picture: Callable[[Picture], dict[str, Any]]) -> 
     return {"role": message.role, "content": parts}
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _picture(picture: PromptPicture) -> dict[str, Any]:
     return {"type": "image", "image": picture.image()}
 
 

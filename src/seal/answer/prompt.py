@@ -30,7 +30,7 @@ _GAP_PX = 4
 
 
 @dataclass(frozen=True)
-class Picture:
+class PromptPicture:
     """What a prompt shows of a token."""
 
     jpeg: bytes
@@ -52,11 +52,11 @@ class Message:
     """What one side says: text and pictures as they follow each other."""
 
     role: Literal["system", "user", "assistant"]
-    parts: tuple[str | Picture, ...]
+    parts: tuple[str | PromptPicture, ...]
 
     @property
-    def pictures(self) -> list[Picture]:
-        return [part for part in self.parts if isinstance(part, Picture)]
+    def pictures(self) -> list[PromptPicture]:
+        return [part for part in self.parts if isinstance(part, PromptPicture)]
 
 
 Prompt = Sequence[Message]
@@ -89,9 +89,9 @@ def system(scope: Scope) -> Message:
     return Message("system", (text,))
 
 
-def evidence(scope: Scope, tokens: Tokens) -> tuple[str | Picture, ...]:
+def evidence(scope: Scope, tokens: Tokens) -> tuple[str | PromptPicture, ...]:
     """The parts that show these tokens, which are in order of time."""
-    parts: list[str | Picture] = []
+    parts: list[str | PromptPicture] = []
     for i, picture in enumerate(draw(scope, tokens)):
         number = scope.number(str(tokens.video_ids[i]))
         time = f"#{number} {time_of(tokens, i)}" if number else time_of(tokens, i)
@@ -125,7 +125,7 @@ def rewrite(questions: Sequence[str]) -> Message:
     return Message("user", (_template("rewrite").format(history=history),))
 
 
-def draw(scope: Scope, tokens: Tokens) -> list[Picture | None]:
+def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
     """A picture for each token whose kind has pictures: its frame where its box is the whole
     frame, otherwise what is in its box and a little around that. Of a token with a track
     `answer.strip` frames stand side by side."""
@@ -137,13 +137,13 @@ def draw(scope: Scope, tokens: Tokens) -> list[Picture | None]:
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
 
 
-def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> Picture | None:
+def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> PromptPicture | None:
     if not shown:
         return None
     token = str(tokens.ids[i])
     if tokens.kind(i).whole_frame:
         with Image.open(io.BytesIO(shown[0])) as image:
-            return Picture(shown[0], token, image.size)
+            return PromptPicture(shown[0], token, image.size)
     box = Box(*tokens.boxes[i].tolist())
     crops = [crop(Image.open(io.BytesIO(jpeg)), box, options.margin) for jpeg in shown]
     width, height = crops[0].size
@@ -152,7 +152,7 @@ def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> Pict
         strip.paste(part, (n * (width + _GAP_PX), 0))
     jpeg = io.BytesIO()
     strip.save(jpeg, "JPEG", quality=_JPEG_QUALITY)
-    return Picture(jpeg.getvalue(), token, strip.size)
+    return PromptPicture(jpeg.getvalue(), token, strip.size)
 
 
 @cache

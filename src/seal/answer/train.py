@@ -21,7 +21,7 @@ from seal.answer.lessons import Lessons
 from seal.answer.processor import Reader
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import ContextError, OptionError
-from seal.training.loop import Step, Task, fit
+from seal.training.loop import Step, TrainingTask, fit
 from seal.weights import FILES, Weights, load_model, locate
 
 
@@ -49,22 +49,22 @@ def train(
     return fit(task, batches, options, folder, settings, on_step)
 
 
-class Batch(NamedTuple):
+class LessonBatch(NamedTuple):
     """A prompt and its answer, as the network reads them."""
 
     inputs: dict[str, Tensor]
     answer: Tensor
     """[n] numbers of the answer's tokens: the last ones of the inputs."""
 
-    def to(self, device: Any) -> Batch:
+    def to(self, device: Any) -> LessonBatch:
         inputs = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
-        return Batch(inputs, self.answer.to(device, non_blocking=True))
+        return LessonBatch(inputs, self.answer.to(device, non_blocking=True))
 
 
-class Answering(Task):
+class Answering(TrainingTask):
     """A model that learns to write answers."""
 
-    def losses(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, model: Any, batch: LessonBatch) -> dict[str, Tensor]:
         count = len(batch.answer)
         inputs = {
             name: value.to(self.network.dtype) if value.is_floating_point() else value
@@ -115,7 +115,7 @@ class _Batches:
     def __init__(self, lessons: Lessons, name: str, weights: Weights, ends: Sequence[int]) -> None:
         self._lessons, self._name, self._weights, self._ends = lessons, name, weights, ends
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> LessonBatch:
         prompt, example = self._lessons[number]
         reader = _reader(self._name, self._weights)
         answer = reader.answer(prompt, example.answer, self._ends)
@@ -129,7 +129,7 @@ class _Batches:
         return joined(inputs, answer)
 
 
-def joined(inputs: dict[str, Tensor], answer: Sequence[int]) -> Batch:
+def joined(inputs: dict[str, Tensor], answer: Sequence[int]) -> LessonBatch:
     """An answer behind a prompt."""
     ids = torch.tensor(answer)
     longer = dict(inputs)
@@ -138,7 +138,7 @@ def joined(inputs: dict[str, Tensor], answer: Sequence[int]) -> Batch:
             # The mask has a 1 for what is there; other columns have a 0 for what is text.
             more = ids if name == "input_ids" else torch.full_like(ids, name == "attention_mask")
             longer[name] = torch.cat([value, more.to(value.dtype)[None]], 1)
-    return Batch(longer, ids)
+    return LessonBatch(longer, ids)
 
 
 @lru_cache(1)

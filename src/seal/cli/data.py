@@ -14,7 +14,7 @@ from seal.cli.output import print_json
 from seal.errors import DataError
 
 if TYPE_CHECKING:
-    from seal.datacheck import Checkable, Report
+    from seal.datacheck import Checkable, DataReport
 
 _LISTED = 20
 """So many problems are told on a terminal; the JSON has all."""
@@ -58,7 +58,7 @@ def list_(as_json: bool) -> None:
         click.echo("\n".join(names))
 
 
-def _values(name: str, folder: str, report: Report) -> dict[str, Any]:
+def _values(name: str, folder: str, report: DataReport) -> dict[str, Any]:
     return {
         "data": name,
         "folder": folder,
@@ -70,7 +70,7 @@ def _values(name: str, folder: str, report: Report) -> dict[str, Any]:
     }
 
 
-def _print(report: Report) -> None:
+def _print(report: DataReport) -> None:
     found = ", ".join(f"{count:,} {kind}" for kind, count in report.found.items())
     click.echo(f"{report.title}: {found}")
     for reason, count in report.skipped.items():

@@ -9,12 +9,12 @@ from seal import kinds
 from seal.config import Options
 from seal.decompose.draft import Draft, embed
 from seal.decompose.history import History
-from seal.decompose.maker import Instances, Maker, Models, Part, maker
+from seal.decompose.maker import Instances, Maker, Models, PartContext, maker
 from seal.decompose.shots import Shots
 from seal.types import Tokens
 from seal.video import Frame, VideoInfo
 
-__all__ = ["Draft", "Instances", "Maker", "Models", "Part", "TokenBatch", "decompose"]
+__all__ = ["Draft", "Instances", "Maker", "Models", "PartContext", "TokenBatch", "decompose"]
 
 # Crops are embedded so many at a time: enough for the encoder to be fast, few enough to hold.
 _BATCH_CROPS = 64
@@ -50,7 +50,7 @@ def decompose(
     compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
-    part = Part(options, models, info, history, start_s)
+    part = PartContext(options, models, info, history, start_s)
     makers = [maker(kind).of(part) for name, kind in kinds.known().items() if name in keys]
     drafts: list[Draft] = []
 

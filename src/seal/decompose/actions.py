@@ -11,7 +11,7 @@ import numpy as np
 from seal.config import ActionOptions, Options, deciding
 from seal.decompose.draft import Draft, crop
 from seal.decompose.history import History
-from seal.decompose.maker import Maker, Models, Part
+from seal.decompose.maker import Maker, Models, PartContext
 from seal.kinds import ACTION
 from seal.track import Tracker, Tracklet
 from seal.types import Float64, Int64, union_box
@@ -32,7 +32,7 @@ class Actions(Maker):
         self._tick = Fraction(1)
 
     @classmethod
-    def of(cls, part: Part) -> Actions:
+    def of(cls, part: PartContext) -> Actions:
         return cls(part.options.actions, part.models.tracker, part.history)
 
     @classmethod

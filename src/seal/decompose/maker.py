@@ -71,7 +71,7 @@ class Instances:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class PartContext:
     """The part of a video that a maker is made for."""
 
     options: Options
@@ -88,7 +88,7 @@ class Maker(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, part: Part) -> Maker:
+    def of(cls, part: PartContext) -> Maker:
         """The maker for a part. Raises OptionError for options that do not fit the video."""
 
     @classmethod

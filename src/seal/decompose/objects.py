@@ -9,7 +9,7 @@ import numpy as np
 
 from seal.config import ObjectOptions, Options, deciding
 from seal.decompose.draft import Draft, crop
-from seal.decompose.maker import Maker, Models, Part
+from seal.decompose.maker import Maker, Models, PartContext
 from seal.kinds import OBJECT
 from seal.segment import Masks, Segmenter
 from seal.types import Box, pairwise_iou
@@ -32,7 +32,7 @@ class Objects(Maker):
         self._due: Fraction | None = None
 
     @classmethod
-    def of(cls, part: Part) -> Objects:
+    def of(cls, part: PartContext) -> Objects:
         return cls(part.options.objects, part.models.segmenter)
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 
 from seal.config import Options, SceneOptions, deciding
 from seal.decompose.draft import Draft
-from seal.decompose.maker import Maker, Models, Part
+from seal.decompose.maker import Maker, Models, PartContext
 from seal.errors import OptionError
 from seal.kinds import SCENE
 from seal.types import WHOLE_FRAME
@@ -43,7 +43,7 @@ class Scenes(Maker):
         self._next = self._after(self._analysed.at_or_before(start_s) - 1)
 
     @classmethod
-    def of(cls, part: Part) -> Scenes:
+    def of(cls, part: PartContext) -> Scenes:
         options = part.options
         return cls(options.scenes, part.info, options.video.rate_hz, part.start_s)
 

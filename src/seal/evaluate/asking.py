@@ -21,7 +21,7 @@ from seal.attention.candidates import costs
 from seal.clock import clock
 from seal.config import Options, as_dict
 from seal.errors import AnswerError, DataError
-from seal.evaluate.questions import Question
+from seal.evaluate.questions import BenchmarkQuestion
 from seal.files import append_json_line, read_appended, write_json_lines
 from seal.results import Answer
 from seal.scope import LONGEST_QUERY, Scope
@@ -50,7 +50,7 @@ def manifest(benchmark: str, answerer: Answerer, options: Options) -> dict[str, 
     }
 
 
-class Run:
+class AnswerRun:
     """The file of a run: its manifest, then a line for each answer."""
 
     def __init__(self, path: str | Path, manifest: dict[str, Any]) -> None:
@@ -68,18 +68,20 @@ class Run:
         for line in lines:
             self.outputs[line["method"]][line["id"]] = line["output"]
 
-    def add(self, method: str, question: Question, output: str, evidence: list[str]) -> None:
+    def add(
+        self, method: str, question: BenchmarkQuestion, output: str, evidence: list[str]
+    ) -> None:
         self.outputs[method][question.id] = output
         values = {"method": method, "id": question.id, "output": output, "evidence": evidence}
         append_json_line(self._path, values)
 
 
 def ask_all(
-    questions: Sequence[Question],
+    questions: Sequence[BenchmarkQuestion],
     find: Callable[[str], Scope | None],
     answerer: Answerer,
-    run: Run,
-    on_failure: Callable[[Question, AnswerError], None],
+    run: AnswerRun,
+    on_failure: Callable[[BenchmarkQuestion, AnswerError], None],
 ) -> list[str]:
     """Ask what `run` has no answer to; the videos that `find` has not are returned.
 
@@ -110,7 +112,7 @@ def ask_all(
 
 
 def _ask(
-    scope: Scope, part: Sequence[tuple[Question, str]], answerer: Answerer
+    scope: Scope, part: Sequence[tuple[BenchmarkQuestion, str]], answerer: Answerer
 ) -> list[Answer | AnswerError]:
     """All at once, and each that fails again on its own, where it may be asked for less."""
     talks = [
@@ -135,7 +137,7 @@ def _alone(talk: Conversation, text: str, options: Mapping[str, str]) -> Answer 
 
 
 def opened(
-    scope: Scope, question: Question, answerer: Answerer, choose: Choose
+    scope: Scope, question: BenchmarkQuestion, answerer: Answerer, choose: Choose
 ) -> tuple[Conversation, str]:
     """Where a question is asked, and in which words."""
     # A longer question is put as it is, but evidence is looked for by its beginning.

@@ -19,7 +19,7 @@ import numpy as np
 from seal.answer.letters import extract
 from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.questions import BenchmarkQuestion, Published
 from seal.files import read_json
 
 Figures = dict[str, dict[str, float]]
@@ -64,7 +64,9 @@ class Benchmark:
             raise DataError(f"{path}: the output of question {wrong[0]} is no text")
         return outputs
 
-    def evaluate(self, questions: Sequence[Question], outputs: Mapping[str, str]) -> dict[str, Any]:
+    def evaluate(
+        self, questions: Sequence[BenchmarkQuestion], outputs: Mapping[str, str]
+    ) -> dict[str, Any]:
         """How good outputs by id are, with the official and with our own extraction.
 
         `official` holds what the official code gives, to the letter: `extracted` of every output
@@ -96,7 +98,10 @@ class Benchmark:
         }
 
     def _score(
-        self, questions: Sequence[Question], answers: Mapping[str, str], drawn: Mapping[str, str]
+        self,
+        questions: Sequence[BenchmarkQuestion],
+        answers: Mapping[str, str],
+        drawn: Mapping[str, str],
     ) -> dict[str, Any]:
         """The share of right answers: of the questions that have one, and of all; of those that
         were drawn none is right there."""
@@ -107,7 +112,9 @@ class Benchmark:
             "strict": self._accuracy(questions, answers),
         }
 
-    def _accuracy(self, questions: Sequence[Question], answers: Mapping[str, str]) -> Figures:
+    def _accuracy(
+        self, questions: Sequence[BenchmarkQuestion], answers: Mapping[str, str]
+    ) -> Figures:
         """By type. Intervals are over videos, whose questions are not independent."""
         groups = by_type(questions, self.types)
         figures = {kind: _share(asked, answers) for kind, asked in groups.items() if asked}
@@ -115,7 +122,7 @@ class Benchmark:
             figures[self.average] = _share(questions, answers, _balanced(questions))
         return figures
 
-    def _counts(self, questions: Sequence[Question]) -> dict[str, int]:
+    def _counts(self, questions: Sequence[BenchmarkQuestion]) -> dict[str, int]:
         return {kind: len(group) for kind, group in by_type(questions, self.types).items()}
 
     def _official_names(self, figures: Figures) -> dict[str, float]:
@@ -132,10 +139,10 @@ def first_letter(output: str, phrases: tuple[str, ...], letters: str) -> str | N
 
 
 def by_type(
-    questions: Sequence[Question], names: Mapping[str, str]
-) -> dict[str, Sequence[Question]]:
+    questions: Sequence[BenchmarkQuestion], names: Mapping[str, str]
+) -> dict[str, Sequence[BenchmarkQuestion]]:
     """The questions of each type, by its name and in the order of `names`; last, all: "overall"."""
-    groups: dict[str, list[Question]] = {kind: [] for kind in names}
+    groups: dict[str, list[BenchmarkQuestion]] = {kind: [] for kind in names}
     for question in questions:
         for kind in question.types:
             groups.setdefault(kind, []).append(question)
@@ -144,19 +151,21 @@ def by_type(
 
 
 def _share(
-    questions: Sequence[Question], answers: Mapping[str, str], weights: Iterable[float] = (1.0,)
+    questions: Sequence[BenchmarkQuestion],
+    answers: Mapping[str, str],
+    weights: Iterable[float] = (1.0,),
 ) -> dict[str, float]:
     right = np.array([answers.get(question.id) == question.answer for question in questions])
     videos = [question.video for question in questions]
     return bootstrap(right * np.array([*weights]), videos)._asdict()
 
 
-def _balanced(questions: Sequence[Question]) -> list[float]:
+def _balanced(questions: Sequence[BenchmarkQuestion]) -> list[float]:
     """What each question weighs where all types weigh the same: 1 on average."""
     sizes = Counter(question.types for question in questions)
     return [len(questions) / (len(sizes) * sizes[question.types]) for question in questions]
 
 
-def _guess(question: Question) -> str:
+def _guess(question: BenchmarkQuestion) -> str:
     """The same letter each time, so that a score can be had again."""
     return Random(question.id).choice([*question.options])

@@ -32,7 +32,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Query:
+class NlqQuery:
     """A question about a clip."""
 
     key: Key
@@ -60,7 +60,7 @@ class Prediction(NamedTuple):
     """[n, 2] starts and ends in seconds from the clip's start, best first."""
 
 
-def read_annotations(path: str | Path) -> list[Query]:
+def read_annotations(path: str | Path) -> list[NlqQuery]:
     """All queries of an annotation file, such as nlq_val.json, in its order.
 
     Raises DataError, naming file and query, if it is not what it should be.
@@ -77,13 +77,13 @@ def read_annotations(path: str | Path) -> list[Query]:
     return queries
 
 
-def _query(key: Key, entry: dict[str, Any]) -> Query:
+def _query(key: Key, entry: dict[str, Any]) -> NlqQuery:
     start, end = entry.get("clip_start_sec"), entry.get("clip_end_sec")
     try:
         truth = () if start is None or end is None else ((float(start), float(end)),)
     except (TypeError, ValueError):
         raise ValueError(f"{key} is answered from {start!r} to {end!r}") from None
-    return Query(key, (entry.get("query") or "").strip(), entry.get("template"), truth)
+    return NlqQuery(key, (entry.get("query") or "").strip(), entry.get("template"), truth)
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:

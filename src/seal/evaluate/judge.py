@@ -26,7 +26,7 @@ _SHOWN = 100
 """So many characters are shown of what is no verdict."""
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What a judge says of an answer."""
 
     correct: bool
@@ -53,7 +53,7 @@ class Judge:
         self._path = verdicts
         self._known = {} if verdicts is None else read_verdicts(verdicts)
 
-    def __call__(self, question: str, answer: str, output: str) -> Verdict | None:
+    def __call__(self, question: str, answer: str, output: str) -> Judgement | None:
         """Whether `output` means the right `answer`; None if the judge failed to say."""
         key = digest(self.name, question, answer, output)
         if key not in self._known:
@@ -66,7 +66,7 @@ class Judge:
                 append_json_line(self._path, values)
         return self._known[key]
 
-    def _ask(self, question: str, answer: str, output: str) -> Verdict | None:
+    def _ask(self, question: str, answer: str, output: str) -> Judgement | None:
         texts = {"question": question, "answer": answer, "output": output}
         text = re.sub(r"\{(question|answer|output)\}", lambda name: texts[name[1]], self._prompt)
         try:
@@ -80,19 +80,19 @@ class Judge:
         return verdict
 
 
-def read_verdicts(path: str | Path) -> dict[str, Verdict]:
+def read_verdicts(path: str | Path) -> dict[str, Judgement]:
     """Those in a judge's file, by key. Raises DataError."""
     try:
         return {
-            line["key"]: Verdict(line["correct"], line["score"]) for line in read_appended(path)
+            line["key"]: Judgement(line["correct"], line["score"]) for line in read_appended(path)
         }
     except (KeyError, TypeError) as error:
         raise DataError(f"{path} has no verdicts: {error!r}") from error
 
 
-def parse(said: str) -> Verdict | None:
+def parse(said: str) -> Judgement | None:
     """The verdict in what a judge wrote; None if there is none, or more than one."""
     preds, scores = _PRED.findall(said), _SCORE.findall(said)
     if len(preds) != 1 or len(scores) != 1:
         return None
-    return Verdict(preds[0].lower() == "yes", float(scores[0]))
+    return Judgement(preds[0].lower() == "yes", float(scores[0]))

@@ -16,7 +16,7 @@ import numpy as np
 
 from seal.answer import prompt
 from seal.answer.evidence import gather
-from seal.answer.prompt import Picture
+from seal.answer.prompt import PromptPicture
 from seal.config import Options
 from seal.errors import DataError, NotIndexedError, OptionError
 from seal.ingest import index
@@ -37,7 +37,7 @@ Document = Mapping[str, Any]
 """What a task of lmms-eval knows about one of its questions."""
 
 
-class Clip(NamedTuple):
+class VideoClip(NamedTuple):
     """A video that a task shows, from one time to another where it shows a part."""
 
     path: str
@@ -78,7 +78,7 @@ class Selector:
             for visual in doc_to_visual(document) or []:
                 clip = clip_of(visual)
                 parts = [] if clip is None else self.evidence(clip, document)
-                pictures = [part.image() for part in parts if isinstance(part, Picture)]
+                pictures = [part.image() for part in parts if isinstance(part, PromptPicture)]
                 shown += [visual] if clip is None else pictures
             return shown
 
@@ -106,18 +106,18 @@ class Selector:
                 shown.append(part)
                 continue
             url, span = part["url"], (part.get("start_time"), part.get("end_time"))
-            clip = Clip(url, *span) if isinstance(url, str) else clip_of(url)
+            clip = VideoClip(url, *span) if isinstance(url, str) else clip_of(url)
             if clip is None:
                 raise DataError(f"a video that is not a file cannot be indexed: {url!r}")
             shown += [
                 {"type": "image", "url": each.image()}
-                if isinstance(each, Picture)
+                if isinstance(each, PromptPicture)
                 else {"type": "text", "text": each}
                 for each in self.evidence(clip, document)
             ]
         return shown
 
-    def evidence(self, clip: Clip, document: Document) -> tuple[str | Picture, ...]:
+    def evidence(self, clip: VideoClip, document: Document) -> tuple[str | PromptPicture, ...]:
         """What a prompt shows of a clip for a document's question.
 
         Raises DataError if the document has no question or the clip no tokens, and as `gather` and
@@ -194,15 +194,15 @@ def in_front(model: Any, selector: Selector) -> Any:
     return Selecting
 
 
-def clip_of(visual: Any) -> Clip | None:
+def clip_of(visual: Any) -> VideoClip | None:
     """The video that one of a task's visuals is; None for a picture or a sound."""
     if isinstance(visual, Mapping):
         path = visual.get("path") or visual.get("url")
         if visual.get("type", "video") != "video" or not isinstance(path, str):
             return None
-        return Clip(path, visual.get("video_start"), visual.get("video_end"))
+        return VideoClip(path, visual.get("video_start"), visual.get("video_end"))
     if isinstance(visual, str) and PurePath(visual).suffix.lower() not in _OTHER_SUFFIXES:
-        return Clip(visual)
+        return VideoClip(visual)
     return None
 
 

@@ -11,7 +11,7 @@ from lmms_eval.utils import simple_parse_args_string
 from seal.evaluate.lmms import in_front, take_selector
 
 
-class Seal(lmms):
+class SealModel(lmms):
     """The name under which lmms-eval asks for a model; what it gets is a kind of another one."""
 
     is_simple = False
@@ -28,7 +28,7 @@ class Seal(lmms):
         return made
 
 
-class SimpleSeal(Seal):
+class SimpleSeal(SealModel):
     """The same where lmms-eval is told to prefer simple models."""
 
     is_simple = True

@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import Published, Question, lettered
+from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
 from seal.files import read_json
 
 _STATED = (
@@ -38,13 +38,13 @@ def extract_official(output: str) -> str | None:
     return first_letter(output, _STATED, "ABCDE")
 
 
-def _questions(_: str, __: int, entry: Any) -> Iterator[Question]:
+def _questions(_: str, __: int, entry: Any) -> Iterator[BenchmarkQuestion]:
     """Raises KeyError, TypeError or ValueError."""
     options = lettered(entry["candidates"])
     right = entry["correct_choice"]
     if not 0 <= right < len(options):
         raise ValueError(f"correct_choice {right} is none of the candidates {options}")
-    yield Question(
+    yield BenchmarkQuestion(
         id=entry["id"],
         video=PurePath(entry["video_path"]).stem,
         text=entry["question"],

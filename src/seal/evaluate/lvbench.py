@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seal.evaluate.choices import Benchmark
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.questions import BenchmarkQuestion, Published
 from seal.files import read_json_lines
 
 
@@ -26,7 +26,7 @@ def extract_official(output: str) -> str:
     return inside[:1]
 
 
-def _questions(_: str, __: int, video: Any) -> Iterator[Question]:
+def _questions(_: str, __: int, video: Any) -> Iterator[BenchmarkQuestion]:
     """Those of a video: `key` is its YouTube id. Raises KeyError, TypeError or ValueError."""
     minutes = video.get("video_info", {}).get("duration_minutes")
     for entry in video["qa"]:
@@ -34,7 +34,7 @@ def _questions(_: str, __: int, video: Any) -> Iterator[Question]:
         if not isinstance(types, list):
             raise TypeError(f"question_type is a list, got {types!r}")
         text, *options = re.split(r"^\s*\(([A-Z])\)", entry["question"], flags=re.MULTILINE)
-        yield Question(
+        yield BenchmarkQuestion(
             id=str(entry["uid"]),
             video=str(video["key"]),
             text=text.strip(),

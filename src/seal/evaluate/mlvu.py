@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import Benchmark
-from seal.evaluate.questions import Published, Question, lettered
+from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
 from seal.files import read_json
 
 _FILES = (
@@ -39,7 +39,7 @@ def extract_official(output: str) -> str:
     return output if end < 0 else output[max(0, end - 1) : end]
 
 
-def _questions(file: str, number: int, entry: Any) -> Iterator[Question]:
+def _questions(file: str, number: int, entry: Any) -> Iterator[BenchmarkQuestion]:
     """Of the file "1_plotQA"; the videos of each task have a folder of its name, and their own
     names repeat. Raises KeyError, TypeError or ValueError."""
     task = file.partition("_")[2] or file
@@ -48,7 +48,7 @@ def _questions(file: str, number: int, entry: Any) -> Iterator[Question]:
     rows = [row for row, text in enumerate(candidates) if text == entry["answer"]]
     if not rows:
         raise ValueError(f"the answer {entry['answer']!r} is none of the candidates {candidates}")
-    yield Question(
+    yield BenchmarkQuestion(
         id=f"{task} {number}",
         video=f"{file}/{PurePath(entry['video']).stem}",
         text=entry["question"],

@@ -16,8 +16,8 @@ from typing import Any
 from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.choices import by_type
-from seal.evaluate.judge import Judge, Verdict
-from seal.evaluate.questions import Published, Question
+from seal.evaluate.judge import Judge, Judgement
+from seal.evaluate.questions import BenchmarkQuestion, Published
 from seal.files import read_json, read_json_values
 
 MODES = ("global", "breakpoint")
@@ -27,13 +27,13 @@ _CORRECT_FROM = 2.9
 _YES_OR_NO = ("do", "is", "are")
 
 
-def _questions(_: str, __: int, film: Any) -> Iterator[Question]:
+def _questions(_: str, __: int, film: Any) -> Iterator[BenchmarkQuestion]:
     """Those of a film. Raises KeyError, TypeError, ValueError or ZeroDivisionError."""
     info = film["info"]
     rate_hz, name = info["fps"], PurePath(info["video_path"]).stem
     for mode in MODES:
         for number, entry in enumerate(film[mode]):
-            yield Question(
+            yield BenchmarkQuestion(
                 id=f"{name} {mode} {number}",
                 video=name,
                 text=str(entry["question"]),
@@ -57,7 +57,7 @@ PUBLISHED = Published(
 )
 
 
-def read_outputs(path: str | Path) -> tuple[list[Question], dict[str, str]]:
+def read_outputs(path: str | Path) -> tuple[list[BenchmarkQuestion], dict[str, str]]:
     """The questions in a file of outputs, and the outputs by the question's id.
 
     The file holds JSON objects as the official code writes them: film -> question, answer, pred,
@@ -73,7 +73,7 @@ def read_outputs(path: str | Path) -> tuple[list[Question], dict[str, str]]:
     return [question for question, _ in answered], {each.id: text for each, text in answered}
 
 
-def _answered(path: str | Path, part: int, films: Any) -> Iterator[tuple[Question, str]]:
+def _answered(path: str | Path, part: int, films: Any) -> Iterator[tuple[BenchmarkQuestion, str]]:
     """The questions in one of the objects, and what was answered to them."""
     if not isinstance(films, dict):
         raise DataError(f"{path} must hold JSON objects: film -> its questions with outputs")
@@ -84,7 +84,7 @@ def _answered(path: str | Path, part: int, films: Any) -> Iterator[tuple[Questio
                 # The official lists mark global questions by no time, or by -1.
                 mode = MODES[entry.get("time", -1) >= 0]
                 texts = str(entry["question"]), str(entry["answer"])
-                question = Question(f"{film} {part} {number}", film, *texts, types=(mode,))
+                question = BenchmarkQuestion(f"{film} {part} {number}", film, *texts, types=(mode,))
                 yield question, str(entry["pred"]).replace("</s>", "").strip()
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
@@ -93,7 +93,7 @@ def _answered(path: str | Path, part: int, films: Any) -> Iterator[tuple[Questio
 
 
 def evaluate(
-    questions: Sequence[Question], outputs: Mapping[str, str], judge: Judge
+    questions: Sequence[BenchmarkQuestion], outputs: Mapping[str, str], judge: Judge
 ) -> dict[str, Any]:
     """The share of correct answers and the mean score, of those judged; intervals over films.
 
@@ -127,7 +127,9 @@ def evaluate(
     return figures
 
 
-def _figures(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+def _figures(
+    questions: Sequence[BenchmarkQuestion], verdicts: Mapping[str, Judgement]
+) -> dict[str, Any]:
     judged = [each for each in questions if each.id in verdicts]
     if not judged:
         return {}
@@ -140,7 +142,7 @@ def _figures(questions: Sequence[Question], verdicts: Mapping[str, Verdict]) -> 
     }
 
 
-def official(question: Question, output: str, verdict: Verdict) -> Verdict | None:
+def official(question: BenchmarkQuestion, output: str, verdict: Judgement) -> Judgement | None:
     """What the official code makes of a verdict; None if it leaves it out.
 
     An answer that holds the right one in its words is correct, and a "Yes" or "No" that does not is
@@ -153,7 +155,7 @@ def official(question: Question, output: str, verdict: Verdict) -> Verdict | Non
     elif answer in output or answer.lower() in output:
         correct = True
     agrees = verdict.score >= _CORRECT_FROM if correct else verdict.score <= _CORRECT_FROM
-    return Verdict(correct, verdict.score) if agrees else None
+    return Judgement(correct, verdict.score) if agrees else None
 
 
 def _without_punctuation(text: str) -> str:

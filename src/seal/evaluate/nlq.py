@@ -21,7 +21,7 @@ import numpy as np
 
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.ego4d import Key, Prediction, Query, read_annotations
+from seal.evaluate.ego4d import Key, NlqQuery, Prediction, read_annotations
 from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, score
 from seal.evaluate.videos import Videos
 from seal.ground import data
@@ -37,7 +37,7 @@ Localiser = Callable[[str, str], Sequence[Moment]]
 NotIndexedError if it does not know the video."""
 
 
-def read(name: str, folder: str | Path, split: str) -> tuple[list[Query], dict[str, int]]:
+def read(name: str, folder: str | Path, split: str) -> tuple[list[NlqQuery], dict[str, int]]:
     """The queries of a data set that is laid out as published, and how many were left out, by
     reason: none of Ego4D, where the official script leaves out none either.
 
@@ -50,11 +50,11 @@ def read(name: str, folder: str | Path, split: str) -> tuple[list[Query], dict[s
     return [_of_sample(sample) for sample in found.samples], found.reasons()
 
 
-def _of_sample(sample: data.Sample) -> Query:
+def _of_sample(sample: data.Sample) -> NlqQuery:
     """A query whose clip is the whole video."""
     truth = tuple((span.start_s, span.end_s) for span in sample.spans)
     key = Key(sample.video, sample.annotation, sample.index)
-    return Query(key, sample.query, None, truth)
+    return NlqQuery(key, sample.query, None, truth)
 
 
 class IndexedLocaliser:
@@ -87,7 +87,7 @@ class IndexedLocaliser:
 
 
 def localise(
-    queries: Iterable[Query],
+    queries: Iterable[NlqQuery],
     localiser: Localiser,
     on_query: Callable[[], None] = lambda: None,
 ) -> list[Prediction]:
@@ -120,13 +120,13 @@ def localise(
 class Outcome(NamedTuple):
     """A query, what was predicted for it, and how good that is."""
 
-    query: Query
+    query: NlqQuery
     prediction: Prediction | None
     score: Score
 
 
 def outcomes(
-    queries: Iterable[Query], predictions: Iterable[Prediction], rules: Rules
+    queries: Iterable[NlqQuery], predictions: Iterable[Prediction], rules: Rules
 ) -> list[Outcome]:
     """One for each query that has text and times. Of several predictions the first counts."""
     first: dict[Key, tuple[Prediction, Score]] = {}
@@ -138,7 +138,7 @@ def outcomes(
 
 
 def scores(
-    queries: Iterable[Query], predictions: Iterable[Prediction], rules: Rules
+    queries: Iterable[NlqQuery], predictions: Iterable[Prediction], rules: Rules
 ) -> Iterator[tuple[Prediction, Score]]:
     """How good each prediction is; those without moments are left out.
 
@@ -157,7 +157,7 @@ def scores(
 
 
 def official(
-    queries: Sequence[Query], predictions: Iterable[Prediction], rules: Rules
+    queries: Sequence[NlqQuery], predictions: Iterable[Prediction], rules: Rules
 ) -> dict[str, Any]:
     """What the official script says: of all that was predicted, by an IoU above the threshold
     whatever `rules` say; repeated predictions count again. What is not a number is "nan".
@@ -177,7 +177,7 @@ def _json(value: float) -> float | str:
 
 
 def evaluate(
-    queries: Sequence[Query], methods: Mapping[str, Sequence[Prediction]], rules: Rules
+    queries: Sequence[NlqQuery], methods: Mapping[str, Sequence[Prediction]], rules: Rules
 ) -> dict[str, dict[str, Any]]:
     """For each method: recall and mean IoU over all queries that have text and times, what is
     missing, and the official figures; from the second on also by how much the first is ahead.
@@ -219,7 +219,7 @@ def _estimates(columns: Mapping[str, Float64], clips: Sequence[str]) -> dict[str
     return {"recall": means, "mean_iou": mean_iou}
 
 
-def describe(queries: Sequence[Query], left_out: Mapping[str, int]) -> dict[str, Any]:
+def describe(queries: Sequence[NlqQuery], left_out: Mapping[str, int]) -> dict[str, Any]:
     """How many queries there are, and how many of them do not count, and why."""
     obstacles = Counter(query.obstacle for query in queries if query.obstacle)
     instants = sum(any(start == end for start, end in query.truth) for query in queries)
@@ -232,7 +232,7 @@ def describe(queries: Sequence[Query], left_out: Mapping[str, int]) -> dict[str,
 
 
 def log(
-    queries: Sequence[Query], methods: Mapping[str, Sequence[Prediction]], rules: Rules
+    queries: Sequence[NlqQuery], methods: Mapping[str, Sequence[Prediction]], rules: Rules
 ) -> Iterator[dict[str, Any]]:
     """A JSON-able line for each method and query: what was asked, predicted, and worth."""
     for name, predictions in methods.items():

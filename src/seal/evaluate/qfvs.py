@@ -36,7 +36,7 @@ _SUMMARIES = "Query-Focused_Summaries"
 
 
 @dataclass(frozen=True, eq=False)
-class Query:
+class SummaryQuery:
     """Two concepts, and what people and the oracle would show of the video for them."""
 
     name: str
@@ -55,9 +55,9 @@ class QfvsVideo:
     name: str
     tags: Float32
     """[n, 48] 1 where a shot shows a concept, otherwise 0."""
-    queries: list[Query]
+    queries: list[SummaryQuery]
 
-    def candidates(self, query: Query) -> Candidates:
+    def candidates(self, query: SummaryQuery) -> Candidates:
         """The shots as selectors see them; a shot without concepts has an embedding of zeros."""
         norms = np.linalg.norm(self.tags, axis=1, keepdims=True)
         return Candidates(
@@ -104,7 +104,7 @@ def _read_video(folder: Path, name: str, concepts: dict[str, int]) -> QfvsVideo:
             raise DataError(f"{path}: its name is not two concepts of Dictionary.txt")
         users = [summaries / "User_Summaries" / name / f"{query}_user{user}.txt" for user in USERS]
         queries.append(
-            Query(
+            SummaryQuery(
                 name=query,
                 concepts=np.array([concepts[concept] for concept in asked]),
                 oracle=_read_shots(path, len(tags)),
@@ -179,17 +179,17 @@ def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, A
     }
 
 
-def _agreement(video: QfvsVideo, query: Query, rows: Int64) -> float:
+def _agreement(video: QfvsVideo, query: SummaryQuery, rows: Int64) -> float:
     return float(np.mean([matching_f1(video.tags, rows, user) for user in query.users]))
 
 
-def _among_people(video: QfvsVideo, query: Query) -> float:
+def _among_people(video: QfvsVideo, query: SummaryQuery) -> float:
     """How well people agree with each other, mean over pairs."""
     pairs = combinations(query.users, 2)
     return float(np.mean([matching_f1(video.tags, a, b) for a, b in pairs]))
 
 
-def _figures(asked: list[tuple[QfvsVideo, Query]], scores: Float64) -> dict[str, Any]:
+def _figures(asked: list[tuple[QfvsVideo, SummaryQuery]], scores: Float64) -> dict[str, Any]:
     names = np.array([video.name for video, _ in asked])
     return {
         "f1": bootstrap(scores)._asdict(),

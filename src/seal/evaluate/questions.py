@@ -10,8 +10,8 @@ from typing import Any
 
 from seal.datacheck import (
     VIDEO_SUFFIXES,
+    DataReport,
     Problem,
-    Report,
     Say,
     check_videos,
     files_by_name,
@@ -21,7 +21,7 @@ from seal.errors import DataError
 
 
 @dataclass(frozen=True)
-class Question:
+class BenchmarkQuestion:
     """A question about a video, and its right answer."""
 
     id: str
@@ -71,7 +71,7 @@ class Published:
     """The names of the annotation files, or patterns of them."""
     entries: Callable[[Path], Any]
     """From a file to the list of its entries."""
-    questions: Callable[[str, int, Any], Iterable[Question]]
+    questions: Callable[[str, int, Any], Iterable[BenchmarkQuestion]]
     """From the name of a file without its suffix, the number of an entry in it and the entry to its
     questions; KeyError, TypeError, ValueError or ZeroDivisionError if it is not as published."""
     folders: tuple[str, ...] = (".",)
@@ -79,7 +79,7 @@ class Published:
     videos: tuple[str, ...] = (".", "videos")
     """Where the videos may be in the data set's folder."""
 
-    def read(self, path: str | Path) -> list[Question]:
+    def read(self, path: str | Path) -> list[BenchmarkQuestion]:
         """The questions in an annotation file, or in all of those of the data set's folder.
 
         Raises DataError, naming file and entry, if one is missing or not as published.
@@ -89,7 +89,7 @@ class Published:
             found = [each for name in self.files for each in self._named(path, name)]
         else:
             found = self._read(path)
-        questions: dict[str, Question] = {}
+        questions: dict[str, BenchmarkQuestion] = {}
         for each in found:
             if isinstance(each, DataError):
                 raise each
@@ -100,7 +100,7 @@ class Published:
             raise DataError(f"{path} has no questions")
         return list(questions.values())
 
-    def check(self, folder: Path, say: Say) -> Report:
+    def check(self, folder: Path, say: Say) -> DataReport:
         """What of the data set is in `folder`."""
         found = [(name, each) for name in self.files for each in self._named(folder, name)]
         problems = [
@@ -108,16 +108,16 @@ class Published:
             for name, each in found
             if isinstance(each, DataError)
         ]
-        questions = [each for _, each in found if isinstance(each, Question)]
+        questions = [each for _, each in found if isinstance(each, BenchmarkQuestion)]
         lengths = {question.video: question.duration_s for question in questions}
         videos = self._videos(folder, lengths)
         if lengths:
             say(f"{len(lengths):,} videos in {folder}")
             problems += check_videos(lengths, videos)
         counts = {"questions": len(questions), "videos": len(lengths.keys() & videos.keys())}
-        return Report(self.title, self.page, counts, tuple(problems))
+        return DataReport(self.title, self.page, counts, tuple(problems))
 
-    def _named(self, folder: Path, name: str) -> list[Question | DataError]:
+    def _named(self, folder: Path, name: str) -> list[BenchmarkQuestion | DataError]:
         """What is in the files of this name or pattern."""
         try:
             paths = find_files(folder, self.folders, name, f"{self.title} is at {self.page}")
@@ -125,7 +125,7 @@ class Published:
             return [error]
         return [each for path in paths for each in self._read(path)]
 
-    def _read(self, path: Path) -> list[Question | DataError]:
+    def _read(self, path: Path) -> list[BenchmarkQuestion | DataError]:
         """The questions in a file, with an error for each entry that is not as published."""
         try:
             entries = self.entries(path)
@@ -139,7 +139,9 @@ class Published:
             for each in self._taken(path, number, entry)
         ]
 
-    def _taken(self, path: Path, number: int, entry: Any) -> Sequence[Question | DataError]:
+    def _taken(
+        self, path: Path, number: int, entry: Any
+    ) -> Sequence[BenchmarkQuestion | DataError]:
         try:
             return list(self.questions(path.stem, number, entry))
         except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import Published, Question, lettered
+from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
 from seal.files import read_parquet
 
 # Two commas are missing in the official list: these are its last two entries.
@@ -23,7 +23,7 @@ def extract_official(output: str) -> str | None:
     return first_letter(output, _STATED, "ABCD")
 
 
-def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
+def _questions(_: str, __: int, row: Any) -> Iterator[BenchmarkQuestion]:
     """Raises KeyError, TypeError or ValueError."""
     options = {
         letter: re.sub(rf"^\s*{letter}[.:)]\s*", "", option)
@@ -32,7 +32,7 @@ def _questions(_: str, __: int, row: Any) -> Iterator[Question]:
     if row["answer"] not in options:
         raise ValueError(f"the answer {row['answer']!r} is none of the options {options}")
     types = (row["duration"], row["domain"], row["task_type"], row["sub_category"])
-    yield Question(
+    yield BenchmarkQuestion(
         id=row["question_id"],
         video=row["videoID"],
         text=row["question"],

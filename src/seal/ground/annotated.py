@@ -13,7 +13,7 @@ from seal.config import HeadOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.data import Sample
-from seal.ground.examples import Example, Question, Timeline, example, looking
+from seal.ground.examples import HeadExample, HeadQuestion, Timeline, example, looking
 from seal.store import Store
 from seal.training.feed import shuffled
 from seal.types import Tokens
@@ -58,7 +58,7 @@ class Annotated:
         self._store, self._calibration = str(store.path), encoder.calibration
         self._options, self._seed = options, seed
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> HeadExample:
         """Example `number`, from 0."""
         chosen = shuffled(number, len(self._samples), self._seed)
         sample, query = self._samples[chosen], self._queries[chosen]
@@ -68,7 +68,7 @@ class Annotated:
         moments = np.array([[span.start_s, span.end_s] for span in sample.spans]) + record.start_s
         scores = relevance(tokens, query, self._calibration)
         look = looking(partial(_open(self._store).pictures, record.id), tokens, self._options)
-        question = Question(query[None], scores, moments)
+        question = HeadQuestion(query[None], scores, moments)
         return example(Timeline.of(tokens), [question], self._options, look)
 
     @property

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seal.ground.examples import Example, Question
+from seal.ground.examples import HeadExample, HeadQuestion
 from seal.ground.model import Positions, Queries
 from seal.types import Float64
 
 
-class Batch(NamedTuple):
+class HeadBatch(NamedTuple):
     """Videos with queries each: b and m of them."""
 
     video: Positions
@@ -23,15 +23,15 @@ class Batch(NamedTuple):
     truth: Tensor
     """[b, m, s, 2] seconds, filled up with NaN."""
 
-    def to(self, device: Any) -> Batch:
+    def to(self, device: Any) -> HeadBatch:
         def moved(column: Tensor | None) -> Any:
             return None if column is None else column.to(device, non_blocking=True)
 
         video, queries = Positions(*map(moved, self.video)), Queries(*map(moved, self.queries))
-        return Batch(video, queries, moved(self.truth))
+        return HeadBatch(video, queries, moved(self.truth))
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[HeadExample]) -> HeadBatch:
     """All of `examples`, with times counted from the first token of each: single precision has
     hours in steps of a millisecond."""
     begin_s = [each.video.spans[:, :1].min(0) for each in examples]
@@ -55,13 +55,13 @@ def collate(examples: Sequence[Example]) -> Batch:
         _padded([each.relevance for each in every]).unflatten(0, by_video),
     )
     truth = _padded([each.moments for each in every], np.nan).unflatten(0, by_video)
-    return Batch(video, queries, truth)
+    return HeadBatch(video, queries, truth)
 
 
-def _filled(each: Example, most: int, begin_s: Float64) -> list[Question]:
+def _filled(each: HeadExample, most: int, begin_s: Float64) -> list[HeadQuestion]:
     """The example's questions, and as many without words or moments as it has fewer than others."""
     first = each.questions[0]
-    nothing = Question(first.query[:0], np.zeros_like(first.relevance))
+    nothing = HeadQuestion(first.query[:0], np.zeros_like(first.relevance))
     asked = [replace(question, moments=question.moments - begin_s) for question in each.questions]
     return [*asked, *[nothing] * (most - len(asked))]
 

@@ -21,7 +21,16 @@ from seal.attention import relevance
 from seal.config import ActionOptions, HeadOptions, SceneOptions
 from seal.encode.calibration import Calibration
 from seal.errors import DataError
-from seal.ground.examples import ACTION, OBJECT, SCENE, Example, Look, Question, Timeline, example
+from seal.ground.examples import (
+    ACTION,
+    OBJECT,
+    SCENE,
+    HeadExample,
+    HeadQuestion,
+    Look,
+    Timeline,
+    example,
+)
 from seal.types import Float32, Float64, Int64, Span, Tokens, UInt8
 
 DENSE = ("scenes.interval_s=0.2", "objects.interval_s=0.5")
@@ -66,7 +75,7 @@ class Stretch(NamedTuple):
     span: Span
 
 
-class Library:
+class ClipLibrary:
     """Footage in columns, from which composites are put together."""
 
     def __init__(self, footage: Sequence[Footage]) -> None:
@@ -173,7 +182,7 @@ class Composites:
         blind = [each.id for each in footage if each.crops is None]
         if options.crops and blind:
             raise DataError(f"the head sees crops of actions, and {blind[0]} came without")
-        self._library = Library(footage)
+        self._library = ClipLibrary(footage)
         self._films, count = range(len(films)), len(clips) + len(stills)
         self._clips = range(len(films), len(films) + count)
         share = _STILLS if stills else 0.0
@@ -181,7 +190,7 @@ class Composites:
         self._often[len(clips) :] = share / max(1, len(stills))
         self._options, self._calibration, self._seed = options, calibration, seed
 
-    def __getitem__(self, number: int) -> Example:
+    def __getitem__(self, number: int) -> HeadExample:
         """Example `number`, from 0."""
         rng = np.random.default_rng([self._seed, number])
         count = min(int(rng.integers(*_CLIPS)), len(self._clips))
@@ -198,7 +207,7 @@ class Composites:
             moment = spans[places[asked]]
             moments = np.array([[moment.start_s, moment.end_s]])
             scores = relevance(tokens, query, self._calibration)
-            questions.append(Question(query[None], scores, moments))
+            questions.append(HeadQuestion(query[None], scores, moments))
         budget = self._options.budget
         budget = int(np.exp(rng.uniform(np.log(max(1, budget // 3)), np.log(budget))))
         options, look = replace(self._options, budget=budget), partial(self._library.look, tokens)
@@ -250,7 +259,7 @@ def sheets(
     films: Sequence[Footage], clips: Sequence[Footage], count: int, seed: int = 0
 ) -> Iterator[Sheet]:
     """`count` composites of all films, in random order, with all clips at random times."""
-    library = Library([*films, *clips])
+    library = ClipLibrary([*films, *clips])
     rng = np.random.default_rng(seed)
     for _ in range(count):
         hay = [Stretch(int(i), films[i].span) for i in rng.permutation(len(films))]

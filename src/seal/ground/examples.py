@@ -52,7 +52,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class HeadQuestion:
     """What is asked of a video, and when it is true."""
 
     query: Float32
@@ -64,12 +64,12 @@ class Question:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class HeadExample:
     """Questions about a video, as a head sees it."""
 
     video: Timeline
     """[n] the positions within the budget, in order of time."""
-    questions: tuple[Question, ...]
+    questions: tuple[HeadQuestion, ...]
     """With the relevance of those positions."""
     crops: UInt8 | None = None
     """[k, frames, side, side, 3] of the k actions among them, for a head that sees crops."""
@@ -81,10 +81,10 @@ Look = Callable[[Int64], UInt8]
 
 def example(
     video: Timeline,
-    questions: Sequence[Question],
+    questions: Sequence[HeadQuestion],
     options: HeadOptions,
     look: Look | None = None,
-) -> Example:
+) -> HeadExample:
     """Questions about a whole video, within the budget, which they share.
 
     Raises OptionError if the video has none of the positions that the head looks at, or if it sees
@@ -97,7 +97,7 @@ def example(
     if options.crops and look is None:
         raise OptionError("this head sees the crops of actions: it needs the video's pictures")
     crops = look(rows[video.kinds[rows] == ACTION]) if options.crops and look else None
-    return Example(video.take(rows), tuple(asked), crops)
+    return HeadExample(video.take(rows), tuple(asked), crops)
 
 
 def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:

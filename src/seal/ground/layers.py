@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 _PERIODS_S = (2.0, 512.0)
 
 
-class Row(NamedTuple):
+class PositionRow(NamedTuple):
     """Positions in some order, and what attention between them depends on."""
 
     spans: Tensor
@@ -23,11 +23,11 @@ class Row(NamedTuple):
     real: Tensor
     """[b, n] False where a position only fills up the batch."""
 
-    def take(self, order: Tensor) -> Row:
+    def take(self, order: Tensor) -> PositionRow:
         """The positions in another order [b, n]."""
-        return Row(*(in_order(column, order) for column in self))
+        return PositionRow(*(in_order(column, order) for column in self))
 
-    def halved(self) -> Row:
+    def halved(self) -> PositionRow:
         """Positions two by two: the time that both span, their mean embedding."""
         (first, second), (real_a, real_b) = pairs(self.spans), pairs(self.real)
         far = torch.finfo(first.dtype).max
@@ -39,10 +39,10 @@ class Row(NamedTuple):
         )
         real = real_a | real_b
         spans = torch.stack([start, end], -1) * real[..., None]
-        return Row(spans, F.normalize(halve(self.unit, self.real), dim=-1), real)
+        return PositionRow(spans, F.normalize(halve(self.unit, self.real), dim=-1), real)
 
 
-class Window(NamedTuple):
+class AttentionWindow(NamedTuple):
     """What a window attention needs to know of a row; shared by all blocks that attend along it."""
 
     size: int
@@ -56,7 +56,7 @@ class Window(NamedTuple):
     """[b, k, 1, w, 3w] seconds between the middles."""
 
     @staticmethod
-    def of(row: Row, size: int, channels: int, together: bool = False) -> Window:
+    def of(row: PositionRow, size: int, channels: int, together: bool = False) -> AttentionWindow:
         """Windows of `size`; with `together`, only what is on the screen at one time."""
         start, end = in_blocks(row.spans, size).unbind(-1), around(row.spans, size).unbind(-1)
         allowed = around(row.real, size)[:, :, None, :].expand(-1, -1, size, -1)
@@ -69,7 +69,9 @@ class Window(NamedTuple):
         apart = (start[0] + start[1])[..., None] / 2 - (end[0] + end[1])[:, :, None] / 2
         likeness = in_blocks(row.unit, size) @ around(row.unit, size).transpose(-1, -2)
         each = [likeness, allowed, apart.abs()]
-        return Window(size, _turns(row.spans, channels), *(part[:, :, None] for part in each))
+        return AttentionWindow(
+            size, _turns(row.spans, channels), *(part[:, :, None] for part in each)
+        )
 
 
 class WindowAttention(nn.Module):
@@ -88,7 +90,7 @@ class WindowAttention(nn.Module):
         self.likeness = nn.Parameter(torch.linspace(0, 4, heads)[:, None, None])
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, window: Window) -> Tensor:
+    def forward(self, x: Tensor, window: AttentionWindow) -> Tensor:
         """[b, n, width] to the same."""
         b, n, width = x.shape
         parts = self.qkv(self.norm(x)).view(b, n, 3, self.heads, -1).unbind(2)

@@ -12,7 +12,7 @@ from seal.config import DecodeOptions
 from seal.errors import OptionError
 from seal.ground.batches import collate
 from seal.ground.decode import decode
-from seal.ground.examples import Look, Question, Timeline, example
+from seal.ground.examples import HeadQuestion, Look, Timeline, example
 from seal.ground.model import Head
 from seal.types import Float32, Moment, Span, Tokens
 
@@ -49,7 +49,7 @@ def localise(
     agree = sizes.positions == "tokens"
     moments = []
     for query, scores in zip(queries, relevance, strict=True):
-        shown = example(video, [Question(np.atleast_2d(query), scores)], sizes, look)
+        shown = example(video, [HeadQuestion(np.atleast_2d(query), scores)], sizes, look)
         batch = collate([shown])
         with torch.inference_mode():
             answer = head(batch.video, batch.queries)

@@ -24,10 +24,10 @@ from seal.encode.calibration import UNIT
 from seal.ground.crops import Crops
 from seal.ground.examples import ACTION
 from seal.ground.layers import (
+    AttentionWindow,
     Convolution,
     FeedForward,
-    Row,
-    Window,
+    PositionRow,
     WindowAttention,
     around,
     halve,
@@ -80,7 +80,7 @@ class Level(NamedTuple):
     """[b, n, fused]"""
     spread: Tensor
     """[b, k, heads, w, 3w] how relevance spreads over what is alike and near."""
-    row: Row
+    row: PositionRow
 
 
 class Spans(NamedTuple):
@@ -125,11 +125,11 @@ class Head(nn.Module, PyTorchModelHubMixin):
     def encode(self, video: Positions) -> list[Level]:
         """All that does not depend on a query: the pyramid of each video."""
         channels = self.sizes.width // self.sizes.heads
-        row = Row(video.spans, F.normalize(self.seen(video), dim=-1), video.real)
+        row = PositionRow(video.spans, F.normalize(self.seen(video), dim=-1), video.real)
         kinds = video.kinds.masked_fill(~video.real, len(SEEN))
         by_kind = kinds.argsort(dim=1, stable=True)
-        along_time = Window.of(row.take(by_kind), self.sizes.window, channels)
-        at_once = Window.of(row, self.sizes.window, channels, together=True)
+        along_time = AttentionWindow.of(row.take(by_kind), self.sizes.window, channels)
+        at_once = AttentionWindow.of(row, self.sizes.window, channels, together=True)
         x = self.embed(video, row, by_kind)
         for block in self.blocks:
             x = block(x, by_kind, along_time, at_once)
@@ -161,7 +161,7 @@ class Embed(nn.Module):
         self.features = nn.Linear(_FEATURES, o.width)
         self.dropout = nn.Dropout(o.dropout)
 
-    def forward(self, video: Positions, row: Row, by_kind: Tensor) -> Tensor:
+    def forward(self, video: Positions, row: PositionRow, by_kind: Tensor) -> Tensor:
         start, end = video.spans.unbind(-1)
         gaps = F.pad((start[:, 1:] - start[:, :-1]).clamp(min=0), (1, 1))
         lasting = torch.stack([end - start, gaps[:, :-1], gaps[:, 1:]], -1).clamp(min=0).log1p()
@@ -187,7 +187,9 @@ class DividedBlock(nn.Module):
         self.space = WindowAttention(o.width, o.heads, o.dropout)
         self.mix = FeedForward(o.width, o.dropout)
 
-    def forward(self, x: Tensor, by_kind: Tensor, along_time: Window, at_once: Window) -> Tensor:
+    def forward(
+        self, x: Tensor, by_kind: Tensor, along_time: AttentionWindow, at_once: AttentionWindow
+    ) -> Tensor:
         x = in_order(self.time(in_order(x, by_kind), along_time), by_kind.argsort(1))
         mixed: Tensor = self.mix(self.space(x, at_once))
         return mixed
@@ -208,17 +210,19 @@ class Pyramid(nn.Module):
         self.alike = nn.Parameter(torch.linspace(16, 4, o.heads)[:, None, None])
         self.near = nn.Parameter(torch.linspace(1, 2, o.heads)[:, None, None])
 
-    def forward(self, x: Tensor, row: Row) -> list[Level]:
+    def forward(self, x: Tensor, row: PositionRow) -> list[Level]:
         levels: list[Level] = []
         for attend, mix in zip(self.attend, self.mix, strict=True):
             if levels:
                 x, row = halve(x, row.real), row.halved()
-            window = Window.of(row, self.sizes.window, self.sizes.width // self.sizes.heads)
+            window = AttentionWindow.of(
+                row, self.sizes.window, self.sizes.width // self.sizes.heads
+            )
             x = mix(attend(x, window))
             levels.append(Level(self.out(x), self._spread(window), row))
         return levels
 
-    def _spread(self, window: Window) -> Tensor:
+    def _spread(self, window: AttentionWindow) -> Tensor:
         logits = self.alike * window.likeness - self.near * window.apart_s.log1p()
         return logits.masked_fill(~window.allowed, -torch.inf).softmax(-1)
 
@@ -318,7 +322,7 @@ class Fuse(nn.Module):
         return attended
 
 
-def _likeness(row: Row, k: int) -> tuple[Tensor, Tensor]:
+def _likeness(row: PositionRow, k: int) -> tuple[Tensor, Tensor]:
     """[b, n] twice: how alike each position and the k-th before it are, and the k-th after it."""
     both = row.real[:, k:] & row.real[:, :-k]
     alike = (row.unit[:, k:] * row.unit[:, :-k]).sum(-1) * both

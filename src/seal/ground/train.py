@@ -16,17 +16,17 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seal.config import HeadOptions, TrainOptions
-from seal.ground.batches import Batch, collate
-from seal.ground.examples import Example
+from seal.ground.batches import HeadBatch, collate
+from seal.ground.examples import HeadExample
 from seal.ground.losses import loss
 from seal.ground.model import Head
-from seal.training.loop import Step, Task, fit
+from seal.training.loop import Step, TrainingTask, fit
 
 
 class Examples(Protocol):
     """Examples without end; number i is always the same one."""
 
-    def __getitem__(self, number: int) -> Example: ...
+    def __getitem__(self, number: int) -> HeadExample: ...
 
 
 def train(
@@ -48,7 +48,7 @@ def train(
     return fit(task, batches, options, folder, settings, on_step)
 
 
-class Localisation(Task):
+class Localisation(TrainingTask):
     """A head that learns spans and how well they fit."""
 
     result = "head"
@@ -56,7 +56,7 @@ class Localisation(Task):
     def __init__(self, head: Head) -> None:
         self.network = head
 
-    def losses(self, model: Any, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, model: Any, batch: HeadBatch) -> dict[str, Tensor]:
         found = loss(model(batch.video, batch.queries), batch.truth)
         return {"loss": found.total, "score": found.score, "span": found.span}
 
@@ -73,6 +73,6 @@ class _Batches:
     def __init__(self, examples: Examples, size: int) -> None:
         self._examples, self._size = examples, size
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> HeadBatch:
         first = number * self._size
         return collate([self._examples[i] for i in range(first, first + self._size)])

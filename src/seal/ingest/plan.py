@@ -11,7 +11,7 @@ from uuid import uuid4
 from seal.config import Options, as_dict, digest
 from seal.decompose import Models
 from seal.store import Store, VideoRecord
-from seal.video import Frame, Video, VideoInfo, content_id, is_address, is_pipe
+from seal.video import Frame, VideoInfo, VideoReader, content_id, is_address, is_pipe
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Stage:
 
 
 def prepare(
-    source: str | Path, video: Video, store: Store, options: Options, models: Models
+    source: str | Path, video: VideoReader, store: Store, options: Options, models: Models
 ) -> Stage:
     """Ask the store what it has of an open video, and plan the rest.
 

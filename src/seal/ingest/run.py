@@ -25,7 +25,7 @@ from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart, index_frames
 from seal.ingest.worker import Failure, Ticked
 from seal.processes import uninterrupted
-from seal.video import Video
+from seal.video import VideoReader
 
 Report = Callable[[Iterable[float]], None]
 """Called with the seconds done of each part that was begun."""
@@ -38,7 +38,7 @@ _COMMAND = "from seal.ingest.worker import main; main()"
 
 
 def in_process(
-    plan: Plan, video: Video, models: Models, report: Report
+    plan: Plan, video: VideoReader, models: Models, report: Report
 ) -> Generator[IndexedPart, None, None]:
     """Every part that lacks something, by this process, from a video that is open already."""
     done_s: dict[int, float] = {}

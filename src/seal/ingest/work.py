@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seal.decompose import Models, decompose
 from seal.ingest.plan import Plan
 from seal.types import Tokens
-from seal.video import Frame, Video, open_video
+from seal.video import Frame, VideoReader, open_video
 
 Tick = Callable[[int, float], None]
 """Called with a part's number and how many seconds of it are done."""
@@ -52,7 +52,7 @@ def index_frames(
     number: int,
     start_s: float,
     frames: Iterator[Frame],
-    video: Video,
+    video: VideoReader,
     models: Models,
     tick: Tick = _no_tick,
 ) -> IndexedPart:

@@ -21,7 +21,7 @@ def shuffled(number: int, count: int, seed: int) -> int:
     return int(np.random.default_rng([seed, round_]).permutation(count)[place])
 
 
-class Batches(Protocol):
+class BatchFeed(Protocol):
     """Batches without end; number i is always the same one. They go to other processes."""
 
     def __getitem__(self, number: int) -> Any:
@@ -33,7 +33,7 @@ class Feed:
     """The batches of this process, from the one that step `done` begins with."""
 
     def __init__(
-        self, batches: Batches, options: FitOptions, accelerator: Accelerator, done: int
+        self, batches: BatchFeed, options: FitOptions, accelerator: Accelerator, done: int
     ) -> None:
         self._seed, self._device = options.seed, accelerator.device
         self._place, processes = accelerator.process_index, accelerator.num_processes

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from seal.config import FitOptions
 from seal.errors import BackendError
-from seal.training.feed import Batches, Feed
-from seal.training.run import Run
+from seal.training.feed import BatchFeed, Feed
+from seal.training.run import TrainingRun
 from seal.training.state import State
 
 
-class Task(ABC):
+class TrainingTask(ABC):
     """What is trained, and for what: all in which one training differs from another."""
 
     network: Any
@@ -50,8 +50,8 @@ class Step:
 
 
 def fit(
-    task: Task,
-    batches: Batches,
+    task: TrainingTask,
+    batches: BatchFeed,
     options: FitOptions,
     folder: str | Path,
     settings: dict[str, Any],
@@ -64,7 +64,7 @@ def fit(
     the folder cannot be used.
     """
     accelerator = _accelerator(options)
-    run = Run(Path(folder), settings, accelerator.is_main_process)
+    run = TrainingRun(Path(folder), settings, accelerator.is_main_process)
     optimizer = torch.optim.AdamW(_groups(task.network, options))
     model, optimizer = accelerator.prepare(task.network, optimizer)
     state = State(task.network, optimizer.optimizer, options.ema)
@@ -92,7 +92,7 @@ def fit(
 
 
 def _step(
-    task: Task,
+    task: TrainingTask,
     model: Any,
     optimizer: Any,
     feed: Feed,

@@ -25,7 +25,7 @@ STATE, CURVE, MANIFEST = "state.safetensors", "curve.jsonl", "manifest.json"
 _LIBRARIES = ("seal-video", "torch", "accelerate", "numpy", "safetensors", "transformers", "peft")
 
 
-class Run:
+class TrainingRun:
     """The folder of a run with these `settings`: a new one, or one to go on with.
 
     Of several processes that train together one `writes`; `loss` is that of the last step.

@@ -1,14 +1,14 @@
 """Open anything that holds moving pictures, and read its frames with their exact times."""
 
 from seal.video.frame import Frame
-from seal.video.reader import Gap, Video, VideoInfo, open_video
+from seal.video.reader import Gap, VideoInfo, VideoReader, open_video
 from seal.video.source import content_id, is_address, is_pipe, sources_in
 
 __all__ = [
     "Frame",
     "Gap",
-    "Video",
     "VideoInfo",
+    "VideoReader",
     "content_id",
     "is_address",
     "is_pipe",

@@ -15,9 +15,9 @@ from seal.errors import OptionError, VideoError
 from seal.types import Span, UInt8
 from seal.video.frame import Frame
 from seal.video.picture import Converter, clockwise_degrees, upright_size
-from seal.video.sampling import Candidates, Grid, Sampler
+from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
-from seal.video.stream import ContainerStream, ImageStream, Picture, Stream
+from seal.video.stream import ContainerStream, DecodedPicture, ImageStream, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
@@ -63,7 +63,7 @@ class Gap:
     reason: str
 
 
-def open_video(source: str | Path, options: VideoOptions, *, threads: int = 0) -> Video:
+def open_video(source: str | Path, options: VideoOptions, *, threads: int = 0) -> VideoReader:
     """Open a file, an http(s) address, a live source or a folder of images.
 
     `threads` is how many the decoder may use; 0 is one per core.
@@ -71,10 +71,10 @@ def open_video(source: str | Path, options: VideoOptions, *, threads: int = 0) -
     Raises VideoError if it cannot be read as video, OptionError for a live source without
     `max_duration_s`.
     """
-    return Video(source, options, threads)
+    return VideoReader(source, options, threads)
 
 
-class Video:
+class VideoReader:
     """An open video; a context manager that closes it."""
 
     info: VideoInfo
@@ -90,7 +90,7 @@ class Video:
             _check_limit(source, options)
         is_folder = not is_address(source) and Path(source).is_dir()
         self._options = options
-        self._stream: Stream = (
+        self._stream: PictureStream = (
             ImageStream(source, options.image_rate_hz)
             if is_folder
             else ContainerStream(source, threads, options.timeout_s)
@@ -108,7 +108,7 @@ class Video:
                 raise VideoError(
                     f"{source}: no picture in it can be decoded{why}; expected a video"
                 )
-            self._opened: Iterator[Picture] | None = chain([first], opened)
+            self._opened: Iterator[DecodedPicture] | None = chain([first], opened)
             self._converter = Converter(
                 first.frame, self._stream.pixel_aspect, options.short_side_px
             )
@@ -135,7 +135,7 @@ class Video:
         self.gaps = []
         self.read_until_s = float(start)
 
-    def _pictures(self, tick: int) -> Iterator[Picture]:
+    def _pictures(self, tick: int) -> Iterator[DecodedPicture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""
         opened, self._opened = self._opened, None
         if opened is not None and (tick == 0 or self.info.is_live):
@@ -155,7 +155,7 @@ class Video:
         """Release the source."""
         self._stream.close()
 
-    def __enter__(self) -> Video:
+    def __enter__(self) -> VideoReader:
         return self
 
     def __exit__(
@@ -201,7 +201,7 @@ class Video:
         from_s = self.info.start_s if start_s is None else start_s
         first = max(0, self._grid.at_or_before(from_s))
         # What is not analysed need not be decoded.
-        self._stream.needs = Candidates(self._grid, self._tick)
+        self._stream.needs = FrameCandidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
         steps = Sampler(self._steps, self._tick, _STEPS * first)
         between: list[UInt8] = []
@@ -239,9 +239,11 @@ class Video:
         # The very float that the exact fraction has, many times faster.
         return pts * self._tick.numerator / self._tick.denominator
 
-    def _with_ends(self, pictures: Iterator[Picture]) -> Iterator[tuple[Picture, int]]:
+    def _with_ends(
+        self, pictures: Iterator[DecodedPicture]
+    ) -> Iterator[tuple[DecodedPicture, int]]:
         """Each picture and when the next one takes its place, or damage begins."""
-        last: Picture | None = None
+        last: DecodedPicture | None = None
         for picture in pictures:
             if last is not None:
                 yield last, min(last.end, picture.pts) if picture.lost else picture.pts

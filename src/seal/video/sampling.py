@@ -63,7 +63,7 @@ class Sampler:
         return True
 
 
-class Candidates:
+class FrameCandidates:
     """Says of packets, in the order in which they are decoded, whose picture may be analysed.
 
     It is not if an earlier one is at or after the same tick.

@@ -36,7 +36,7 @@ _NOT_VIDEO = frozenset({"tty"})
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedPicture:
     """A decoded frame and when it is on the screen, in ticks of the stream's time base."""
 
     frame: av.VideoFrame | None
@@ -56,7 +56,7 @@ class Tail:
     reason: str
 
 
-class Stream(ABC):
+class PictureStream(ABC):
     """One source of pictures, open."""
 
     time_base: Fraction
@@ -72,7 +72,7 @@ class Stream(ABC):
     """Says of timestamps, in the order of decoding, whether the picture there is needed."""
 
     @abstractmethod
-    def pictures(self, pts: int | None = None) -> Iterator[Picture]:
+    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
         """The pictures from the beginning, or from a keyframe at or before `pts`."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Stream(ABC):
         """Release the source."""
 
 
-class ImageStream(Stream):
+class ImageStream(PictureStream):
     """The images of a folder, one every 1 / rate_hz seconds, the first at 0."""
 
     def __init__(self, source: str | Path, rate_hz: float) -> None:
@@ -97,7 +97,7 @@ class ImageStream(Stream):
         self.end = len(self._files)
         self.size_bytes = sum(path.stat().st_size for path in self._files)
 
-    def pictures(self, pts: int | None = None) -> Iterator[Picture]:
+    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
         lost = None
         for i in range(pts or 0, len(self._files)):
             try:
@@ -106,7 +106,7 @@ class ImageStream(Stream):
             except (av.FFmpegError, IndexError, StopIteration) as error:
                 lost = f"{self._files[i].name} cannot be read: {error}"
                 continue
-            yield Picture(frame, i, i + 1, lost)
+            yield DecodedPicture(frame, i, i + 1, lost)
             lost = None
         self.tail = Tail(self.end, lost) if lost else None
 
@@ -117,7 +117,7 @@ class ImageStream(Stream):
         pass
 
 
-class ContainerStream(Stream):
+class ContainerStream(PictureStream):
     """The first video stream of anything that FFmpeg opens."""
 
     def __init__(self, source: str | Path, threads: int, timeout_s: float) -> None:
@@ -273,7 +273,7 @@ class ContainerStream(Stream):
         first = next(packets) if packets else None
         return None if first is None or isinstance(first, str) else first.pts
 
-    def pictures(self, pts: int | None = None) -> Iterator[Picture]:
+    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
         packets = None if pts is None else self._seek(pts)
         if packets is None:
             if not self._fresh:
@@ -283,7 +283,7 @@ class ContainerStream(Stream):
         self._fresh = False
         return self._decode(packets)
 
-    def _decode(self, packets: Iterator[av.Packet[Any] | str]) -> Iterator[Picture]:
+    def _decode(self, packets: Iterator[av.Packet[Any] | str]) -> Iterator[DecodedPicture]:
         damage = _Damage(round(_HEALED_AFTER_S / self.time_base))
         last: int | None = None
         last_end = self._begin
@@ -337,9 +337,9 @@ class ContainerStream(Stream):
                         damage.reason = damage.reason or "times that go back"
                         continue
                     last, last_end = at, at + ((shown and shown.duration) or default)
-                    yield Picture(shown, at, last_end, damage.told())
+                    yield DecodedPicture(shown, at, last_end, damage.told())
         if damage.healed:
-            yield from (Picture(None, at, at + default, None) for at in sorted(spare))
+            yield from (DecodedPicture(None, at, at + default, None) for at in sorted(spare))
         self.tail = self._lost_tail(latest_s, damage.reason)
 
     def _lost_tail(self, latest_s: float, reason: str | None) -> Tail | None:

@@ -14,7 +14,7 @@ from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.answer import Answerer
-    from seal.evaluate.questions import Question
+    from seal.evaluate.questions import BenchmarkQuestion
 
 
 def asking_options(
@@ -60,7 +60,7 @@ def asking_options(
 
 def ask(
     name: str,
-    questions: Sequence[Question],
+    questions: Sequence[BenchmarkQuestion],
     evaluate: Callable[[Mapping[str, str]], dict[str, Any]],
     answerer: str,
     run_path: str,
@@ -80,7 +80,7 @@ def ask(
     chosen = merged(settings, named(None, answerer))
     options, model = Options.load(settings=chosen, task="ask"), model_of(answerer, settings)
     manifest = asking.manifest(name, model, options)
-    run = asking.Run(run_path, manifest)
+    run = asking.AnswerRun(run_path, manifest)
     missing = asking.ask_all(
         questions,
         Videos(Store(store_path), "ask", chosen).find,

@@ -13,7 +13,7 @@ from seal.cli.output import print_json
 from seal.config import as_dict
 
 if TYPE_CHECKING:
-    from seal.evaluate.ego4d import Prediction, Query
+    from seal.evaluate.ego4d import NlqQuery, Prediction
 
 _MEAN = "mean IoU"
 
@@ -133,7 +133,7 @@ def nlq(
         _print(result)
 
 
-def _find(queries: list[Query], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
+def _find(queries: list[NlqQuery], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
     from seal.evaluate.nlq import IndexedLocaliser, localise
     from seal.store import Store
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from seal import backends
 from seal.errors import OptionError
 from seal.ground.data.features import Features
-from seal.ground.data.samples import Dataset, Part, Sample, SampleError, Skipped
+from seal.ground.data.samples import Dataset, Sample, SampleError, Skipped, SplitPart
 from seal.ground.data.sources import Source
 
 __all__ = [
     "Dataset",
     "Features",
-    "Part",
     "Sample",
     "SampleError",
     "Skipped",
     "Source",
+    "SplitPart",
     "read",
     "source",
 ]

@@ -24,7 +24,7 @@ class SampleError(DataError):
         self.item, self.reason = item, reason
 
 
-class Part(NamedTuple):
+class SplitPart(NamedTuple):
     """Where in a longer video a clip was taken from."""
 
     video: str
@@ -49,7 +49,7 @@ class Sample:
     index: int
     """Which query of the annotation it is, from 0."""
     split: str
-    part_of: Part | None = None
+    part_of: SplitPart | None = None
     """Of what the video is a clip."""
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Row:
+class SourceRow:
     """A query as a data set has it: nothing is checked yet."""
 
     video: str
@@ -107,10 +107,10 @@ class Row:
     """Pairs of start and end; None where they are withheld."""
     annotation: str
     index: int
-    part_of: Part | None = None
+    part_of: SplitPart | None = None
 
 
-def collect(rows: Iterable[Row], split: str) -> Dataset:
+def collect(rows: Iterable[SourceRow], split: str) -> Dataset:
     """The rows as samples; those that cannot be are left out and told of."""
     samples, skipped = [], []
     for row in rows:
@@ -123,7 +123,7 @@ def collect(rows: Iterable[Row], split: str) -> Dataset:
     return Dataset(tuple(samples), tuple(skipped))
 
 
-def _sample(row: Row, split: str) -> Sample:
+def _sample(row: SourceRow, split: str) -> Sample:
     item = _item(row.annotation, row.index, row.video)
     query = row.query.strip() if isinstance(row.query, str) else ""
     duration_s = _number(item, row.duration_s)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from seal.datacheck import (
     VIDEO_SUFFIXES,
+    DataReport,
     Problem,
-    Report,
     Say,
     check_videos,
     files_by_name,
@@ -26,7 +26,7 @@ from seal.datacheck import (
 from seal.errors import DataError, OptionError
 from seal.files import read_json, read_json_lines, read_text
 from seal.ground.data.features import Features, check_features, feature_stores
-from seal.ground.data.samples import Dataset, Part, Row, Sample, collect
+from seal.ground.data.samples import Dataset, Sample, SourceRow, SplitPart, collect
 from seal.types import Span
 
 
@@ -39,7 +39,7 @@ class Source:
     """Where to get it."""
     files: Mapping[str, tuple[str, ...]]
     """split -> the names of its annotation files, the one with the queries first."""
-    rows: Callable[..., Iterable[Row]]
+    rows: Callable[..., Iterable[SourceRow]]
     """From the paths of a split's files to its queries; KeyError, TypeError or ValueError if a file
     is not as published."""
     folders: tuple[str, ...] = ("annotations",)
@@ -82,7 +82,7 @@ class Source:
         """The features in a folder, or .hdf5 file, of this data set. Raises DataError."""
         return Features(folder, dimension, self.rate_hz)
 
-    def check(self, folder: Path, say: Say) -> Report:
+    def check(self, folder: Path, say: Say) -> DataReport:
         """What of the data set is in `folder`. It takes videos, or features, or both."""
         samples: dict[str, Sample] = {}
         problems: list[Problem] = []
@@ -110,7 +110,7 @@ class Source:
             found["videos"] = len(samples.keys() & files.keys())
             lengths = {video: sample.duration_s for video, sample in samples.items()}
             problems += check_videos(lengths, files)
-        return Report(self.title, self.page, found, tuple(problems), dict(skipped))
+        return DataReport(self.title, self.page, found, tuple(problems), dict(skipped))
 
 
 class LanguageQuery(NamedTuple):
@@ -132,10 +132,10 @@ def language_queries(path: str | Path) -> Iterator[LanguageQuery]:
                     yield LanguageQuery(video, clip, annotation["annotation_uid"], index, entry)
 
 
-def _ego4d_rows(path: Path) -> Iterator[Row]:
+def _ego4d_rows(path: Path) -> Iterator[SourceRow]:
     for video, clip, annotation, index, entry in language_queries(path):
         times_s = entry.get("clip_start_sec"), entry.get("clip_end_sec")
-        yield Row(
+        yield SourceRow(
             video=clip["clip_uid"],
             duration_s=clip["clip_end_sec"],
             query=entry.get("query"),
@@ -146,12 +146,12 @@ def _ego4d_rows(path: Path) -> Iterator[Row]:
         )
 
 
-def _part(video: str, clip: dict[str, Any]) -> Part | None:
+def _part(video: str, clip: dict[str, Any]) -> SplitPart | None:
     start_s, end_s = clip.get("video_start_sec"), clip.get("video_end_sec")
-    return None if start_s is None or end_s is None else Part(video, Span(start_s, end_s))
+    return None if start_s is None or end_s is None else SplitPart(video, Span(start_s, end_s))
 
 
-def _charades_rows(path: Path, durations: Path) -> Iterator[Row]:
+def _charades_rows(path: Path, durations: Path) -> Iterator[SourceRow]:
     lengths = {
         row["id"]: row["length"] for row in csv.DictReader(io.StringIO(read_text(durations)))
     }
@@ -164,11 +164,11 @@ def _charades_rows(path: Path, durations: Path) -> Iterator[Row]:
         if not marks or len(words) != 3:
             raise ValueError(f"line {number}: expected VIDEO START END##QUERY, got {line!r}")
         video, *times_s = words
-        yield Row(video, lengths.get(video), query, [times_s], video, index[video])
+        yield SourceRow(video, lengths.get(video), query, [times_s], video, index[video])
         index[video] += 1
 
 
-def _tacos_rows(path: Path) -> Iterator[Row]:
+def _tacos_rows(path: Path) -> Iterator[SourceRow]:
     """Times are numbers of frames at a constant rate."""
     for name, video in read_json(path).items():
         rate_hz = video["fps"]
@@ -177,21 +177,21 @@ def _tacos_rows(path: Path) -> Iterator[Row]:
         for index, (query, frames) in enumerate(asked):
             times_s = [frame / rate_hz for frame in frames]
             stem = name.removesuffix(".avi")
-            yield Row(stem, duration_s, query, [times_s], stem, index)
+            yield SourceRow(stem, duration_s, query, [times_s], stem, index)
 
 
-def _activitynet_rows(path: Path) -> Iterator[Row]:
+def _activitynet_rows(path: Path) -> Iterator[SourceRow]:
     for name, video in read_json(path).items():
         asked = zip(video["sentences"], video["timestamps"], strict=True)
         for index, (query, times_s) in enumerate(asked):
-            yield Row(name, video["duration"], query, [times_s], name, index)
+            yield SourceRow(name, video["duration"], query, [times_s], name, index)
 
 
-def _qvhighlights_rows(path: Path) -> Iterator[Row]:
+def _qvhighlights_rows(path: Path) -> Iterator[SourceRow]:
     for entry in read_json_lines(path):
         times_s = entry.get("relevant_windows")
         qid = str(entry["qid"])
-        yield Row(entry["vid"], entry["duration"], entry["query"], times_s, qid, 0)
+        yield SourceRow(entry["vid"], entry["duration"], entry["query"], times_s, qid, 0)
 
 
 def _ego4d(version: str) -> Source:
