@@ -193,11 +193,15 @@ class MotionTracker(Tracker):
         return ended
 
     def _look(self, view: _View, unexplained: Float32) -> list[Tracklet]:
-        """Follow everything into this picture; the tracklets that have ended by it."""
+        """Follow every tracklet into this picture. Returns the tracklets that end here.
+
+        `unexplained` [height, width] is how far neither the picture before nor the picture after
+        explains this one.
+        """
         self._views.append(view)
         now = view.moves * unexplained
         carried = cv2.remap(self._evidence, view.motion.warp, None, cv2.INTER_LINEAR)
-        # Where a mover was and the world is seen again, there is none now.
+        # Old evidence fades faster where the background is visible again: the mover has left.
         carried *= 0.3 + 0.7 * unexplained
         self._evidence = _KEEP * carried + (1 - _KEEP) * now
         detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
@@ -205,7 +209,7 @@ class MotionTracker(Tracker):
             self._predict(track, view)
         seen = [track for track in self._tracks if track.seen]
         if len(seen) > 1:
-            # A pixel is of one thing: the likeliest.
+            # Each pixel belongs to one tracklet only, the likeliest.
             best = np.max([track.mask for track in seen], axis=0)
             for track in seen:
                 track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
@@ -223,7 +227,7 @@ class MotionTracker(Tracker):
         for track in self._tracks:
             if track.seen and (part := _parted(track)) is not None:
                 found.append(part)
-                # What it was until now was of both.
+                # Its past boxes hold both things: trace the first thing alone.
                 track.mask = track.mask - part
                 colours = histogram(view.bins, track.mask)
                 alone = dict(self._traced(track.mask, colours, view.pts))
