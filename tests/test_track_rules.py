@@ -694,7 +694,10 @@ class StillCamera:
         residual[..., 0] = residual_px
         self._motion = Motion(residual, np.eye(3), noise_px, residual, PIXELS)
 
-    def motion(self, *_: Any) -> Motion:
+        self.between: list[tuple] = []
+
+    def motion(self, earlier: Any, later: Any, between: tuple = ()) -> Motion:
+        self.between.append(between)
         return self._motion
 
 
@@ -749,3 +752,20 @@ def test_flow_is_found_on_pictures_of_about_14400_px(size: tuple, small: tuple) 
     made = MotionTracker(MotionTrack(), None)
     push(made, 0, np.zeros((*size, 3), np.uint8))
     assert made._evidence.shape == small
+
+
+def test_the_camera_is_given_the_pictures_between() -> None:
+    made = MotionTracker(MotionTrack(), None)
+    push(made, 0, GROUND_ONLY)
+    made._camera = camera = StillCamera(0.0, 0.2)
+    between = (np.zeros((45, 80), np.uint8),)
+    made.push(Frame(GROUND_ONLY, 1, 2, Fraction(1, 5), False, between))
+    assert camera.between == [between]
+
+
+def test_noise_averages_out_in_the_small_picture() -> None:
+    made = MotionTracker(MotionTrack(), None)
+    noise = np.random.default_rng(0).normal(128, 30, (360, 640, 1)).clip(0, 255).astype(np.uint8)
+    push(made, 0, noise.repeat(3, 2))
+    # Each pixel is the mean of sixteen.
+    assert made._grey.std() == pytest.approx(30 / 4, rel=0.1)
