@@ -135,6 +135,14 @@ def test_known_colours_keep_a_thing_from_what_it_passes() -> None:
     assert iou(drawn, box_map(60, 30, 84, 54)) > 0.85
 
 
+def test_where_colours_say_nothing_the_place_decides() -> None:
+    # The right half of the thing, half of its area, has a colour that half of its ring has too.
+    truth = (60, 30, 84, 54)
+    beside = [((84, 22, 92, 62), OTHER), ((60, 54, 84, 62), OTHER)]
+    bins = picture((truth, THING), ((72, 30, 84, 54), OTHER), *beside)
+    assert iou(refine(box_map(*truth), bins), box_map(*truth)) > 0.9
+
+
 def test_where_nothing_sets_it_apart_the_region_stays_as_it_is() -> None:
     mask, bins = box_map(60, 30, 84, 54), picture()
     colours = np.zeros(BINS, np.float32)

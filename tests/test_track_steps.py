@@ -68,3 +68,21 @@ def test_one_step_is_enough_where_it_explains_the_picture() -> None:
     np.testing.assert_array_equal(
         camera.motion(first, last).flow, camera.motion(first, last, noise).flow
     )
+
+
+@pytest.mark.parametrize(("size", "half"), [((90, 160), (45, 80)), ((91, 161), (46, 81))])
+def test_steps_are_matched_at_half_the_size(size: tuple[int, int], half: tuple[int, int]) -> None:
+    # Five steps then take as long as one at full size.
+    matched = []
+
+    class Matcher:
+        def calc(self, later: np.ndarray, earlier: np.ndarray, _: None) -> np.ndarray:
+            matched.append((later.shape, earlier.shape))
+            return np.ones((*half, 2), np.float32)
+
+    steps = Steps(*size)
+    steps._dis = Matcher()
+    flow = steps.flow([np.zeros((45, 80), np.uint8)] * 4)
+    assert matched == [(half, half)] * 3
+    scale = np.divide(size[::-1], half[::-1])
+    np.testing.assert_allclose(flow, np.broadcast_to(3 * scale, flow.shape), rtol=1e-5)
