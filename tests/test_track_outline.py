@@ -152,6 +152,15 @@ def test_where_nothing_sets_it_apart_the_region_stays_as_it_is() -> None:
     assert iou(refine(mask, bins), mask) > 0.5
 
 
+@pytest.mark.parametrize(("side", "stays"), [(6, True), (10, False)])
+def test_where_less_than_15_percent_are_left_the_region_stays(side: int, stays: bool) -> None:
+    colours = np.zeros(BINS, np.float32)
+    colours[THING] = 1
+    mask = box_map(60, 30, 80, 50)
+    left = picture(((65, 35, 65 + side, 35 + side), THING))
+    assert (refine(mask, left, colours) is mask) == stays
+
+
 def test_an_empty_map_stays_empty() -> None:
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     assert refine(mask, picture()) is mask
@@ -192,9 +201,10 @@ def test_a_box_without_ends_is_tight() -> None:
     )
 
 
-def test_a_box_is_of_the_largest_part() -> None:
-    mask = np.maximum(box_map(10, 10, 20, 20), box_map(60, 30, 80, 50))
-    np.testing.assert_allclose(box_of(mask)[:2], [60 / 160, 30 / 90], rtol=1e-6)
+@pytest.mark.parametrize("other", [(10, 10, 20, 20), (100, 70, 110, 80)])
+def test_a_box_is_of_the_largest_part(other: tuple[int, int, int, int]) -> None:
+    mask = np.maximum(box_map(*other), box_map(60, 30, 80, 50))
+    np.testing.assert_allclose(box_of(mask), [60 / 160, 30 / 90, 80 / 160, 50 / 90], rtol=1e-6)
 
 
 def test_what_is_too_small_has_no_box() -> None:
