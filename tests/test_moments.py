@@ -221,3 +221,15 @@ def test_a_peak_beside_a_higher_one_keeps_to_its_own_side() -> None:
     first, second = moments_of(0, 0, 0, 0, 0, 1, 0.45, 0.7, 0.4, 0, 0, 0)
     assert first.span == Span(5, 6)
     assert second.span == Span(6, 9)
+
+
+def test_a_token_of_the_last_instant_counts() -> None:
+    # The video ends at a whole number of instants, with a token that has no length.
+    tokens = tokens_at([(0, 4), (4, 4)])
+    curve = relevance_curve(tokens, np.float32([0.1, 0.9]), FindOptions(smoothing_s=2.0))
+    assert curve.relevance.argmax() == len(curve.relevance) - 1
+
+
+def test_a_moment_can_be_at_either_end_of_an_irrelevant_video() -> None:
+    first, second = moments_of(-0.3, -0.9, -0.9, -0.9, -0.9, -0.9, -0.4)
+    assert (first.span, second.span) == (Span(0, 1), Span(6, 7))

@@ -135,6 +135,14 @@ def test_known_colours_keep_a_thing_from_what_it_passes() -> None:
     assert iou(drawn, box_map(60, 30, 84, 54)) > 0.85
 
 
+def test_where_colours_say_nothing_the_place_decides() -> None:
+    # The right half of the thing, half of its area, has a colour that half of its ring has too.
+    truth = (60, 30, 84, 54)
+    beside = [((84, 22, 92, 62), OTHER), ((60, 54, 84, 62), OTHER)]
+    bins = picture((truth, THING), ((72, 30, 84, 54), OTHER), *beside)
+    assert iou(refine(box_map(*truth), bins), box_map(*truth)) > 0.9
+
+
 def test_where_nothing_sets_it_apart_the_region_stays_as_it_is() -> None:
     mask, bins = box_map(60, 30, 84, 54), picture()
     colours = np.zeros(BINS, np.float32)
@@ -142,6 +150,15 @@ def test_where_nothing_sets_it_apart_the_region_stays_as_it_is() -> None:
     assert refine(mask, bins, colours) is mask
     # Of its own colours alone, a region on ground of the same colours keeps its place.
     assert iou(refine(mask, bins), mask) > 0.5
+
+
+@pytest.mark.parametrize(("side", "stays"), [(6, True), (10, False)])
+def test_where_less_than_15_percent_are_left_the_region_stays(side: int, stays: bool) -> None:
+    colours = np.zeros(BINS, np.float32)
+    colours[THING] = 1
+    mask = box_map(60, 30, 80, 50)
+    left = picture(((65, 35, 65 + side, 35 + side), THING))
+    assert (refine(mask, left, colours) is mask) == stays
 
 
 def test_an_empty_map_stays_empty() -> None:
@@ -184,9 +201,10 @@ def test_a_box_without_ends_is_tight() -> None:
     )
 
 
-def test_a_box_is_of_the_largest_part() -> None:
-    mask = np.maximum(box_map(10, 10, 20, 20), box_map(60, 30, 80, 50))
-    np.testing.assert_allclose(box_of(mask)[:2], [60 / 160, 30 / 90], rtol=1e-6)
+@pytest.mark.parametrize("other", [(10, 10, 20, 20), (100, 70, 110, 80)])
+def test_a_box_is_of_the_largest_part(other: tuple[int, int, int, int]) -> None:
+    mask = np.maximum(box_map(*other), box_map(60, 30, 80, 50))
+    np.testing.assert_allclose(box_of(mask), [60 / 160, 30 / 90, 80 / 160, 50 / 90], rtol=1e-6)
 
 
 def test_what_is_too_small_has_no_box() -> None:

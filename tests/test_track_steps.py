@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seal.track.camera import Camera
-from seal.track.steps import Steps
+from seal.track.steps import Steps, positions
 
 HEIGHT, WIDTH = 90, 160
 
@@ -68,3 +68,39 @@ def test_one_step_is_enough_where_it_explains_the_picture() -> None:
     np.testing.assert_array_equal(
         camera.motion(first, last).flow, camera.motion(first, last, noise).flow
     )
+
+
+@pytest.mark.parametrize(("size", "half"), [((90, 160), (45, 80)), ((91, 161), (46, 81))])
+def test_steps_are_matched_at_half_the_size(size: tuple[int, int], half: tuple[int, int]) -> None:
+    # Five steps then take as long as one at full size.
+    matched = []
+
+    class Matcher:
+        def calc(self, later: np.ndarray, earlier: np.ndarray, _: None) -> np.ndarray:
+            matched.append((later.shape, earlier.shape))
+            return np.ones((*half, 2), np.float32)
+
+    steps = Steps(*size)
+    steps._dis = Matcher()
+    flow = steps.flow([np.zeros((45, 80), np.uint8)] * 4)
+    assert matched == [(half, half)] * 3
+    scale = np.divide(size[::-1], half[::-1])
+    np.testing.assert_allclose(flow, np.broadcast_to(3 * scale, flow.shape), rtol=1e-5)
+
+
+def test_each_step_is_looked_up_where_the_step_after_it_came_from() -> None:
+    # Each step spreads the picture by a tenth from its middle.
+    centre = positions(45, 80) - np.float32((40, 22))
+
+    class Matcher:
+        def calc(self, *_: object) -> np.ndarray:
+            return 0.1 * centre
+
+    steps = Steps(90, 160)
+    steps._dis = Matcher()
+    flow = steps.flow([np.zeros((90, 160), np.uint8)] * 4)
+    middle = flow[30:58:2, 50:110:2]
+    want = 2 * (1.1**3 - 1) * centre[15:29, 25:55]
+    np.testing.assert_allclose(middle, want, atol=0.4)
+    # Three steps from where the picture began would spread it less.
+    assert np.abs(middle - 2 * 0.3 * centre[15:29, 25:55]).max() > 0.8

@@ -25,11 +25,11 @@ _MEMORY = 0.7
 
 
 class Shots:
-    """Says of each frame whether it starts a new shot.
+    """Detects hard cuts: tells for each frame whether it starts a new shot.
 
-    A cut changes the colours and the layout at once, and more than the pictures before it did.
-    The share of colours that change is blind to motion within the picture; the layout is compared
-    after undoing the camera's shift, so that a pan is no cut even where frames are far apart.
+    A cut changes the colours and the layout at once, and by more than recent frames changed.
+    Motion within the picture hardly changes the shares of the colours. Layouts are compared after
+    the camera's shift is undone, so that a pan between frames far apart is not taken for a cut.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Shots:
         small = cv2.resize(image, (3 * _WIDTH, 3 * _HEIGHT), interpolation=cv2.INTER_LINEAR)
         small = cv2.resize(small, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
         lab = cv2.cvtColor(small, cv2.COLOR_RGB2Lab)
-        # Half a level of blur, so that a colour on the edge of a bin does not jump out of it.
+        # Blur across the bins of lightness: a colour near the edge of a bin counts for both bins.
         colours = cv2.calcHist([lab], [0, 1, 2], None, [_BINS] * 3, [0, 256, 64, 192, 64, 192])
         colours = cv2.GaussianBlur(colours.reshape(_BINS, -1), (1, 3), 0).ravel()
         return colours / max(float(colours.sum()), 1.0), lab[:, :, 0] * self._window

@@ -61,7 +61,9 @@ _NEAR = 1.5
 _DRIFT_PX = 2.0
 """... and so many px more for each picture for which it was hidden."""
 _TAKEN = 0.1
-"""A detection of which a tracklet has more than this share starts no new tracklet."""
+"""A detection starts a new tracklet unless a tracklet already has more than this share of it."""
+_TAKEN_PART = 0.5
+"""The same for a part that a tracklet left to others."""
 _PART = 0.3
 """A tracklet in two parts, of which one has this share of the other, is of two things."""
 _VIEWS = 24
@@ -191,11 +193,15 @@ class MotionTracker(Tracker):
         return ended
 
     def _look(self, view: _View, unexplained: Float32) -> list[Tracklet]:
-        """Follow everything into this picture; the tracklets that have ended by it."""
+        """Follow every tracklet into this picture. Returns the tracklets that end here.
+
+        `unexplained` [height, width] is how far neither the picture before nor the picture after
+        explains this one.
+        """
         self._views.append(view)
         now = view.moves * unexplained
         carried = cv2.remap(self._evidence, view.motion.warp, None, cv2.INTER_LINEAR)
-        # Where a mover was and the world is seen again, there is none now.
+        # Old evidence fades faster where the background is visible again: the mover has left.
         carried *= 0.3 + 0.7 * unexplained
         self._evidence = _KEEP * carried + (1 - _KEEP) * now
         detections = _regions(np.maximum(self._evidence, 0.9 * now), view.moves, view.bins)
@@ -203,7 +209,7 @@ class MotionTracker(Tracker):
             self._predict(track, view)
         seen = [track for track in self._tracks if track.seen]
         if len(seen) > 1:
-            # A pixel is of one thing: the likeliest.
+            # Each pixel belongs to one tracklet only, the likeliest.
             best = np.max([track.mask for track in seen], axis=0)
             for track in seen:
                 track.mask = np.where(track.mask < best, np.minimum(track.mask, 0.5), track.mask)
@@ -216,11 +222,12 @@ class MotionTracker(Tracker):
                     others.append(other)
                 track.mask = 0.4 * track.mask + 0.6 * mine
             self._update(track, view, mine is not None)
-        found = others + [mask for mask in detections if _taken(mask, seen) <= _TAKEN]
+        found = [mask for mask in others if _taken(mask, seen) <= _TAKEN_PART]
+        found += [mask for mask in detections if _taken(mask, seen) <= _TAKEN]
         for track in self._tracks:
             if track.seen and (part := _parted(track)) is not None:
                 found.append(part)
-                # What it was until now was of both.
+                # Its past boxes hold both things: trace the first thing alone.
                 track.mask = track.mask - part
                 colours = histogram(view.bins, track.mask)
                 alone = dict(self._traced(track.mask, colours, view.pts))
@@ -251,7 +258,7 @@ class MotionTracker(Tracker):
             carried = cv2.warpPerspective(track.mask, back @ view.motion.camera, size, flags=flags)
         drawn = refine(carried, view.bins, track.colours)
         # Hidden, or its outline is lost: it goes on as it was.
-        track.seen = drawn is not carried
+        track.seen = drawn is not carried and area_px(drawn) >= MIN_AREA * drawn.size / 2
         track.mask = drawn if track.seen else carried
 
     def _update(self, track: _Track, view: _View, moved: bool) -> None:
@@ -357,7 +364,7 @@ def _parted(track: _Track) -> Float32 | None:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid[inside])
     order = np.argsort(stats[1:, cv2.CC_STAT_AREA])[::-1]
     areas = stats[1 + order, cv2.CC_STAT_AREA]
-    two = len(areas) > 1 and areas[1] > _PART * areas[0]
+    two = len(areas) > 1 and areas[1] > max(_PART * areas[0], MIN_AREA * solid.size)
     track.apart = track.apart + 1 if two else 0
     if track.apart < _CONFIRM:
         return None
@@ -382,7 +389,8 @@ def _regions(evidence: Float32, moves: Float32, bins: Int64) -> list[Float32]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(solid)
     large = stats[1:, cv2.CC_STAT_AREA] >= MIN_AREA * solid.size
     found = [(labels == i + 1).astype(np.float32) for i in np.flatnonzero(large)]
-    return [refine(region, bins) for region in found]
+    refined = [refine(region, bins) for region in found]
+    return [region for region in refined if area_px(region) >= MIN_AREA * region.size / 2]
 
 
 def _assign(tracks: list[NDArray[np.bool_]], detections: list[Float32]) -> list[Float32 | None]:
