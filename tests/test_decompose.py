@@ -17,7 +17,7 @@ from seal.config import (
     Options,
     SceneOptions,
 )
-from seal.decompose import Backends, Batch, decompose
+from seal.decompose import Models, TokenBatch, decompose
 from seal.decompose.actions import Actions
 from seal.decompose.draft import Draft, crop, embed
 from seal.decompose.history import History
@@ -316,12 +316,12 @@ class EveryFrameTracker(GivenTracker):
         return []
 
 
-def batches_of(pts: list[int], kind: str) -> tuple[list[Batch], EveryFrameTracker]:
+def batches_of(pts: list[int], kind: str) -> tuple[list[TokenBatch], EveryFrameTracker]:
     tracker = EveryFrameTracker()
-    backends = Backends(segment.load(ClassicalSegment()), tracker, OnesEncoder())
+    models = Models(segment.load(ClassicalSegment()), tracker, OnesEncoder())
     options = Options(scenes=SceneOptions(interval_s=0.1))
     frames = [frame_at(t) for t in pts]
-    parts = decompose(frames, [kind], options, backends, info(60.0), start_s=0.0, video_id="v")
+    parts = decompose(frames, {kind: "key"}, options, models, info(60.0), start_s=0.0, video_id="v")
     return list(parts), tracker
 
 

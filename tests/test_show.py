@@ -17,7 +17,7 @@ from PIL import Image
 
 from seal.clock import clock
 from seal.errors import OptionError
-from seal.kinds import known
+from seal.kinds import SCENE, known
 from seal.show import Reel, Storyboard, write
 from seal.show.png import WIDTH
 from seal.types import Choice, Moment, Span, Tokens
@@ -384,7 +384,7 @@ def lane(spans_s: list[tuple[float, float]], duration_s: float = 600.0) -> list[
     pts = board.tokens.pts.copy()
     pts[board.tokens.kinds == "scene"] = np.round(np.array(spans_s) * 1000)
     object.__setattr__(board.tokens, "pts", pts)
-    return [(round(600 * a, 6), round(600 * b, 6), level) for a, b, level in board.density("scene")]
+    return [(round(600 * a, 6), round(600 * b, 6), level) for a, b, level in board.density(SCENE)]
 
 
 def test_a_tick_ends_where_its_token_ends() -> None:
