@@ -21,10 +21,11 @@ from seal.answer.intent import Intent, complete, points_back, read
 from seal.attention import Budget, Candidates, choose
 from seal.cli import main
 from seal.clock import clock
-from seal.config import AttentionOptions, NoAnswer
+from seal.config import AttentionOptions, NoAnswer, Options
 from seal.errors import AnswerError, ContextError, DataError, OptionError
 from seal.evaluate import asking
 from seal.evaluate.questions import BenchmarkQuestion
+from seal.ingest import index as index_video
 from seal.scope import Scope
 from seal.store import Store
 from test_answer_endpoint import Server, fails, says, server  # noqa: F401
@@ -580,3 +581,24 @@ def test_seal_eval_lvbench_asks_with_and_without_selection(
     assert again["evidence"]["seal"]["answered"]["overall"] == 2
     other = CliRunner().invoke(main, [*command, "--set", "attention.budget=5"])
     assert "other settings" in other.stderr
+
+
+def test_a_dialogue_ends_where_its_video_was_indexed_anew(tmp_path: Path) -> None:
+    """The tokens that it shows are gone: no id may stand for another token."""
+    store = filmed(tmp_path, 8.0)
+    talk = Conversation(opened(store), Scripted("Left."))
+    talk.ask("Where is the red ball?")
+    talk.save(tmp_path / "talk.json")
+    before = opened(store).tokens
+    assert len(Conversation.resume(tmp_path / "talk.json", opened(store)).turns) == 1
+    index_video(tmp_path / "film.mp4", store, Options.load(settings=["objects.interval_s=1"]))
+    after = opened(store).tokens
+    kinds = {str(kind) for kind in before.kinds[np.isin(before.ids, after.ids)]}
+    assert kinds == {"scene", "action"}
+    for name in set(before.ids) & set(after.ids):
+        (old,), (new,) = (np.flatnonzero(tokens.ids == name) for tokens in (before, after))
+        assert before.time(int(old)) == after.time(int(new))
+        np.testing.assert_array_equal(before.boxes[old], after.boxes[new])
+    with pytest.raises(OptionError, match="indexed anew since: start a new dialogue"):
+        Conversation.resume(tmp_path / "talk.json", opened(store))
+    assert not (set(before.ids) - set(after.ids)) & set(after.ids)

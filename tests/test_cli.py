@@ -405,3 +405,19 @@ def test_an_interrupted_run_leaves_no_process_and_the_next_completes_it(
     fresh = printed(seal("index", film, "--store", again, *settings, "--json"))
     assert isinstance(fresh, dict)
     assert result["tokens"] == fresh["tokens"]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs /dev/shm to see semaphores")
+def test_a_killed_process_group_leaves_no_semaphore(film: Path, tmp_path: Path) -> None:
+    before = {*Path("/dev/shm").iterdir()}
+    command = [sys.executable, "-m", "seal.cli", "index", film, "--store", tmp_path / "store"]
+    command += ["--set", "video.part_s=4", "--jobs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(children(process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {path.name for path in {*Path("/dev/shm").iterdir()} - before}
+    assert not {name for name in left if name.startswith("sem.")}

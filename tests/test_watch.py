@@ -123,7 +123,7 @@ def test_a_part_of_a_file(film: Path) -> None:
     assert [line["end_s"] for line in found] == pytest.approx([4.0, 6.0], abs=1e-6)
 
 
-class _Camera:
+class Camera:
     """A server that sends each of some films to one client after the other, and hangs up."""
 
     def __init__(self, films: list[Path], pause_s: float) -> None:
@@ -155,7 +155,7 @@ def films(tmp_path: Path) -> list[Path]:
 
 
 def test_a_lost_connection_is_found_again_and_the_clock_goes_on(films: list[Path]) -> None:
-    camera = _Camera(films, pause_s=2.0)
+    camera = Camera(films, pause_s=2.0)
     result = seal("watch", camera.address, "--window", "4", "--give-up", "4", "--json")
     found = lines(result.stdout)
     # Gone for good in the end: that is a failure, but what was seen is there.
@@ -179,7 +179,7 @@ def test_a_lost_connection_is_found_again_and_the_clock_goes_on(films: list[Path
 
 
 def test_a_live_stream_goes_on_after_a_kill(films: list[Path], tmp_path: Path) -> None:
-    camera = _Camera(films, pause_s=0.5)
+    camera = Camera(films, pause_s=0.5)
     arguments = ["watch", camera.address, "--window", "2", "--json", "--query", "bars"]
     arguments += ["--state", str(tmp_path / "state"), "--give-up", "1"]
     command = [sys.executable, "-m", "seal.cli", *arguments]
@@ -199,7 +199,7 @@ def test_a_live_stream_goes_on_after_a_kill(films: list[Path], tmp_path: Path) -
 
 
 def test_a_limit_holds_for_all_connections_together(films: list[Path]) -> None:
-    camera = _Camera(films, pause_s=0.1)
+    camera = Camera(films, pause_s=0.1)
     result = seal(
         "watch", camera.address, "--window", "60", "--set", "video.max_duration_s=7", "--json"
     )

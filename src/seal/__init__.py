@@ -10,7 +10,7 @@ video.find("a red ball", top=3)                  # the moments, best first, and 
 video.show("a red ball", "storyboard.html")      # the evidence, for a person
 video.ask("Why does it stop?", answerer="openai:MODEL")   # an answer with citations
 library.find("a red ball")                       # the same, over every video
-library.watch("rtsp://...", queries=["a person"])         # as it goes, in fixed memory
+library.watch("rtsp://...", queries=["a person"])         # windows as they go, in fixed memory
 """
 
 from __future__ import annotations
