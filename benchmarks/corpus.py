@@ -19,12 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from seal.corpus import Corpus
 
 from data import ROOT
 from queries import made_up_record, random_tokens, timed
 from seal import Options, Tokens, encode
 from seal.ingest import index as index_video
+from seal.library import Library
+from seal.scope import NearestContent
 from seal.store import Store
 
 SPREAD = 0.5
@@ -96,9 +97,12 @@ def megabytes(folder: Path) -> float:
 
 def time_queries(folder: Path, budget: int, runs: int) -> None:
     """Prints how long a select takes in this process and in a new one."""
-    corpus = Corpus(Store(folder), [f"attention.budget={budget}"])
-    corpus.select("warm up")
-    print(f"select {budget}: {timed(corpus.select, QUERIES[:runs])}")
+    library = Library(Store(folder))
+    library.select("warm up", budget=budget)
+    print(
+        f"select {budget}:"
+        f" {timed(lambda query: library.select(query, budget=budget), QUERIES[:runs])}"
+    )
     command = [sys.executable, "-m", "seal.cli", "select", "--all", QUERIES[0]]
     command += ["--store", str(folder), "--budget", str(budget)]
     began = time.perf_counter()
@@ -114,16 +118,21 @@ def time_queries(folder: Path, budget: int, runs: int) -> None:
 
 def compare(folder: Path, budget: int, runs: int) -> None:
     """Prints what the index misses."""
-    settings = [f"attention.budget={budget}"]
-    quick, exact = Corpus(Store(folder), settings), Corpus(ExactStore(folder), settings)
+    libraries = [Library(store) for store in (Store(folder), ExactStore(folder))]
+    encoder = encode.load(Options().encode)
+    limit = Options().attention.candidates
     recall, value = [], []
     for query in QUERIES[:runs]:
         found, wanted = [
             set(zip(tokens.video_ids.tolist(), tokens.ids.tolist(), strict=True))
-            for tokens in (quick.nearest(query), exact.nearest(query))
+            for tokens in (
+                NearestContent(each.store, each.store.videos(), encoder, query, limit).tokens
+                for each in libraries
+            )
         ]
         recall.append(len(found & wanted) / len(wanted))
-        value.append(quick.select(query)[1].objective / exact.select(query)[1].objective)
+        quick, exact = (each.select(query, budget=budget).objective for each in libraries)
+        value.append(quick / exact)
     for name, shares in (("recall of the candidates", recall), ("value of the choice", value)):
         print(f"{name}: mean {np.mean(shares):.4f}, worst {min(shares):.4f}")
 

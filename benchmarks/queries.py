@@ -3,7 +3,7 @@
     python benchmarks/queries.py [--tokens 100000] [--runs 20]
 
 The tokens are random unit vectors of the `mini` encoder's dimension in a real store; the queries go
-through the real encoder, `IndexedVideo.select` (16 tokens) and `IndexedVideo.find`.
+through the real encoder, `Scope.select` (16 tokens) and `Scope.find`.
 """
 
 import argparse
