@@ -322,7 +322,7 @@ class Store:
         """The tokens of these kinds that there are, and how many there must be."""
         wanted = list(contents.parts) if kinds is None else kinds
         batches = {kind: names for kind, names in contents.batches.items() if kind in wanted}
-        names = schema.table_schema(contents.table).names
+        names = [name for name in schema.table_schema(contents.table).names if name != "video_id"]
         where = f"video_id = {quote(video_id)} AND ({contents.where(batches)})"
         rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
         if rows is None:
