@@ -452,3 +452,38 @@ def test_each_commit_gets_the_next_number_of_the_whole_store(store: Store) -> No
         ("b", 3),
         ("a", 4),
     ]
+
+
+def test_a_row_that_is_deleted_is_not_marked_any_more(store: Store) -> None:
+    """While processes mark, delete and merge rows of one table."""
+    names = [str(number) for number in range(30)]
+    row = {"video_id": "v", "path": "", "kind": "scene", "key": "k", "part": 0, "stored": False}
+    row |= {"count": 0, "dimension": 4, "facets": 1, "gaps": ""}
+    store._tables.append(schema.PARTS, [{**row, "batch": name} for name in names])
+    marked: dict[str, int] = {}
+    done = threading.Event()
+
+    def mark() -> None:
+        tables = Store(store.path)._tables
+        for name in names:
+            marked[name] = tables.mark(schema.PARTS, "stored", f"batch = '{name}'")
+        done.set()
+
+    def delete() -> None:
+        tables = Store(store.path)._tables
+        for name in names[::-2]:
+            tables.delete(schema.PARTS, f"batch = '{name}'")
+
+    def merge() -> None:
+        tables = Store(store.path)._tables
+        while not done.is_set():
+            tables.optimize(schema.PARTS, purge=True)
+
+    threads = [threading.Thread(target=work) for work in (mark, delete, merge)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = {row["batch"]: row["stored"] for row in store._tables.rows(schema.PARTS)}
+    assert rows == dict.fromkeys(names[::2], True)
+    assert all(marked[name] == 1 for name in rows)
