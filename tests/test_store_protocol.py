@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from seal.errors import NotIndexedError, StoreError
-from seal.store import Store, commits, schema
+from seal.store import Store, Unfinished, commits, schema
 from seal.store.lance import Tables
 from store_worker import (
     KEYS,
@@ -267,6 +267,21 @@ def test_a_video_finished_or_removed_by_another_within_finish(
     assert_all_known(store)
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_video_removed_before_its_commit_is_marked_is_not_said_to_be_finished(
+    store: Store, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    add_all(store, KEYS)
+    other = Store(store.path)
+    # A store that did not begin the video knows its parts from the first look only.
+    finisher = store if begun else Store(store.path)
+    once_before(monkeypatch, Tables, "mark", lambda: other.remove("film"))
+    with pytest.raises(StoreError, match="same command again"):
+        finisher.finish(make_record(), KEYS)
+    assert [video.id for video in store.videos()] == ["other"]
+    assert_all_known(store)
+
+
 def test_of_two_that_finish_with_one_key_the_second_takes_what_the_first_committed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +335,20 @@ class Killed(BaseException):
 
 def kill() -> None:
     raise Killed
+
+
+def test_a_part_without_its_mark_is_not_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.begin(make_record(), KEYS)
+    once_before(monkeypatch, Tables, "mark", kill)
+    with pytest.raises(Killed):
+        store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
+    again = Store(store.path)
+    assert again.unfinished() == [Unfinished("film", "film.mp4", {})]
+    assert again.begin(make_record(), KEYS).done == set()
+    assert len(index(again, make_record(), KEYS, PARTS)) == PARTS * len(KINDS)
+    assert_all_known(again)
 
 
 def test_a_commit_without_its_mark_is_not_seen_and_swept_later(
