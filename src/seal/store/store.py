@@ -65,6 +65,8 @@ class Store:
             raise StoreError(f"{self.path} is a file; a token store is a folder: choose another")
         self.path.mkdir(parents=True, exist_ok=True)
         foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
+        if (self.path / schema.VERSION_FILE).exists():
+            return  # Another process has just made the store.
         if foreign:
             raise StoreError(
                 f"{self.path} is not a token store and not empty ({foreign[0].name}, ...): choose a"
