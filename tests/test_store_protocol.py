@@ -282,6 +282,30 @@ def test_a_video_removed_before_its_commit_is_marked_is_not_said_to_be_finished(
     assert_all_known(store)
 
 
+@pytest.mark.parametrize("work", ["begin", "finish"])
+def test_a_video_that_another_finishes_while_it_is_looked_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """After one of two reads, of `parts` and of `videos`, whichever comes first."""
+    add_all(store, KEYS)
+    other, looked, rows = Store(store.path), [], Tables.rows
+
+    def slow(tables: Tables, name: str, where: str = "true") -> Any:
+        found = rows(tables, name, where)
+        if tables is store._tables and not looked:
+            looked.append(name)
+            other.finish(make_record(), KEYS)
+        return found
+
+    monkeypatch.setattr(Tables, "rows", slow)
+    if work == "begin":
+        assert len(store.begin(make_record(), KEYS).done) == PARTS * len(KINDS)
+    else:
+        store.finish(make_record(seconds=99.0), KEYS)
+        assert store.resolve("film").seconds == 99.0
+    assert_all_known(store)
+
+
 def test_of_two_that_finish_with_one_key_the_second_takes_what_the_first_committed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

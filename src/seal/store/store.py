@@ -83,8 +83,8 @@ class Store:
         """
         _check_kinds(keys)
         with guard(self.path):
-            latest = self._latest(video.id)
-            contents = commits.parts_of(self._parts(video.id), latest, keys)
+            rows, latest = self._parts(video.id), self._latest(video.id)
+            contents = commits.parts_of(rows, latest, keys)
         done = _done(contents)
         self._known[video.id] = set(done)
         self._paths[video.id] = video.path
@@ -178,7 +178,8 @@ class Store:
         expected = self._known.get(video.id, set())
         with guard(self.path):
             while True:
-                latest, rows = self._latest(video.id), self._parts(video.id)
+                # In this order: parts are dropped only after their commit is visible.
+                rows, latest = self._parts(video.id), self._latest(video.id)
                 contents = commits.parts_of(rows, latest, keys)
                 if not self._all_there(video.id, contents, expected, latest):
                     continue
@@ -279,8 +280,8 @@ class Store:
     def unfinished(self) -> list[Unfinished]:
         """The videos that were begun and never committed, in order of their ids."""
         with guard(self.path):
-            committed = commits.visible(commits.commits(self._tables))
-            return lookup.unfinished(self._tables.rows(schema.PARTS), committed)
+            rows = self._tables.rows(schema.PARTS)
+            return lookup.unfinished(rows, commits.visible(commits.commits(self._tables)))
 
     def resolve(self, name: str) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
@@ -292,8 +293,9 @@ class Store:
 
     def resolve_any(self, name: str) -> VideoRecord | Unfinished:
         """As `resolve`, but among the indexed and the unfinished videos."""
-        videos: list[VideoRecord | Unfinished] = [*self.unfinished(), *self.videos()]
-        return lookup.match(name, videos, self.path)
+        # A video that is finished between the two reads counts once.
+        videos = {video.id: video for video in [*self.unfinished(), *self.videos()]}
+        return lookup.match(name, list(videos.values()), self.path)
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
