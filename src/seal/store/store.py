@@ -294,7 +294,8 @@ class Store:
     def resolve_any(self, name: str) -> VideoRecord | Unfinished:
         """As `resolve`, but among the indexed and the unfinished videos."""
         # A video that is finished between the two reads counts once.
-        videos = {video.id: video for video in [*self.unfinished(), *self.videos()]}
+        videos: dict[str, VideoRecord | Unfinished] = {v.id: v for v in self.unfinished()}
+        videos |= {video.id: video for video in self.videos()}
         return lookup.match(name, list(videos.values()), self.path)
 
     def count(self, video_id: str) -> dict[str, int]:
