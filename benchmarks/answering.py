@@ -64,7 +64,8 @@ def hour_of(film: Scope, hours: float, folder: str) -> Scope:
         vectors = tokens.embeddings
         vectors = vectors + SPREAD * (vectors[one] - vectors[other]) * (copy > 0)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        moved = replace(moved, embeddings=vectors, facets=vectors[:, None])
+        ids = np.char.add(moved.ids, f"-{copy}")
+        moved = replace(moved, ids=ids, embeddings=vectors, facets=vectors[:, None])
         frames = dict(zip(moved.pts.mean(1).astype(int).tolist(), pictures, strict=True))
         store.add("hour", copy, keys, moved, frames)
     store.finish(record, keys)

@@ -439,6 +439,21 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.mp4"]
 
 
+def test_a_folder_that_becomes_a_store_meanwhile_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.iterdir
+
+    def slow(path: Path) -> Any:
+        monkeypatch.undo()
+        index(Store(path, create=True), make_record())
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", slow)
+    store = Store(tmp_path, create=True)
+    assert_known(store, store.resolve("film"))
+
+
 def test_odd_paths_hold_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("a b#c%20é", "s3:x", "deep/er"):

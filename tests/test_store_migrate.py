@@ -85,6 +85,19 @@ def test_what_was_indexed_is_not_indexed_again(old: Path) -> None:
     assert_all_there(old)
 
 
+def test_a_video_that_lost_its_rows_of_parts_is_still_read(old: Path) -> None:
+    parts = lancedb.connect(old).open_table("parts")
+    parts.delete("video_id = 'film-c0ffee01' AND part < 2")
+    store, want = Store(old), WANT["film-c0ffee01"]
+    assert store.tokens("film-c0ffee01").ids.tolist() == want["ids"]
+    counts = store.count("film-c0ffee01")
+    assert sum(counts.values()) == len(want["ids"])
+    contents = store._contents("film-c0ffee01")
+    assert [part.number for part in contents.parts["scene"]] == [0, 1, 2]
+    assert all(part.count >= 0 for parts in contents.parts.values() for part in parts)
+    assert all(parts[1].count == 0 for parts in contents.parts.values())
+
+
 def test_a_half_indexed_video_is_completed(old: Path) -> None:
     store = Store(old)
     record = make_record("half-dead0003")

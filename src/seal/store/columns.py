@@ -52,7 +52,8 @@ def to_arrow(video_id: str, batch: str, tokens: Tokens) -> Any:
 
 def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Tokens:
     """The rows of a tokens table that belong to these batches, as tokens in order: by video in the
-    order of `batches`, then by kind, start in seconds, part, row.
+    order of `batches`, then by kind, start in seconds, part, row. The column video_id may be absent
+    if there is one video.
 
     Raises StoreError if a kind is unknown; OptionError or ValueError if the rows do not make sense.
     """
@@ -69,7 +70,7 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
     in_order = np.array_equal(order, np.arange(rows.num_rows))
     embeddings = column("embedding", dimension)
     tracks = rows["track"].combine_chunks().take(order)
-    ids = rows["id"].to_numpy().astype(np.str_)
+    ids, text = rows["id"].to_numpy().astype(np.str_), _texts(rows["text"])
     return Tokens(
         ids=ids if in_order else ids[order],
         video_ids=np.array(list(batches), np.str_)[video],
@@ -78,7 +79,7 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
         time_base=np.stack([column("tick_numerator"), column("tick_denominator")], 1),
         boxes=column("box", 4),
         scores=column("score"),
-        text=_texts(rows["text"])[order],
+        text=text if in_order else text[order],
         embeddings=embeddings,
         facets=embeddings[:, None] if facets == 1 else column("facets", facets, dimension),
         track_offsets=numbers(tracks.offsets) // 5,
@@ -113,7 +114,9 @@ def _token_order(rows: Any, batches: Batches, kinds: Sequence[str]) -> tuple[Int
         index: Int64 = numbers(pc.fill_null(found, -1)).astype(np.int64)
         return index
 
-    video, kind = codes("video_id", list(batches)), codes("kind", kinds)
+    several = "video_id" in rows.column_names
+    video = codes("video_id", list(batches)) if several else np.zeros(rows.num_rows, np.int64)
+    kind = codes("kind", kinds)
     groups = np.where((video < 0) | (kind < 0), -1, video * len(kinds) + kind)
     listed = ["", *{name for of in batches.values() for names in of.values() for name in names}]
     parts = {

@@ -236,7 +236,7 @@ def _select(table: Any, where: str, columns: Sequence[str]) -> Any:
 
 def scan(table: Any, where: str, columns: Sequence[str]) -> Any:
     """These columns of the rows of a table that meet an SQL condition, as an Arrow table."""
-    return _select(table, where, columns).to_batches(batch_size=_ROWS_AT_ONCE).read_all()
+    return _select(table, where, columns).to_arrow()
 
 
 def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int) -> Any:

@@ -229,12 +229,15 @@ def _pictures(table: Any, videos: Mapping[str, _Video]) -> Iterator[Any]:
         for batch in video.batches()
     }
     columns = schema.table_schema(schema.PICTURES)
-    query = table.search().select(columns.names).limit(None)
-    for rows in query.to_batches(batch_size=_PICTURES_AT_ONCE):
-        pairs = zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True)
-        found = [names.get(pair) for pair in pairs]
-        changed = {"batch": pa.array(found, pa.string())}
-        yield _changed(rows, changed, columns).filter(changed["batch"].is_valid())
+    keys = table.search().select(["video_id", "batch"]).limit(None).with_row_id(True).to_arrow()
+    pairs = zip(keys["video_id"].to_pylist(), keys["batch"].to_pylist(), strict=True)
+    row_ids = numbers(keys["_rowid"])[[pair in names for pair in pairs]].tolist()
+    # A scan would read far ahead, at the size of pictures.
+    for first in range(0, len(row_ids), _PICTURES_AT_ONCE):
+        query = table.take_row_ids(row_ids[first : first + _PICTURES_AT_ONCE])
+        for rows in query.select(columns.names).to_arrow().to_batches():
+            pairs = zip(rows["video_id"].to_pylist(), rows["batch"].to_pylist(), strict=True)
+            yield _changed(rows, {"batch": pa.array([names[pair] for pair in pairs])}, columns)
 
 
 def _tokens(table: Any, name: str, videos: Mapping[str, _Video]) -> Iterator[Any]:

@@ -65,6 +65,8 @@ class Store:
             raise StoreError(f"{self.path} is a file; a token store is a folder: choose another")
         self.path.mkdir(parents=True, exist_ok=True)
         foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
+        if (self.path / schema.VERSION_FILE).exists():
+            return  # Another process has just made the store.
         if foreign:
             raise StoreError(
                 f"{self.path} is not a token store and not empty ({foreign[0].name}, ...): choose a"
@@ -81,8 +83,8 @@ class Store:
         """
         _check_kinds(keys)
         with guard(self.path):
-            latest = self._latest(video.id)
-            contents = commits.parts_of(self._parts(video.id), latest, keys)
+            rows, latest = self._parts(video.id), self._latest(video.id)
+            contents = commits.parts_of(rows, latest, keys)
         done = _done(contents)
         self._known[video.id] = set(done)
         self._paths[video.id] = video.path
@@ -176,7 +178,8 @@ class Store:
         expected = self._known.get(video.id, set())
         with guard(self.path):
             while True:
-                latest, rows = self._latest(video.id), self._parts(video.id)
+                # In this order: parts are dropped only after their commit is visible.
+                rows, latest = self._parts(video.id), self._latest(video.id)
                 contents = commits.parts_of(rows, latest, keys)
                 if not self._all_there(video.id, contents, expected, latest):
                     continue
@@ -277,8 +280,8 @@ class Store:
     def unfinished(self) -> list[Unfinished]:
         """The videos that were begun and never committed, in order of their ids."""
         with guard(self.path):
-            committed = commits.visible(commits.commits(self._tables))
-            return lookup.unfinished(self._tables.rows(schema.PARTS), committed)
+            rows = self._tables.rows(schema.PARTS)
+            return lookup.unfinished(rows, commits.visible(commits.commits(self._tables)))
 
     def resolve(self, name: str) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
@@ -290,8 +293,10 @@ class Store:
 
     def resolve_any(self, name: str) -> VideoRecord | Unfinished:
         """As `resolve`, but among the indexed and the unfinished videos."""
-        videos: list[VideoRecord | Unfinished] = [*self.unfinished(), *self.videos()]
-        return lookup.match(name, videos, self.path)
+        # A video that is finished between the two reads counts once.
+        videos: dict[str, VideoRecord | Unfinished] = {v.id: v for v in self.unfinished()}
+        videos |= {video.id: video for video in self.videos()}
+        return lookup.match(name, list(videos.values()), self.path)
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
@@ -322,7 +327,7 @@ class Store:
         """The tokens of these kinds that there are, and how many there must be."""
         wanted = list(contents.parts) if kinds is None else kinds
         batches = {kind: names for kind, names in contents.batches.items() if kind in wanted}
-        names = schema.table_schema(contents.table).names
+        names = [name for name in schema.table_schema(contents.table).names if name != "video_id"]
         where = f"video_id = {quote(video_id)} AND ({contents.where(batches)})"
         rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
         if rows is None:
