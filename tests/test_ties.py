@@ -97,7 +97,7 @@ def budgets(n: int, o: AttentionOptions, seed: int) -> list[Budget]:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_rounding_changes_no_choice(
     name: str, solver: str, c: Candidates, o: AttentionOptions, seed: int
@@ -110,7 +110,7 @@ def test_rounding_changes_no_choice(
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_the_order_of_the_tokens_changes_no_choice(
     name: str, solver: str, c: Candidates, o: AttentionOptions, seed: int
@@ -121,7 +121,7 @@ def test_the_order_of_the_tokens_changes_no_choice(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_solvers_that_are_no_better_choose_as_greedy_does(
     name: str, c: Candidates, o: AttentionOptions, seed: int
