@@ -50,6 +50,8 @@ PACKAGES = {
     "segment": ("segment", _tests("segment_classical", "segment_contract", "segment_sam")),
 }
 """Name -> (what is mutated, below src/seal; its tests, the fastest first)."""
+NEAREST = {"determinantal": "baselines", "solvers": "ties", "candidates": "objectives"}
+"""Module -> the tests that are run first; otherwise those of its name, or of its package."""
 SWAPS = {
     "Binary": "Add_Sub Sub_Add Mul_Div Div_Mul Pow_Mul FloorDiv_Div Mod_Mul BitAnd_BitOr",
     "Comparison": "Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt"
@@ -79,6 +81,12 @@ class Mutant:
         source = (ROOT / self.path).read_text()
         mutated: str = mutate_code(source, get_operator(f"core/{self.operator}")(), self.occurrence)
         return mutated
+
+    def nearest(self, tests: list[str]) -> list[str]:
+        """The tests, with those first that are the likeliest to notice."""
+        names = [NEAREST.get(self.path.stem), self.path.stem, self.path.parent.stem]
+        ranks = {f"tests/test_{name}.py": rank for rank, name in enumerate(names)}
+        return sorted(tests, key=lambda test: ranks.get(test, len(names)))
 
     def __str__(self) -> str:
         before = (ROOT / self.path).read_text().splitlines()
@@ -111,13 +119,12 @@ class Tester:
         for name in ("src", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        self._folder = folder
-        own = {"PYTHONPATH": f"{folder}/src", "PYTHONDONTWRITEBYTECODE": "1"}
-        own |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        self._folder, self._tests = folder, tests
+        threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve()), _SERVE, *tests],
             cwd=folder,
-            env={**os.environ, **own},
+            env={**os.environ, **threads, "PYTHONPATH": f"{folder}/src"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -125,16 +132,25 @@ class Tester:
 
     def run(self, mutant: Mutant | None, limit_s: int) -> tuple[bool, float]:
         """Whether the tests pass within seconds of CPU time, and how many they took."""
+        if mutant is None:
+            return self._ask(self._tests, limit_s)
+        original = (self._folder / mutant.path).read_text()
+        self._write(mutant.path, mutant.code())
+        result = self._ask(mutant.nearest(self._tests), limit_s)
+        self._write(mutant.path, original)
+        return result
+
+    def _write(self, path: Path, code: str) -> None:
+        (self._folder / path).write_text(code)
+        # Python knows compiled code by the second and the size of its source alone.
+        for old in (self._folder / path.parent / "__pycache__").glob(f"{path.stem}.*"):
+            old.unlink()
+
+    def _ask(self, tests: list[str], limit_s: int) -> tuple[bool, float]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        if mutant is not None:
-            original = (self._folder / mutant.path).read_text()
-            (self._folder / mutant.path).write_text(mutant.code())
-        self._process.stdin.write(f"{limit_s}\n")
-        self._process.stdin.flush()
+        print(limit_s, *tests, file=self._process.stdin, flush=True)
         status, cpu_s = self._process.stdout.readline().split()
-        if mutant is not None:
-            (self._folder / mutant.path).write_text(original)
         return status == "0", float(cpu_s)
 
     def close(self) -> None:
@@ -142,23 +158,25 @@ class Tester:
 
 
 def serve(tests: list[str]) -> None:
-    """For each limit from standard input, the status of a run of the tests and its CPU time."""
+    """For each line of standard input, a limit and tests: the status of their run and its CPU
+    time."""
     answers = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants", *tests]
-    pytest.main(["--collect-only", *options])
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+    pytest.main([*options, "--collect-only", *tests])
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(os.getcwd()):
             del sys.modules[name]
     for line in sys.stdin:
+        limit_s, *ordered = line.split()
         child = os.fork()
         if not child:
-            resource.setrlimit(resource.RLIMIT_CPU, (int(line), int(line)))
+            resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s), int(limit_s)))
             # Tests that only wait are ended, too.
-            signal.alarm(60 * int(line))
-            os._exit(int(pytest.main(options)))
+            signal.alarm(60 * int(limit_s))
+            os._exit(int(pytest.main([*options, *ordered])))
         _, status, usage = os.wait4(child, 0)
         print(status, usage.ru_utime + usage.ru_stime, file=answers, flush=True)
 
@@ -178,9 +196,9 @@ def main(arguments: argparse.Namespace) -> None:
 
         def survives(mutant: Mutant) -> bool:
             tester = idle.get()
-            survived, _ = tester.run(mutant, math.ceil(PATIENCE * took_s))
+            survived, cpu_s = tester.run(mutant, math.ceil(PATIENCE * took_s))
             idle.put(tester)
-            print(mutant if survived else f"{mutant.path.name}: killed", flush=True)
+            print(mutant if survived else f"{mutant.path.name}: killed ({cpu_s:.1f} s)", flush=True)
             return survived
 
         with ThreadPoolExecutor(arguments.jobs) as pool:

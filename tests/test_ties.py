@@ -169,6 +169,20 @@ def test_without_diversity_the_order_is_that_of_relevance(
     assert choose(c, o).rows.tolist() == want[:size]
 
 
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("rest", [2, 300])
+def test_the_first_of_equals_joins_and_the_last_of_equals_leaves(name: str, rest: int) -> None:
+    """More tokens may be left than are tried."""
+    relevance = np.concatenate([[0.2, 0.2, 0.2, 0.9], np.full(rest, 0.9)]).astype(np.float32)
+    times_s = np.concatenate([[7.0, 9.0, 8.0], np.arange(20.0, 20 - rest - 1, -1)])
+    c = Candidates(relevance, np.tile(np.eye(1, 2, dtype=np.float32), (4 + rest, 1)), times_s)
+    objective, chosen = make(name, c, 3, AttentionOptions(alpha=1.0)), np.array([0, 1, 2])
+    for row in chosen.tolist():
+        objective.add(row)
+    solvers._exchange(objective, Budget.of(3, len(c)), chosen, 2)
+    assert chosen.tolist() == [0, 3 + rest, 2 + rest]
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_gains_in_proportion_to_their_costs_are_equal(solver: str) -> None:
     """Where R is cost / 10, nothing is better for its cost; rounding says otherwise."""
