@@ -70,6 +70,18 @@ def test_what_is_past_is_represented_as_what_is_there(
     assert make(name, parted, len(rows), o).value(rows) == pytest.approx(want, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", SUBMODULAR)
+def test_relevance_counts_as_a_share_of_the_largest(name: str) -> None:
+    """Powers of small relevance are too small for a number, if taken as they are."""
+    c = instance(2, 60, 4, duplicates=False)
+    o = AttentionOptions(objective=name, own=0.0, reach=0.2)
+    rows = np.array([3, 40])
+    want = reference_value(name, c, rows.tolist(), 2, o)
+    for scale in (1.0, 0.1, 0.001):
+        faint = replace(c, relevance=c.relevance * np.float32(scale))
+        assert make(name, faint, 2, o).value(rows) == pytest.approx(want, rel=1e-4)
+
+
 def test_the_time_around_a_token_includes_its_ends() -> None:
     c = instance(1, 12, 4, duplicates=False)
     o = AttentionOptions(objective="seal", around_s=10.0)
