@@ -12,7 +12,7 @@ settings.register_profile("seal", deadline=None)
 settings.register_profile(
     "mutants",
     deadline=None,
-    max_examples=25,
+    max_examples=10,
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],

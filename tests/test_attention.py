@@ -183,7 +183,7 @@ def test_gains_of_submodular_objectives_never_rise(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=1000)
+@settings(max_examples=10 * settings.default.max_examples)
 @given(instances, choices)
 def test_the_upper_bound_holds_for_every_choice(
     name: str, c: Candidates, options: AttentionOptions

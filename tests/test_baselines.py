@@ -202,6 +202,9 @@ def test_aks_cuts_where_nothing_stands_out() -> None:
     # of equals. In the second half the best two (0.6) are 0.3 above the mean: chosen.
     candidates = at([0.1, 0.1, 0.2, 0.1, 0.0, 0.0, 0.2, 1.0])
     assert aks(candidates, 4, threshold=0.25).tolist() == [0, 2, 7, 6]
+    # Of these the best two are exactly 0.25 above the mean, which is not more: cut.
+    assert aks(at([1.0, 0.0, 0.0, 0.0]), 2, threshold=0.25).tolist() == [0, 2]
+    assert aks(at([1.0, 0.0, 0.0, 0.0]), 2, threshold=0.24).tolist() == [0, 1]
     # Whatever the threshold, no cut means the most relevant of all.
     assert aks(candidates, 4, max_depth=0).tolist() == [7, 2, 6, 0]
     assert aks(candidates, 4, threshold=-1).tolist() == [7, 2, 6, 0]

@@ -97,7 +97,7 @@ def budgets(n: int, o: AttentionOptions, seed: int) -> list[Budget]:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_rounding_changes_no_choice(
     name: str, solver: str, c: Candidates, o: AttentionOptions, seed: int
@@ -110,7 +110,7 @@ def test_rounding_changes_no_choice(
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_the_order_of_the_tokens_changes_no_choice(
     name: str, solver: str, c: Candidates, o: AttentionOptions, seed: int
@@ -121,7 +121,7 @@ def test_the_order_of_the_tokens_changes_no_choice(
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-@settings(max_examples=50)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(instances(), options, st.integers(0, 10**6))
 def test_solvers_that_are_no_better_choose_as_greedy_does(
     name: str, c: Candidates, o: AttentionOptions, seed: int
@@ -167,6 +167,20 @@ def test_without_diversity_the_order_is_that_of_relevance(
     o = AttentionOptions(objective=name, solver=solver, alpha=1.0, budget=size)
     want = sorted(range(n), key=lambda row: (-c.relevance[row], c.times_s[row], row))
     assert choose(c, o).rows.tolist() == want[:size]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("rest", [2, 300])
+def test_the_first_of_equals_joins_and_the_last_of_equals_leaves(name: str, rest: int) -> None:
+    """More tokens may be left than are tried."""
+    relevance = np.concatenate([[0.2, 0.2, 0.2, 0.9], np.full(rest, 0.9)]).astype(np.float32)
+    times_s = np.concatenate([[7.0, 9.0, 8.0], np.arange(20.0, 20 - rest - 1, -1)])
+    c = Candidates(relevance, np.tile(np.eye(1, 2, dtype=np.float32), (4 + rest, 1)), times_s)
+    objective, chosen = make(name, c, 3, AttentionOptions(alpha=1.0)), np.array([0, 1, 2])
+    for row in chosen.tolist():
+        objective.add(row)
+    solvers._exchange(objective, Budget.of(3, len(c)), chosen, 2)
+    assert chosen.tolist() == [0, 3 + rest, 2 + rest]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
