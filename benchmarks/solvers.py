@@ -212,7 +212,9 @@ def peers(arguments: argparse.Namespace) -> None:
     Sum of 1 / S over pairs: `paper` without relevance."""
     footage = Footage(arguments.store, arguments.tokens)
     c = footage.ask(footage.queries[0])
-    greedy = AttentionOptions(solver="greedy", budget=BUDGET, alpha=0, focus=0, own=0, near=0)
+    greedy = AttentionOptions(
+        solver="greedy", budget=BUDGET, alpha=0, query_weight=0, chosen_weight=0, time_weight=0
+    )
     print("| function | by | value | CPU, s | times ours |")
 
     options = replace(greedy, objective="coverage")

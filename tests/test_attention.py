@@ -51,7 +51,9 @@ def reference_value(
     if name == "normalised":
         return o.alpha * own / size + (1 - o.alpha) * pairs / max(size * (size - 1), 1)
     kernel, weights = representation(name, c, size, o)
-    return o.own * own / size + (1 - o.own) * float(kernel[rows].max(0, initial=0) @ weights)
+    return o.chosen_weight * own / size + (1 - o.chosen_weight) * float(
+        kernel[rows].max(0, initial=0) @ weights
+    )
 
 
 def representation(
@@ -59,24 +61,29 @@ def representation(
 ) -> tuple[Float64, Float64]:
     """K [n, n] and w [n] of the modules `coverage` and `seal`."""
     largest = max(float(c.relevance.max()), 1e-9)
-    power = o.certainty
+    power = o.relevance_exponent
     while True:
         positive = np.array([(max(float(r), 0) / largest) ** power for r in c.relevance])
-        if positive.sum() ** 2 <= o.reach * size * (positive**2).sum() or power > 57 * o.certainty:
+        if (
+            positive.sum() ** 2 <= o.effective_size * size * (positive**2).sum()
+            or power > 57 * o.relevance_exponent
+        ):
             break
         power *= 1.15
-    about = o.focus / positive.sum() if positive.any() else 0.0
+    about = o.query_weight / positive.sum() if positive.any() else 0.0
     apart = np.abs(c.times_s[:, None] - c.times_s)
     kernel = np.maximum(c.embeddings.astype(float) @ c.embeddings.astype(float).T, 0)
-    kernel = kernel**o.sharpness * (1 - o.near + o.near * np.exp(-apart / o.near_s))
+    kernel = kernel**o.similarity_exponent * (
+        1 - o.time_weight + o.time_weight * np.exp(-apart / o.time_bandwidth_s)
+    )
     present = np.ones(len(c))
     if name == "seal":
-        around = [c.embeddings[near].astype(float) for near in apart <= o.around_s]
+        around = [c.embeddings[near].astype(float) for near in apart <= o.variance_window_s]
         variance = np.array([np.var(tokens, axis=0).sum() for tokens in around])
-        present = np.where(variance < 1e-9, 0, variance) ** o.variety
+        present = np.where(variance < 1e-9, 0, variance) ** o.variance_exponent
         # Where nothing differs from anything else at its time, all matter alike.
         present = present if present.any() else np.ones(len(c))
-    return kernel, about * positive + (1 - o.focus if about else 1) * present / present.sum()
+    return kernel, about * positive + (1 - o.query_weight if about else 1) * present / present.sum()
 
 
 def best_coverage(c: Candidates, o: AttentionOptions, budget: Budget) -> float:
@@ -84,7 +91,7 @@ def best_coverage(c: Candidates, o: AttentionOptions, budget: Budget) -> float:
     y_t whether t is chosen, x_ti whether t stands for i."""
     kernel, weights = representation("coverage", c, budget.size, o)
     n, size = len(c), budget.size
-    worth = (1 - o.own) * kernel * weights
+    worth = (1 - o.chosen_weight) * kernel * weights
     once = np.hstack([np.zeros((n, n)), np.tile(np.eye(n), n)])
     chosen = np.hstack([-np.repeat(np.eye(n), n, axis=0), np.eye(n * n)])
     cost = np.hstack([budget.costs, np.zeros(n * n)])
@@ -92,7 +99,7 @@ def best_coverage(c: Candidates, o: AttentionOptions, budget: Budget) -> float:
     rows.append(LinearConstraint(cost, size if budget.uniform else 0, budget.amount))
     low, high = np.zeros(n + n * n), np.ones(n + n * n)
     low[budget.include], high[budget.exclude] = 1, 0
-    gains = np.concatenate([o.own * c.relevance / size, worth.ravel()])
+    gains = np.concatenate([o.chosen_weight * c.relevance / size, worth.ravel()])
     integer = np.arange(n + n * n) < n
     bounds, precise = Bounds(low, high), {"mip_rel_gap": 0.0}
     found = milp(-gains, constraints=rows, integrality=integer, bounds=bounds, options=precise)
@@ -107,12 +114,12 @@ choices = st.builds(
     budget=st.integers(1, 4),
     alpha=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
     s_min=st.sampled_from([0.01, 0.1, 0.5, 1.0]),
-    focus=st.sampled_from([0.0, 0.45, 1.0]),
-    certainty=st.sampled_from([1.0, 4.0]),
-    reach=st.sampled_from([0.3, 5.0]),
-    own=st.sampled_from([0.0, 0.2, 1.0]),
-    sharpness=st.sampled_from([1.0, 2.0]),
-    near=st.sampled_from([0.0, 0.3]),
+    query_weight=st.sampled_from([0.0, 0.45, 1.0]),
+    relevance_exponent=st.sampled_from([1.0, 4.0]),
+    effective_size=st.sampled_from([0.3, 5.0]),
+    chosen_weight=st.sampled_from([0.0, 0.2, 1.0]),
+    similarity_exponent=st.sampled_from([1.0, 2.0]),
+    time_weight=st.sampled_from([0.0, 0.3]),
     certify_s=st.sampled_from([0.0, 0.01]),
 )
 
@@ -282,7 +289,7 @@ def test_coverage_against_a_mixed_integer_programme(seed: int) -> None:
     c = instance(seed, n, 8, bool(seed % 2))
     costs = rng.choice([1.0, 1.5, 3.0], n)
     some = rng.permutation(n)
-    options = AttentionOptions(objective="coverage", own=0.2)
+    options = AttentionOptions(objective="coverage", chosen_weight=0.2)
     for budget in (Budget.of(size, n), Budget(size + 3, costs, some[:1], some[1:3])):
         best = best_coverage(c, options, budget)
         for solver in ("greedy", "exact"):
@@ -356,9 +363,9 @@ def test_a_sample_stands_for_all() -> None:
     assert len(set(rows.tolist())) == len(rows) == 100
     assert {7, 8, *np.argsort(-c.relevance)[:25].tolist()} <= set(rows.tolist())
     np.testing.assert_array_equal(sample.times_s, c.times_s[rows])
-    assert sample.numbers.sum() == pytest.approx(1000)
+    assert sample.multiplicities.sum() == pytest.approx(1000)
     # Those that were added for the rest are as many in each part of the time.
-    spread = sample.times_s[sample.numbers > 1]
+    spread = sample.times_s[sample.multiplicities > 1]
     parts, _ = np.histogram(spread, np.quantile(c.times_s, [0, 0.25, 0.5, 0.75, 1]))
     assert 73 <= len(spread) <= 75
     assert parts.min() >= 15

@@ -100,9 +100,11 @@ def test_a_question_has_an_objective_of_its_own_below_the_profile() -> None:
     published = Options.load("paper", task="ask").attention
     assert (published.objective, published.alpha) == ("paper", 0.9)
     with pytest.raises(OptionError, match="no effect on the objective normalised"):
-        Options.load(settings=["attention.focus=0.9"], task="ask")
-    chosen = Options.load(settings=["attention.objective=seal", "attention.focus=0.9"], task="ask")
-    assert chosen.attention.focus == 0.9
+        Options.load(settings=["attention.query_weight=0.9"], task="ask")
+    chosen = Options.load(
+        settings=["attention.objective=seal", "attention.query_weight=0.9"], task="ask"
+    )
+    assert chosen.attention.query_weight == 0.9
 
 
 def test_what_only_costs_time_does_not_decide_tokens() -> None:

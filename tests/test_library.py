@@ -226,7 +226,7 @@ def test_options_that_a_call_does_not_read_or_that_come_twice_are_errors(library
         (video.find, {"attention.budget": 3}),
         (video.find, {"answer.strip": 3}),
         (video.select, {"find.top": 3}),
-        (video.ask, {"attention.focus": 0.9}),
+        (video.ask, {"attention.query_weight": 0.9}),
         (library.find, {"attention.budget": 3}),
         (video.find, {"find.misspelt": 3}),
     ):

@@ -52,7 +52,7 @@ def test_a_token_that_stands_for_three_weighs_as_three_equal_tokens(
     number = np.random.default_rng(seed).integers(1, 4, len(c))
     every = c.take(np.repeat(np.arange(len(c)), number))
     first = np.cumsum(number) - number
-    few = replace(c, number=number.astype(float))
+    few = replace(c, multiplicity=number.astype(float))
     rows = np.arange(0, len(c), 2)
     value = make(name, few, len(rows), o).value(rows)
     assert value == pytest.approx(make(name, every, len(rows), o).value(first[rows]), abs=1e-4)
@@ -74,7 +74,7 @@ def test_what_is_past_is_represented_as_what_is_there(
 def test_relevance_counts_as_a_share_of_the_largest(name: str) -> None:
     """Powers of small relevance are too small for a number, if taken as they are."""
     c = instance(2, 60, 4, duplicates=False)
-    o = AttentionOptions(objective=name, own=0.0, reach=0.2)
+    o = AttentionOptions(objective=name, chosen_weight=0.0, effective_size=0.2)
     rows = np.array([3, 40])
     want = reference_value(name, c, rows.tolist(), 2, o)
     for scale in (1.0, 0.1, 0.001):
@@ -84,7 +84,7 @@ def test_relevance_counts_as_a_share_of_the_largest(name: str) -> None:
 
 def test_the_time_around_a_token_includes_its_ends() -> None:
     c = instance(1, 12, 4, duplicates=False)
-    o = AttentionOptions(objective="seal", around_s=10.0)
+    o = AttentionOptions(objective="seal", variance_window_s=10.0)
     # Every token has another just as far away as is looked.
     c = replace(c, times_s=10.0 * np.arange(12))
     for rows in ([0], [3, 7], [1, 5, 11]):
@@ -131,7 +131,7 @@ def test_a_sample_is_the_most_relevant_and_even_steps_through_time(
 ) -> None:
     c, rng = instance(seed, n, 3, duplicates=False), np.random.default_rng(seed)
     numbers = rng.uniform(1, 3, n) if several else np.ones(n)
-    c = replace(c, number=numbers if several else None, past=c.take(np.arange(3)))
+    c = replace(c, multiplicity=numbers if several else None, past=c.take(np.arange(3)))
     keep = rng.permutation(n)[:3]
     best = sorted(range(n), key=lambda row: -c.relevance[row])[: size // 4]
     first = sorted({*keep.tolist(), *best})
@@ -142,7 +142,7 @@ def test_a_sample_is_the_most_relevant_and_even_steps_through_time(
     assert rows.tolist() == first + spread
     assert sample.past is c.past
     share = numbers[others].sum() / numbers[spread].sum()
-    np.testing.assert_allclose(sample.numbers, [*numbers[first], *(share * numbers[spread])])
+    np.testing.assert_allclose(sample.multiplicities, [*numbers[first], *(share * numbers[spread])])
     np.testing.assert_array_equal(sample.embeddings, c.embeddings[rows])
 
 

@@ -88,7 +88,7 @@ def test_coverage_remembers_what_the_past_looked_like() -> None:
     # A token of the long scene comes again at the end, as a candidate.
     embeddings[-1] = first
     candidates = Candidates(np.zeros(440, np.float32), embeddings, np.arange(440.0))
-    options = replace(OPTIONS, objective="coverage", budget=1, near=0.0)
+    options = replace(OPTIONS, objective="coverage", budget=1, time_weight=0.0)
     for memory in (20, 200):
         (row,) = stream_choose(candidates, replace(options, memory=memory), window=40)
         assert embeddings[row] @ first == 1

@@ -43,8 +43,8 @@ options = st.builds(
     AttentionOptions,
     budget=st.integers(1, 5),
     alpha=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
-    own=st.sampled_from([0.0, 0.2, 1.0]),
-    near=st.sampled_from([0.0, 0.2]),
+    chosen_weight=st.sampled_from([0.0, 0.2, 1.0]),
+    time_weight=st.sampled_from([0.0, 0.2]),
 )
 
 
@@ -202,7 +202,7 @@ def test_of_a_still_picture_the_first_tokens_are_chosen(name: str, solver: str) 
     n, still = 700, np.array([0.6, 0.8], np.float32)
     rng = np.random.default_rng(0)
     c = Candidates(np.full(n, 0.3, np.float32), np.tile(still, (n, 1)), rng.permutation(n) * 1.0)
-    o = AttentionOptions(objective=name, solver=solver, budget=8, near=0.0)
+    o = AttentionOptions(objective=name, solver=solver, budget=8, time_weight=0.0)
     for objective in (make(name, c, 8, o), Rounded(make(name, c, 8, o), 1)):
         rows = solve(solver, objective, Budget.of(8, n))
         assert c.times_s[rows].tolist() == list(range(8))

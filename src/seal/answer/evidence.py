@@ -29,8 +29,9 @@ _ANCHOR_SHARE = 0.25
 be recognised."""
 # What came before an effect is represented whole, whatever of it looks like the question: the cause
 # need not be in its words.
-_REPRESENT: dict[str, Any] = {"objective": "coverage", "focus": 1.0, "certainty": 1.0}
-_REPRESENT |= {"own": 0.0, "near": 0.0, "reach": np.inf}
+_REPRESENT: dict[str, Any] = {"objective": "coverage", "query_weight": 1.0}
+_REPRESENT |= {"relevance_exponent": 1.0, "effective_size": np.inf}
+_REPRESENT |= {"chosen_weight": 0.0, "time_weight": 0.0}
 # The question names an effect that stands out once in three times as the best moment, and in nearly
 # half of all as one of two (LOG); more would leave too little to each.
 _EFFECTS = 2

@@ -25,7 +25,7 @@ class Candidates:
     """[n, d] L2-normalised; S of two tokens is their dot product."""
     times_s: Float64
     """[n] the middle of each token, in seconds; in any order."""
-    number: Float64 | None = None
+    multiplicity: Float64 | None = None
     """[n] how many tokens each stands for, where they are a sample of more; otherwise 1."""
     past: Candidates | None = None
     """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
@@ -35,9 +35,9 @@ class Candidates:
         return len(self.relevance)
 
     @property
-    def numbers(self) -> Float64:
+    def multiplicities(self) -> Float64:
         """[n] how many tokens each stands for."""
-        return np.ones(len(self)) if self.number is None else self.number
+        return np.ones(len(self)) if self.multiplicity is None else self.multiplicity
 
     @staticmethod
     def of(tokens: Tokens, relevance: Float32) -> Candidates:
@@ -46,8 +46,10 @@ class Candidates:
 
     def take(self, rows: Int64) -> Candidates:
         """The candidates of these rows alone; the past is left out."""
-        number = None if self.number is None else self.number[rows]
-        return Candidates(self.relevance[rows], self.embeddings[rows], self.times_s[rows], number)
+        multiplicity = None if self.multiplicity is None else self.multiplicity[rows]
+        return Candidates(
+            self.relevance[rows], self.embeddings[rows], self.times_s[rows], multiplicity
+        )
 
     def ranked(self, rows: Int64 | None = None) -> Int64:
         """`rows`, or all, in the order in which equals are chosen: the more relevant first, of
@@ -76,9 +78,9 @@ class Candidates:
         count = size - int(first.sum())
         spread = others[((np.arange(count) + 0.5) * (len(others) / count)).astype(np.int64)]
         rows = np.concatenate([np.flatnonzero(first), spread])
-        number = self.numbers[rows]
-        number[-count:] *= self.numbers[others].sum() / number[-count:].sum()
-        return rows, replace(self.take(rows), number=number, past=self.past)
+        multiplicity = self.multiplicities[rows]
+        multiplicity[-count:] *= self.multiplicities[others].sum() / multiplicity[-count:].sum()
+        return rows, replace(self.take(rows), multiplicity=multiplicity, past=self.past)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,20 @@
-"""Query-weighted facility location: what the query is about, all of it represented.
+"""Query-weighted facility location: a choice represents what is asked and all of the video.
 
-    F(T) = own / k * sum_{t in T} R(t, q) + (1 - own) * sum_i w_i max_{t in T} K(i, t)
-    w_i = focus * r_i / sum_j r_j + (1 - focus) / n,    r_i = max(R(i, q), 0)^c
-    K(i, t) = max(S(i, t), 0)^sharpness * (1 - near + near * exp(-|time_i - time_t| / near_s))
+    F(T) = a / k * sum_{t in T} R(t, q) + (1 - a) * sum_i w_i max_{t in T} K(i, t)
+    w_i = f * r_i / sum_j r_j + (1 - f) / n,    r_i = max(R(i, q), 0)^c
+    K(i, t) = max(S(i, t), 0)^p * (1 - b + b * exp(-|time_i - time_t| / h))
 
-Every token i, chosen or not, is represented by the chosen one most like it, K. It matters for what
-it has to do with the query and for being there, w: the former in a fixed share of all, however much
-or little of the video that is, as in the summaries that people make (LOG, "Choice"). The power c
-is `certainty`, or so much more that this share is that of about reach * k tokens at most, counted
-as (sum r)^2 / sum r^2 (Kish 1965): k tokens cannot stand for all that hours of video have to do
-with a query. With near above 0 a token of the same time represents better than one of another.
+with a = chosen_weight, f = query_weight, p = similarity_exponent, b = time_weight and h =
+time_bandwidth_s. Every token i, chosen or not, is represented by the chosen token most like it (K).
+A token has weight w for its relevance to the query and for being there. The relevant tokens have a
+fixed share f of all weight, however much or little of the video they are, as in the summaries that
+people make (LOG, "Selection"). The exponent c is at least relevance_exponent. It grows until the
+share f goes to at most effective_size * k tokens, counted as (sum r)^2 / sum r^2 (effective sample
+size: Kish 1965), because k tokens cannot represent everything in hours of video that has to do with
+a query. With time_weight above 0 a token of the same time represents better than a token of another
+time.
 
-Monotone (but for negative R) and submodular, so that greedy is within 1 - 1/e of the best
+F is monotone (but for negative R) and submodular, so that greedy is within 1 - 1/e of the best
 (Nemhauser, Wolsey and Fisher 1978). Facility location as summary: Lin and Bilmes (2011); weighted
 by a query: Iyer and Bilmes (2019).
 """
@@ -34,7 +37,7 @@ _EACH = 5 * 2**16
 _SAMPLE = 1024
 """As many tokens at least are in the sample."""
 _STEEPER = 1.15 ** np.arange(30)
-"""By what the power of relevance is raised: to 58 times as much at most."""
+"""Factors by which the relevance exponent grows: to 58 times as much at most."""
 _BLOCK = 256
 """Rows of K that are looked at at once: few enough to stay in the cache."""
 _ROUNDS = 25
@@ -53,18 +56,22 @@ class Coverage(Objective):
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         super().__init__(candidates, size, options)
-        self._own: Float64 = options.own / max(size, 1) * candidates.relevance.astype(np.float64)
+        self._own: Float64 = (
+            options.chosen_weight / max(size, 1) * candidates.relevance.astype(np.float64)
+        )
         past = candidates.past
         parts = [candidates] if past is None else [candidates, past]
         relevance = np.concatenate([part.relevance for part in parts]).astype(np.float64)
         embeddings = np.concatenate([part.embeddings for part in parts])
         times_s = np.concatenate([part.times_s for part in parts])
-        number = np.concatenate([part.numbers for part in parts])
-        about = self._about(relevance, number)
-        number /= max(float(number.sum()), 1)
-        focus = options.focus if about.any() else 0.0
-        weights = focus * about + (1 - focus) * self._presence(number, embeddings, times_s)
-        weights *= 1 - options.own
+        multiplicity = np.concatenate([part.multiplicities for part in parts])
+        about = self._about(relevance, multiplicity)
+        multiplicity /= max(float(multiplicity.sum()), 1)
+        query_weight = options.query_weight if about.any() else 0.0
+        weights = query_weight * about + (1 - query_weight) * self._presence(
+            multiplicity, embeddings, times_s
+        )
+        weights *= 1 - options.chosen_weight
         room = max(_SAMPLE, min(_CELLS, _EACH * size) // max(len(candidates), 1))
         rows, weights = _sample(weights, times_s, room)
         self._weights = weights.astype(np.float32)
@@ -73,21 +80,21 @@ class Coverage(Objective):
         self._is_inside = np.zeros(len(candidates), bool)
         self._covered = np.zeros(len(self._weights), np.float32)
 
-    def _about(self, relevance: Float64, number: Float64) -> Float64:
+    def _about(self, relevance: Float64, multiplicity: Float64) -> Float64:
         """[m] what tokens matter for what they have to do with the query: in sum 1, or all 0."""
         positive = np.maximum(relevance, 0)
         # Powers of what is at most 1 cannot overflow.
         positive /= max(positive.max(initial=0), 1e-9)
-        for power in self.options.certainty * _STEEPER:
+        for power in self.options.relevance_exponent * _STEEPER:
             share: Float64 = positive**power
-            total = float(number @ share)
-            if total**2 <= self.options.reach * self.size * float(number @ share**2):
+            total = float(multiplicity @ share)
+            if total**2 <= self.options.effective_size * self.size * float(multiplicity @ share**2):
                 break
-        return number * share / (total or 1)
+        return multiplicity * share / (total or 1)
 
-    def _presence(self, number: Float64, embeddings: Float32, times_s: Float64) -> Float64:
-        """[m] what tokens matter for being there, whatever is asked: in sum 1, as `number` is."""
-        return number
+    def _presence(self, multiplicity: Float64, embeddings: Float32, times_s: Float64) -> Float64:
+        """[m] the weight of each token for being there, whatever is asked; the sum is 1."""
+        return multiplicity
 
     def _similarities(self, embeddings: Float32, times_s: Float64) -> Float32:
         """K of every candidate to every token that is to be represented: [n, m]."""
@@ -95,13 +102,15 @@ class Coverage(Objective):
         kernel: Float32 = self.candidates.embeddings @ embeddings.T
         begin_s = times_s.min(initial=np.inf)
         mine, theirs = (
-            ((t - begin_s) / o.near_s).astype(np.float32)
+            ((t - begin_s) / o.time_bandwidth_s).astype(np.float32)
             for t in (self.candidates.times_s, times_s)
         )
         for start in range(0, len(kernel), _BLOCK):
             rows = slice(start, start + _BLOCK)
-            near = o.near * np.exp(-np.abs(mine[rows, None] - theirs))
-            kernel[rows] = np.maximum(kernel[rows], 0) ** o.sharpness * (1 - o.near + near)
+            near = o.time_weight * np.exp(-np.abs(mine[rows, None] - theirs))
+            kernel[rows] = np.maximum(kernel[rows], 0) ** o.similarity_exponent * (
+                1 - o.time_weight + near
+            )
         return kernel
 
     def gains(self, rows: Int64 | None = None) -> Float64:

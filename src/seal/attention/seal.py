@@ -1,12 +1,13 @@
-"""Coverage that looks where much happens: the default.
+"""Coverage with more weight where more happens: the default.
 
-    F(T) is that of `coverage`, with other weights for being there:
-    w_i = focus * r_i / sum_j r_j + (1 - focus) * v_i / sum_j v_j
-    v_i = (variance of the embeddings within around_s of time_i)^variety
+F is that of `coverage` with other weights:
 
-The variance says how unlike each other tokens are around then. People who sum up hours choose
+    w_i = f * r_i / sum_j r_j + (1 - f) * v_i / sum_j v_j
+    v_i = (variance of the embeddings within variance_window_s of time_i)^variance_exponent
+
+The variance says how unlike each other the tokens around a time are. People who sum up hours choose
 little from an hour at a table and much from the walk there, whatever the length of either (LOG,
-"Choice"). In a video shorter than around_s every token matters alike.
+"Selection"). In a video shorter than variance_window_s every token has the same weight.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ _NONE = 1e-9
 class Seal(Coverage):
     """Query-weighted facility location, weighted by what happens as well."""
 
-    def _presence(self, number: Float64, embeddings: Float32, times_s: Float64) -> Float64:
+    def _presence(self, multiplicity: Float64, embeddings: Float32, times_s: Float64) -> Float64:
         order = np.argsort(times_s, kind="stable")
-        times_s, number_then = times_s[order], number[order]
-        around_s = self.options.around_s
-        begin = np.searchsorted(times_s, times_s - around_s, side="left")
-        end = np.searchsorted(times_s, times_s + around_s, side="right")
+        times_s, multiplicity_then = times_s[order], multiplicity[order]
+        variance_window_s = self.options.variance_window_s
+        begin = np.searchsorted(times_s, times_s - variance_window_s, side="left")
+        end = np.searchsorted(times_s, times_s + variance_window_s, side="right")
         sums = np.zeros((len(order) + 1, embeddings.shape[1] + 2))
         points = sums[1:, :-2]
         points[:] = embeddings[order]
         sums[1:, -2] = np.einsum("nd,nd->n", points, points)
         sums[1:, -1] = 1
-        sums[1:] *= number_then[:, None]
+        sums[1:] *= multiplicity_then[:, None]
         # np.cumsum goes through each column by itself, which takes four times as long.
         for before, row in pairwise(sums):
             row += before
@@ -50,6 +51,6 @@ class Seal(Coverage):
             variance[rows] = squares / count - np.einsum("nd,nd->n", points, points) / count**2
         variance[variance < _NONE] = 0
         present = np.empty(len(order))
-        present[order] = number_then * variance**self.options.variety
+        present[order] = multiplicity_then * variance**self.options.variance_exponent
         total = float(present.sum())
-        return present / total if total > 0 else number
+        return present / total if total > 0 else multiplicity

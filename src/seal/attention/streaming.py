@@ -217,7 +217,9 @@ def _beside(past: Candidates | None, seen: int, candidates: Candidates) -> Candi
     """`candidates` with their past, a sample of `seen` tokens."""
     if past is None:
         return candidates
-    return replace(candidates, past=replace(past, number=np.full(len(past), seen / len(past))))
+    return replace(
+        candidates, past=replace(past, multiplicity=np.full(len(past), seen / len(past)))
+    )
 
 
 def _remember(seen: int, new: int, size: int) -> Int64:

@@ -28,28 +28,30 @@ class AttentionOptions:
     """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
     below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
     chosen for being odd."""
-    focus: float = 0.45
-    """Coverage: the share of the weight that goes to what has to do with the query, however much or
-    little of the video that is; the rest goes to all tokens alike."""
-    certainty: float = 4.0
-    """Coverage: the least power of relevance; the higher, the less a token counts that has only
-    something to do with the query."""
-    reach: float = 5.0
-    """Coverage: the share for the query goes to about so many tokens at most for each one chosen; a
-    higher power of relevance sees to it."""
-    own: float = 0.01
-    """Coverage: the weight of the relevance of the chosen against what they stand for."""
-    sharpness: float = 2.0
-    """Coverage: the power of similarity; the higher, the less a token stands for unlike ones."""
-    near: float = 0.2
-    """Coverage: how much less a token stands for one of another time, in [0, 1]."""
-    near_s: float = 50.0
-    """Coverage: after this long that share has fallen to 1/e."""
-    variety: float = 6.0
-    """Seal: the power of how much tokens differ around a time; the higher, the less what stays the
-    same for long is represented."""
-    around_s: float = 1800.0
-    """Seal: so far before and after a time."""
+    query_weight: float = 0.45
+    """Coverage and seal: the share of the weight that goes to tokens that are relevant to the
+    query. The rest goes to all tokens alike."""
+    relevance_exponent: float = 4.0
+    """Coverage and seal: the least exponent of relevance. The higher it is, the less weight a
+    slightly relevant token has."""
+    effective_size: float = 5.0
+    """Coverage and seal: the weight for the query goes to at most so many tokens for each chosen
+    token (effective sample size). The relevance exponent grows until that holds."""
+    chosen_weight: float = 0.01
+    """Coverage and seal: the weight of the relevance of the chosen tokens themselves, against that
+    of everything they represent."""
+    similarity_exponent: float = 2.0
+    """Coverage and seal: the exponent of similarity. The higher it is, the less a token represents
+    unlike tokens."""
+    time_weight: float = 0.2
+    """Coverage and seal: how much less a token represents a token of another time, in [0, 1]."""
+    time_bandwidth_s: float = 50.0
+    """Coverage and seal: the distance in time at which `time_weight` has faded to 1/e."""
+    variance_exponent: float = 6.0
+    """Seal: the exponent of the variance around a time. The higher it is, the less weight
+    long stretches without change have."""
+    variance_window_s: float = 1800.0
+    """Seal: the variance is that of the tokens so long before and after a time."""
     candidates: int = 4096
     """Over all videos of a store, so many of the most relevant are chosen from. Coverage and seal
     choose from about so many in a video: the most relevant, and some that stand for the rest."""
@@ -70,15 +72,15 @@ class AttentionOptions:
         object.__setattr__(self, "cost", changed)
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
-        check(self, 0 <= self.focus <= 1, "focus must lie in [0, 1]")
-        check(self, self.certainty > 0, "certainty must be above 0")
-        check(self, self.reach > 0, "reach must be above 0")
-        check(self, 0 <= self.own <= 1, "own must lie in [0, 1]")
-        check(self, self.sharpness > 0, "sharpness must be above 0")
-        check(self, 0 <= self.near <= 1, "near must lie in [0, 1]")
-        check(self, self.near_s > 0, "near_s must be above 0")
-        check(self, self.variety >= 0, "variety must be at least 0")
-        check(self, self.around_s > 0, "around_s must be above 0")
+        check(self, 0 <= self.query_weight <= 1, "query_weight must lie in [0, 1]")
+        check(self, self.relevance_exponent > 0, "relevance_exponent must be above 0")
+        check(self, self.effective_size > 0, "effective_size must be above 0")
+        check(self, 0 <= self.chosen_weight <= 1, "chosen_weight must lie in [0, 1]")
+        check(self, self.similarity_exponent > 0, "similarity_exponent must be above 0")
+        check(self, 0 <= self.time_weight <= 1, "time_weight must lie in [0, 1]")
+        check(self, self.time_bandwidth_s > 0, "time_bandwidth_s must be above 0")
+        check(self, self.variance_exponent >= 0, "variance_exponent must be at least 0")
+        check(self, self.variance_window_s > 0, "variance_window_s must be above 0")
         check(self, self.candidates >= 1, "candidates must be at least 1")
         check(self, self.memory >= 1, "memory must be at least 1")
         check(self, self.exchanges >= 0, "exchanges must be at least 0")
@@ -88,8 +90,19 @@ class AttentionOptions:
 _PAIRS, _PLACES = ("paper", "normalised"), ("coverage", "seal")
 OBJECTIVES_WITH = {
     **dict.fromkeys(("alpha", "s_min"), _PAIRS),
-    **dict.fromkeys(("focus", "certainty", "reach", "own", "sharpness", "near", "near_s"), _PLACES),
-    **dict.fromkeys(("variety", "around_s"), ("seal",)),
+    **dict.fromkeys(
+        (
+            "query_weight",
+            "relevance_exponent",
+            "effective_size",
+            "chosen_weight",
+            "similarity_exponent",
+            "time_weight",
+            "time_bandwidth_s",
+        ),
+        _PLACES,
+    ),
+    **dict.fromkeys(("variance_exponent", "variance_window_s"), ("seal",)),
 }
 """Options in the formulas of some objectives only."""
 
