@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from seal import registry
+from seal import backends
 from seal.attention import Budget, Candidates, baselines, choose, determinantal, relevance
 from seal.attention.objective import Objective
 from seal.attention.solvers import stochastic
@@ -22,8 +22,8 @@ from seal.types import Float64, Int64
 from test_attention import choices, instance, instances, make, reference_value
 from test_types import make_tokens
 
-OBJECTIVES = registry.names("objective")
-SUBMODULAR = [name for name in OBJECTIVES if registry.resolve("objective", name).submodular]
+OBJECTIVES = backends.names("objective")
+SUBMODULAR = [name for name in OBJECTIVES if backends.resolve("objective", name).submodular]
 seeds = st.integers(0, 10**6)
 
 
