@@ -44,10 +44,16 @@ def _tests(*names: str) -> list[str]:
 
 PACKAGES = {
     "attention": ("attention", _tests("baselines", "objectives", "ties", "attention", "streaming")),
-    "store": ("store", _tests("store", "store_index", "store_faults")),
+    "store": (
+        "store",
+        _tests("store", "store_index", "store_protocol", "store_migrate", "store_faults"),
+    ),
     "moments": ("ground/moments.py", _tests("moments")),
-    "track": ("track", _tests("track_motion", "track_steps", "track_contract")),
-    "segment": ("segment", _tests("segment_classical", "segment_contract", "segment_sam")),
+    "track": (
+        "track",
+        _tests("track_rules", "track_outline", "track_camera", "track_steps", "track_motion"),
+    ),
+    "segment": ("segment", _tests("segment_rules", "segment_classical", "segment_contract")),
 }
 """Name -> (what is mutated, below src/seal; its tests, the fastest first)."""
 NEAREST = {"determinantal": "baselines", "solvers": "ties", "candidates": "objectives"}

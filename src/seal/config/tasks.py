@@ -34,10 +34,6 @@ class Task:
                 raise OptionError(f"{setting} has no effect here: {self.advice}")
 
 
-_MODELS, _NAMES = (
-    ("segment", "track", "encode", "answer"),
-    ("backend", "weights", "model", "revision"),
-)
 _STREAMED = ("attention.memory",)
 # A question is about one thing: its evidence need not stand for the rest of the video, and what
 # shows the same thing twice is paid for twice.
@@ -45,24 +41,31 @@ _ABOUT_ONE_THING = {"attention.objective": "normalised", "attention.alpha": "0.7
 
 
 def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
-    advice = f"this reads {' and '.join(reads)}; `seal index` reads what decides the tokens"
+    advice = f"{' and '.join(reads)} can be set; `seal index` takes options that decide the tokens"
     return Task(reads, advice, settings or {}, _STREAMED)
 
 
 TASKS = {
-    "index": Task(INDEX_STAGES, "it decides what a query does"),
+    "index": Task(INDEX_STAGES, "it belongs to a query, such as `seal find` or `seal ask`"),
     "select": _query("attention", "find.min_probability"),
     "find": _query("find"),
     "find all": _query("find", "attention.candidates"),
     "show": _query("attention", "find"),
     "ask": _query("attention", "find", "answer", settings=_ABOUT_ONE_THING),
     "prepare": Task(
-        ("find.head", *(f"{stage}.{key}" for stage in _MODELS for key in _NAMES)),
+        (
+            "find.head",
+            *(
+                f"{stage}.{key}"
+                for stage in ("segment", "track", "encode", "answer")
+                for key in ("backend", "weights", "model", "revision")
+            ),
+        ),
         "it does not change which models are needed",
     ),
     "watch": Task(
         (*INDEX_STAGES, "attention"),
-        "`seal watch` chooses tokens: it reads what decides them, and attention",
+        "options of indexing and of attention can be set; its budget is --budget",
         ignores=("attention.budget",),
     ),
 }

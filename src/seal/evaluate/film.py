@@ -3,7 +3,9 @@
     python -m seal.evaluate.film OUT.mp4 [--seed N] [--duration-s S]
 
 writes OUT.mp4 and, beside it, OUT.json with what happens in it. The same seed makes the same
-pictures. Scenes and things are drawn by `seal.evaluate.drawing`.
+pictures. Scenes and things are drawn by `seal.evaluate.drawing`. The generator is part of the
+package because `make demo`, and whoever has installed the wheel alone, needs a film to try SEAL on
+that belongs to nobody.
 """
 
 from __future__ import annotations
