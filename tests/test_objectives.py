@@ -15,7 +15,7 @@ from scipy.optimize import linprog
 from seal import registry
 from seal.attention import Budget, Candidates, baselines, choose, determinantal, relevance
 from seal.attention.objective import Objective
-from seal.attention.solvers import stochastic
+from seal.attention.solvers import greedy, stochastic
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.types import Float64, Int64
@@ -174,11 +174,12 @@ def test_bounds_are_close_to_the_best_of_few_tokens(name: str) -> None:
 class Counted(Objective):
     """Another objective, with how many gains were asked for."""
 
-    submodular, pairwise = True, False
+    pairwise = False
 
     def __init__(self, counted: Objective) -> None:
         super().__init__(counted.candidates, counted.size, counted.options)
         self._counted, self.count = counted, 0
+        self.submodular = counted.submodular  # type: ignore[misc]
 
     def gains(self, rows: Int64 | None = None) -> Float64:
         self.count += len(self.candidates) if rows is None else len(rows)
@@ -198,6 +199,14 @@ class Counted(Objective):
 
     def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
         return self._counted.upper_bound(rows, budget, seconds)
+
+
+@pytest.mark.parametrize("name", ["coverage", "seal"])
+def test_greedy_looks_at_few_tokens_again(name: str) -> None:
+    c, o = instance(3, 400, 6, duplicates=False), AttentionOptions(objective=name)
+    objective = Counted(make(name, c, 16, o))
+    greedy(objective, Budget.of(16, 400), o)
+    assert objective.count < 400 * 16 / 3
 
 
 @pytest.mark.parametrize("size", [5, 20, 50])
