@@ -205,6 +205,8 @@ def test_aks_cuts_where_nothing_stands_out() -> None:
     # Of these the best two are exactly 0.25 above the mean, which is not more: cut.
     assert aks(at([1.0, 0.0, 0.0, 0.0]), 2, threshold=0.25).tolist() == [0, 2]
     assert aks(at([1.0, 0.0, 0.0, 0.0]), 2, threshold=0.24).tolist() == [0, 1]
+    # The threshold is a share of the range of relevance.
+    assert aks(at([0.5, 0.0, 0.0, 0.0]), 2, threshold=0.24).tolist() == [0, 1]
     # Whatever the threshold, no cut means the most relevant of all.
     assert aks(candidates, 4, max_depth=0).tolist() == [7, 2, 6, 0]
     assert aks(candidates, 4, threshold=-1).tolist() == [7, 2, 6, 0]

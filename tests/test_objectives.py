@@ -14,8 +14,9 @@ from scipy.optimize import linprog
 
 from seal import backends
 from seal.attention import Budget, Candidates, baselines, choose, determinantal, relevance
+from seal.attention.coverage import Coverage
 from seal.attention.objective import Objective
-from seal.attention.solvers import stochastic
+from seal.attention.solvers import greedy, stochastic
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.types import Float64, Int64
@@ -174,11 +175,12 @@ def test_bounds_are_close_to_the_best_of_few_tokens(name: str) -> None:
 class Counted(Objective):
     """Another objective, with how many gains were asked for."""
 
-    submodular, pairwise = True, False
+    pairwise = False
 
     def __init__(self, counted: Objective) -> None:
         super().__init__(counted.candidates, counted.size, counted.options)
         self._counted, self.count = counted, 0
+        self.submodular = counted.submodular  # type: ignore[misc]
 
     def gains(self, rows: Int64 | None = None) -> Float64:
         self.count += len(self.candidates) if rows is None else len(rows)
@@ -198,6 +200,38 @@ class Counted(Objective):
 
     def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
         return self._counted.upper_bound(rows, budget, seconds)
+
+
+@pytest.mark.parametrize("name", ["coverage", "seal"])
+def test_greedy_looks_at_few_tokens_again(name: str) -> None:
+    c, o = instance(3, 400, 6, duplicates=False), AttentionOptions(objective=name)
+    objective = Counted(make(name, c, 16, o))
+    greedy(objective, Budget.of(16, 400), o)
+    assert objective.count < 400 * 16 / 3
+
+
+@pytest.mark.parametrize("name", ["paper", "normalised"])
+def test_a_token_is_exchanged_for_one_that_is_worth_more_but_not_for_its_cost(name: str) -> None:
+    # So many tokens that no choice is made anew.
+    n = 1100
+    scores, costs = np.zeros(n, np.float32), np.ones(n)
+    scores[:2], costs[1] = (0.3, 0.4), 1.5
+    c = Candidates(scores, np.tile(np.eye(1, 2, dtype=np.float32), (n, 1)), np.arange(1.0 * n))
+    budget = Budget(1.5, costs)
+    for solver, row in (("greedy", 0), ("swaps", 1)):
+        o = AttentionOptions(objective=name, solver=solver, alpha=1.0)
+        assert choose(c, o, budget).rows.tolist() == [row]
+
+
+@pytest.mark.parametrize("name", ["coverage", "seal"])
+def test_more_tokens_are_represented_if_more_are_chosen(name: str) -> None:
+    c = instance(4, 4096, 4, duplicates=False)
+    counts = []
+    for size in (1, 16, 64):
+        objective = make(name, c, size, AttentionOptions(objective=name))
+        assert isinstance(objective, Coverage)
+        counts.append(len(objective._weights))
+    assert counts[0] < counts[1] < counts[2] < len(c)
 
 
 @pytest.mark.parametrize("size", [5, 20, 50])
