@@ -305,6 +305,32 @@ def test_what_cannot_be_written_is_said_before_the_work(
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "holds"),
+    [
+        (["eval", "haystack"], "videos/needles.json"),
+        (["eval", "qfvs"], "QFVS"),
+        (["train", "ground", "--output", "run"], "videos/needles.json"),
+    ],
+)
+def test_the_folder_of_data_is_named_by_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], holds: str
+) -> None:
+    """By --data or SEAL_DATA; what only our tests know is no default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEAL_DATA", raising=False)
+    monkeypatch.setenv("SEAL_TEST_DATA", str(tmp_path))
+    unnamed = seal(*arguments)
+    assert unnamed.exit_code == 2
+    assert "give --data DIR or set SEAL_DATA: the folder with" in unnamed.stderr
+    assert holds in unnamed.stderr
+    monkeypatch.setenv("SEAL_DATA", str(tmp_path / "empty"))
+    (tmp_path / "empty").mkdir()
+    named = seal(*arguments)
+    assert named.exit_code == 1
+    assert str(tmp_path / "empty") in named.stderr
+
+
 def test_a_budget_above_the_number_of_tokens_returns_all_and_says_so(
     film: Path, store: Path
 ) -> None:

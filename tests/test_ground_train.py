@@ -33,6 +33,7 @@ from seal.ground.composites import (
 from seal.ground.examples import SCENE, HeadQuestion, Timeline, chosen, example, lent
 from seal.ground.train import train
 from seal.store import Store
+from seal.training.state import State
 from seal.types import Moment, Span, Tokens
 
 D = 8
@@ -307,6 +308,28 @@ def test_a_killed_run_goes_on_to_the_last_digit(tmp_path: Path) -> None:
         train(composites(), TINY, options, tmp_path / folder, {})
     assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
     assert len(curve(tmp_path / "whole")) == 8
+    for name in ("state.safetensors", "head/model.safetensors"):
+        killed, whole = (tmp_path / place / name for place in ("killed", "whole"))
+        assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.6])
+def test_the_result_has_the_running_mean_of_trained_weights(ema: float) -> None:
+    network = torch.nn.Linear(3, 2)
+    network.bias.requires_grad_(False)
+    state = State(network, torch.optim.AdamW([network.weight]), ema)
+    mean = network.weight.detach().numpy().astype(np.float64)
+    for step in range(20):
+        with torch.no_grad():
+            network.weight += torch.randn(2, 3)
+        state.follow(step)
+        decay = min(ema, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * network.weight.detach().numpy()
+    trained = network.weight.detach().clone()
+    with state.averaged():
+        np.testing.assert_allclose(network.weight.detach().numpy(), mean, rtol=1e-5, atol=1e-6)
+    assert torch.equal(network.weight, trained)
+    assert state.tensors().keys() == {"weights.weight", *(["average.weight"] if ema else [])}
 
 
 def test_other_options_or_a_damaged_state_are_named(tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--data", "nowhere"], "nowhere is no folder"),
+        (["--data", "nowhere"], "--data nowhere is not a folder"),
         (["--method", "top"], "unknown method 'top'"),
         (["--set", "attention.cost_action=2"], "attention.cost_KIND has no effect here"),
         (["--set", "video.rate_hz=3"], "video.rate_hz=3 has no effect here"),
@@ -229,7 +229,7 @@ def test_the_command_says_what_is_wrong(
     tmp_path: Path, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = CliRunner().invoke(main, ["eval", "qfvs", *arguments])
+    run = CliRunner().invoke(main, ["eval", "qfvs", "--data", ".", *arguments])
     assert run.exit_code == 1
     assert run.stderr.startswith("seal: ")
     assert says in run.stderr

@@ -51,6 +51,24 @@ all_option = click.option(
 )
 
 
+def data_option(holds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`data`: a folder that the user must name; `holds` completes "the folder with"."""
+
+    def given(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+        if value is None:
+            raise click.UsageError(f"give --data DIR or set SEAL_DATA: the folder with {holds}")
+        return value
+
+    return click.option(
+        "--data",
+        callback=given,
+        envvar="SEAL_DATA",
+        show_envvar=True,
+        metavar="DIR",
+        help=f"Required: the folder with {holds}.",
+    )
+
+
 def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     text = f"Change an option, such as {example}; a wrong key lists the valid ones."
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)

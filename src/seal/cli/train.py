@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.options import json_option, settings_option, store_option
+from seal.cli.options import data_option, json_option, settings_option, store_option
 from seal.cli.output import print_json
 from seal.config import Options
 from seal.errors import DataError, OptionError
@@ -41,14 +41,7 @@ output_option = click.option(
 
 @train.command()
 @output_option
-@click.option(
-    "--data",
-    default="../shared/data",
-    show_default=True,
-    envvar="SEAL_TEST_DATA",
-    metavar="DIR",
-    help="Where videos/needles.json lies with the described clips, and the films.",
-)
+@data_option("videos/needles.json, the described clips and films; or with the files of --dataset")
 @click.option(
     "--film",
     "films",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -25,10 +26,9 @@ class State:
 
     def follow(self, step: int) -> None:
         """Move the running mean towards the weights after a step, from 0."""
-        decay = min(self._ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, mean in self._average.items():
-                mean.lerp_(self._weights[name].detach(), 1 - decay)
+        if self._average:
+            move = get_ema_multi_avg_fn(min(self._ema, (1 + step) / (10 + step)))
+            move(list(self._average.values()), list(self._weights.values()), step)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from seal import backends
-from seal.cli.options import json_option, query_settings
+from seal.cli.options import data_option, json_option, query_settings
 from seal.config import Options, as_dict
 from seal.errors import DataError
 
@@ -26,17 +26,9 @@ method_option = click.option(
 )
 
 
-def benchmark_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that all benchmarks have: `data`, `settings`, `as_json`."""
-    data_option = click.option(
-        "--data",
-        default="../shared/data",
-        show_default=True,
-        envvar="SEAL_TEST_DATA",
-        metavar="DIR",
-        help="Where the data lies; the folders of the benchmarks are looked for in it.",
-    )
-    return data_option(query_settings(json_option(command)))
+def benchmark_options(holds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that these benchmarks share: `data_option`, `settings` and `as_json`."""
+    return lambda command: data_option(holds)(query_settings(json_option(command)))
 
 
 def query_options(settings: tuple[str, ...], task: str) -> Options:
@@ -53,10 +45,10 @@ def head(benchmark: str, data: str, options: Options, settings: dict[str, Any]) 
 
 
 def folder_of(data: str, name: str = ".") -> Path:
-    """The folder of a benchmark inside that of all data; it may be given itself."""
+    """The folder `name` in the folder `data`, or `data` itself if it holds no such folder."""
     folder = Path(data)
     if not folder.is_dir():
-        raise DataError(f"{data} is no folder: say where the data lies with --data")
+        raise DataError(f"--data {data} is not a folder")
     return folder / name if (folder / name).is_dir() else folder
 
 

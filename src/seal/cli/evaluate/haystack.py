@@ -21,7 +21,7 @@ from seal.config import as_dict
 
 
 @click.command()
-@benchmark_options
+@benchmark_options("videos/needles.json, the described clips and the film")
 @method_option
 @click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")
 @click.option(

@@ -17,7 +17,7 @@ from seal.cli.output import print_json
 
 
 @click.command()
-@benchmark_options
+@benchmark_options("the published files of QFVS, directly or in qfvs/")
 @method_option
 def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> None:
     """Query-focused summaries: F1 with what people chose, by what the shots show.
