@@ -351,7 +351,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_videos_are_found_by_their_file_and_folder(store: Store) -> None:
-    videos = Videos(store)
+    videos = Videos(store, "ask")
     found = [videos.find(f"{task}/film") for task in TASKS[:3]]
     assert [video and Path(video.record.path).parent.name for video in found] == [
         *TASKS[:2],

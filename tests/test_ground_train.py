@@ -402,7 +402,7 @@ def test_a_head_is_trained_and_finds(data: Path) -> None:
     assert json.loads(found.stdout).keys() == json.loads(plain.stdout).keys()
     assert len(moments) == 3
     for moment in moments:
-        assert moment.keys() == {"start_s", "end_s", "score"}
+        assert moment.keys() == {"video", "start_s", "end_s", "score", "token"}
         assert 0 <= moment["start_s"] < moment["end_s"] <= 20.1
     scores = [moment["score"] for moment in moments]
     assert scores == sorted(scores, reverse=True)

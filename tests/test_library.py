@@ -95,7 +95,8 @@ def test_one_video_alone_and_all_of_one_video_give_the_same(
     found = alone.find("a red ball")
     assert found.to_json() == video.find("a red ball").to_json()
     assert (
-        alone.ask("a red ball").tokens.ids.tolist() == video.ask("a red ball").tokens.ids.tolist()
+        alone.ask("a red ball").evidence.ids.tolist()
+        == video.ask("a red ball").evidence.ids.tolist()
     )
 
 

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from filmed import filmed, write_film
-from seal import query
 from seal.cli import main
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate import nlq
@@ -23,7 +22,7 @@ from seal.evaluate.ego4d import (
     write_submission,
 )
 from seal.evaluate.localisation import Rules
-from seal.scope import Encoders, Scope
+from seal.scope import Scope
 from seal.types import Moment, Span
 
 OFFICIAL = ["ego4d_nlq", "ego4d_nlq_zero_length"]
@@ -268,9 +267,8 @@ def test_the_encoder_is_loaded_once_for_all_videos(
     for seed, name in enumerate(["c0", "c1"]):
         store = filmed(tmp_path, 3.0, name=name, seed=seed)
     loaded = []
-    monkeypatch.setattr(
-        query, "load_encoder", lambda record: loaded.append(1) or Encoders().of(record)
-    )
+    load = scope._load_encoder
+    monkeypatch.setattr(scope, "_load_encoder", lambda record: loaded.append(1) or load(record))
     localiser = nlq.IndexedLocaliser(store)
     moments = [localiser(name, "a red circle") for name in ("c0", "c1", "c1")]
     assert moments[1] == moments[2]

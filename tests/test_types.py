@@ -32,7 +32,7 @@ def make_tokens(n: int = 6, d: int = 4, q: int = 1, seed: int = 0) -> Tokens:
         Fraction(1, 1000),
         facets,
         ids=[f"action-{i}" for i in range(n)],
-        video_id="v",
+        video_id="film",
         boxes=np.tile(np.array([0, 0, 0.5, 1], np.float32), (n, 1)),
         text=[f"word {i}" for i in range(n)],
         tracks=[rng.random((i, 5)) for i in range(n)],

@@ -195,7 +195,8 @@ class Tokens:
         lengths = [len(track) for track in tracks] if tracks else [0] * n
         return Tokens(
             ids=np.full(n, "", np.str_) if ids is None else np.asarray(ids, np.str_),
-            video_ids=np.full(n, video_id, np.str_),
+            # np.full would cut the name to one letter.
+            video_ids=np.array([video_id] * n, np.str_),
             kinds=np.asarray(kinds, np.str_),
             pts=np.asarray(pts, np.int64).reshape(n, 2),
             time_base=np.tile(np.array([tick.numerator, tick.denominator], np.int64), (n, 1)),

@@ -73,7 +73,11 @@ def describe(prompt: Prompt) -> str:
 def system(scope: Scope) -> Message:
     """What the model is told first."""
     lengths = [clock(record.duration_s, tenths=False) for record in scope.content.records]
-    subject, noun, example = f"a video that lasts {lengths[0]}", "video itself", "0:12.0"
+    subject, noun, example = (
+        f"a video that lasts {lengths[0]}",
+        "video itself but evidence from it",
+        "0:12.0",
+    )
     if not scope.is_one:
         names = [PurePath(record.path).name for record in scope.content.records]
         listed = [
@@ -81,7 +85,7 @@ def system(scope: Scope) -> Message:
             for number, (name, length) in enumerate(zip(names, lengths, strict=True), 1)
         ]
         subject = f"{len(listed)} videos: {'; '.join(listed)}"
-        noun, example = "videos themselves", "#1 0:12.0"
+        noun, example = "videos themselves but evidence from them", "#1 0:12.0"
     explained = [f"- {kind.word}: {kind.meaning}" for kind in kinds.known().values()]
     text = _template("system").format(
         subject=subject, noun=noun, example=example, kinds="\n".join(explained)
