@@ -27,6 +27,7 @@ LAYERS = [
     {"store"},
     {"attention"},
     {"ground"},
+    {"lookup"},
     {"scope"},
     {"show", "answer", "ingest", "watch", "preparation"},
     {"asked", "diagnosis"},

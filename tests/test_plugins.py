@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import made_up
 import seal
 from filmed import write_film
 from seal import backends
-from seal.errors import BackendError, OptionError, StoreError
+from seal.errors import BackendError, OptionError, StoreError, VideoError
 
 IN_PARTS = "video.part_s=4"
 
@@ -146,6 +149,62 @@ def test_an_object_that_cannot_go_to_other_processes_is_an_error(
     with pytest.raises(BackendError, match="use one process: jobs=1"):
         library.index(film, jobs=2, options=[IN_PARTS], encoder=Unportable())
     assert len(library.index(film, jobs=1, encoder=Unportable()).tokens) > 0
+
+
+class UnreadableError(Exception):
+    """It cannot be made again from what is pickled of it."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+
+
+class Failing(made_up.ColourEncoder):
+    """It fails in one of several ways as soon as it is used, in any process but the first."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        if state["way"] == "dies early":
+            os._exit(9)
+        self.__dict__.update(state)
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        if self.way == "dies":
+            os._exit(9)
+        raise UnreadableError("no red", "") if self.way == "unreadable" else ValueError("no blue")
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "message"),
+    [
+        ("raises", ValueError, "no blue"),
+        ("unreadable", BackendError, "UnreadableError: no red"),
+        ("dies", VideoError, "a worker process died"),
+        ("dies early", VideoError, "a worker process died"),
+    ],
+)
+def test_a_worker_process_that_fails_ends_indexing(
+    way: str, kind: type[Exception], message: str, film: Path, tmp_path: Path
+) -> None:
+    library = seal.open(tmp_path / "store")
+    errors: list[BaseException] = []
+
+    def index() -> None:
+        try:
+            library.index(film, jobs=2, options=[IN_PARTS], encoder=Failing(way))
+        except Exception as error:
+            errors.append(error)
+
+    # A thread, because the fault that this test is about is to wait for ever.
+    running = threading.Thread(target=index, daemon=True)
+    running.start()
+    running.join(120)
+    assert not running.is_alive()
+    assert [type(error) for error in errors] == [kind]
+    assert message in str(errors[0])
+    assert len(library) == 0
 
 
 @pytest.mark.parametrize(

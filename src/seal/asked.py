@@ -15,6 +15,7 @@ from seal.config import as_settings
 from seal.errors import OptionError
 from seal.results import Answer, Found, Indexed, Shown
 from seal.scope import Scope
+from seal.settings import split
 from seal.show import Storyboard, write
 from seal.store import Store, VideoRecord
 
@@ -45,7 +46,7 @@ def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
     """
     settings = as_settings(options)
     given = {key: value for key, value in keywords.items() if value is not None}
-    twice = [key for key in given if any(one.startswith(f"{key}=") for one in settings)]
+    twice = [key for key in given if key in {split(one)[0] for one in settings}]
     if twice:
         raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
     return [*settings, *as_settings(given)]

@@ -160,7 +160,7 @@ def resolve(stage: str, name: str) -> Any:
     plug-in cannot be imported.
     """
     target = _find(stage, name).target
-    return _load(target, f"{stage} {name!r}") if target else None
+    return load(target, f"{stage} {name!r}") if target else None
 
 
 def default_options(stage: str, name: str) -> Any:
@@ -170,7 +170,7 @@ def default_options(stage: str, name: str) -> Any:
     """
     found = _find(stage, name)
     if found.options:
-        return _load(found.options, f"{stage} {name!r}")()
+        return load(found.options, f"{stage} {name!r}")()
     options = getattr(resolve(stage, name), "Options", None)
     if options is None:
         return NoOptions(name)
@@ -191,7 +191,8 @@ def _find(stage: str, name: str) -> Backend:
         raise OptionError(f"unknown {stage} {name!r}; valid: {valid}") from None
 
 
-def _load(target: str, what: str) -> Any:
+def load(target: str, what: str) -> Any:
+    """What "module:attribute" names. Raises BackendError if a plug-in cannot be imported."""
     module, _, attribute = target.partition(":")
     try:
         found: Any = import_module(module)

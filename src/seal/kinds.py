@@ -55,6 +55,8 @@ class Kind:
             raise OptionError(
                 f"the name of a kind must be lower-case letters, digits and _, got {self.name!r}"
             )
+        if self.modality not in ("picture", "text", "none"):
+            raise OptionError(f"a kind has no modality {self.modality!r}")
         if not self.cost > 0:
             raise OptionError(f"the cost of a kind must be above 0, got {self.cost}")
         if not self.word:

@@ -19,16 +19,17 @@ from typing import TYPE_CHECKING, Any, overload
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
-from seal.config import Options, WatchOptions
+from seal.config import Options, WatchOptions, as_settings
 from seal.decompose import Instances
 from seal.encode import Encoder
-from seal.errors import NotIndexedError, StoreError
+from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.files import size_bytes
 from seal.indexed import Video
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
+from seal.lookup import find_any_video, find_video
 from seal.results import Answer, Found, Listing, Optimized, Removed, Selection, Shown
-from seal.scope import Encoders, NearestContent, Scope, find_any_video, find_video
+from seal.scope import Encoders, NearestContent, Scope
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
 from seal.track import Tracker
@@ -108,14 +109,20 @@ class Library:
         """Turn videos into tokens; what is stored already is not done again.
 
         `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
-        it is several of these or a folder of videos, and a list comes back. `jobs` is the number of
-        processes, by default one for each core. Objects given as `segmenter`, `tracker` or
-        `encoder` stand in for those of the profile.
+        it is several of these or a folder of videos, and a list comes back. Objects given as
+        `segmenter`, `tracker` or `encoder` stand in for those of the profile. `jobs` is the number
+        of processes: by default one for each core, or one where objects are given.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """
         chosen = Options.load(profile, options, "index")
         given = Instances(segmenter, tracker, encoder)
+        given.check(as_settings(options))
+        if jobs is None:
+            # An object may hold what other processes cannot have, such as a device.
+            jobs = default_jobs(chosen) if given == Instances() else 1
+        if jobs < 1:
+            raise OptionError(f"jobs must be at least 1, got {jobs}")
         if encoder is not None:
             self._encoders.add(encoder)
 
@@ -124,7 +131,7 @@ class Library:
                 path,
                 self.store,
                 chosen,
-                jobs=jobs or default_jobs(chosen),
+                jobs=jobs,
                 instances=given,
                 on_progress=on_progress,
             )
@@ -245,7 +252,8 @@ class Library:
         settings = merged(options, asking(budget, answerer))
         scope = self._nearest(subject(question), "ask", settings)
         answer = asked.answer(scope, question, answerer, choices, verify, on_text)
-        return replace(answer, moments=self._moments(scope, subject(question)))
+        moments = self._moments(scope, subject(question))
+        return replace(answer, moments=moments, several=True)
 
     def prompt(
         self,
@@ -299,6 +307,8 @@ class Library:
         """
         from seal.watch import watch
 
+        if isinstance(queries, str):
+            raise OptionError(f"queries must be a list, such as [{queries!r}]")
         chosen = Options.load(profile, options, "watch")
         watching = WatchOptions(window_s, budget, give_up_s)
         saved = None if state is None else Path(state)
@@ -330,9 +340,9 @@ class Library:
     def _moments(self, scope: Scope, query: str) -> list[Moment]:
         """The moments of the videos in `scope`, best first.
 
-        The score of a moment is a mean of relevance, so that no moment of a video is better than
-        the video's best token: videos are looked into by their best tokens until no other can have
-        a better moment. A head gives other scores: then each of `find.top` videos is looked into.
+        The score of a moment never exceeds the relevance of its video's best token. Videos are
+        searched in order of their best tokens, until the remaining videos cannot hold a better
+        moment. A head gives other scores: then `find.top` videos are searched.
         """
         scores, wanted = scope.relevance(query), scope.options.find
         best = {
@@ -340,12 +350,14 @@ class Library:
             for video in scope.content.records
         }
         moments: list[Moment] = []
+        head = None
         by_best = sorted(scope.content.records, key=lambda video: -best[video.id])
         for number, record in enumerate(by_best):
             enough = number >= wanted.top if wanted.head else len(moments) == wanted.top
             if enough and (wanted.head or moments[-1].score >= best[record.id]):
                 break
-            found = Scope(self._video(record).content, scope.options).find(query)
+            one = Scope(self._video(record).content, scope.options, head)
+            found, head = one.find(query), one.head if wanted.head else None
             moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
             moments = moments[: wanted.top]
         return moments

@@ -72,8 +72,7 @@ class Found(Result):
         lines = moment_lines(self.moments, self.several)
         if self.match is not None and self.match.verdict == "unlikely":
             closest = "; what comes closest:" if lines else ""
-            chance = f"probability {self.match.probability:.2f}"
-            lines.insert(0, f"nothing matches ({chance}){closest}")
+            lines.insert(0, f"nothing matches (probability {self.match.probability:.2f}){closest}")
         return "\n".join(lines or ["no moment stands out"])
 
     def __iter__(self) -> Any:
@@ -113,10 +112,9 @@ class TokenList(Result):
     tokens: Tokens
 
     def to_json(self) -> list[dict[str, Any]]:
-        tokens = self.tokens
         return [
-            token_json(tokens, row) | {"track": tokens.track(row).tolist()}
-            for row in range(len(tokens))
+            token_json(self.tokens, row) | {"track": self.tokens.track(row).tolist()}
+            for row in range(len(self.tokens))
         ]
 
     def __str__(self) -> str:
@@ -245,15 +243,17 @@ class Answer(Result):
     choice: str = ""
     """Of a question with options: the letter of the one chosen; "" for none."""
     without: str | None = None
-    """What the model says where it does not see what it cited, if it was asked again."""
+    """The model's second answer, given without the cited evidence; None if it was not asked."""
     changed: bool | None = None
-    """Whether that is something else."""
+    """Whether the second answer differs."""
     notes: tuple[str, ...] = ()
     """What else there is to know, such as cited times at which nothing was shown."""
     model: str | None = None
     """The back end and the model that answered."""
     seconds: float = 0.0
     """How long the answer took."""
+    several: bool = False
+    """Whether every video was asked: then the terminal names the video of each piece."""
 
     @property
     def citations(self) -> Tokens:
@@ -294,21 +294,24 @@ class Answer(Result):
         return values
 
     def besides_text(self) -> str:
-        """All but the text, for where that was printed as it was written."""
-        lines = moment_lines(self.moments) if self.text is None else []
+        """All but text and notes, for where the text was printed as it was written."""
+        lines = moment_lines(self.moments, self.several) if self.text is None else []
         if self.choice:
             lines += ["", f"option {self.choice}"]
         shown = self.cited.tolist() or range(len(self.evidence))
         head = ", of which cited:" if len(self.cited) else ""
         lines += ["", f"{len(self.evidence)} pieces of evidence{head}"]
-        lines += [f"{token_line(self.evidence, row)}  {self.relevance[row]:+.3f}" for row in shown]
+        for row in shown:
+            video = f"{self.evidence.video_ids[row]}  " if self.several else ""
+            lines.append(f"{video}{token_line(self.evidence, row)}  {self.relevance[row]:+.3f}")
         if self.changed is not None:
             verb = "changes" if self.changed else "stays the same"
             lines += ["", f"without them the answer {verb}: {self.without}"]
-        return "\n".join([*lines, *self.notes])
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        return "\n".join([*([self.text] if self.text is not None else []), self.besides_text()])
+        text = [self.text] if self.text is not None else []
+        return "\n".join([*text, self.besides_text(), *self.notes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -404,8 +407,7 @@ class Optimized(Result):
         return {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after}
 
     def __str__(self) -> str:
-        before, after = (f"{size / 1e6:,.1f} MB" for size in (self.bytes_before, self.bytes_after))
-        return f"{before} before, {after} now"
+        return f"{self.bytes_before / 1e6:,.1f} MB before, {self.bytes_after / 1e6:,.1f} MB now"
 
 
 @dataclass(frozen=True, eq=False)
@@ -427,13 +429,11 @@ class Shown(Result):
         }
 
     def __str__(self) -> str:
-        several = f"{len(self.videos)} videos"
-        about = self.videos[0] if len(self.videos) == 1 else several
-        lines = [f"{self.output}: {len(self.selection)} tokens of {about}"]
+        about = self.videos[0] if len(self.videos) == 1 else f"{len(self.videos)} videos"
+        line = f"{self.output}: {len(self.selection)} tokens of {about}"
         match = self.found.match
-        if match is not None and match.verdict == "unlikely":
-            lines.append("nothing matches; these come closest")
-        return "\n".join(lines)
+        unlikely = match is not None and match.verdict == "unlikely"
+        return line + ("\nnothing matches; these come closest" if unlikely else "")
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

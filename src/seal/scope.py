@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,12 +18,12 @@ from seal.attention import Budget, Candidates, choose, relevance
 from seal.attention.candidates import costs
 from seal.config import DecodeOptions, Options
 from seal.encode import Encoder
-from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.errors import OptionError, StoreError
 from seal.ground import Curve, find_moments, relevance_curve
+from seal.lookup import find_video
 from seal.results import Found, Match, Selection
-from seal.store import Store, Unfinished, VideoRecord
+from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
-from seal.video import content_id, is_address
 from seal.weights import require
 
 if TYPE_CHECKING:
@@ -57,6 +56,7 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
+        self._counts: dict[str, int] = {}
 
     @property
     @abstractmethod
@@ -75,7 +75,9 @@ class Content(ABC):
 
     def count(self, record: VideoRecord) -> int:
         """The number of tokens of a video, all of them."""
-        return sum(self.store.count(record.id).values())
+        if record.id not in self._counts:
+            self._counts[record.id] = sum(self.store.count(record.id).values())
+        return self._counts[record.id]
 
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`."""
@@ -148,9 +150,6 @@ class VideoContent(Content):
     def shift_s(self) -> Float64:
         return np.zeros(len(self.tokens))
 
-    def count(self, record: VideoRecord) -> int:
-        return len(self.tokens)
-
 
 class NearestContent(Content):
     """The `limit` tokens of many videos, of one encoder, that are nearest to one question.
@@ -171,7 +170,10 @@ class NearestContent(Content):
         calibration = encoder.calibration
         # Relevance is linear in a token's embedding, and this is its direction.
         direction = embedding if calibration is None else calibration.line(embedding)[0]
-        self._tokens = store.nearest(direction, encoder.facets, limit)
+        nearest = store.nearest(direction, encoder.facets, limit)
+        # Another process may have stored a video since `records` were read.
+        known = np.isin(nearest.video_ids, [record.id for record in records])
+        self._tokens = nearest.take(known)
         present = set(self._tokens.video_ids.tolist())
         super().__init__(store, [record for record in records if record.id in present])
         self._remember(text, embedding)
@@ -209,9 +211,10 @@ class Scope:
     The scopes of one content share its tokens, its encoder and the questions it remembers.
     """
 
-    def __init__(self, content: Content, options: Options) -> None:
+    def __init__(self, content: Content, options: Options, head: Head | None = None) -> None:
         self.content = content
         self.options = options
+        self._head = head
 
     @staticmethod
     def of(
@@ -312,10 +315,9 @@ class Scope:
         calibration = self.content.encoder.calibration
         if calibration is None:
             return None
-        videos, ids = self.content.records, self.tokens.video_ids
         chances = [
-            calibration.probability(scores[ids == video.id], self.content.count(video))
-            for video in videos
+            calibration.probability(scores[rows], self.content.count(video))
+            for video, rows in self._by_video()
         ]
         best = max(chances, default=0.0)
         return Match("likely" if best >= self.options.find.min_probability else "unlikely", best)
@@ -327,14 +329,24 @@ class Scope:
         more relevant than the middle one of all.
         """
         calibration = self.content.encoder.calibration
+        if not len(scores):
+            return np.zeros(0, bool)
         if calibration is None:
-            return np.asarray(scores > np.median(scores), bool) if len(scores) else scores > 0
+            return np.asarray(scores > np.median(scores), bool)
         threshold = np.empty(len(scores))
-        for video in self.content.records:
-            threshold[self.tokens.video_ids == video.id] = calibration.threshold(
+        for video, rows in self._by_video():
+            threshold[rows] = calibration.threshold(
                 self.options.find.min_probability, self.content.count(video)
             )
         return np.asarray(scores >= threshold, bool)
+
+    def _by_video(self) -> Iterator[tuple[VideoRecord, Mask | slice]]:
+        """Each video, and which tokens are its."""
+        if self.is_one:
+            yield self.record, slice(None)
+        else:
+            for record in self.content.records:
+                yield record, self.tokens.video_ids == record.id
 
     def find(self, text: str) -> Found:
         """The moments of one video that a query describes, best first, at most `find.top`.
@@ -348,19 +360,17 @@ class Scope:
         """How relevant each instant of the video is."""
         return relevance_curve(self.tokens, question.relevance, self.options.find)
 
-    def moments(self, question: Question, top: int | None = None) -> list[Moment]:
-        """The moments of a question, best first; at most `top`, by default `find.top`."""
+    def moments(self, question: Question) -> list[Moment]:
+        """The moments of a question, best first, at most `find.top`."""
         options = self.options.find
-        if top is not None:
-            options = replace(options, top=top)
         if options.head is None:
             moments = find_moments(self.curve(question), options)
         else:
             moments = self._localised(question, options.top)
-        return [self._shown_by(moment, question.relevance) for moment in moments]
+        return self._shown_by(moments, question.relevance)
 
     def _localised(self, question: Question, top: int) -> list[Moment]:
-        head = self._head
+        head = self.head
         from seal.ground.examples import looking
         from seal.ground.localise import localise
 
@@ -369,19 +379,26 @@ class Scope:
         asked = [question.embedding], [question.relevance]
         return localise(head, self.tokens, *asked, options, look=look)[0]
 
-    @cached_property
-    def _head(self) -> Head:
-        require("torch")
-        from seal.ground.checkpoint import load
+    @property
+    def head(self) -> Head:
+        """The trained head of `find.head`, loaded once."""
+        if self._head is None:
+            require("torch")
+            from seal.ground.checkpoint import load
 
-        return load(str(self.options.find.head), encoder=self.record.encoder)
+            self._head = load(str(self.options.find.head), encoder=self.record.encoder)
+        return self._head
 
-    def _shown_by(self, moment: Moment, scores: Float32) -> Moment:
-        """The moment, with its video and the most relevant token that is on the screen in it."""
-        tokens, span = self.tokens, moment.span
-        inside = np.flatnonzero((tokens.end_s > span.start_s) & (tokens.start_s < span.end_s))
-        token = str(tokens.ids[inside[np.argmax(scores[inside])]]) if len(inside) else ""
-        return replace(moment, video=self.record.id, token=token)
+    def _shown_by(self, moments: list[Moment], scores: Float32) -> list[Moment]:
+        """The moments, with their video and the most relevant token on the screen in each."""
+        start_s, end_s = self.tokens.start_s, self.tokens.end_s
+        shown = []
+        for moment in moments:
+            inside = (end_s > moment.span.start_s) & (start_s < moment.span.end_s)
+            rows = np.flatnonzero(inside)
+            token = str(self.tokens.ids[rows[np.argmax(scores[rows])]]) if len(rows) else ""
+            shown.append(replace(moment, video=self.record.id, token=token))
+        return shown
 
 
 def _load_encoder(record: VideoRecord) -> Encoder:
@@ -410,37 +427,3 @@ def embed_query(encoder: Encoder, query: str) -> Float32:
         )
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding
-
-
-def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
-    """As `find_video`, or a video that was begun and never committed."""
-    try:
-        return find_video(store, name)
-    except NotIndexedError as error:
-        try:
-            return store.resolve_any(name)
-        except NotIndexedError:
-            raise error from None
-
-
-def find_video(store: Store, name: str) -> VideoRecord:
-    """The video of this id, or path or address as indexed, or the content of a copy of the file.
-
-    Raises NotIndexedError if the store has none, or if the file has changed since.
-    """
-    try:
-        record = store.resolve(name)
-        is_file = name != record.id and os.path.isfile(name)
-        if is_file and os.path.getsize(name) != record.size_bytes:
-            raise NotIndexedError(
-                f"{name} has changed since it was indexed as {record.id}; run seal index on it"
-            )
-        return record
-    except NotIndexedError:
-        if is_address(name) or not os.path.exists(name):
-            raise
-        content = content_id(name)
-        for record in store.videos():
-            if record.content_id == content:
-                return record
-        raise

@@ -31,6 +31,10 @@ def parse(key: str, value: str, hint: Any) -> Any:
         if value not in arguments:
             raise OptionError(f"{key} must be one of {', '.join(arguments)}; got {value!r}")
         return value
+    if hint is bool:
+        if value.lower() not in ("true", "false"):
+            raise OptionError(f"{key} must be true or false, got {value!r}")
+        return value.lower() == "true"
     try:
         parsed = hint(value)
     except ValueError:

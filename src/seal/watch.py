@@ -130,7 +130,9 @@ def watch(
     attention = replace(options.attention, budget=watching.budget)
     options = replace(options, attention=attention)
     fixed: dict[str, Any] = {"source": source, "encoder": encoder.fingerprint}
-    fixed |= {"options": _deciding(options, watching), "keys": keys}
+    # Some options of the video may change, and the others are compared by themselves.
+    stages = models.keys(options.replace("video", VideoOptions()))
+    fixed |= {"options": _deciding(options, watching), "stages": stages}
     stream = Stream(encoder.dimension, attention, encoder.calibration)
     notes: dict[str, Any] = {}
     if state is not None and state.exists():
@@ -204,6 +206,11 @@ def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
     if changed:
         was = ", ".join(f"{key}={before.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
+    if then.get("stages") != now["stages"]:
+        raise StoreError(
+            f"{state} has tokens of other versions of the stages than are installed now; remove it,"
+            " or use another --state"
+        )
 
 
 @dataclass(frozen=True, eq=False)

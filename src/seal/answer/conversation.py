@@ -153,11 +153,10 @@ class Conversation:
             ]
         except (KeyError, TypeError) as error:
             raise OptionError(f"{path} is no dialogue: {error!r}") from error
-        if (version, name) != (_VERSION, scope.record.id):
-            raise OptionError(
-                f"{path} is a dialogue (version {version}) about {name}, not about"
-                f" {scope.record.id}"
-            )
+        if version != _VERSION:
+            raise OptionError(f"{path} has version {version} of dialogues; {_VERSION} can be read")
+        if name != scope.record.id:
+            raise OptionError(f"{path} is a dialogue about {name}, not about {scope.record.id}")
         conversation = Conversation(scope, answerer)
         for turn in turns:
             there = len(conversation._rows([turn])) == len(turn.evidence)
@@ -207,7 +206,7 @@ class Conversation:
     def _messages(
         self, question: str, rows: Int64, options: Mapping[str, str] | None
     ) -> list[Message]:
-        messages = [prompts.system(self.scope)]
+        messages = [prompts.system(self.scope, self.scope.tokens.video_ids[rows].tolist())]
         for turn in self._seen:
             if turn not in self._drawn:
                 self._drawn[turn] = self._asked(turn.question, self._rows([turn]))

@@ -14,7 +14,8 @@ from seal.answer.prompt import Prompt
 from seal.config import TASKS, Options, deciding, digest
 from seal.errors import DataError, NotIndexedError
 from seal.files import read_json_lines
-from seal.scope import Scope, find_video
+from seal.lookup import find_video
+from seal.scope import Scope
 from seal.store import Store, VideoRecord
 from seal.training.feed import shuffled
 

@@ -6,7 +6,7 @@ The words stand in `templates/`.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -70,19 +70,17 @@ def describe(prompt: Prompt) -> str:
     )
 
 
-def system(scope: Scope) -> Message:
-    """What the model is told first."""
-    lengths = [clock(record.duration_s, tenths=False) for record in scope.content.records]
-    subject, noun, example = (
-        f"a video that lasts {lengths[0]}",
-        "video itself but evidence from it",
-        "0:12.0",
-    )
-    if not scope.is_one:
-        names = [PurePath(record.path).name for record in scope.content.records]
+def system(scope: Scope, videos: Collection[str]) -> Message:
+    """What the model is told first, if it is shown evidence from the videos of these ids."""
+    if scope.is_one:
+        subject = f"a video that lasts {clock(scope.record.duration_s, tenths=False)}"
+        noun, example = "video itself but evidence from it", "0:12.0"
+    else:
         listed = [
-            f"#{number} {name}, which lasts {length}"
-            for number, (name, length) in enumerate(zip(names, lengths, strict=True), 1)
+            f"#{scope.number(record.id)} {PurePath(record.path).name}, which lasts"
+            f" {clock(record.duration_s, tenths=False)}"
+            for record in scope.content.records
+            if record.id in videos
         ]
         subject = f"{len(listed)} videos: {'; '.join(listed)}"
         noun, example = "videos themselves but evidence from them", "#1 0:12.0"

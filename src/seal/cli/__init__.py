@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import click
 
-from seal import __version__
+from seal import __version__, backends
 from seal.cli.ask import ask
 from seal.cli.chat import chat
 from seal.cli.data import data
@@ -100,7 +101,7 @@ def index(
     Options.load(profile, settings, "index")
     opened = library(store_path, create=True)
     failed = False
-    for path in (one for each in paths for one in sources_in(_STDIN if each == "-" else each)):
+    for path in (one for each in paths for one in sources_in(_stdin() if each == "-" else each)):
         try:
             with progress_bar(str(path)) as on_progress:
                 video = opened.index(
@@ -119,12 +120,9 @@ def index(
         sys.exit(1)
 
 
-_STDIN = "/dev/stdin"
-
-
 @main.command()
 @click.argument("video")
-@click.option("--kind", help="List the tokens of one kind: scene, object or action.")
+@click.option("--kind", help=f"List the tokens of one kind: {', '.join(backends.names('kind'))}.")
 @store_option
 @json_option
 def tokens(video: str, kind: str | None, store_path: str, as_json: bool) -> None:
@@ -244,6 +242,12 @@ def remove(videos: tuple[str, ...], purge: bool, store_path: str, as_json: bool)
 def optimize(store_path: str, as_json: bool) -> None:
     """Give back the space of everything that was removed or left over by killed processes."""
     emit(library(store_path).optimize(), as_json)
+
+
+def _stdin() -> str:
+    """The name of standard input: that of the file, where it is one."""
+    name = os.path.realpath("/dev/stdin")
+    return name if os.path.isfile(name) else "/dev/stdin"
 
 
 def _ids(

@@ -21,10 +21,9 @@ NO_MODEL = (
 answerer_option = click.option(
     "--answerer",
     envvar="SEAL_ANSWERER",
-    default="none",
-    show_default=True,
     metavar="NAME[:MODEL]",
-    help=f"Who answers: {', '.join(backends.names('answer'))}; such as openai:MODEL.",
+    help=f"Who answers: {', '.join(backends.names('answer'))}; such as openai:MODEL."
+    f"  [{Options().answer.backend}]",
 )
 
 
@@ -53,7 +52,7 @@ def lettered(texts: tuple[str, ...]) -> dict[str, str]:
 def ask(
     words: tuple[str, ...],
     everywhere: bool,
-    answerer: str,
+    answerer: str | None,
     texts: tuple[str, ...],
     verify: bool,
     dry_run: bool,
@@ -78,16 +77,21 @@ def ask(
         prompt = opened.prompt(question, **put)
         print_json({"prompt": prompt}) if as_json else click.echo(prompt)
         return
-    on_text = None if as_json else lambda text: click.echo(text, nl=False)
-    answer = opened.ask(question, verify=verify, on_text=on_text, **put)
+    streamed: list[str] = []
+
+    def on_text(text: str) -> None:
+        streamed.append(text)
+        click.echo(text, nl=False)
+
+    answer = opened.ask(question, verify=verify, on_text=None if as_json else on_text, **put)
     if answer.model is None:
         tell(NO_MODEL)
     if as_json:
         emit(answer, as_json)
         return
     if answer.model is not None:
-        # The text was printed as it came; a letter that was chosen by its likelihood was not.
-        click.echo("" if answer.text != answer.choice else answer.text)
+        # The text was printed as it came, but for a letter that was chosen by its likelihood.
+        click.echo("" if streamed else answer.text)
     click.echo(answer.besides_text())
     for note in answer.notes:
         tell(note)

@@ -27,7 +27,7 @@ from seal.errors import AnswerError, OptionError
 @json_option
 def chat(
     video: str,
-    answerer: str,
+    answerer: str | None,
     session: Path | None,
     settings: tuple[str, ...],
     store_path: str,

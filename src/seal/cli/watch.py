@@ -10,8 +10,6 @@ from seal.cli.options import json_option, settings_option
 from seal.cli.output import emit, tell
 from seal.clock import span_clock
 from seal.config import PROFILES, Options, WatchOptions
-from seal.errors import OptionError
-from seal.settings import split
 
 _DEFAULTS = WatchOptions()
 
@@ -74,8 +72,6 @@ def watch(
     """
     from seal.watch import watch as windows
 
-    if any(split(setting)[0] == "attention.budget" for setting in settings):
-        raise OptionError("attention.budget has no effect on seal watch; say it with --budget")
     options = Options.load(profile, settings, "watch")
     watching = WatchOptions(window_s, budget, give_up_s)
     for window in windows(source, options, watching, queries, state=state, say=tell):

@@ -42,7 +42,7 @@ from seal.config.querying import (
 )
 from seal.config.tasks import TASKS
 from seal.config.training import FitOptions
-from seal.errors import OptionError
+from seal.errors import BackendError, OptionError
 from seal.settings import parse, split
 
 __all__ = [
@@ -176,6 +176,11 @@ class Options:
 
     def replace(self, stage: str, group: Any) -> Options:
         """These options with others for one stage."""
+        if stage == "answer" and not isinstance(group, NoAnswer):
+            raise BackendError(
+                f"the options of answer {group.backend!r} must be a subclass of"
+                " seal.config.NoAnswer: they say what a prompt shows"
+            )
         return dataclasses.replace(self, **{stage: group})
 
     def keys(self) -> list[str]:

@@ -85,14 +85,14 @@ def embed(
 def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
     """[n, q, d] of each draft, from its crops or its words; zeros where there are none."""
     facets = np.zeros((len(drafts), encoder.facets, encoder.dimension), np.float32)
-    seen = [i for i, draft in enumerate(drafts) if draft.kind.modality == "picture"]
+    seen = [i for i, draft in enumerate(drafts) if draft.kind.modality == "picture" and draft.crops]
     vectors = encoder.encode_images([image for i in seen for image in drafts[i].crops])
     start = 0
     for i in seen:
         end = start + len(drafts[i].crops)
         facets[i] = vectors[start:end].mean(0)
         start = end
-    worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text"]
+    worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text" and draft.text]
     if worded:
         facets[worded] = encoder.encode_texts([drafts[i].text for i in worded])[:, None]
     return facets

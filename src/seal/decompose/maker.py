@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from seal import encode, kinds, segment, track
+from seal import backends, encode, kinds, segment, track
 from seal.config import Instance, Options, deciding, digest
 from seal.decompose.draft import Draft
 from seal.decompose.history import History
@@ -37,9 +37,14 @@ class Models:
         Raises BackendError if an extra or weights are missing.
         """
         given = instances or Instances()
-        segmenter = given.segmenter or segment.load(options.segment)
-        tracker = given.tracker or track.load(options.track, segmenter)
-        return Models(segmenter, tracker, given.encoder or encode.load(options.encode))
+        segmenter, tracker, encoder = given.segmenter, given.tracker, given.encoder
+        if segmenter is None:
+            segmenter = segment.load(options.segment)
+        if tracker is None:
+            tracker = track.load(options.track, segmenter)
+        if encoder is None:
+            encoder = encode.load(options.encode)
+        return Models(segmenter, tracker, encoder)
 
     def keys(self, options: Options) -> dict[str, str]:
         """For each kind of token, a hash of all that decides it, given the content of the video."""
@@ -60,14 +65,20 @@ class Instances:
 
     def named_in(self, options: Options) -> Options:
         """`options` that name these objects by their fingerprints, in place of back ends."""
-        for stage, model in (
-            ("segment", self.segmenter),
-            ("track", self.tracker),
-            ("encode", self.encoder),
-        ):
-            if model is not None:
-                options = options.replace(stage, Instance(model.fingerprint))
+        for stage, model in self._by_stage().items():
+            options = options.replace(stage, Instance(model.fingerprint))
         return options
+
+    def check(self, settings: Iterable[str]) -> None:
+        """Raise OptionError for a setting of a stage whose model was handed in."""
+        for setting in settings:
+            stage = setting.partition(".")[0]
+            if stage in self._by_stage():
+                raise OptionError(f"{setting} has no effect: an object is given for {stage}")
+
+    def _by_stage(self) -> dict[str, Segmenter | Tracker | Encoder]:
+        models = {"segment": self.segmenter, "track": self.tracker, "encode": self.encoder}
+        return {stage: model for stage, model in models.items() if model is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +118,7 @@ class Maker(ABC):
 
 def maker(kind: Kind) -> type[Maker]:
     """The class that makes the tokens of a kind."""
-    module, _, name = kind.maker.partition(":")
-    found = getattr(import_module(module), name)
+    found = backends.load(kind.maker, f"the maker of {kind.name} tokens")
     if not (isinstance(found, type) and issubclass(found, Maker)):
         raise OptionError(f"{kind.maker}, the maker of {kind.name} tokens, is not a Maker")
     return found

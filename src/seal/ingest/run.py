@@ -1,8 +1,8 @@
 """The local engine: the parts of a plan, one after another or by several processes.
 
 An engine takes a plan and yields its parts as they get done. Worker processes talk over their
-standard input and output (`seal.ingest.worker`): nothing else, such as a named semaphore, outlives
-them if they are killed, and no script is imported anew in them.
+standard input and output (`seal.ingest.worker`). A killed run leaves nothing behind, such as named
+semaphores, and the user's script is not imported again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
@@ -94,7 +95,7 @@ class _Pool:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._listeners: list[threading.Thread] = []
         self._idle: list[subprocess.Popen[bytes]] = []
-        self._working: set[subprocess.Popen[bytes]] = set()
+        self._working: dict[subprocess.Popen[bytes], int] = {}
         self._inbox: queue.SimpleQueue[Ticked | IndexedPart | Exception] = queue.SimpleQueue()
         self._unread = 0
         """Parts in the inbox: they are memory, and a free process waits if there are too many."""
@@ -110,7 +111,7 @@ class _Pool:
         """Start all processes. Raises BackendError if a model cannot be handed to them."""
         try:
             task = pickle.dumps((self._plan, self._instances))
-        except (AttributeError, TypeError, pickle.PicklingError) as error:
+        except Exception as error:  # Whatever the pickling of somebody else's object raises.
             raise BackendError(
                 f"a model that was handed in cannot go to another process ({error}); use one"
                 " process: jobs=1"
@@ -126,22 +127,22 @@ class _Pool:
                     stdout=subprocess.PIPE,
                     env=environment,
                 )
-            self._processes.append(process)
-            self._idle.append(process)
+                self._processes.append(process)
+            with self._lock:
+                self._idle.append(process)
             _send(process, task)
-            self._listeners.append(
-                threading.Thread(target=self._listen, args=(process,), daemon=True)
-            )
-            self._listeners[-1].start()
+            listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+            listener.start()
+            self._listeners.append(listener)
         self._hand_out()
 
     def _hand_out(self) -> None:
         with self._lock:
             room = _IN_FLIGHT * self._jobs - self._unread - len(self._working)
             while self._idle and self._todo and room > 0:
-                process, room = self._idle.pop(0), room - 1
-                self._working.add(process)
-                _send(process, pickle.dumps(self._todo.popleft()))
+                process, number, room = self._idle.pop(0), self._todo.popleft(), room - 1
+                self._working[process] = number
+                _send(process, pickle.dumps(number))
 
     def receive(self) -> Ticked | IndexedPart | Exception:
         """The next message: how far a part is, a part, or what has to be raised."""
@@ -156,16 +157,14 @@ class _Pool:
         """Take what a process says until it ends. What it says comes from our own code."""
         answers = process.stdout
         assert answers is not None
-        with answers, suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                self._take(process, pickle.load(answers))
-        if process in self._working:
-            self._inbox.put(
-                VideoError(
-                    f"{self._plan.source}: a worker process died. If memory ran out, run it again"
-                    " with fewer jobs: finished parts are kept"
-                )
-            )
+        try:
+            with answers:
+                while True:
+                    self._take(process, pickle.load(answers))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._ended(process)
+        except Exception as error:
+            self._inbox.put(error)
 
     def _take(self, process: subprocess.Popen[bytes], message: Any) -> None:
         if isinstance(message, Failure):
@@ -173,20 +172,38 @@ class _Pool:
             message = message.error
         if isinstance(message, IndexedPart):
             with self._lock:
-                self._working.remove(process)
+                del self._working[process]
                 self._idle.append(process)
                 self._unread += 1
             self._hand_out()
         self._inbox.put(message)
 
+    def _ended(self, process: subprocess.Popen[bytes]) -> None:
+        """A process is gone. That is an error if it had a part, or if nobody is left for one."""
+        with self._lock:
+            lost = self._working.pop(process, None) is not None
+            if process in self._idle:
+                self._idle.remove(process)
+            lost = lost or bool(self._todo and not self._idle and not self._working)
+        if lost:
+            self._inbox.put(
+                VideoError(
+                    f"{self._plan.source}: a worker process died. If memory ran out, run it again"
+                    " with fewer jobs: finished parts are kept"
+                )
+            )
+
     def stop(self) -> None:
         """End all processes: the end of its input tells each of them."""
+        with self._lock:
+            self._todo.clear()
         for process in self._processes:
             with suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
+        until = time.monotonic() + _PATIENCE_S
         for process in self._processes:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_PATIENCE_S)
+                process.wait(max(0.0, until - time.monotonic()))
             process.kill()
             process.wait()
         for listener in self._listeners:
@@ -194,7 +211,7 @@ class _Pool:
 
 
 def _send(process: subprocess.Popen[bytes], message: bytes) -> None:
-    # A process that has died says so when it is listened to.
-    with suppress(OSError):
+    # A process that has died says so when it is listened to; ValueError: it was told to end.
+    with suppress(OSError, ValueError):
         process.stdin.write(message)  # type: ignore[union-attr]
         process.stdin.flush()  # type: ignore[union-attr]

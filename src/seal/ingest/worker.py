@@ -6,11 +6,10 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
 import time
 import traceback
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 
@@ -40,9 +39,11 @@ def main() -> None:
     """Take a plan and models, then the numbers of parts, until the end of the input."""
     # Ctrl-C in a terminal goes to every process; the parent stops its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Whatever a library prints goes to stderr.
-    answers = os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints goes to stderr, and a video read from stdin is not this pipe.
+    orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
     cv2.setNumThreads(1)
     last = time.monotonic()
 
@@ -57,18 +58,29 @@ def main() -> None:
             say(Ticked(number, done_s))
 
     try:
-        plan, instances = _task()
-        numbers = _listen()
+        plan, instances = _task(orders)
+        numbers = _listen(orders)
         models = Models.load(plan.options, instances)
         while True:
             say(index_part(plan, numbers.get(), models, tick))
     except Exception as error:
-        say(Failure(error, traceback.format_exc()))
+        say(Failure(_portable(error), traceback.format_exc()))
+        # The listening thread holds the input: Python would not end in an orderly way.
+        os._exit(1)
 
 
-def _task() -> Any:
+def _portable(error: Exception) -> Exception:
+    """The error, or one that says the same where the parent could not read it."""
     try:
-        return pickle.load(sys.stdin.buffer)
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return BackendError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _task(orders: BinaryIO) -> Any:
+    try:
+        return pickle.load(orders)
     except (AttributeError, ImportError) as error:
         raise BackendError(
             f"a model that was handed in cannot be found by another process ({error}); put its"
@@ -76,7 +88,7 @@ def _task() -> Any:
         ) from error
 
 
-def _listen() -> queue.SimpleQueue[int]:
+def _listen(orders: BinaryIO) -> queue.SimpleQueue[int]:
     """The numbers of parts as they come. The process ends at once when its input does: the parent
     has been killed, or has no use for what is left."""
     numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -84,7 +96,7 @@ def _listen() -> queue.SimpleQueue[int]:
     def listen() -> None:
         try:
             while True:
-                numbers.put(pickle.load(sys.stdin.buffer))
+                numbers.put(pickle.load(orders))
         except Exception:
             os._exit(0)
 

@@ -114,10 +114,9 @@ class Storyboard:
     @staticmethod
     def of(scope: Scope, selection: Selection, choice: Choice, found: Found) -> Storyboard:
         """The storyboard of what was selected and found in `scope`; `choice` has its rows."""
-        record = scope.content.records[-1]
         facts = {
-            "profile": record.profile,
-            "encoder": record.encoder,
+            "profile": scope.options.profile,
+            "encoder": scope.content.encoder.fingerprint,
             "objective": scope.options.attention.objective,
         }
         if found.match is not None:
