@@ -30,6 +30,8 @@ def run(checkout: Path, *command: str | Path) -> tuple[float, str]:
         "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout / 'benchmarks'}",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+    # Compiled modules are kept for the next run, as an installed package keeps them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *map(str, command)],
