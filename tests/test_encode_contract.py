@@ -1,4 +1,4 @@
-"""What every encoder promises, checked on every encoder of the registry."""
+"""What every encoder promises, checked on every encoder of the table of back ends."""
 
 import subprocess
 import sys

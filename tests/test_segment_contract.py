@@ -1,4 +1,4 @@
-"""What every segmenter promises, checked on every segmenter of the registry."""
+"""What every segmenter promises, checked on every segmenter of the table of back ends."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every tracker promises, checked on every tracker of the registry."""
+"""What every tracker promises, checked on every tracker of the table of back ends."""
 
 import weakref
 from fractions import Fraction

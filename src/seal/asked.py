@@ -1,6 +1,6 @@
-"""What a `seal.library.Library` and a `seal.library.Video` have in common.
+"""The steps that `seal.library.Library` and `seal.indexed.Video` share.
 
-Keyword arguments become settings, an answerer is loaded, and a result is made from a `Scope`.
+They turn keyword arguments into settings, load an answerer, and make results of a `Scope`.
 """
 
 from __future__ import annotations

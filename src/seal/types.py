@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -271,11 +272,23 @@ class Tokens:
         Raises OptionError if no installed package knows a kind.
         """
         numbers = np.full(len(self), np.nan)
-        for name, kind in kinds.known().items():
-            numbers[self.kinds == name] = value(kind)
+        for kind, mine in self._of_kinds:
+            numbers[mine] = value(kind)
         if np.isnan(numbers).any():
             kinds.get(str(self.kinds[np.isnan(numbers)][0]))  # Raises: no such kind is known.
         return numbers
+
+    @cached_property
+    def _of_kinds(self) -> list[tuple[Kind, Mask]]:
+        return [(kind, self.kinds == name) for name, kind in kinds.known().items()]
+
+    @cached_property
+    def without_embedding(self) -> Int64:
+        """The rows of the tokens whose kind has no embedding."""
+        # Of the embeddings of length 1 few have a zero here. To read all places takes longer.
+        unlikely = np.flatnonzero(self.embeddings[:, 0] == 0)
+        rows: Int64 = unlikely[~self.embeddings[unlikely].any(1)]
+        return rows
 
     def where(self, holds: Callable[[Kind], bool]) -> Mask:
         """[n] the tokens of the kinds of which something holds."""

@@ -1,4 +1,4 @@
-"""A file, a camera or a stream, window by window: standing queries, answered in fixed memory."""
+"""Streaming: a file, a camera or a stream is watched window by window, in fixed memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from seal.video import Frame, Gap, VideoInfo, VideoReader, is_address, open_vide
 from seal.video.source import is_device
 
 _FIRST_PAUSE_S = 0.25
-"""Before the first try to reach a source again; each further pause is twice as long ..."""
+"""The pause before the first try to reach a lost source. Each further pause is twice as long."""
 _LONGEST_PAUSE_S = 10.0
-"""... up to this."""
+"""The longest pause between two tries."""
 
 _ROUNDING_S = 1e-6
-"""Where a file is read on from may be so much late."""
+"""The place from which a file is read on may be late by this much."""
 _MAY_CHANGE = {"video.max_duration_s", "attention.certify_s"}
-"""How long is watched, and how near the bound comes: a state goes on with others of these."""
+"""Options that may differ between the runs of one state: the length of the watched part, and the
+tightness of the bound."""
 
 Say = Callable[[str], None]
 
@@ -43,15 +44,15 @@ class Window(Result):
     source: str
     number: int
     start_s: float
-    """When its first picture is on the screen, on the clock of the source's first picture."""
+    """The start of the window's first picture, on the clock of the source's first picture."""
     end_s: float
-    """When its last picture ends, analysed or not."""
+    """The end of the window's last picture, analysed or not."""
     counts: Mapping[str, int]
     """kind -> number of tokens."""
     gaps: list[Gap]
-    """What could not be seen since the window before."""
+    """The stretches that could not be seen since the previous window."""
     choices: list[Standing]
-    """The queries, each with what is chosen for it by now."""
+    """The queries, each with its chosen tokens."""
 
     def to_json(self) -> dict[str, Any]:
         return {

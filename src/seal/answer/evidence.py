@@ -1,8 +1,9 @@
 """Which tokens a question is answered from: relevance, time and cause.
 
-A question without words of time or cause gets the tokens that attention selects. "Before", "after",
-"at the end" or "the first time" say where to look. For "why" the effect is found first; a share of
-the budget then goes to what came before it, so that all of it is represented, near before far.
+A question without words of time or cause gets the tokens that attention selects. Words such as
+"before", "after", "at the end" and "the first time" say where to look. For "why", the effect is
+found first. A share of the budget then goes to the time before the effect. The tokens chosen there
+represent all of that time, and near times more than far ones.
 """
 
 from __future__ import annotations

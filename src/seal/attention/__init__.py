@@ -40,9 +40,7 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
     scores: Float32 = tokens.facets.reshape(-1, query.size) @ direction
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
     clipped: Float32 = np.clip(best + np.float32(offset), -1, 1)
-    # An embedding of length 1 has no zero in each place; whole columns cost more than this one.
-    unlikely = np.flatnonzero(tokens.embeddings[:, 0] == 0)
-    clipped[unlikely[~tokens.embeddings[unlikely].any(1)]] = -1
+    clipped[tokens.without_embedding] = -1
     return clipped
 
 

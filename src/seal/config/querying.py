@@ -1,4 +1,4 @@
-"""What is done with tokens, which stay as they are."""
+"""Options of queries and of streaming. None of them changes the stored tokens."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ class AttentionOptions:
     """Which tokens a query gets (section 3.2)."""
 
     budget: int = 16
-    """How many tokens are selected (|T_s|), or what they may cost in all."""
+    """The number of selected tokens (|T_s|), or the sum of their costs at most."""
     cost: Mapping[str, float] = field(default_factory=dict)
-    """How much of the budget a token of a kind takes, set as cost_KIND, where that differs from
-    `Kind.cost`. The unit is the answerer's, such as pictures."""
+    """Kind -> the share of the budget that a token of this kind takes, where the share differs from
+    `Kind.cost`. The option cost_KIND sets it. The unit is the answerer's, such as pictures."""
     objective: str = "seal"
     solver: str = "swaps"
     alpha: float = 0.9
     """The weight of relevance against diversity, in [0, 1]; the paper's value."""
     s_min: float = 0.5
-    """Similarities are clipped to [s_min, 1] before 1/S, which explodes at 0 and turns negative
-    below it. So 1/S lies in [1, 2]: tokens less alike than this are different enough, and none is
-    chosen for being odd."""
+    """Similarities S are clipped to [s_min, 1], because 1/S has a pole at 0. With the default, 1/S
+    lies in [1, 2], and an odd token has no advantage over a token that is merely different."""
     query_weight: float = 0.45
     """Coverage and seal: the share of the weight that goes to tokens that are relevant to the
     query. The rest goes to all tokens alike."""
@@ -35,33 +34,35 @@ class AttentionOptions:
     """Coverage and seal: the least exponent of relevance. The higher it is, the less weight a
     slightly relevant token has."""
     effective_size: float = 5.0
-    """Coverage and seal: the weight for the query goes to at most so many tokens for each chosen
-    token (effective sample size). The relevance exponent grows until that holds."""
+    """Coverage and seal: the largest effective sample size of the query's weight for each chosen
+    token. The relevance exponent grows until this bound holds."""
     chosen_weight: float = 0.01
-    """Coverage and seal: the weight of the relevance of the chosen tokens themselves, against that
-    of everything they represent."""
+    """Coverage and seal: the weight of the relevance of the chosen tokens, against the weight of
+    everything that the chosen tokens represent."""
     similarity_exponent: float = 2.0
     """Coverage and seal: the exponent of similarity. The higher it is, the less a token represents
     unlike tokens."""
     time_weight: float = 0.2
-    """Coverage and seal: how much less a token represents a token of another time, in [0, 1]."""
+    """Coverage and seal: in [0, 1]; a token represents a token of a distant time by this much less.
+    """
     time_bandwidth_s: float = 50.0
     """Coverage and seal: the distance in time at which `time_weight` has faded to 1/e."""
     variance_exponent: float = 6.0
     """Seal: the exponent of the variance around a time. The higher it is, the less weight
     long stretches without change have."""
     variance_window_s: float = 1800.0
-    """Seal: the variance is that of the tokens so long before and after a time."""
+    """Seal: the variance at a time is computed over the tokens up to this long before and after."""
     candidates: int = 4096
-    """Over all videos of a store, so many of the most relevant are chosen from. Coverage and seal
-    choose from about so many in a video: the most relevant, and some that stand for the rest."""
+    """The number of tokens that a selection is made from. Over all videos of a store they are the
+    most relevant tokens. In one video, coverage and seal take the most relevant tokens and a sample
+    of the others."""
     memory: int = 1024
-    """Streaming: how many tokens of what has left the window are remembered, as a sample of it."""
+    """Streaming: the size of the sample of the tokens that have left the window."""
     exchanges: int = 64
-    """How often the solver `swaps` looks for a better token after its greedy start; choices of 128
-    need about 30."""
+    """The number of exchanges that the solver `swaps` tries after its greedy start. A choice of 128
+    tokens needs about 30."""
     certify_s: float = 0.0
-    """How long the bound may be tightened beyond what costs little."""
+    """The time in which the upper bound is tightened further."""
 
     def __post_init__(self) -> None:
         check(self, self.budget >= 1, "budget must be at least 1")
@@ -116,7 +117,7 @@ class FindOptions:
     smoothing_s: float = 2.0
     """Standard deviation of the Gaussian that spreads a token's relevance over time."""
     min_probability: float = 0.5
-    """A video matches a query from this probability on."""
+    """A video matches a query if the probability of a match is at least this."""
     head: str | None = None
     """A trained localisation head that finds the moments: a folder, or a name on the hub."""
 
@@ -128,15 +129,15 @@ class FindOptions:
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Streaming mode: how a source is watched, whatever its tokens are made with."""
+    """Streaming: how a source is watched. These options do not depend on the models."""
 
     window_s: float = 60.0
-    """Tokens are made and chosen from so much at a time; memory is proportional to it. A window's
-    end ends its tracklets."""
+    """The length of a window. Memory is proportional to this length, and the end of a window ends
+    all of its tracklets."""
     budget: int = 64
-    """How many tokens are kept for each query."""
+    """The number of tokens that are kept for each query."""
     give_up_s: float = 300.0
-    """A source that is lost is tried again for so long."""
+    """Give up on a lost source after this many seconds."""
 
     def __post_init__(self) -> None:
         check(self, 1 <= self.window_s < math.inf, "window_s must be at least 1")

@@ -47,10 +47,11 @@ def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Cu
     if not len(tokens):
         return Curve(0.0, np.empty(0), np.empty(0), 0.0)
     step_s = options.smoothing_s / _BINS_PER_SIGMA
-    start_s, end_s = float(tokens.start_s.min()), float(tokens.end_s.max())
+    starts_s, ends_s = tokens.start_s, tokens.end_s
+    start_s, end_s = float(starts_s.min()), float(ends_s.max())
     bins = max(1, int(np.ceil((end_s - start_s) / step_s)))
-    first = np.minimum((tokens.start_s - start_s) / step_s, bins - 1).astype(int)
-    last = np.minimum((tokens.end_s - start_s) / step_s, bins - 1).astype(int)
+    first = np.minimum((starts_s - start_s) / step_s, bins - 1).astype(int)
+    last = np.minimum((ends_s - start_s) / step_s, bins - 1).astype(int)
     best = np.full(bins, -np.inf)
     lengths = last - first + 1
     covered = np.repeat(first, lengths) + _ranges(lengths)
@@ -81,11 +82,12 @@ def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
     padded = np.concatenate([[-np.inf], relevance, [-np.inf]])
     peaks = np.flatnonzero((relevance > padded[:-2]) & (relevance >= padded[2:]))
     lowest = floor + max(_RIPPLE * (float(relevance.max()) - floor), _FLAT)
+    peaks = peaks[relevance[peaks] >= lowest]
     free = np.ones(len(relevance), bool)
     half_s = float(curve.times_s[0] - curve.start_s)
     moments: list[Moment] = []
-    for peak in sorted(peaks, key=lambda peak: -relevance[peak]):
-        if len(moments) == options.top or relevance[peak] < lowest:
+    for peak in peaks[np.argsort(-relevance[peaks], kind="stable")]:
+        if len(moments) == options.top:
             break
         if not free[peak]:
             continue

@@ -161,10 +161,17 @@ class Storyboard:
         return self.axis.position(time_s + self._shift_s.get(video, 0.0))
 
     def ticks(self) -> list[tuple[float, str]]:
-        """(position, label): round times, or where each of several videos begins."""
+        """(position, label): round times, or the start of each of several videos.
+
+        A short video has no label, because its name would cover that of the next video.
+        """
         if len(self.reels) == 1:
             return self.axis.ticks()
-        return [(self.position(reel.start_s, reel.video), reel.name) for reel in self.reels]
+        shares = [reel.duration_s / self.axis.length_s for reel in self.reels]
+        return [
+            (self.position(reel.start_s, reel.video), reel.name if share >= 1 / _MAX_TICKS else "")
+            for reel, share in zip(self.reels, shares, strict=True)
+        ]
 
     @cached_property
     def entries(self) -> list[Entry]:
