@@ -150,9 +150,9 @@ def test_two_processes_upgrade_at_once(made: Path, tmp_path: Path) -> None:
             assert process.stdin
             process.stdin.write(b"\n")
             process.stdin.flush()
-        assert [process.wait() for process in both] == [0, 0]
         for process in both:
             process.communicate()
+        assert [process.returncode for process in both] == [0, 0]
         assert_all_there(path)
 
 
@@ -168,6 +168,21 @@ def test_a_process_overtaken_by_another_upgrade_reads_that_one(
         append(tables, name, rows)
 
     monkeypatch.setattr(Tables, "append", overtaken)
+    assert_all_there(old)
+
+
+def test_another_upgrade_may_remove_tables_after_they_are_named(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Tables.names
+
+    def overtaken(tables: Tables) -> list[str]:
+        named = names(tables)
+        monkeypatch.undo()
+        assert_all_there(old)
+        return named
+
+    monkeypatch.setattr(Tables, "names", overtaken)
     assert_all_there(old)
 
 

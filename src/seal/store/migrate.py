@@ -77,8 +77,14 @@ def _upgrade(path: Path) -> None:
 
 def _versions(path: Path) -> dict[str, int]:
     """The versions of the old tables."""
-    tables = Tables(path)
-    return {name: tables.open(name).version for name in tables.names()}
+    return {name: table.version for name, table in _opened(Tables(path)).items()}
+
+
+def _opened(tables: Tables) -> dict[str, Any]:
+    """Name -> table."""
+    opened = {name: tables.open(name) for name in tables.names()}
+    # Another process that has completed the upgrade may remove a table after it is named.
+    return {name: table for name, table in opened.items() if table is not None}
 
 
 def _clean(path: Path) -> None:
@@ -120,7 +126,7 @@ def _name(video_id: str, batch: int) -> str:
 
 def _copy(old: Tables, new: Tables) -> None:
     """Write the contents of tables of schema 1 into empty tables of schema 2."""
-    tables = {name: old.open(name) for name in old.names()}
+    tables = _opened(old)
     videos = _plan(_rows(tables.get(schema.VIDEOS)), _rows(tables.get(schema.PARTS)), new)
     for name, table in tables.items():
         if name == schema.PICTURES:
