@@ -17,7 +17,7 @@ from seal.results import Answer, Found, Indexed, Shown
 from seal.scope import Scope
 from seal.settings import split
 from seal.show import Storyboard, write
-from seal.store import Store, VideoRecord
+from seal.store import VideoRecord
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
@@ -26,13 +26,13 @@ Settings = Iterable[str] | Mapping[str, object]
 """Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
 
 
-def describe(store: Store, record: VideoRecord) -> Indexed:
-    """What a store knows of a video as a whole."""
+def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
+    """A video as a whole; `counts` is kind -> number of its tokens."""
     return Indexed(
         video=record.id,
         path=record.path,
         duration_s=record.duration_s,
-        tokens=store.count(record.id),
+        tokens=counts,
         gaps=record.gaps,
         profile=record.profile,
         seconds=record.seconds,

@@ -41,7 +41,7 @@ class Video:
 
     def describe(self) -> Indexed:
         """What the library knows of the video as a whole."""
-        return describe(self.content.store, self.record)
+        return describe(self.record, self.content.store.count(self.id))
 
     def list_tokens(self, kind: str | None = None) -> TokenList:
         """The tokens of the video, or those of one kind. Raises OptionError for an unknown kind."""

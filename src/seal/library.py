@@ -170,7 +170,12 @@ class Library:
 
     def listing(self) -> Listing:
         """The videos, in the order of indexing."""
-        described = [describe(self.store, record) for record in self.store.videos()]
+        counts = self.store.counts()
+        described = [
+            describe(record, counts[record.id])
+            for record in self.store.videos()
+            if record.id in counts
+        ]
         return Listing(described, [(video.id, video.path) for video in self.store.unfinished()])
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:

@@ -56,7 +56,6 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
-        self._counts: dict[str, int] = {}
 
     @property
     @abstractmethod
@@ -73,11 +72,9 @@ class Content(ABC):
     def shift_s(self) -> Float64:
         """[n] what to add to the times of each token so that videos follow one another."""
 
+    @abstractmethod
     def count(self, record: VideoRecord) -> int:
         """The number of tokens of a video, all of them."""
-        if record.id not in self._counts:
-            self._counts[record.id] = sum(self.store.count(record.id).values())
-        return self._counts[record.id]
 
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`."""
@@ -150,6 +147,9 @@ class VideoContent(Content):
     def shift_s(self) -> Float64:
         return np.zeros(len(self.tokens))
 
+    def count(self, record: VideoRecord) -> int:
+        return len(self.tokens)
+
 
 class NearestContent(Content):
     """The `limit` tokens of many videos, of one encoder, that are nearest to one question.
@@ -171,9 +171,10 @@ class NearestContent(Content):
         # Relevance is linear in a token's embedding, and this is its direction.
         direction = embedding if calibration is None else calibration.line(embedding)[0]
         nearest = store.nearest(direction, encoder.facets, limit)
-        # Another process may have stored a video since `records` were read.
-        known = np.isin(nearest.video_ids, [record.id for record in records])
-        self._tokens = nearest.take(known)
+        self._counts = {name: sum(kinds.values()) for name, kinds in store.counts().items()}
+        # Another process may have stored or removed a video since `records` were read.
+        known = [record.id for record in records if record.id in self._counts]
+        self._tokens = nearest.take(np.isin(nearest.video_ids, known))
         present = set(self._tokens.video_ids.tolist())
         super().__init__(store, [record for record in records if record.id in present])
         self._remember(text, embedding)
@@ -185,6 +186,9 @@ class NearestContent(Content):
     @property
     def encoder(self) -> Encoder:
         return self._encoder
+
+    def count(self, record: VideoRecord) -> int:
+        return self._counts[record.id]
 
     @cached_property
     def shift_s(self) -> Float64:

@@ -303,6 +303,12 @@ class Store:
         with guard(self.path):
             return self._contents(video_id).counts
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Id -> kind -> number of tokens, of every indexed video, in one read."""
+        with guard(self.path):
+            found = commits.visible(commits.commits(self._tables))
+            return {video_id: commit.contents.counts for video_id, commit in found.items()}
+
     def tokens(self, video_id: str, kinds: Sequence[str] | None = None) -> Tokens:
         """The tokens of an indexed video: by kind, then by start, part, row.
 
