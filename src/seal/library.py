@@ -214,9 +214,7 @@ class Library:
         the query, those with the most relevant tokens first.
         """
         settings = merged(options, {"find.top": top, "find.head": head})
-        scope = self._nearest(query, "find all", settings)
-        match = scope.match(scope.relevance(query))
-        return Found(query, match, self._moments(scope, query), several=True)
+        return self._found(self._nearest(query, "find all", settings), query)
 
     def select(
         self,
@@ -289,9 +287,7 @@ class Library:
         """Write a storyboard about all videos: see `Video.show`."""
         settings = merged(options, selecting(budget, objective, solver, alpha))
         scope = self._nearest(query, "show", settings)
-        match = scope.match(scope.relevance(query))
-        found = Found(query, match, self._moments(scope, query), several=True)
-        return asked.show(scope, found, path)
+        return asked.show(scope, self._found(scope, query), path)
 
     def watch(
         self,
@@ -341,6 +337,10 @@ class Library:
         options = Options.load(latest.profile, settings, task)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         return Scope(NearestContent(self.store, records, encoder, query, limit), options)
+
+    def _found(self, scope: Scope, query: str) -> Found:
+        match = scope.match(scope.relevance(query))
+        return Found(query, match, self._moments(scope, query), several=True)
 
     def _moments(self, scope: Scope, query: str) -> list[Moment]:
         """The moments of the videos in `scope`, best first.

@@ -194,9 +194,8 @@ class Selection(Result):
     def __str__(self) -> str:
         lines = []
         for row, relevance in enumerate(self.relevance):
-            video = f"{self.tokens.video_ids[row]}  " if self.several else ""
             role = "answer " if self.is_answer[row] else "context"
-            lines.append(f"{video}{token_line(self.tokens, row)}  {relevance:+.3f}  {role}")
+            lines.append(f"{token_line(self.tokens, row, self.several)}  {relevance:+.3f}  {role}")
         lines.append(f"objective {self.objective:.4g}, at most {self.upper_bound:.4g} possible")
         return "\n".join(lines)
 
@@ -218,12 +217,13 @@ def token_json(tokens: Tokens, row: int) -> dict[str, Any]:
     }
 
 
-def token_line(tokens: Tokens, row: int) -> str:
-    """One token on a line of a terminal."""
+def token_line(tokens: Tokens, row: int, several: bool = False) -> str:
+    """One token on a line of a terminal; the line names the video where there are several."""
     box = " ".join(f"{value:.3f}" for value in tokens.boxes[row])
     span = span_clock(float(tokens.start_s[row]), float(tokens.end_s[row]))
     text = f'  "{tokens.text[row]}"' if tokens.text[row] else ""
-    return f"{tokens.ids[row]:17s} {span}  [{box}]{text}"
+    video = f"{tokens.video_ids[row]}  " if several else ""
+    return f"{video}{tokens.ids[row]:17s} {span}  [{box}]{text}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,8 +302,8 @@ class Answer(Result):
         head = ", of which cited:" if len(self.cited) else ""
         lines += ["", f"{len(self.evidence)} pieces of evidence{head}"]
         for row in shown:
-            video = f"{self.evidence.video_ids[row]}  " if self.several else ""
-            lines.append(f"{video}{token_line(self.evidence, row)}  {self.relevance[row]:+.3f}")
+            scored = f"{self.relevance[row]:+.3f}"
+            lines.append(f"{token_line(self.evidence, row, self.several)}  {scored}")
         if self.changed is not None:
             verb = "changes" if self.changed else "stays the same"
             lines += ["", f"without them the answer {verb}: {self.without}"]
