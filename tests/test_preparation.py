@@ -26,6 +26,7 @@ from seal.diagnosis import ProfileState, StageState
 from seal.errors import BackendError, OptionError
 from seal.preparation import Need, needs, options_for, size
 from seal.weights import check_whole
+from small_disk import mounted
 
 pytest.importorskip("transformers")
 
@@ -315,17 +316,8 @@ def test_a_model_of_pickles_alone_is_refused(seal: Seal, hub: Hub, tmp_path: Pat
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB of its own."""
-    place = tmp_path / "small"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount command: a full disk needs a small one")
-    if mounted.returncode:
-        pytest.skip(f"a full disk needs a small one: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted(tmp_path / "small", megabytes=2) as place:
+        yield place
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_download(

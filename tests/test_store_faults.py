@@ -25,6 +25,7 @@ import store_worker
 from seal.errors import StoreError, StoreFullError
 from seal.store import Store, schema
 from seal.store.lance import Tables
+from small_disk import mounted
 from store_worker import (
     KEYS,
     KINDS,
@@ -337,15 +338,8 @@ def test_a_part_that_is_swept_while_it_is_stored_is_stored_again(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB of its own."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount command: a full disk needs a small one")
-    if mounted.returncode:
-        pytest.skip(f"a full disk needs a small one: {mounted.stderr.strip()}")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    with mounted(tmp_path / "small", megabytes=4) as place:
+        yield place
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(
