@@ -85,6 +85,7 @@ def test_what_is_written_is_what_is_read(
     some = store.tokens(record.id, kinds)
     assert_same(some, want.take(chosen))
     assert store.count(record.id) == {kind: int((want.kinds == kind).sum()) for kind in KINDS}
+    assert store.counts()[record.id] == store.count(record.id)
 
 
 def test_tokens_of_one_start_come_in_order_of_part_then_row(store: Store) -> None:
