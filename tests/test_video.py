@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from seal.config import VideoOptions
 from seal.errors import OptionError
 from seal.video import Frame, open_video
+from seal.video.container import ContainerStream
 from seal.video.picture import Converter, orientation
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.stream import ContainerStream
 from synthetic import number_of, turn, write_video
 
 ALL = VideoOptions(rate_hz=1000)

@@ -13,11 +13,13 @@ from types import TracebackType
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Span, UInt8
+from seal.video.container import ContainerStream
 from seal.video.frame import Frame
+from seal.video.images import ImageStream
 from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
-from seal.video.stream import ContainerStream, DecodedPicture, ImageStream, PictureStream
+from seal.video.stream import DecodedPicture, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
