@@ -42,7 +42,7 @@ def index_part(
     The result depends on nothing but the plan, the models and the video. `threads` decode.
     Raises VideoError if the video cannot be read.
     """
-    with open_video(plan.source, plan.options.video, threads=threads) as video:
+    with open_video(plan.source, plan.options.video, threads=threads, known=plan.info) as video:
         frames = video.frames(*plan.bounds_s(number))
         return index_frames(plan, number, plan.starts_s[number], frames, video, models, tick)
 

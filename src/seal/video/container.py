@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.format import Flags
 
 from seal.errors import VideoError
 from seal.video.damage import Damage
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address
-from seal.video.stream import DecodedPicture, PictureStream, Tail
+from seal.video.stream import DecodedPicture, Note, PictureStream, Tail
+from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, Timeline, forward
 
 # A demuxer that fails this often in a row will not find its way again.
 _MAX_FAILURES = 100
@@ -25,43 +27,61 @@ _MATROSKA_HEADERS_BYTES = 4096
 _DURATION_TOLERANCE_S = 1.0
 # Formats whose header states the duration; the others' is an estimate.
 _STATES_DURATION = ("avi", "matroska", "mov")
+# Formats that can be read from any byte on, and whose streams may change on the way.
+_TRANSPORT = frozenset({"mpeg", "mpegts"})
+# What PyAV raises for damaged input; some of it without a class of its own.
+_FAULTS = (av.FFmpegError, IndexError, ValueError, OverflowError)
 
 
 class ContainerStream(PictureStream):
-    """The first video stream of anything that FFmpeg opens."""
+    """The video stream of anything that FFmpeg opens."""
 
     def __init__(self, source: str | Path, threads: int, timeout_s: float) -> None:
-        self._source = source
+        self.source = source
         self._threads = threads
         self._timeout_s = timeout_s
+        self.notes = []
+        self._is_joined = False
+        """Whether a place was found where the clock is carried on over a break."""
         self._open()
         self.codec = self._stream.codec_context.name
         self.time_base = self._stream.time_base or Fraction(1, 1000)
         self.pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
         rate = self._stream.average_rate
         self.rate_hz = float(rate) if rate else None
-        self.end = self._stated_end()
+        self.end = self._stated_end = self._ticks_stated()
+        self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
         size = self._container.size
         self.size_bytes = size if size > 0 else None
-        self._begin = self._ticks(self._stream.start_time, self.time_base) or 0
+        self.begin = self._ticks(self._stream.start_time, self.time_base) or 0
 
-    def _open(self) -> None:
-        self._container = open_container(self._source, self._timeout_s)
+    def _open(self, first_byte: int = 0) -> None:
+        container = open_container(self.source, self._timeout_s, first_byte)
         try:
-            self._stream = pick_stream(self._source, self._container)
+            self._stream = pick_stream(self.source, container)
         except VideoError:
-            self.close()
+            container.close()
             raise
+        self._container = container
+        self._first_byte = self._read_bytes = first_byte
+        self._others_s = 0.0
+        """The latest end of a packet of the other streams."""
+        self._successor = False
+        """Whether another video stream has begun after the last packet of the video's own."""
         self._fresh = True
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
 
+    @property
+    def _format(self) -> str:
+        return self._container.format.name
+
     def _ticks(self, time: int | None, base: Fraction) -> int | None:
         return None if time is None else round(time * base / self.time_base)
 
-    def _stated_end(self) -> int | None:
+    def _ticks_stated(self) -> int | None:
         stream = self._stream
-        if has_no_end(self._source):
+        if has_no_end(self.source):
             return None
         if stream.duration is not None:
             return int((stream.start_time or 0) + stream.duration)
@@ -71,34 +91,120 @@ class ContainerStream(PictureStream):
         """The end of all streams as the container states it, in microseconds."""
         start, duration = self._container.start_time or 0, self._container.duration
         # Matroska's duration counts from 0, not from the first picture, in most files.
-        from_zero = "matroska" in self._container.format.name and (duration or 0) > start
+        from_zero = "matroska" in self._format and (duration or 0) > start
         return None if duration is None else duration + (0 if from_zero else start)
 
     def close(self) -> None:
         self._container.close()
 
+    def survey(self) -> bool:
+        """Look at every packet: sets `end` and `notes`.
+
+        Gives whether the clock runs through, so that the source can be entered anywhere.
+        """
+        self._rewind()
+        latest = self.begin
+        for piece in self._carried_on(self._packets()):
+            if not isinstance(piece, str) and self._is_own(piece):
+                latest = max(latest, self._end_of(piece, latest))
+        tail = self._lost_tail(latest, None)
+        self.end = tail.end if tail else latest
+        return not self._is_joined
+
     # ---- packets ----
 
-    def _packets(self) -> Iterator[av.Packet[Any] | str]:
+    def _rewind(self) -> None:
+        """Go to the beginning, where the source is not there."""
+        if not self._fresh:
+            self.close()
+            self._open()
+        self._fresh = False
+
+    def _is_own(self, packet: av.Packet[Any]) -> bool:
+        return packet.stream is self._stream
+
+    def _carried_on(self, packets: Iterator[Piece]) -> Iterator[Piece]:
+        """Packets with the stamps of the video's own on a clock that runs forward."""
+        self._timeline = Timeline(self.time_base, self.may_restart, self._join)
+        return self._timeline.carry_on(packets, self._is_own)
+
+    def _join(self, pts: int, text: str) -> None:
+        self._is_joined = True
+        self._note(pts, text)
+
+    def _note(self, pts: int, text: str) -> None:
+        note = Note(float(pts * self.time_base), text)
+        # The same place may be read more than once.
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _packets(self) -> Iterator[Piece]:
         """All packets from here on, of all streams; in between, why some are missing."""
-        failures = 0
+        yield from self._demuxed()
+        while self._goes_on():
+            yield from self._demuxed()
+
+    def _demuxed(self) -> Iterator[Piece]:
+        """All packets from here to the end of the open container."""
+        failures = position = 0
+        ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
+        own_pos = 0
+        began = {self._stream.index: 0}
         packets = self._container.demux()
         while failures < _MAX_FAILURES:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError as error:
-                if is_address(self._source) and not isinstance(
+            except IndexError:
+                # PyAV, at the end of a file with streams that were not there when it was opened.
+                self._successor = True
+                return
+            except _FAULTS as error:
+                if is_address(self.source) and not isinstance(
                     error, (av.error.InvalidDataError, av.error.BlockingIOError)
                 ):
-                    raise unreadable_container(self._source, error, self._timeout_s) from error
+                    raise unreadable_container(self.source, error, self._timeout_s) from error
                 failures += 1
                 packets = self._container.demux()
-                yield f"the container is damaged: {error.strerror}"
+                yield f"the container is damaged: {_reason(error)}"
                 continue
             if packet is None:
+                self._successor = any(pos > own_pos for pos in began.values())
                 return
             failures = 0
+            if packet.pos is not None:
+                hole = packet.pos - position if position else 0
+                position = packet.pos + packet.size
+                if hole > _MATROSKA_HEADERS_BYTES and "matroska" in self._format:
+                    yield f"{hole} bytes that make no sense"
+            if packet.stream is self._stream:
+                if packet.pos is not None:
+                    own_pos = packet.pos
+                    self._read_bytes = self._first_byte + position
+            else:
+                if packet.dts is not None:
+                    end = packet.dts + (packet.duration or 0)
+                    self._others_s = max(self._others_s, end * ticks_s[packet.stream_index])
+                if packet.stream_index not in began and packet.stream.type == "video":
+                    began[packet.stream_index] = packet.pos or 0
             yield packet
+
+    def _goes_on(self) -> bool:
+        """Whether the video goes on in a stream that began later; that one is then open."""
+        is_file = not is_address(self.source) and Path(self.source).is_file()
+        if not (self._successor and is_file and self._format in _TRANSPORT):
+            return False
+        before = self._container
+        try:
+            self._open(self._read_bytes)
+        except VideoError:
+            return False
+        before.close()
+        self._fresh = False
+        if self._stream.time_base != self.time_base:
+            return False
+        self._timeline.cut()
+        self._join(self._timeline.due, "the video goes on in another stream of the file")
+        return True
 
     def _seek(self, pts: int) -> Iterator[av.Packet[Any] | str] | None:
         """Packets from a keyframe at or before `pts` on; None where only the beginning is left.
@@ -107,7 +213,7 @@ class ContainerStream(PictureStream):
         time may be later, or on any packet. So what it lands on is looked at.
         """
         back, step = 0, round(1 / self.time_base)
-        while pts - back > self._begin:
+        while pts - back > self.begin:
             self._fresh = False
             try:
                 self._container.seek(pts - back, stream=self._stream)
@@ -132,43 +238,56 @@ class ContainerStream(PictureStream):
     def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
         packets = None if pts is None else self._seek(pts)
         if packets is None:
-            if not self._fresh:
-                self.close()
-                self._open()
+            self._rewind()
             packets = self._packets()
         self._fresh = False
-        return self._decode(packets)
+        return forward(self._decode(self._carried_on(packets)), self.time_base)
 
-    def _decode(self, packets: Iterator[av.Packet[Any] | str]) -> Iterator[DecodedPicture]:
-        damage = Damage(self.time_base)
+    def _end_of(self, packet: av.Packet[Any], otherwise: int) -> int:
+        """When the picture of a packet leaves the screen, by what the packet states."""
+        begin = packet.pts if packet.pts is not None else packet.dts
+        if begin is None:
+            return otherwise
+        return begin + self._lasting(packet.duration)
+
+    def _lasting(self, stated: int | None) -> int:
+        """How long a picture lasts that states this duration."""
+        nominal = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
+        for ticks in (stated or 0, nominal):
+            if 0 < ticks * self.time_base <= IMPOSSIBLE_S:
+                return ticks
+        return 1
+
+    def _decode(self, pieces: Iterator[Piece]) -> Iterator[DecodedPicture]:
+        damage = Damage(self.time_base, self.takes_damaged)
+        latest = last_end = self.begin
         last: int | None = None
-        last_end = self._begin
-        latest_s = 0.0
-        position = 0
-        default = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
+        first_pts: int | None = None
         spare: set[int] = set()
-        # Once for all packets: each such question to PyAV makes new objects.
-        codec, skipping = self._stream.codec_context, False
-        codec.skip_frame = "DEFAULT"
-        ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
-        for packet in packets:
-            if isinstance(packet, str):
-                damage.missing(packet)
+        stream: Any = None
+        for piece in pieces:
+            if isinstance(piece, str):
+                damage.missing(piece)
                 continue
-            if packet.dts is not None:
-                end = packet.dts + (packet.duration or 0)
-                latest_s = max(latest_s, end * ticks_s[packet.stream_index])
-            hole = packet.pos - position if packet.pos is not None and position else 0
-            if packet.pos is not None:
-                position = packet.pos + packet.size
-            if hole > _MATROSKA_HEADERS_BYTES and "matroska" in self._container.format.name:
-                damage.missing(f"{hole} bytes that make no sense")
-            if packet.stream is not self._stream:
+            packet = piece
+            if not self._is_own(packet):
                 continue
+            if packet.stream is not stream:
+                # Once for all packets: each such question to PyAV makes new objects.
+                stream, codec, skipping = packet.stream, packet.stream.codec_context, False
+                codec.skip_frame = "DEFAULT"
+                decode_order = DecodeOrder() if self._lacks_order(codec) else None
+            latest = max(latest, self._end_of(packet, latest))
+            if last is None and packet.pts is not None:
+                # Lost pictures count from the first packet, whatever start the container states.
+                first_pts = packet.pts if first_pts is None else min(first_pts, packet.pts)
+                self.begin = first_pts
             damage.at(packet)
             # Which pictures no other one is made from is for the decoder to say.
             skip = False
-            if packet.pts is not None and damage.healed and not self.needs(packet.pts):
+            if decode_order is not None:
+                decode_order.push(packet.pts)
+            elif packet.pts is not None and damage.healed and not self.needs(packet.pts):
                 skip = True
                 spare.add(packet.pts)
             if skip != skipping:
@@ -176,32 +295,45 @@ class ContainerStream(PictureStream):
                 codec.skip_frame = "NONREF" if skip else "DEFAULT"
             try:
                 frames = packet.decode()
-            except av.FFmpegError as error:
+            except _FAULTS as error:
                 # A decoder with threads may mean an earlier packet: nothing since the last picture.
                 first = None if last is None else last_end
-                damage.broken(packet, f"cannot be decoded: {error.strerror}", first)
+                damage.broken(packet, f"pictures cannot be decoded: {_reason(error)}", first)
                 continue
             for frame in frames:
-                pts = frame.pts if frame.pts is not None else frame.dts
-                pts = last_end if pts is None else pts
+                pts = frame.pts if decode_order is None else decode_order.pop(frame)
+                if pts is None:
+                    pts = last_end if last is not None or frame.dts is None else frame.dts
                 skipped = sorted(at for at in spare if at < pts)
                 spare.difference_update([*skipped, pts])
                 for shown, at in [*((None, at) for at in skipped), (frame, pts)]:
                     if damage.hides(shown, at):
                         continue
-                    if last is not None and at <= last:
-                        damage.reason = damage.reason or "times that go back"
-                        continue
-                    last, last_end = at, at + ((shown and shown.duration) or default)
+                    last, last_end = at, at + self._lasting(shown.duration if shown else None)
                     yield DecodedPicture(shown, at, last_end, damage.told())
         if damage.healed:
-            yield from (DecodedPicture(None, at, at + default, None) for at in sorted(spare))
-        self.tail = self._lost_tail(latest_s, damage.reason)
+            for at in sorted(spare):
+                yield DecodedPicture(None, at, at + self._lasting(None), None)
+        self.tail = self._lost_tail(latest, damage.untold)
 
-    def _lost_tail(self, latest_s: float, reason: str | None) -> Tail | None:
-        stated = any(name in self._container.format.name for name in _STATES_DURATION)
+    def _lacks_order(self, codec: Any) -> bool:
+        """Whether the container stamps pictures in the order of decoding, which is another."""
+        return self._format == "avi" and bool(codec.has_b_frames)
+
+    def _lost_tail(self, latest: int, reason: str | None) -> Tail | None:
+        """What is missing after the last picture; `latest` is the end of the last packet."""
         end = self._container_end()
-        if stated and end is not None and end / av.time_base - latest_s > _DURATION_TOLERANCE_S:
-            missing_s = end / av.time_base - latest_s
-            return Tail(self.end, f"the file ends {missing_s:.1f} s before its stated end")
-        return Tail(self.end, reason) if reason else None
+        states = any(name in self._format for name in _STATES_DURATION)
+        if end is not None and states:
+            stated_s = end / av.time_base
+            missing_s = stated_s - max(float(latest * self.time_base), self._others_s)
+            if missing_s > IMPOSSIBLE_S:
+                self._note(latest, f"the file states a length of {stated_s:.0f} s; this is its end")
+            elif missing_s > _DURATION_TOLERANCE_S:
+                reason = f"the file ends {missing_s:.1f} s before its stated end"
+                return Tail(max(latest, self._stated_end or latest), reason)
+        return Tail(latest, reason) if reason else None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -15,7 +15,9 @@ _HEALED_AFTER_S = 10.0
 class Damage:
     """Which pictures to leave out: from the first sign of damage to the next whole picture."""
 
-    def __init__(self, time_base: Fraction) -> None:
+    def __init__(self, time_base: Fraction, takes_all: bool = False) -> None:
+        """`takes_all`: damaged pictures are shown as the decoder has restored them."""
+        self._takes_all = takes_all
         self.reason: str | None = None
         """Why pictures were left out, until that is told."""
         self._healed_after = round(_HEALED_AFTER_S / time_base)
@@ -29,6 +31,11 @@ class Damage:
         """Whether pictures are taken as they come."""
         return self._first is None
 
+    @property
+    def untold(self) -> str | None:
+        """Why pictures were left out that nothing was told of yet."""
+        return self.reason or self._pending
+
     def missing(self, reason: str) -> None:
         """Something before the next packet is missing."""
         self._pending = reason
@@ -38,7 +45,7 @@ class Damage:
         dts = packet.dts if packet.dts is not None else packet.pts
         self._dts = dts if dts is not None else self._dts
         if packet.is_corrupt:
-            self.broken(packet, "the container says that it is damaged")
+            self.broken(packet, "packets are missing or cut off")
         elif self._pending:
             self._hide(packet.pts, self._pending)
         self._pending = None
@@ -52,7 +59,7 @@ class Damage:
     def told(self) -> str | None:
         """Why pictures before the one that is shown next were left out; once. Until damage has
         healed, what is shown is from before it."""
-        if not self.healed:
+        if not self.healed or self._takes_all:
             return None
         reason, self.reason = self.reason, None
         return reason
@@ -69,6 +76,8 @@ class Damage:
 
     def hides(self, frame: av.VideoFrame | None, pts: int) -> bool:
         """Whether to leave this picture, decoded or not, out."""
+        if self._takes_all:
+            return False
         if frame and frame.is_corrupt:
             self._since(pts)
             self._sound = pts + 1

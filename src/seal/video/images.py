@@ -17,12 +17,14 @@ class ImageStream(PictureStream):
 
     def __init__(self, source: str | Path, rate_hz: float) -> None:
         self._files = image_files(Path(source))
-        self._source = source
+        self.source = source
         self.time_base = 1 / Fraction(str(rate_hz))
         self.codec = "images"
         self.pixel_aspect = Fraction(1)
         self.rate_hz = rate_hz
         self.end = len(self._files)
+        self.begin = 0
+        self.notes = []
         self.size_bytes = sum(path.stat().st_size for path in self._files)
 
     def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
@@ -36,7 +38,10 @@ class ImageStream(PictureStream):
                 continue
             yield DecodedPicture(frame, i, i + 1, lost)
             lost = None
-        self.tail = Tail(self.end, lost) if lost else None
+        self.tail = Tail(len(self._files), lost) if lost else None
+
+    def survey(self) -> bool:
+        return True
 
     def keyframe(self, pts: int) -> int | None:
         return max(0, pts)

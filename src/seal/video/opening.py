@@ -16,16 +16,21 @@ from seal.video.source import is_address, is_device
 _NOT_VIDEO = frozenset({"tty"})
 
 
-def open_container(source: str | Path, timeout_s: float) -> InputContainer:
+def open_container(source: str | Path, timeout_s: float, first_byte: int = 0) -> InputContainer:
     """Open a file, an address or a capture device; `timeout_s` holds for the latter two.
+
+    A file is read as if it began with `first_byte`.
 
     Raises VideoError if FFmpeg cannot open it.
     """
     remote = is_address(source) or is_device(source)
     options = {"rtsp_transport": "tcp"} if str(source).startswith("rtsp") else {}
+    name = str(source) if is_address(source) else str(Path(source))
+    if first_byte:
+        name = f"subfile,,start,{first_byte},end,0,,:file:{name}"
     try:
         return av.open(
-            str(source) if is_address(source) else str(Path(source)),
+            name,
             format="v4l2" if is_device(source) else None,
             options=options,
             timeout=timeout_s if remote else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from math import ceil
@@ -18,8 +18,8 @@ from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import check_readable, has_no_end, is_address
-from seal.video.stream import DecodedPicture, PictureStream
+from seal.video.source import check_readable, has_no_end, is_address, is_pipe
+from seal.video.stream import DecodedPicture, Note, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
@@ -38,7 +38,8 @@ class VideoInfo:
     start: Fraction
     """Presentation time of the first picture, in seconds, exact, as the container has it."""
     duration_s: float | None
-    """None for live sources and where the length is not known."""
+    """As the source states it, or as `VideoReader.survey` has found it; None for live sources and
+    where the length is not known."""
     width: int
     """Pixels of the picture made upright and square, before scaling; `height` likewise."""
     height: int
@@ -51,6 +52,9 @@ class VideoInfo:
     """Seconds per tick of all presentation timestamps."""
     is_live: bool
     size_bytes: int | None
+    is_continuous: bool | None = None
+    """Whether the clock runs through from start to end, so that the video can be entered anywhere;
+    None if nobody has looked (`VideoReader.survey`)."""
 
     @property
     def start_s(self) -> float:
@@ -65,15 +69,22 @@ class Gap:
     reason: str
 
 
-def open_video(source: str | Path, options: VideoOptions, *, threads: int = 0) -> VideoReader:
+def open_video(
+    source: str | Path,
+    options: VideoOptions,
+    *,
+    threads: int = 0,
+    known: VideoInfo | None = None,
+) -> VideoReader:
     """Open a file, an http(s) address, a live source or a folder of images.
 
-    `threads` is how many the decoder may use; 0 is one per core.
+    `threads` is how many the decoder may use; 0 is one per core. `known` is what a survey of the
+    same video has found, which spares another one.
 
     Raises VideoError if it cannot be read as video, OptionError for a live source without
     `max_duration_s`.
     """
-    return VideoReader(source, options, threads)
+    return VideoReader(source, options, threads, known)
 
 
 class VideoReader:
@@ -85,7 +96,9 @@ class VideoReader:
     read_until_s: float
     """When the latest picture that was read ends, analysed or not."""
 
-    def __init__(self, source: str | Path, options: VideoOptions, threads: int) -> None:
+    def __init__(
+        self, source: str | Path, options: VideoOptions, threads: int, known: VideoInfo | None
+    ) -> None:
         check_readable(source)
         is_live = has_no_end(source)
         if is_live:
@@ -103,25 +116,19 @@ class VideoReader:
             is_live = is_live or (is_address(source) and self._stream.end is None)
             if is_live:
                 _check_limit(source, options)
-            opened = self._stream.pictures()
-            first = next(opened, None)
-            if first is None or first.frame is None:
-                why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
-                raise VideoError(
-                    f"{source}: no picture in it can be decoded{why}; expected a video"
-                )
-            self._opened: Iterator[DecodedPicture] | None = chain([first], opened)
+            first = self._open_pictures(again=not (is_live or is_pipe(source)))
             self._converter = Converter(
                 first.frame, self._stream.pixel_aspect, options.short_side_px
             )
         except BaseException:
             self.close()
             raise
-        start = first.pts * self._tick
+        assert first.frame is not None
+        start = (min(first.pts, self._stream.begin) if first.lost else first.pts) * self._tick
         self._grid = Grid(start, options.rate_hz)
         self._steps = Grid(start, _STEPS * options.rate_hz)
         width, height = upright_size(first.frame, self._stream.pixel_aspect)
-        self.info = VideoInfo(
+        self.info = known or VideoInfo(
             source=str(source),
             start=start,
             duration_s=self._duration_s(start),
@@ -137,6 +144,26 @@ class VideoReader:
         self.gaps = []
         self.read_until_s = float(start)
 
+    def _open_pictures(self, again: bool) -> DecodedPicture:
+        """Begin to read, and give the first picture. `again`: the source can be read a second time.
+
+        Raises VideoError if there is no picture.
+        """
+        pictures = self._stream.pictures()
+        first = next(pictures, None)
+        if first is None and self._stream.tail and again:
+            # Damaged pictures are better than none.
+            self._stream.takes_damaged = True
+            pictures = self._stream.pictures()
+            first = next(pictures, None)
+        if first is None or first.frame is None:
+            why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
+            raise VideoError(
+                f"{self._stream.source}: no picture in it can be decoded{why}; expected a video"
+            )
+        self._opened: Iterator[DecodedPicture] | None = chain([first], pictures)
+        return first
+
     def _pictures(self, tick: int) -> Iterator[DecodedPicture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""
         opened, self._opened = self._opened, None
@@ -144,6 +171,10 @@ class VideoReader:
             return opened
         if self.info.is_live:
             raise VideoError(f"{self.info.source}: a live source can be read only once")
+        if tick and self.info.is_continuous is None:
+            self.survey()
+        if not self.info.is_continuous:
+            return self._stream.pictures()
         return self._stream.pictures(int(self._grid.time(tick) / self._tick) if tick else None)
 
     def _duration_s(self, start: Fraction) -> float | None:
@@ -168,15 +199,40 @@ class VideoReader:
     ) -> None:
         self.close()
 
+    @property
+    def notes(self) -> list[Note]:
+        """What was noticed about the source while it was read or surveyed, without a loss."""
+        return self._stream.notes
+
+    def survey(self) -> None:
+        """Look at all packets of a file, decoding none, for its length and restarts of its clock.
+
+        It takes about a thousandth of that length. `info` and `notes` hold the result. Sources that
+        can be read only once, or are far away, are taken by their word.
+        """
+        if self.info.is_continuous is not None or self.info.is_live or is_pipe(self.info.source):
+            return
+        if is_address(self.info.source):
+            is_continuous = not self._stream.may_restart
+        else:
+            # It moves the source away from where opening it left off.
+            self._opened = None
+            is_continuous = self._stream.survey()
+        duration_s = self._duration_s(self.info.start)
+        self.info = replace(self.info, duration_s=duration_s, is_continuous=is_continuous)
+
     def part_starts(self, part_s: float) -> list[float]:
         """Where parts of about `part_s` seconds at most begin, for `frames`; first is the start.
 
         Parts are equally long, so that none is left over when they are worked on side by side, but
         for this: they begin at the first tick after a keyframe, so that `frames` decodes nothing
         twice. There is only one where the source cannot be entered in the middle or has no known
-        length.
+        length, or where its clock restarts.
         """
+        self.survey()
         ticks = [0]
+        if not self.info.is_continuous:
+            return [self.info.start_s]
         length_s = Fraction(0 if self.info.is_live else self.info.duration_s or 0)
         count = ceil(length_s / Fraction(part_s))
         for number in range(1, count):
@@ -233,7 +289,7 @@ class VideoReader:
             elif is_step:
                 between.append(self._converter.grey(picture.frame))
         tail = self._stream.tail
-        if tail is not None and tail.end is not None:
+        if tail is not None:
             lost_until_s = min(self._seconds(tail.end), until_s)
             self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
 
