@@ -34,6 +34,7 @@ def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
         duration_s=record.duration_s,
         tokens=counts,
         gaps=record.gaps,
+        notes=record.notes,
         profile=record.profile,
         seconds=record.seconds,
     )

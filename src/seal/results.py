@@ -326,6 +326,8 @@ class Indexed(Result):
     """kind -> number."""
     gaps: Sequence[tuple[float, float, str]]
     """start_s, end_s and reason of each stretch that could not be read."""
+    notes: Sequence[tuple[float, str]]
+    """time_s and text of what was noticed, such as a clock that restarts."""
     profile: str
     seconds: float
     """How long indexing took."""
@@ -343,6 +345,7 @@ class Indexed(Result):
             "tokens": dict(self.tokens),
             "profile": self.profile,
             "gaps": [list(gap) for gap in self.gaps],
+            "notes": [list(note) for note in self.notes],
             "seconds": self.seconds,
             "realtime_factor": self.realtime_factor,
         }

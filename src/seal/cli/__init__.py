@@ -29,7 +29,7 @@ from seal.cli.output import complain, emit, progress_bar, tell
 from seal.cli.prepare import doctor, prepare
 from seal.cli.train import train
 from seal.cli.watch import watch
-from seal.clock import span_clock
+from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options
 from seal.errors import OptionError, SealError, VideoError
 from seal.files import writing
@@ -115,6 +115,8 @@ def index(
         result = video.describe()
         for start_s, end_s, reason in result.gaps:
             tell(f"{path}: {span_clock(start_s, end_s)} could not be read: {reason}")
+        for time_s, text in result.notes:
+            tell(f"{path}: at {clock(time_s)}: {text}")
         emit(result, as_json)
     if failed:
         sys.exit(1)

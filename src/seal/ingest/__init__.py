@@ -104,10 +104,16 @@ def index(
             for part in parts:
                 store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
                 end_s = max(end_s, part.end_s)
+        # A length that nobody measured is a claim; it counts only for parts that were not read now.
+        length_s = end_s - record.start_s
+        if video.info.is_continuous is not None or skipped_s:
+            length_s = max(length_s, video.info.duration_s or 0.0)
+        notes = tuple((note.time_s, note.text) for note in video.notes)
     on_progress(Progress("storing"))
     finished = replace(
         record,
-        duration_s=total_s or end_s - record.start_s,
+        duration_s=length_s,
+        notes=notes,
         indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
     )

@@ -95,6 +95,7 @@ def prepare(
         moved = replace(known[-1], path=record.path, location=record.location)
         return Stage(moved, None)
     starts_s = tuple(video.part_starts(options.video.part_s))
+    # `part_starts` has looked at the whole video: its length is no longer a claim.
     plan = Plan(str(source), record.id, options, video.info, starts_s, keys, stored.done)
     return Stage(record, plan)
 

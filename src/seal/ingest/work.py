@@ -31,7 +31,7 @@ class IndexedPart:
     gaps: list[tuple[float, float, str]]
     """start_s, end_s and reason of what could not be read."""
     end_s: float
-    """When the last frame leaves the screen."""
+    """When the last picture, or the last gap, ends."""
 
 
 def index_part(
@@ -77,11 +77,12 @@ def index_frames(
             video_id=plan.video_id,
         )
     )
+    gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in video.gaps[known_gaps:]]
     return IndexedPart(
         number=number,
         keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
-        gaps=[(g.span.start_s, g.span.end_s, g.reason) for g in video.gaps[known_gaps:]],
-        end_s=end_s,
+        gaps=gaps,
+        end_s=max([end_s, *(gap_end_s for _, gap_end_s, _ in gaps)]),
     )

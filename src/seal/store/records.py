@@ -9,6 +9,8 @@ from typing import Any
 
 Gap = tuple[float, float, str]
 """A stretch of the video that could not be read: start_s, end_s, reason."""
+Note = tuple[float, str]
+"""time_s and text, such as where the clock of the source restarts."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class VideoRecord:
     content_id: str
     """A hash of the content: a copy of a file is the same video."""
     duration_s: float
-    """The length that the container states, or else the length that was read."""
+    """The length that was read, with the gaps in it."""
     start_s: float
     """Presentation time of the first picture."""
     width: int
@@ -48,6 +50,8 @@ class VideoRecord:
     video."""
     gaps: tuple[Gap, ...] = ()
     """`Store.finish` adds the gaps that `Store.add` was given."""
+    notes: tuple[Note, ...] = ()
+    """What a user has to know about the source."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """kind -> key of the stored tokens; set by `Store.finish`."""
 
@@ -61,7 +65,8 @@ class VideoRecord:
         try:
             values = json.loads(text)
             gaps = tuple((float(start), float(end), str(why)) for start, end, why in values["gaps"])
-            return VideoRecord(**values | {"gaps": gaps})
+            notes = tuple((float(at), str(text)) for at, text in values.get("notes", ()))
+            return VideoRecord(**values | {"gaps": gaps, "notes": notes})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a video's record: {error}") from error
 

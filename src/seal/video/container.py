@@ -15,7 +15,7 @@ from seal.errors import VideoError
 from seal.video.damage import Damage
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address
-from seal.video.stream import DecodedPicture, Note, PictureStream, Tail
+from seal.video.stream import DecodedPicture, PictureStream, Tail
 from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, Timeline, forward
 
 # A demuxer that fails this often in a row will not find its way again.
@@ -130,13 +130,7 @@ class ContainerStream(PictureStream):
 
     def _join(self, pts: int, text: str) -> None:
         self._is_joined = True
-        self._note(pts, text)
-
-    def _note(self, pts: int, text: str) -> None:
-        note = Note(float(pts * self.time_base), text)
-        # The same place may be read more than once.
-        if note not in self.notes:
-            self.notes.append(note)
+        self.note(pts, text)
 
     def _packets(self) -> Iterator[Piece]:
         """All packets from here on, of all streams; in between, why some are missing."""
@@ -328,7 +322,7 @@ class ContainerStream(PictureStream):
             stated_s = end / av.time_base
             missing_s = stated_s - max(float(latest * self.time_base), self._others_s)
             if missing_s > IMPOSSIBLE_S:
-                self._note(latest, f"the file states a length of {stated_s:.0f} s; this is its end")
+                self.note(latest, f"the file states a length of {stated_s:.0f} s; this is its end")
             elif missing_s > _DURATION_TOLERANCE_S:
                 reason = f"the file ends {missing_s:.1f} s before its stated end"
                 return Tail(max(latest, self._stated_end or latest), reason)

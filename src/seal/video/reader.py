@@ -10,6 +10,8 @@ from math import ceil
 from pathlib import Path
 from types import TracebackType
 
+from av import VideoFrame
+
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Span, UInt8
@@ -116,18 +118,15 @@ class VideoReader:
             is_live = is_live or (is_address(source) and self._stream.end is None)
             if is_live:
                 _check_limit(source, options)
-            first = self._open_pictures(again=not (is_live or is_pipe(source)))
-            self._converter = Converter(
-                first.frame, self._stream.pixel_aspect, options.short_side_px
-            )
+            first, frame = self._open_pictures(again=not (is_live or is_pipe(source)))
+            self._converter = Converter(frame, self._stream.pixel_aspect, options.short_side_px)
         except BaseException:
             self.close()
             raise
-        assert first.frame is not None
         start = (min(first.pts, self._stream.begin) if first.lost else first.pts) * self._tick
         self._grid = Grid(start, options.rate_hz)
         self._steps = Grid(start, _STEPS * options.rate_hz)
-        width, height = upright_size(first.frame, self._stream.pixel_aspect)
+        width, height = upright_size(frame, self._stream.pixel_aspect)
         self.info = known or VideoInfo(
             source=str(source),
             start=start,
@@ -136,7 +135,7 @@ class VideoReader:
             height=height,
             rate_hz=self._stream.rate_hz,
             codec=self._stream.codec,
-            rotation=clockwise_degrees(first.frame),
+            rotation=clockwise_degrees(frame),
             time_base=self._tick,
             is_live=is_live,
             size_bytes=self._stream.size_bytes,
@@ -144,7 +143,7 @@ class VideoReader:
         self.gaps = []
         self.read_until_s = float(start)
 
-    def _open_pictures(self, again: bool) -> DecodedPicture:
+    def _open_pictures(self, again: bool) -> tuple[DecodedPicture, VideoFrame]:
         """Begin to read, and give the first picture. `again`: the source can be read a second time.
 
         Raises VideoError if there is no picture.
@@ -154,6 +153,7 @@ class VideoReader:
         if first is None and self._stream.tail and again:
             # Damaged pictures are better than none.
             self._stream.takes_damaged = True
+            self._stream.note(self._stream.begin, "no picture is whole; damaged ones are shown")
             pictures = self._stream.pictures()
             first = next(pictures, None)
         if first is None or first.frame is None:
@@ -162,7 +162,7 @@ class VideoReader:
                 f"{self._stream.source}: no picture in it can be decoded{why}; expected a video"
             )
         self._opened: Iterator[DecodedPicture] | None = chain([first], pictures)
-        return first
+        return first, first.frame
 
     def _pictures(self, tick: int) -> Iterator[DecodedPicture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""

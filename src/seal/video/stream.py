@@ -65,6 +65,12 @@ class PictureStream(ABC):
     needs: Callable[[int], bool] = staticmethod(lambda pts: True)
     """Says of timestamps, in the order of decoding, whether the picture there is needed."""
 
+    def note(self, pts: int, text: str) -> None:
+        """Note something that happens at a tick; once, however often that place is read."""
+        note = Note(float(pts * self.time_base), text)
+        if note not in self.notes:
+            self.notes.append(note)
+
     @abstractmethod
     def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
         """The pictures from the beginning, or from a keyframe at or before `pts`."""
