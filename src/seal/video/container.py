@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,8 @@ _DURATION_TOLERANCE_S = 1.0
 _STATES_DURATION = ("avi", "matroska", "mov")
 # Formats that can be read from any byte on, and whose streams may change on the way.
 _TRANSPORT = frozenset({"mpeg", "mpegts"})
+# Two packets may make one picture, its fields: a single one without a picture is no loss.
+_FIELDS = 2
 # What PyAV raises for damaged input; some of it without a class of its own.
 _FAULTS = (av.FFmpegError, IndexError, ValueError, OverflowError)
 
@@ -41,6 +44,8 @@ class ContainerStream(PictureStream):
         self._threads = threads
         self._timeout_s = timeout_s
         self.notes = []
+        self._latest = 0
+        """The latest end of a picture so far, by what the packets state."""
         self._is_joined = False
         """Whether a place was found where the clock is carried on over a break."""
         self._open()
@@ -103,12 +108,12 @@ class ContainerStream(PictureStream):
         Gives whether the clock runs through, so that the source can be entered anywhere.
         """
         self._rewind()
-        latest = self.begin
+        self._latest = self.begin
         for piece in self._carried_on(self._packets()):
             if not isinstance(piece, str) and self._is_own(piece):
-                latest = max(latest, self._end_of(piece, latest))
-        tail = self._lost_tail(latest, None)
-        self.end = tail.end if tail else latest
+                self._latest = max(self._latest, self._end_of(piece))
+        tail = self._lost_tail(None)
+        self.end = tail.end if tail else self._latest
         return not self._is_joined
 
     # ---- packets ----
@@ -143,6 +148,7 @@ class ContainerStream(PictureStream):
         failures = position = 0
         ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
         own_pos = 0
+        lacks_order = self._lacks_order
         began = {self._stream.index: 0}
         packets = self._container.demux()
         while failures < _MAX_FAILURES:
@@ -174,6 +180,8 @@ class ContainerStream(PictureStream):
                 if packet.pos is not None:
                     own_pos = packet.pos
                     self._read_bytes = self._first_byte + position
+                if lacks_order:
+                    packet.pts = packet.dts
             else:
                 if packet.dts is not None:
                     end = packet.dts + (packet.duration or 0)
@@ -197,7 +205,7 @@ class ContainerStream(PictureStream):
         if self._stream.time_base != self.time_base:
             return False
         self._timeline.cut()
-        self._join(self._timeline.due, "the video goes on in another stream of the file")
+        self._join(self._timeline.end, "the video goes on in another stream of the file")
         return True
 
     def _seek(self, pts: int) -> Iterator[av.Packet[Any] | str] | None:
@@ -235,29 +243,55 @@ class ContainerStream(PictureStream):
             self._rewind()
             packets = self._packets()
         self._fresh = False
-        return forward(self._decode(self._carried_on(packets)), self.time_base)
+        return self._decode(self._carried_on(packets))
 
-    def _end_of(self, packet: av.Packet[Any], otherwise: int) -> int:
+    def _end_of(self, packet: av.Packet[Any]) -> int:
         """When the picture of a packet leaves the screen, by what the packet states."""
         begin = packet.pts if packet.pts is not None else packet.dts
         if begin is None:
-            return otherwise
+            return self._latest
         return begin + self._lasting(packet.duration)
 
     def _lasting(self, stated: int | None) -> int:
         """How long a picture lasts that states this duration."""
         nominal = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
-        for ticks in (stated or 0, nominal):
+        for ticks in (stated or 0, self._timeline.lasting, nominal):
             if 0 < ticks * self.time_base <= IMPOSSIBLE_S:
                 return ticks
         return 1
 
     def _decode(self, pieces: Iterator[Piece]) -> Iterator[DecodedPicture]:
         damage = Damage(self.time_base, self.takes_damaged)
-        latest = last_end = self.begin
-        last: int | None = None
-        first_pts: int | None = None
-        spare: set[int] = set()
+        waiting: dict[int, bool] = {}
+        """Stamps of packets whose pictures have not come -> whether the picture is not needed."""
+        is_first = True
+        for picture in forward(self._frames(pieces, damage, waiting), self.time_base):
+            passed = sorted(at for at in waiting if at < picture.pts)
+            if is_first:
+                # Pictures count from the first packet, whatever start the container states.
+                self.begin, is_first = min([*passed, picture.pts]), False
+            skipped = [at for at in passed if waiting.pop(at)]
+            if len(passed) - len(skipped) >= _FIELDS:
+                damage.silent()
+            for at in skipped:
+                if not damage.hides(None, at):
+                    yield DecodedPicture(None, at, at + self._lasting(None), damage.told())
+            if not damage.hides(picture.frame, picture.pts):
+                yield replace(picture, lost=picture.lost or damage.told())
+        skipped = sorted(at for at, is_skipped in waiting.items() if is_skipped)
+        if damage.healed:
+            for at in skipped:
+                yield DecodedPicture(None, at, at + self._lasting(None), None)
+        if len(waiting) - len(skipped) >= _FIELDS:
+            damage.silent()
+        self.tail = self._lost_tail(damage.untold)
+
+    def _frames(
+        self, pieces: Iterator[Piece], damage: Damage, waiting: dict[int, bool]
+    ) -> Iterator[DecodedPicture]:
+        """All that the decoder gives, as it gives it; keeps `damage` and `waiting`."""
+        last_end = self._latest = self.begin
+        is_first = True
         stream: Any = None
         for piece in pieces:
             if isinstance(piece, str):
@@ -270,20 +304,16 @@ class ContainerStream(PictureStream):
                 # Once for all packets: each such question to PyAV makes new objects.
                 stream, codec, skipping = packet.stream, packet.stream.codec_context, False
                 codec.skip_frame = "DEFAULT"
-                decode_order = DecodeOrder() if self._lacks_order(codec) else None
-            latest = max(latest, self._end_of(packet, latest))
-            if last is None and packet.pts is not None:
-                # Lost pictures count from the first packet, whatever start the container states.
-                first_pts = packet.pts if first_pts is None else min(first_pts, packet.pts)
-                self.begin = first_pts
+                decode_order = DecodeOrder() if self._lacks_order else None
+            self._latest = max(self._latest, self._end_of(packet))
             damage.at(packet)
             # Which pictures no other one is made from is for the decoder to say.
             skip = False
             if decode_order is not None:
                 decode_order.push(packet.pts)
-            elif packet.pts is not None and damage.healed and not self.needs(packet.pts):
-                skip = True
-                spare.add(packet.pts)
+            elif packet.pts is not None and not packet.is_discard:
+                skip = damage.healed and not self.needs(packet.pts)
+                waiting[packet.pts] = skip
             if skip != skipping:
                 skipping = skip
                 codec.skip_frame = "NONREF" if skip else "DEFAULT"
@@ -291,31 +321,25 @@ class ContainerStream(PictureStream):
                 frames = packet.decode()
             except _FAULTS as error:
                 # A decoder with threads may mean an earlier packet: nothing since the last picture.
-                first = None if last is None else last_end
+                first = None if is_first else last_end
                 damage.broken(packet, f"pictures cannot be decoded: {_reason(error)}", first)
                 continue
             for frame in frames:
                 pts = frame.pts if decode_order is None else decode_order.pop(frame)
                 if pts is None:
-                    pts = last_end if last is not None or frame.dts is None else frame.dts
-                skipped = sorted(at for at in spare if at < pts)
-                spare.difference_update([*skipped, pts])
-                for shown, at in [*((None, at) for at in skipped), (frame, pts)]:
-                    if damage.hides(shown, at):
-                        continue
-                    last, last_end = at, at + self._lasting(shown.duration if shown else None)
-                    yield DecodedPicture(shown, at, last_end, damage.told())
-        if damage.healed:
-            for at in sorted(spare):
-                yield DecodedPicture(None, at, at + self._lasting(None), None)
-        self.tail = self._lost_tail(latest, damage.untold)
+                    pts = frame.dts if is_first and frame.dts is not None else last_end
+                waiting.pop(pts, None)
+                is_first, last_end = False, pts + self._lasting(frame.duration)
+                yield DecodedPicture(frame, pts, last_end, None)
 
-    def _lacks_order(self, codec: Any) -> bool:
+    @property
+    def _lacks_order(self) -> bool:
         """Whether the container stamps pictures in the order of decoding, which is another."""
-        return self._format == "avi" and bool(codec.has_b_frames)
+        return self._format == "avi" and bool(self._stream.codec_context.has_b_frames)
 
-    def _lost_tail(self, latest: int, reason: str | None) -> Tail | None:
-        """What is missing after the last picture; `latest` is the end of the last packet."""
+    def _lost_tail(self, reason: str | None) -> Tail | None:
+        """What is missing after the last picture, once all packets were read."""
+        latest = self._latest
         end = self._container_end()
         states = any(name in self._format for name in _STATES_DURATION)
         if end is not None and states:

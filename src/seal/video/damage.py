@@ -56,10 +56,14 @@ class Damage:
             self._since(first)
         self._hide(None if packet.pts is None else packet.pts + 1, reason)
 
+    def silent(self) -> None:
+        """Pictures have not come, without a word from the decoder."""
+        self.reason = self.reason or "pictures cannot be decoded"
+
     def told(self) -> str | None:
         """Why pictures before the one that is shown next were left out; once. Until damage has
         healed, what is shown is from before it."""
-        if not self.healed or self._takes_all:
+        if not self.healed and not self._takes_all:
             return None
         reason, self.reason = self.reason, None
         return reason

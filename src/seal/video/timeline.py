@@ -45,7 +45,11 @@ class Timeline:
         `join` is told of each place where the clock is carried on: its tick, and what happened.
         """
         self.due = 0
-        """When the latest packet with a sound stamp ends, on the carried-on clock."""
+        """When the next packet is due to be decoded, on the carried-on clock."""
+        self.end = 0
+        """When the latest picture ends."""
+        self.lasting = 0
+        """How long the latest packet lasts, as stated or by the packets so far; 0: not known."""
         self._join = join
         self._time_base = time_base
         self._limit = round((RESTART_S if restarts else IMPOSSIBLE_S) / time_base)
@@ -55,24 +59,31 @@ class Timeline:
         self._last: int | None = None
         """The latest sound decoding stamp, on the carried-on clock."""
         self._others: dict[int, int] = {}
-        self._elapsed_s: dict[int, float] = {}
-        """How far other streams have come since the latest packet, by their own clocks."""
+        self._heard_s: dict[int, float] = {}
+        """How far each of the other streams has come since the latest packet, by its own clock."""
+        self._elapsed_s = 0.0
+        """How far they had come when that packet arrived, since the one before."""
 
     def carry_on(self, pieces: Iterator[Piece], is_own: Callable[[Any], bool]) -> Iterator[Piece]:
         """All pieces, with the stamps of the stream's own packets on the carried-on clock."""
         held: av.Packet[Any] | None = None
         for piece in pieces:
-            if isinstance(piece, str) or not is_own(piece):
-                if held is not None and isinstance(piece, str):
+            if isinstance(piece, str):
+                if held is not None:
                     yield self._settled(held, None)
                     held = None
-                elif not isinstance(piece, str):
-                    self._hear(piece)
                 yield piece
-                continue
-            if held is not None:
-                yield self._settled(held, piece.dts)
-            held = piece
+            elif not is_own(piece):
+                self._hear(piece)
+                yield piece
+            else:
+                if held is not None:
+                    yield self._settled(held, piece.dts)
+                held = piece if piece.dts is not None else None
+                if held is None:
+                    yield self._settled(piece, None)
+                self._elapsed_s = max(self._heard_s.values(), default=0.0)
+                self._heard_s.clear()
         if held is not None:
             yield self._settled(held, None)
 
@@ -87,7 +98,7 @@ class Timeline:
         step_s = float((packet.dts - self._others.get(index, packet.dts)) * packet.time_base)
         self._others[index] = packet.dts
         if 0 < step_s < RESTART_S:
-            self._elapsed_s[index] = self._elapsed_s.get(index, 0.0) + step_s
+            self._heard_s[index] = self._heard_s.get(index, 0.0) + step_s
 
     def _settled(self, packet: av.Packet[Any], following: int | None) -> av.Packet[Any]:
         """The packet with its stamps on the carried-on clock; `following` is the next raw one."""
@@ -97,17 +108,23 @@ class Timeline:
             if packet.pts is not None and self._shift:
                 packet.pts += self._shift
             return packet
-        self._restart(packet.dts + self._shift)
+        self._restart(packet)
         if packet.pts is not None and abs(packet.pts - packet.dts) > self._limit:
             packet.pts = None
         if self._shift:
             packet.dts += self._shift
             if packet.pts is not None:
                 packet.pts += self._shift
+        if packet.duration and 0 < packet.duration <= self._limit:
+            self.lasting = packet.duration
+        elif self._last is not None and packet.dts > self._last:
+            # The shortest step so far: packets may be missing within the others.
+            step = packet.dts - self._last
+            self.lasting = min(self.lasting or step, step)
+        end = (packet.dts if packet.pts is None else packet.pts) + self.lasting
+        self.end = end if self._last is None else max(self.end, end)
+        self.due = packet.dts + self.lasting
         self._last = packet.dts
-        duration = packet.duration or 0
-        self.due = packet.dts + (duration if 0 < duration <= self._limit else 0)
-        self._elapsed_s.clear()
         return packet
 
     def _is_wrong(self, raw: int, following: int | None) -> bool:
@@ -117,30 +134,29 @@ class Timeline:
         at, after = raw + self._shift, following + self._shift
         if self._last is None:
             return after < at - self._tolerance
-        if not -self._tolerance <= after - self._last <= self.due - self._last + self._limit:
+        if not self._last <= after <= self.due + self._limit:
             return False
         return at > after + self._tolerance or at < self._last - self._tolerance
 
-    def _restart(self, at: int) -> None:
-        """Shift the clock if `at` cannot be a later time of the same clock."""
-        if self._last is None:
+    def _restart(self, packet: av.Packet[Any]) -> None:
+        """Shift the clock if the packet cannot be a later one of the same clock."""
+        if self._last is None or packet.dts is None:
             return
-        step, was_cut, self._is_cut = at - self.due, self._is_cut, False
-        if was_cut and step < 0:
-            self._shift -= step
+        at = packet.dts + self._shift
+        jump = at - self.due
+        goes_on = at >= self._last - self._tolerance and jump <= self._limit
+        was_cut, self._is_cut = self._is_cut, False
+        if goes_on and not (was_cut and jump < 0):
             return
-        if at >= self._last - self._tolerance and step <= self._limit:
+        jump_s = float(jump * self._time_base)
+        if jump_s > 0 and jump_s - self._elapsed_s <= self._limit * self._time_base:
+            # The other streams went on meanwhile: the pictures between are missing.
             return
-        elapsed_s = max(self._elapsed_s.values(), default=0.0)
-        if (
-            step > 0
-            and step * self._time_base - Fraction(elapsed_s) <= self._limit * self._time_base
-        ):
-            # The other streams went on meanwhile: these pictures are missing.
-            return
-        self._shift -= step
-        step_s = float(step * self._time_base)
-        self._join(self.due, f"the clock of the source jumps by {step_s:+.1f} s and is carried on")
+        begin = at if packet.pts is None else packet.pts + self._shift
+        self._shift += self.end - begin
+        if not was_cut:
+            text = f"the clock of the source jumps by {jump_s:+.1f} s and is carried on"
+            self._join(self.end, text)
 
 
 class DecodeOrder:
@@ -176,21 +192,16 @@ def forward(pictures: Iterator[DecodedPicture], time_base: Fraction) -> Iterator
     lost: str | None = None
     for picture, after in pairwise(chain(pictures, [None])):
         assert picture is not None
+        pts = picture.pts
         if last is not None:
-            next_pts = None if after is None else after.pts
-            if picture.pts <= last.pts:
-                alone = next_pts is not None and next_pts > last.pts
-                if not alone and last.pts - picture.pts > tolerance:
-                    lost = lost or picture.lost or "times that go back"
-                    continue
-                picture = _moved(picture, last.pts + 1)
-            elif next_pts is not None and last.pts < next_pts < picture.pts:
-                picture = _moved(picture, max(last.pts + 1, min(last.end, next_pts - 1)))
-        if lost:
-            picture, lost = replace(picture, lost=lost), None
-        yield picture
-        last = picture
-
-
-def _moved(picture: DecodedPicture, pts: int) -> DecodedPicture:
-    return replace(picture, pts=pts, end=pts + picture.end - picture.pts)
+            following = None if after is None or after.pts <= last.pts else after.pts
+            if following is not None and not last.pts < pts < following:
+                pts = max(last.pts + 1, min(last.end, following - 1))
+            elif last.pts - pts > tolerance:
+                lost = "times that go back"
+                continue
+            elif pts <= last.pts:
+                pts = last.end
+        last = replace(picture, pts=pts, end=pts + picture.end - picture.pts, lost=lost)
+        lost = None
+        yield last

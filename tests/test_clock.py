@@ -1,0 +1,338 @@
+"""Time runs forward, whatever the clock of a file does, and stated lengths are only claims."""
+
+import itertools
+import os
+import struct
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seal.config import VideoOptions
+from seal.video import Gap, VideoInfo, open_video
+from seal.video.stream import DecodedPicture, Note
+from seal.video.timeline import Timeline, forward
+from synthetic import number_of, write_video
+
+ALL = VideoOptions(rate_hz=1000)
+STEP_MS = 40
+COUNT = 50
+CASES = Path(os.environ.get("SEAL_TEST_CASES", Path(__file__).parents[2] / "shared/cases"))
+
+
+class Seen(NamedTuple):
+    """What a reader gives of a video."""
+
+    numbers: list[int]
+    times_s: list[float]
+    """When the pictures are on the screen, from the first one on."""
+    shown_s: float
+    """How long they are on the screen together."""
+    gaps: list[Gap]
+    notes: list[Note]
+    info: VideoInfo
+
+
+def see(path: Path) -> Seen:
+    with open_video(path, ALL) as video:
+        frames = list(video.frames())
+        video.survey()
+        times_s = [frame.time_s - video.info.start_s for frame in frames]
+        numbers = [number_of(frame.image) for frame in frames]
+        shown_s = sum(float((frame.end_pts - frame.pts) * frame.time_base) for frame in frames)
+        return Seen(numbers, times_s, shown_s, video.gaps, video.notes, video.info)
+
+
+def film(path: Path, **how: Any) -> Path:
+    """Two seconds whose pictures show their numbers."""
+    return write_video(path, range(COUNT), time_base=Fraction(1, 25), size=(160, 120), **how)
+
+
+def joined(target: Path, *parts: Path) -> Path:
+    target.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return target
+
+
+def steps_ms(times_s: list[float]) -> set[int]:
+    return {round(1000 * (after - before)) for before, after in itertools.pairwise(times_s)}
+
+
+# ---- joined recordings ----
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize(("suffix", "codec"), [(".ts", "libx264"), (".vob", "mpeg2video")])
+def test_joined_recordings_follow_each_other(
+    tmp_path: Path, suffix: str, codec: str, b_frames: int
+) -> None:
+    one = film(tmp_path / f"one{suffix}", codec=codec, b_frames=b_frames, noise=True)
+    path = joined(tmp_path / f"both{suffix}", one, one, one)
+    seen = see(path)
+    missing = sum(gap.span.duration_s for gap in seen.gaps)
+    assert seen.shown_s + missing == pytest.approx(6.0, abs=0.05)
+    assert missing <= 0.5
+    assert min(steps_ms(seen.times_s)) > 0
+    assert seen.info.duration_s == pytest.approx(6.0, abs=0.05)
+    assert seen.info.is_continuous is False
+    assert [note.time_s - seen.info.start_s for note in seen.notes] == pytest.approx(
+        [2.0, 4.0], abs=0.05
+    )
+    assert all("clock" in note.text for note in seen.notes)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"container_options": {"mpegts_start_pid": "700"}},
+        {"container_options": {"mpegts_start_pid": "700"}, "codec": "mpeg2video"},
+        {"container_options": {"mpegts_start_pid": "700", "mpegts_pmt_start_pid": "5000"}},
+    ],
+    ids=["another PID", "another codec", "another programme"],
+)
+def test_a_video_goes_on_in_another_stream(tmp_path: Path, how: dict[str, Any]) -> None:
+    path = joined(tmp_path / "both.ts", film(tmp_path / "a.ts"), film(tmp_path / "b.ts", **how))
+    seen = see(path)
+    assert seen.numbers == [*range(COUNT), *range(COUNT)]
+    assert steps_ms(seen.times_s) == {STEP_MS}
+    assert seen.gaps == []
+    assert ["another stream" in note.text for note in seen.notes] == [True]
+
+
+def test_a_second_stream_beside_the_video_is_not_its_continuation(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mpeg2video", rate=25) for _ in range(2)]
+        for stream, size in zip(streams, ((160, 120), (64, 48)), strict=True):
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+        for number in range(100):
+            for stream in streams[number // COUNT :]:
+                frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    with open_video(path, ALL) as video:
+        assert sum(1 for _ in video.frames()) == COUNT
+        assert video.info.width == 160
+
+
+def test_a_counter_that_wraps_is_carried_on(tmp_path: Path) -> None:
+    # The counter has 33 bits at 90 kHz. FFmpeg undoes the first wrap after its start by itself.
+    wrap = 2**33 / 90000
+    parts = [
+        film(tmp_path / f"{at}.ts", container_options={"output_ts_offset": str(at)})
+        for at in (wrap - 3.4, wrap - 1.4, 0)
+    ]
+    seen = see(joined(tmp_path / "all.ts", *parts))
+    missing = sum(gap.span.duration_s for gap in seen.gaps)
+    assert seen.shown_s + missing == pytest.approx(6.0, abs=0.1)
+    assert seen.info.duration_s == pytest.approx(6.0, abs=0.1)
+
+
+# ---- single stamps ----
+
+
+def with_stamp(path: Path, number: int, change: Callable[[int], int]) -> Path:
+    """The transport stream with the presentation stamp of packet `number` changed."""
+    data = bytearray(path.read_bytes())
+    starts = [at for at in range(len(data)) if data[at : at + 4] == b"\0\0\1\xe0"]
+    at = starts[number] + 9
+    a, b, c = data[at], *struct.unpack(">HH", data[at + 1 : at + 5])
+    pts = change((a >> 1 & 7) << 30 | b >> 1 << 15 | c >> 1)
+    packed = struct.pack(">HH", (pts >> 15 & 0x7FFF) << 1 | 1, (pts & 0x7FFF) << 1 | 1)
+    data[at : at + 5] = bytes([a & 0xF1 | (pts >> 30 & 7) << 1]) + packed
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("bit", [13, 17, 20, 26, 32])
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_one_wrong_stamp_moves_no_other_picture(tmp_path: Path, bit: int, b_frames: int) -> None:
+    path = film(tmp_path / "film.ts", b_frames=b_frames, options={"x264-params": "scenecut=0"})
+    seen = see(with_stamp(path, 20, lambda pts: pts ^ 1 << bit))
+    assert seen.numbers == list(range(COUNT))
+    wrong = [
+        number
+        for number, time_s in zip(seen.numbers, seen.times_s, strict=True)
+        if round(1000 * time_s) != STEP_MS * number
+    ]
+    assert len(wrong) <= 1
+    assert min(steps_ms(seen.times_s)) > 0
+    assert (seen.gaps, seen.notes) == ([], [])
+
+
+def test_pictures_that_an_avi_stamps_in_decoding_order(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.avi", b_frames=3, options={"x264-params": "b-adapt=0"})
+    seen = see(path)
+    assert seen.numbers == list(range(COUNT))
+    assert steps_ms(seen.times_s) == {STEP_MS}
+    assert seen.gaps == []
+
+
+# ---- stated lengths ----
+
+
+@pytest.mark.parametrize("stated", [3.2e9, 1e15, float("nan"), float("inf"), -1.0])
+def test_a_stated_length_is_a_claim(tmp_path: Path, stated: float) -> None:
+    path = film(tmp_path / "film.mkv")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\x44\x89\x88") + 3
+    data[at : at + 8] = struct.pack(">d", stated * 1000)
+    path.write_bytes(data)
+    with open_video(path, VideoOptions(part_s=1.0)) as video:
+        starts = video.part_starts(1.0)
+        assert video.info.duration_s == pytest.approx(2.0, abs=0.05)
+        assert len(starts) <= 2
+        assert sum(1 for _ in video.frames()) == 10
+        assert video.gaps == []
+
+
+def test_the_length_is_that_of_the_video_and_not_of_the_sound(tmp_path: Path) -> None:
+    seen = see(film(tmp_path / "film.mkv", audio_s=20.0))
+    assert seen.info.duration_s == pytest.approx(2.0, abs=0.05)
+    assert seen.gaps == []
+
+
+# ---- damage ----
+
+
+def test_what_is_lost_before_the_first_picture_is_a_gap(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.ts", gop=25, noise=True, options={"x264-params": "scenecut=0"})
+    data = bytearray(path.read_bytes())
+    # The first picture spans the transport packets from the third on.
+    at = 188 * 6
+    data[at : at + 188 * 3] = bytes(188 * 3)
+    path.write_bytes(data)
+    seen = see(path)
+    assert seen.numbers[0] == 25
+    assert seen.times_s[0] == pytest.approx(1.0, abs=0.01)
+    (gap,) = seen.gaps
+    assert gap.span.start_s == pytest.approx(seen.info.start_s, abs=0.01)
+    assert gap.span.duration_s == pytest.approx(1.0, abs=0.01)
+
+
+def test_damaged_pictures_are_better_than_none(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.ts", gop=COUNT, noise=True, options={"x264-params": "scenecut=0"})
+    data = bytearray(path.read_bytes())
+    at = 188 * 6
+    data[at : at + 188] = bytes(188)
+    path.write_bytes(data)
+    seen = see(path)
+    assert len(seen.numbers) > 0.9 * COUNT
+    assert ["no picture is whole" in note.text for note in seen.notes] == [True]
+
+
+# ---- the rules by themselves ----
+
+
+class Packet:
+    """The stamps of a packet, by which `Timeline` goes."""
+
+    stream_index = 0
+    time_base = Fraction(1, 1000)
+
+    def __init__(self, dts: int | None, pts: int | None = None) -> None:
+        self.dts, self.pts, self.duration = dts, dts if pts is None else pts, STEP_MS
+
+
+def carried(stamps: list[int], restarts: bool = True) -> tuple[list[int | None], list[str]]:
+    notes: list[str] = []
+    timeline = Timeline(Packet.time_base, restarts, lambda pts, text: notes.append(text))
+    packets: Iterator[Any] = iter([Packet(stamp) for stamp in stamps])
+    return [packet.dts for packet in timeline.carry_on(packets, lambda packet: True)], notes
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(5, 20)), min_size=1, max_size=6))
+def test_recordings_one_after_another(recordings: list[tuple[int, int]]) -> None:
+    stamps = [1000 * start + STEP_MS * i for start, count in recordings for i in range(count)]
+    times, notes = carried(stamps)
+    assert None not in times
+    gone = [after - before for before, after in itertools.pairwise(times)]
+    # A short step ahead may be a loss, and is kept.
+    assert all(0 < step <= 10_000 + STEP_MS for step in gone)
+    assert len(notes) < len(recordings)
+
+
+@given(st.integers(4, 30), st.integers(2, 28), st.integers(-(2**33), 2**33))
+def test_one_stamp_among_sound_ones(count: int, at: int, wrong: int) -> None:
+    at = min(at, count - 2)
+    right: list[int | None] = [STEP_MS * i for i in range(count)]
+    stamps = [*right]
+    stamps[at] = wrong
+    times, notes = carried([stamp or 0 for stamp in stamps])
+    assert notes == []
+    assert times[:at] + times[at + 1 :] == right[:at] + right[at + 1 :]
+
+
+def test_a_jump_that_the_sound_lived_through_is_a_loss() -> None:
+    notes: list[str] = []
+    timeline = Timeline(Packet.time_base, True, lambda pts, text: notes.append(text))
+    video = [Packet(0), Packet(40), Packet(60_000), Packet(60_040)]
+    sound = [Packet(time) for time in range(0, 60_000, 500)]
+    for packet in sound:
+        packet.stream_index = 1
+    pieces: list[Any] = [*video[:2], *sound, *video[2:]]
+    list(timeline.carry_on(iter(pieces), lambda packet: packet.stream_index == 0))
+    assert [packet.dts for packet in video] == [0, 40, 60_000, 60_040]
+    assert notes == []
+
+
+def test_a_long_picture_is_believed_where_clocks_do_not_restart() -> None:
+    assert carried([0, 40, 3_600_000, 3_600_040], restarts=False)[0][-1] == 3_600_040
+    times, notes = carried([0, 40, 200_000_000, 200_000_040], restarts=False)
+    assert times == [0, 40, 80, 120]
+    assert len(notes) == 1
+
+
+@given(st.lists(st.integers(-50, 200), max_size=30))
+def test_pictures_run_forward(stamps: list[int]) -> None:
+    given = [DecodedPicture(None, pts, pts + 4, None) for pts in stamps]
+    ordered = list(forward(iter(given), Fraction(1, 100)))
+    assert all(a.pts < b.pts for a, b in itertools.pairwise(ordered))
+    left_out = len(given) - len(ordered)
+    told = [picture.lost for picture in ordered if picture.lost]
+    assert bool(told) == bool(left_out) or given[-1].pts != ordered[-1].pts
+
+
+# ---- real files ----
+
+real = pytest.mark.skipif(not CASES.is_dir(), reason=f"no files in {CASES} (SEAL_TEST_CASES)")
+
+
+@real
+@pytest.mark.parametrize(
+    ("name", "length_s"),
+    [
+        ("clock/concat_reset.ts", 13.0),
+        ("clock/concat_reset.vob", 10.0),
+        ("clock/joined_same_start.ts", 12.0),
+        ("clock/ts_one_bit_in_pts.ts", 6.0),
+        ("clock/pid_changes.ts", 12.0),
+        ("clock/bf.avi", 12.1),
+        ("duration/hugedur.mkv", 3.12),
+        ("duration/avi_71Ms.avi", 6.0),
+        ("duration/mkv_duration_1e+12.mkv", 6.0),
+        ("duration/mkv_duration_nan.mkv", 6.0),
+        ("duration/mp4_stts_delta.mp4", 6.0),
+        ("mangled/0048_a.ts", 6.0),
+        ("mangled/0246_a.ts", 6.0),
+        ("mangled/0297_mj.avi", 6.0),
+    ],
+)
+def test_a_file_that_failed_is_read_to_its_end(name: str, length_s: float) -> None:
+    with open_video(CASES / name, ALL) as video:
+        starts = video.part_starts(120.0)
+        frames = list(video.frames())
+        assert starts == [video.info.start_s]
+        assert video.info.duration_s == pytest.approx(length_s, abs=0.11)
+        missing_s = sum(gap.span.duration_s for gap in video.gaps)
+        shown_s = sum(float((frame.end_pts - frame.pts) * frame.time_base) for frame in frames)
+        assert shown_s + missing_s == pytest.approx(length_s, rel=0.02)
+        assert all(a.pts < b.pts for a, b in itertools.pairwise(frames))
+        assert all(gap.span.end_s <= video.info.start_s + length_s + 0.11 for gap in video.gaps)
