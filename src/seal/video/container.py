@@ -255,7 +255,7 @@ class ContainerStream(PictureStream):
     def _lasting(self, stated: int | None) -> int:
         """How long a picture lasts that states this duration."""
         nominal = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
-        for ticks in (stated or 0, self._timeline.lasting, nominal):
+        for ticks in (stated or 0, nominal):
             if 0 < ticks * self.time_base <= IMPOSSIBLE_S:
                 return ticks
         return 1
