@@ -179,6 +179,23 @@ def test_a_lost_connection_is_found_again_and_the_clock_goes_on(films: list[Path
     assert all(a["end_s"] <= b["start_s"] for a, b in itertools.pairwise(found))
 
 
+def test_an_encoder_that_restarts_on_the_same_line_is_carried_on(
+    films: list[Path], tmp_path: Path
+) -> None:
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(film.read_bytes() for film in films))
+    camera = Camera([joined], pause_s=0.5)
+    result = seal("watch", camera.address, "--window", "4", "--give-up", "1", "--json")
+    found = lines(result.stdout)
+    began_s = found[0]["start_s"]
+    assert found[-1]["end_s"] - began_s == pytest.approx(5.0 + 6.0, abs=0.1)
+    assert sum(line["tokens"]["scene"] for line in found) >= 5
+    ((time_s, text),) = [note for line in found for note in line["notes"]]
+    assert time_s - began_s == pytest.approx(5.0, abs=0.1)
+    assert "clock" in text
+    assert sum(end_s - start_s for line in found for start_s, end_s, _ in line["gaps"]) < 0.5
+
+
 def test_a_live_stream_goes_on_after_a_kill(films: list[Path], tmp_path: Path) -> None:
     camera = Camera(films, pause_s=0.5)
     arguments = ["watch", camera.address, "--window", "2", "--json", "--query", "bars"]

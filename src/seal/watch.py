@@ -20,7 +20,7 @@ from seal.errors import OptionError, StoreError, VideoError
 from seal.results import Result, token_json
 from seal.scope import embed_query
 from seal.types import Span, Tokens
-from seal.video import Frame, Gap, VideoInfo, VideoReader, is_address, open_video
+from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video
 from seal.video.source import is_device
 
 _FIRST_PAUSE_S = 0.25
@@ -51,6 +51,8 @@ class Window(Result):
     """kind -> number of tokens."""
     gaps: list[Gap]
     """The stretches that could not be seen since the previous window."""
+    notes: list[Note]
+    """What was noticed about the source since then, such as a clock that restarts."""
     choices: list[Standing]
     """The queries, each with its chosen tokens."""
 
@@ -62,6 +64,7 @@ class Window(Result):
             "end_s": self.end_s,
             "tokens": dict(self.counts),
             "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in self.gaps],
+            "notes": [[note.time_s, note.text] for note in self.notes],
             "queries": [_standing_json(standing) for standing in self.choices],
         }
 
@@ -70,6 +73,7 @@ class Window(Result):
         missing_s = sum(gap.span.duration_s for gap in self.gaps)
         parts = [f"{span_clock(self.start_s, self.end_s)}  {counts or 'nothing new'}"]
         parts += [f"{clock(missing_s)} missing"] if missing_s else []
+        parts += [f"at {clock(note.time_s)} {note.text}" for note in self.notes]
         return "  ".join(parts + [_standing_line(standing) for standing in self.choices])
 
 
@@ -165,9 +169,10 @@ def watch(
         stream.push(tokens)
         brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
         gaps, feed.gaps = feed.gaps, []
+        noted, feed.notes = feed.notes, []
         window_end_s = feed.origin_s + (number + 1) * watching.window_s
         end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
-        yield Window(source, number, seen.start_s, end_s, brought, gaps, stream.queries)
+        yield Window(source, number, seen.start_s, end_s, brought, gaps, noted, stream.queries)
         if state is not None:
             notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
@@ -177,7 +182,7 @@ def watch(
     if late and number is None and notes:
         # All of it was seen before these were asked.
         number, start_s = notes["last"]
-        yield Window(source, number, start_s, notes["reached_s"], {}, [], stream.queries)
+        yield Window(source, number, start_s, notes["reached_s"], {}, [], [], stream.queries)
         if state is not None:
             stream.save(state, fixed | notes)
 
@@ -264,6 +269,8 @@ class _Feed:
     ) -> None:
         self.gaps: list[Gap] = []
         """What could not be seen, as it becomes known."""
+        self.notes: list[Note] = []
+        """What was noticed about the source, likewise."""
         self.failure: VideoError | None = None
         """Why there are no more frames, if the source has failed: what was seen comes first."""
         self.origin_s = float(notes.get("origin_s", 0.0))
@@ -321,20 +328,24 @@ class _Feed:
             for frame in video.frames(None if info.is_live else self._reached_s - _ROUNDING_S):
                 self._seen_at = time.time()
                 timed = replace(frame, pts=frame.pts + shift, end_pts=frame.end_pts + shift)
-                self._take_gaps(video, float(offset))
+                self._take_findings(video, float(offset))
                 if timed.time_s >= limit_s:
                     return
                 yield connection, timed
-            self._take_gaps(video, float(offset))
+            self._take_findings(video, float(offset))
         finally:
             self._reached_s = connection.until_s
 
-    def _take_gaps(self, video: VideoReader, offset_s: float) -> None:
+    def _take_findings(self, video: VideoReader, offset_s: float) -> None:
+        """Move what `video` has found to the clock of the first connection."""
         if video.gaps:
             for gap in video.gaps:
                 span = Span(gap.span.start_s + offset_s, gap.span.end_s + offset_s)
                 self.gaps.append(Gap(span, gap.reason))
             video.gaps = []
+        while video.notes:
+            note = video.notes.pop(0)
+            self.notes.append(replace(note, time_s=note.time_s + offset_s))
 
     def _is_over(self) -> bool:
         """Whether all that was to be watched has been."""

@@ -3,10 +3,12 @@
 from seal.video.frame import Frame
 from seal.video.reader import Gap, VideoInfo, VideoReader, open_video
 from seal.video.source import content_id, is_address, is_pipe, sources_in
+from seal.video.stream import Note
 
 __all__ = [
     "Frame",
     "Gap",
+    "Note",
     "VideoInfo",
     "VideoReader",
     "content_id",

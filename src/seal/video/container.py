@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -44,6 +45,7 @@ class ContainerStream(PictureStream):
         self._threads = threads
         self._timeout_s = timeout_s
         self.notes = []
+        self._has_no_end = has_no_end(source)
         self._latest = 0
         """The latest end of a picture so far, by what the packets state."""
         self._is_joined = False
@@ -86,7 +88,7 @@ class ContainerStream(PictureStream):
 
     def _ticks_stated(self) -> int | None:
         stream = self._stream
-        if has_no_end(self.source):
+        if self._has_no_end:
             return None
         if stream.duration is not None:
             return int((stream.start_time or 0) + stream.duration)
@@ -148,6 +150,7 @@ class ContainerStream(PictureStream):
         failures = position = 0
         ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
         own_pos = 0
+        heard_at = time.monotonic()
         lacks_order = self._lacks_order
         began = {self._stream.index: 0}
         packets = self._container.demux()
@@ -177,18 +180,27 @@ class ContainerStream(PictureStream):
                 if hole > _MATROSKA_HEADERS_BYTES and "matroska" in self._format:
                     yield f"{hole} bytes that make no sense"
             if packet.stream is self._stream:
+                heard_at = time.monotonic()
                 if packet.pos is not None:
                     own_pos = packet.pos
                     self._read_bytes = self._first_byte + position
                 if lacks_order:
                     packet.pts = packet.dts
             else:
+                self._check_silence(heard_at)
                 if packet.dts is not None:
                     end = packet.dts + (packet.duration or 0)
                     self._others_s = max(self._others_s, end * ticks_s[packet.stream_index])
                 if packet.stream_index not in began and packet.stream.type == "video":
                     began[packet.stream_index] = packet.pos or 0
             yield packet
+
+    def _check_silence(self, heard_at: float) -> None:
+        """Raise VideoError if a live source sends everything but its video, since `heard_at`."""
+        if self._has_no_end and time.monotonic() - heard_at > self._timeout_s:
+            raise VideoError(
+                f"{self.source}: no picture came for {self._timeout_s:g} s, only other streams"
+            )
 
     def _goes_on(self) -> bool:
         """Whether the video goes on in a stream that began later; that one is then open."""
