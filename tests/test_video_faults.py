@@ -5,6 +5,7 @@ import itertools
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -349,6 +350,27 @@ def test_a_live_stream_that_stalls_is_an_error(address: str) -> None:
     options = VideoOptions(rate_hz=5, max_duration_s=60.0, timeout_s=1.0)
     with open_video(f"{address}/endless", options) as video:  # noqa: SIM117
         with pytest.raises(VideoError, match="no answer"):
+            list(video.frames())
+
+
+def test_a_live_stream_whose_pictures_stay_away_is_an_error(tmp_path: Path) -> None:
+    data = write_video(tmp_path / "a.ts", range(0, 1000, 40), audio_s=30.0).read_bytes()
+    half = len(data) // 2
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def send() -> None:
+        line, _ = server.accept()
+        with line, contextlib.suppress(OSError):
+            line.sendall(data[:half])
+            for at in range(half, len(data), 1880):
+                line.sendall(data[at : at + 1880])
+                time.sleep(0.05)
+
+    threading.Thread(target=send, daemon=True).start()
+    address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    options = VideoOptions(rate_hz=5, max_duration_s=60.0, timeout_s=0.5)
+    with pytest.raises(VideoError, match=r"no picture came for 0\.5 s"):  # noqa: SIM117
+        with open_video(address, options) as video:
             list(video.frames())
 
 
