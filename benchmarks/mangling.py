@@ -428,7 +428,7 @@ def _other_pids(job: _Job) -> str:
     packets = len(job.data) // _TS_PACKET
     at = _TS_PACKET * round(packets * job.rng.uniform(0.3, 0.8))
     again = job.rng.random() < 0.5
-    job.data[at:] = rest if again else rest[:_TS_PACKET * 3] + rest[at:]
+    job.data[at:] = rest if again else rest[: _TS_PACKET * 3] + rest[at:]
     return f"from byte {at} on, {'from the start' if again else 'going on'}"
 
 
@@ -444,7 +444,11 @@ _CLAIMS: dict[str, list[tuple[bytes, int, str]]] = {
         *((box, at, ">I") for box in (b"stts", b"ctts", b"stsc", b"stsz") for at in (8, 12, 16)),
         *((box, at, ">I") for box in (b"stco", b"trun", b"tfdt") for at in (8, 12, 16)),
     ],
-    "mkv": [(b"\x44\x89\x88", 3, ">d"), (b"\x2a\xd7\xb1\x83", 3, ">I"), (b"\x23\xe3\x83\x84", 4, ">I")],
+    "mkv": [
+        (b"\x44\x89\x88", 3, ">d"),
+        (b"\x2a\xd7\xb1\x83", 3, ">I"),
+        (b"\x23\xe3\x83\x84", 4, ">I"),
+    ],
     "avi": [
         *((b"avih", at, "<I") for at in (8, 24)),
         *((b"strh", at, "<I") for at in (28, 32, 36, 40)),
