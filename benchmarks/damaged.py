@@ -23,13 +23,15 @@ all video streams, all packets, on after errors. A pass of `seal.video` with the
 gives the analysed frames, and the index gives the gaps. Analysed frames are matched with pictures
 of the same number, in order: as many as possible, and of such matchings the one with the least
 loss. Between two matched frames n pictures are not shown, which is n / rate seconds, where the rate
-is that of the undamaged clip. An analysed frame stands for 1 / `video.rate_hz` seconds. So
+is that of the undamaged clip. An analysed frame stands for 1 / `video.rate_hz` seconds. That holds
+for smeared pictures too, which match nothing. With k frames, the first of the two and those that
+match nothing,
 
-    loss = max(0, n / rate - 1 / video.rate_hz - seconds of gaps between the two frames)
+    loss = max(0, n / rate - k / video.rate_hz - seconds of gaps between the two frames)
 
-and likewise before the first frame, which stands for nothing before it, and after the last one. A
-gap makes up only for pictures that are missing at its own place. `ffprobe -count_frames`, where it
-is installed, counts the pictures as well, with another version of FFmpeg.
+and likewise before the first matched frame and after the last. A gap makes up only for pictures
+that are missing at its own place. `ffprobe -count_frames`, where it is installed, counts the
+pictures as well, with another version of FFmpeg.
 """
 
 from __future__ import annotations
@@ -108,22 +110,27 @@ def serve() -> None:
         if not child:
             # The child leaves the loop and ends as any Python process ends.
             return _work(job)
-        status, peak_kb = _wait(child, began + LIMIT_S)
-        answer = {"status": status, "seconds": time.monotonic() - began, "peak_mb": peak_kb / 1024}
+        status, usage = _wait(child, began + LIMIT_S)
+        answer = {
+            "status": status,
+            "seconds": time.monotonic() - began,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "peak_mb": usage.ru_maxrss / 1024,
+        }
         print(json.dumps(answer), file=answers, flush=True)
     return None
 
 
-def _wait(child: int, until: float) -> tuple[int | None, int]:
-    """Exit status, negative for a signal, None for a hang; and peak resident memory in KiB."""
+def _wait(child: int, until: float) -> tuple[int | None, resource.struct_rusage]:
+    """Exit status, negative for a signal, None for a hang; and what the process used."""
     while True:
         ended, status, usage = os.wait4(child, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status), usage.ru_maxrss
+            return os.waitstatus_to_exitcode(status), usage
         if time.monotonic() > until:
             os.killpg(child, signal.SIGKILL)
             _, _, usage = os.wait4(child, 0)
-            return None, usage.ru_maxrss
+            return None, usage
         time.sleep(_POLL_S)
 
 
@@ -180,6 +187,7 @@ class Ended:
 
     status: int | None
     seconds: float
+    cpu_s: float
     peak_mb: float
     stdout: str
     stderr: str
@@ -279,24 +287,28 @@ def lost_s(
     places: dict[int, list[int]] = {}
     for place, number in enumerate(pictures):
         places.setdefault(number, []).append(place)
-    # A chain of (time of the frame, place of the picture); it begins before everything.
-    begin, end = (float("-inf"), -1), (float("inf"), len(pictures))
-    best: dict[tuple[float, int], tuple[int, float]] = {begin: (0, 0.0)}
+    # A chain of nodes, (number of the frame, place of the picture), from before all to the end.
+    times_s = [time_s for time_s, _ in frames]
+    begin, end = (-1, -1), (len(frames), len(pictures))
+    best: dict[tuple[int, int], tuple[int, float]] = {begin: (0, 0.0)}
     spans = _union(gaps)
 
-    def reach(node: tuple[float, int]) -> tuple[int, float]:
+    def reach(frame: int, place: int) -> tuple[int, float]:
+        to_s = times_s[frame] if frame < len(frames) else float("inf")
         options = []
-        for (before_s, before), (matched, lost) in best.items():
-            if before < node[1] and before_s < node[0]:
-                missing_s = (node[1] - before - 1) * step_s - _within(spans, before_s, node[0])
-                missing_s -= stands_for_s if before >= 0 else 0
+        for (before, before_place), (matched, lost) in best.items():
+            if before < frame and before_place < place:
+                from_s = times_s[before] if before >= 0 else float("-inf")
+                missing_s = (place - before_place - 1) * step_s - _within(spans, from_s, to_s)
+                # Frames that match nothing are smeared pictures; they stand for as much.
+                missing_s -= (frame - max(before, 0)) * stands_for_s
                 options.append((matched - 1, lost + max(0.0, missing_s)))
         return min(options)
 
-    for time_s, number in frames:
+    for frame, (_, number) in enumerate(frames):
         for place in places.get(number, []):
-            best[time_s, place] = reach((time_s, place))
-    return reach(end)[1]
+            best[frame, place] = reach(frame, place)
+    return reach(*end)[1]
 
 
 def _union(gaps: Sequence[Sequence[Any]]) -> list[list[float]]:
@@ -349,6 +361,7 @@ class Result:
             "detail": mutant.detail,
             "outcome": ended.outcome,
             "seconds": round(ended.seconds, 2),
+            "cpu_s": round(ended.cpu_s, 2),
             "peak_mb": round(ended.peak_mb),
             "decoded_s": round(self.decoded_s, 2),
             "ffprobe_s": self.counted_s and round(self.counted_s, 2),
