@@ -44,6 +44,8 @@ class ContainerStream(PictureStream):
         size = self._container.size
         self.size_bytes = size if size > 0 else None
         self._begin = self._ticks(self._stream.start_time, self.time_base) or 0
+        # What the codec says at its first picture; unset before.
+        self._first_aspect: list[Fraction | None] = []
 
     def _open(self) -> None:
         self._container = open_container(self._source, self._timeout_s)
@@ -181,6 +183,7 @@ class ContainerStream(PictureStream):
                 first = None if last is None else last_end
                 damage.broken(packet, f"cannot be decoded: {error.strerror}", first)
                 continue
+            aspect = self._changed_aspect(codec.sample_aspect_ratio) if frames else None
             for frame in frames:
                 pts = frame.pts if frame.pts is not None else frame.dts
                 pts = last_end if pts is None else pts
@@ -193,10 +196,17 @@ class ContainerStream(PictureStream):
                         damage.reason = damage.reason or "times that go back"
                         continue
                     last, last_end = at, at + ((shown and shown.duration) or default)
-                    yield DecodedPicture(shown, at, last_end, damage.told())
+                    yield DecodedPicture(shown, at, last_end, damage.told(), aspect)
         if damage.healed:
             yield from (DecodedPicture(None, at, at + default, None) for at in sorted(spare))
         self.tail = self._lost_tail(latest_s, damage.reason)
+
+    def _changed_aspect(self, coded: Fraction | None) -> Fraction | None:
+        """The pixel aspect that the codec states where it is another than at the first picture.
+        Until then the container's holds, which may well be another."""
+        if not self._first_aspect:
+            self._first_aspect.append(coded)
+        return None if coded == self._first_aspect[0] else coded or Fraction(1)
 
     def _lost_tail(self, latest_s: float, reason: str | None) -> Tail | None:
         stated = any(name in self._container.format.name for name in _STATES_DURATION)

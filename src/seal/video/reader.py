@@ -16,7 +16,7 @@ from seal.types import Span, UInt8
 from seal.video.container import ContainerStream
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
-from seal.video.picture import Converter, clockwise_degrees, upright_size
+from seal.video.picture import Converter
 from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import check_readable, has_no_end, is_address
 from seal.video.stream import DecodedPicture, PictureStream
@@ -111,16 +111,21 @@ class VideoReader:
                     f"{source}: no picture in it can be decoded{why}; expected a video"
                 )
             self._opened: Iterator[DecodedPicture] | None = chain([first], opened)
-            self._converter = Converter(
-                first.frame, self._stream.pixel_aspect, options.short_side_px
-            )
+            try:
+                self._converter = Converter(
+                    first.frame,
+                    self._stream.pixel_aspect,
+                    options.short_side_px,
+                )
+            except VideoError as error:
+                raise VideoError(f"{source}: {error}") from error
         except BaseException:
             self.close()
             raise
         start = first.pts * self._tick
         self._grid = Grid(start, options.rate_hz)
         self._steps = Grid(start, _STEPS * options.rate_hz)
-        width, height = upright_size(first.frame, self._stream.pixel_aspect)
+        width, height = self._converter.upright_size
         self.info = VideoInfo(
             source=str(source),
             start=start,
@@ -129,7 +134,7 @@ class VideoReader:
             height=height,
             rate_hz=self._stream.rate_hz,
             codec=self._stream.codec,
-            rotation=clockwise_degrees(first.frame),
+            rotation=self._converter.clockwise_degrees,
             time_base=self._tick,
             is_live=is_live,
             size_bytes=self._stream.size_bytes,
@@ -220,9 +225,20 @@ class VideoReader:
             is_step, is_analysed = steps.takes(picture.pts), sampler.takes(picture.pts)
             if time_s < from_s:
                 continue
+            if not is_step and not is_analysed:
+                continue
+            convert = self._converter if is_analysed else self._converter.grey
+            try:
+                image = convert(picture.frame, picture.pixel_aspect)
+            except VideoError as error:
+                # An analysed picture stands for those up to the next tick.
+                if is_analysed:
+                    stands_until_s = min(time_s + 1 / self._options.rate_hz, until_s)
+                    self._add_gap(time_s, stands_until_s, str(error))
+                continue
             if is_analysed:
                 yield Frame(
-                    image=self._converter(picture.frame),
+                    image=image,
                     pts=picture.pts,
                     end_pts=end,
                     time_base=self._tick,
@@ -230,8 +246,8 @@ class VideoReader:
                     between=tuple(between),
                 )
                 between = []
-            elif is_step:
-                between.append(self._converter.grey(picture.frame))
+            else:
+                between.append(image)
         tail = self._stream.tail
         if tail is not None and tail.end is not None:
             lost_until_s = min(self._seconds(tail.end), until_s)
@@ -254,7 +270,10 @@ class VideoReader:
             yield last, last.end
 
     def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
-        if end_s - start_s > _ROUNDING_S:
+        last = self.gaps[-1] if self.gaps else None
+        if last and last.reason == reason and abs(start_s - last.span.end_s) < _ROUNDING_S:
+            self.gaps[-1] = Gap(Span(last.span.start_s, end_s), reason)
+        elif end_s - start_s > _ROUNDING_S:
             self.gaps.append(Gap(Span(start_s, end_s), reason))
 
 
