@@ -12,6 +12,7 @@ import av
 
 from seal.errors import VideoError
 from seal.video.damage import Damage
+from seal.video.limits import admit
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address
 from seal.video.stream import DecodedPicture, PictureStream, Tail
@@ -51,6 +52,7 @@ class ContainerStream(PictureStream):
         self._container = open_container(self._source, self._timeout_s)
         try:
             self._stream = pick_stream(self._source, self._container)
+            admit(self._source, self._stream)
         except VideoError:
             self.close()
             raise

@@ -139,7 +139,7 @@ class ToneMap:
 
     def __call__(self, image: NDArray[Any]) -> UInt8:
         """[height, width, 3] RGB with 16 bits a channel to 8 bits."""
-        light: Any = self._light[image]
+        light: Any = self._light.take(image)
         if self._is_hlg:
             # BT.2100 table 5, the OOTF: the display's light by the luminance of the scene.
             scene = cv2.transform(light, _BT2020_LUMINANCE) / self._peak
@@ -150,7 +150,7 @@ class ToneMap:
         light *= self._gain[(root * (_GAIN_STEPS - 1) + 0.5).astype(np.uint16)][..., None]
         # Above the peak, and outside BT.709, is clipped.
         bt709 = np.clip(cv2.transform(light, self._to_bt709), 0, 1)
-        mapped: UInt8 = (cv2.pow(bt709, 1 / _DISPLAY_GAMMA) * 255 + 0.5).astype(np.uint8)
+        mapped: UInt8 = cv2.convertScaleAbs(cv2.pow(bt709, 1 / _DISPLAY_GAMMA), alpha=255)
         return mapped
 
 

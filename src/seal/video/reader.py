@@ -16,9 +16,10 @@ from seal.types import Span, UInt8
 from seal.video.container import ContainerStream
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
+from seal.video.limits import SIZE_WANTED
 from seal.video.picture import Converter
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import check_readable, has_no_end, is_address
+from seal.video.source import check_readable, has_no_end, is_address, is_animated_webp
 from seal.video.stream import DecodedPicture, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
@@ -106,9 +107,14 @@ class VideoReader:
             opened = self._stream.pictures()
             first = next(opened, None)
             if first is None or first.frame is None:
+                if is_animated_webp(source):
+                    raise VideoError(
+                        f"{source}: FFmpeg does not decode animated WebP; convert it to GIF or MP4"
+                    )
                 why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
                 raise VideoError(
-                    f"{source}: no picture in it can be decoded{why}; expected a video"
+                    f"{source}: no picture in it can be decoded{why}; expected a video,"
+                    f" {SIZE_WANTED}"
                 )
             self._opened: Iterator[DecodedPicture] | None = chain([first], opened)
             try:
@@ -212,13 +218,18 @@ class VideoReader:
         sampler = Sampler(self._grid, self._tick, first)
         steps = Sampler(self._steps, self._tick, _STEPS * first)
         between: list[UInt8] = []
+        # Since when pictures cannot be converted, and why.
+        refused: tuple[float, str] | None = None
         self.read_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
             time_s = self._seconds(picture.pts)
             if picture.lost:
+                if refused:
+                    self._add_gap(refused[0], self.read_until_s, refused[1])
+                    refused = None
                 self._add_gap(max(self.read_until_s, from_s), min(time_s, until_s), picture.lost)
             if time_s >= until_s:
-                return
+                break
             self.read_until_s = self._seconds(picture.end)
             if picture.frame is None:
                 continue
@@ -231,12 +242,13 @@ class VideoReader:
             try:
                 image = convert(picture.frame, picture.pixel_aspect)
             except VideoError as error:
-                # An analysed picture stands for those up to the next tick.
-                if is_analysed:
-                    stands_until_s = min(time_s + 1 / self._options.rate_hz, until_s)
-                    self._add_gap(time_s, stands_until_s, str(error))
+                if is_analysed and refused is None:
+                    refused = time_s, str(error)
                 continue
             if is_analysed:
+                if refused:
+                    self._add_gap(refused[0], time_s, refused[1])
+                    refused = None
                 yield Frame(
                     image=image,
                     pts=picture.pts,
@@ -248,10 +260,13 @@ class VideoReader:
                 between = []
             else:
                 between.append(image)
-        tail = self._stream.tail
-        if tail is not None and tail.end is not None:
-            lost_until_s = min(self._seconds(tail.end), until_s)
-            self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
+        else:
+            tail = self._stream.tail
+            if tail is not None and tail.end is not None:
+                lost_until_s = min(self._seconds(tail.end), until_s)
+                self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
+        if refused:
+            self._add_gap(refused[0], min(self.read_until_s, until_s), refused[1])
 
     def _seconds(self, pts: int) -> float:
         # The very float that the exact fraction has, many times faster.
@@ -270,10 +285,7 @@ class VideoReader:
             yield last, last.end
 
     def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
-        last = self.gaps[-1] if self.gaps else None
-        if last and last.reason == reason and abs(start_s - last.span.end_s) < _ROUNDING_S:
-            self.gaps[-1] = Gap(Span(last.span.start_s, end_s), reason)
-        elif end_s - start_s > _ROUNDING_S:
+        if end_s - start_s > _ROUNDING_S:
             self.gaps.append(Gap(Span(start_s, end_s), reason))
 
 
