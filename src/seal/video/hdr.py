@@ -70,14 +70,15 @@ def hlg_to_scene(signal: Float64) -> Float64:
 
 
 def compress(nits: Float64, peak_nits: float) -> Float64:
-    """BT.2390, section 5.4.1: light up to `peak_nits` into the standard range, black kept.
+    """BT.2390, section 5.4.1: light up to `peak_nits` into the standard range, black kept. More
+    light counts as the peak.
 
     In the PQ signal, and linear up to the knee; above it a Hermite spline.
     """
     source, target = nits_to_pq(np.array([peak_nits, _WHITE_NITS]))
     most = target / source
     if most >= 1:
-        return nits
+        return np.minimum(nits, peak_nits)
     knee = 1.5 * most - 0.5
     signal = np.minimum(nits_to_pq(nits) / source, 1)
     t = np.maximum(signal - knee, 0) / (1 - knee)
@@ -126,15 +127,15 @@ class ToneMap:
         """`transfer` is one of HDR_TRANSFERS; both numbers are those of H.273."""
         self.key = transfer, primaries, peak_nits
         codes = np.linspace(0, 1, 1 << 16)
+        # HLG describes the scene, for whatever display; its OOTF follows for each picture.
         self._is_hlg = transfer == ColorTrc.ARIB_STD_B67
-        # HLG describes the scene; the display's share follows for each picture.
-        self._peak = _USUAL_PEAK_NITS if self._is_hlg else peak_nits
-        light = hlg_to_scene(codes) * self._peak if self._is_hlg else pq_to_nits(codes)
+        peak = _USUAL_PEAK_NITS if self._is_hlg else peak_nits
+        light = hlg_to_scene(codes) * peak if self._is_hlg else pq_to_nits(codes)
         self._light = light.astype(np.float32)
         # By the fourth root of light, so that dark and bright have steps enough.
-        nits = np.linspace(0, 1, _GAIN_STEPS) ** 4 * self._peak
+        nits = np.linspace(0, 1, _GAIN_STEPS) ** 4 * _MOST_NITS
         nits[0] = nits[1]
-        self._gain = (compress(nits, self._peak) / nits / _WHITE_NITS).astype(np.float32)
+        self._gain = (compress(nits, peak) / nits / _WHITE_NITS).astype(np.float32)
         self._to_bt709 = to_bt709(primaries).astype(np.float32)
 
     def __call__(self, image: NDArray[Any]) -> UInt8:
@@ -142,13 +143,13 @@ class ToneMap:
         light: Any = self._light.take(image)
         if self._is_hlg:
             # BT.2100 table 5, the OOTF: the display's light by the luminance of the scene.
-            scene = cv2.transform(light, _BT2020_LUMINANCE) / self._peak
+            scene = cv2.transform(light, _BT2020_LUMINANCE) / _USUAL_PEAK_NITS
             light *= cv2.pow(scene, _HLG_SYSTEM_GAMMA - 1)[..., None]
         # One gain for all channels keeps the hue.
         most = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
-        root = np.sqrt(np.sqrt(np.minimum(most / self._peak, 1)))
+        root = np.sqrt(np.sqrt(most / _MOST_NITS))
         light *= self._gain[(root * (_GAIN_STEPS - 1) + 0.5).astype(np.uint16)][..., None]
-        # Above the peak, and outside BT.709, is clipped.
+        # What lies outside BT.709 is clipped.
         bt709 = np.clip(cv2.transform(light, self._to_bt709), 0, 1)
         mapped: UInt8 = cv2.convertScaleAbs(cv2.pow(bt709, 1 / _DISPLAY_GAMMA), alpha=255)
         return mapped

@@ -27,7 +27,7 @@ def places(names: Sequence[str]) -> list[int]:
     steps = Counter(later - earlier for earlier, later in pairwise(numbers))
     # The smaller one of two that are equally common.
     step, times = min(steps.items(), key=lambda item: (-item[1], item[0]))
-    keeps_step = all(other > 0 and other % step == 0 for other in steps)
+    keeps_step = min(steps) > 0 and all(other % step == 0 for other in steps)
     if not keeps_step or 2 * times < len(names) - 1:
         return plain
     counted = [(number - numbers[0]) // step for number in numbers]

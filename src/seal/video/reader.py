@@ -128,7 +128,8 @@ class VideoReader:
         except BaseException:
             self.close()
             raise
-        start = first.pts * self._tick
+        # The first images of a folder may be missing as any other.
+        start = 0 * self._tick if is_folder else first.pts * self._tick
         self._grid = Grid(start, options.rate_hz)
         self._steps = Grid(start, _STEPS * options.rate_hz)
         width, height = self._converter.upright_size
