@@ -93,17 +93,16 @@ class Converter:
 
     def __init__(self, frame: av.VideoFrame, pixel_aspect: Fraction, short_side_px: int) -> None:
         """`frame` is the first one. Raises VideoError if its colours cannot be converted."""
-        self._side_data = SideDataReader()
+        self._read_side_data = SideDataReader()
         # One for each format: they prepare themselves anew for another.
         formats = ("gbrp", "gbrp16le", "gray")
         self._reformatters = {name: VideoReformatter() for name in formats}
         self._tone_map: ToneMap | None = None
         self._pixel_aspect = pixel_aspect
-        with _named_error(frame):
-            turn = turn_of(self._side_data(frame))
-        self.upright_size = _upright_size(frame, pixel_aspect, turn)
+        self._look(frame)
+        self.upright_size = _upright_size(frame, pixel_aspect, self._turn)
         """Width and height of the first frame in upright, square pixels; its own height is kept."""
-        self.clockwise_degrees = _CLOCKWISE_DEGREES[turn]
+        self.clockwise_degrees = _CLOCKWISE_DEGREES[self._turn]
         """By how much the first frame is turned to be upright, after mirroring where it is."""
         width, height = self.upright_size
         scale = min(Fraction(1), Fraction(short_side_px, min(width, height)))
@@ -115,24 +114,32 @@ class Converter:
 
         Raises VideoError if the frame's colours cannot be converted.
         """
+        self._look(frame)
         # To planes, which takes less than half the time of "rgb24" for the same pixels.
         return self._upright(frame, pixel_aspect, self.size, "gbrp")
 
     def grey(self, frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> UInt8:
         """[height / 2, width / 2], rounded up, contiguous; otherwise as the RGB array."""
+        # Most pictures come here. What stands beside them changes with a whole picture.
+        if frame.key_frame or frame.rotation != self._rotation:
+            self._look(frame)
         width, height = self.size
         return self._upright(frame, pixel_aspect, ((width + 1) // 2, (height + 1) // 2), "gray")
+
+    def _look(self, frame: av.VideoFrame) -> None:
+        with _named_error(frame):
+            self._side_data = self._read_side_data(frame)
+        self._rotation = frame.rotation
+        self._turn = turn_of(self._side_data)
 
     def _upright(
         self, frame: av.VideoFrame, aspect: Fraction | None, box: tuple[int, int], pixels: str
     ) -> UInt8:
+        transpose, flip_x, flip_y = self._turn
+        shape = _upright_size(frame, aspect or self._pixel_aspect, self._turn)
+        width, height = box if shape == self.upright_size else _within(shape, box)
         with _named_error(frame):
-            side_data = self._side_data(frame)
-            turn = transpose, flip_x, flip_y = turn_of(side_data)
-            shape = _upright_size(frame, aspect or self._pixel_aspect, turn)
-            width, height = box if shape == self.upright_size else _within(shape, box)
-            stored = (height, width) if transpose else (width, height)
-            image = self._scaled(frame, side_data, stored, pixels)
+            image = self._scaled(frame, (height, width) if transpose else (width, height), pixels)
         if transpose:
             image = image.swapaxes(0, 1)
         image = image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -140,14 +147,8 @@ class Converter:
             image = _between_bars(image, box)
         return np.ascontiguousarray(image, np.uint8)
 
-    def _scaled(
-        self,
-        frame: av.VideoFrame,
-        side_data: Mapping[SideData, Buffer],
-        size: tuple[int, int],
-        pixels: str,
-    ) -> UInt8:
-        matrix = _matrix(frame, side_data)
+    def _scaled(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> UInt8:
+        matrix = _matrix(frame, self._side_data)
         is_hdr = frame.color_trc in HDR_TRANSFERS
         name = "gbrp16le" if is_hdr else pixels
         trc, primaries = frame.color_trc, frame.color_primaries
@@ -160,7 +161,7 @@ class Converter:
         image: NDArray[Any] = scaled.to_ndarray()
         if not is_hdr:
             return image
-        key = trc, primaries, peak_nits(side_data)
+        key = trc, primaries, peak_nits(self._side_data)
         if self._tone_map is None or self._tone_map.key != key:
             self._tone_map = ToneMap(*key)
         image = self._tone_map(image)
@@ -185,7 +186,7 @@ def _matrix(frame: av.VideoFrame, side_data: Mapping[SideData, Buffer]) -> int:
 
     Raises VideoError if there is none.
     """
-    matrix, is_wide = int(frame.colorspace), frame.color_primaries == ColorPrimaries.BT2020
+    matrix = int(frame.colorspace)
     # Profile 5 states no colours, since only Dolby's metadata make colours of its pictures.
     if frame.color_trc == ColorTrc.UNSPECIFIED and any(kind in side_data for kind in _DOLBY_VISION):
         raise VideoError(
@@ -201,6 +202,7 @@ def _matrix(frame: av.VideoFrame, side_data: Mapping[SideData, Buffer]) -> int:
     if matrix == _CONSTANT_LUMINANCE or frame.color_trc in HDR_TRANSFERS:
         return Colorspace.BT2020
     if matrix in _BY_PRIMARIES:
+        is_wide = frame.color_primaries == ColorPrimaries.BT2020
         return Colorspace.BT2020 if is_wide else Colorspace.ITU709
     return Colorspace.ITU709 if frame.height >= _HIGH_DEFINITION_PX else Colorspace.ITU601
 

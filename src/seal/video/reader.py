@@ -37,7 +37,8 @@ class VideoInfo:
     source: str
     """As given."""
     start: Fraction
-    """Presentation time of the first picture, in seconds, exact, as the container has it."""
+    """Presentation time of the first picture, in seconds, exact, as the container has it; 0 for a
+    folder of images."""
     duration_s: float | None
     """None for live sources and where the length is not known."""
     width: int

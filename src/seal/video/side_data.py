@@ -14,7 +14,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 # Room for every kind of side data that FFmpeg may come to know; version 8.1 knows 33.
 _KINDS = 128
-_SIDE_PX = 8
+_TINY_PX = 2
 
 
 class SideDataReader:
@@ -27,11 +27,11 @@ class SideDataReader:
     def __call__(self, frame: av.VideoFrame) -> Mapping[SideData, Buffer]:
         """The kinds of side data of a frame that PyAV has a name for."""
         # Looking at a frame's side data ties the frame into a reference cycle, and frames that wait
-        # for the garbage collector fill the memory. So a tiny copy is looked at, which costs 10 us.
+        # for the garbage collector fill the memory. So a tiny copy is looked at.
         tiny = self._reformatter.reformat(
             frame,
-            _SIDE_PX,
-            _SIDE_PX,
+            _TINY_PX,
+            _TINY_PX,
             "gray",
             src_colorspace=Colorspace.ITU709,
             interpolation=Interpolation.POINT,
