@@ -176,6 +176,19 @@ def test_pixels_that_change_their_shape_are_made_square(tmp_path: Path) -> None:
     assert all(abs(width - 96) <= 2 for width in lit[10:])
 
 
+@pytest.mark.parametrize(
+    ("aspect", "width"),
+    [(Fraction(10), 960), (Fraction(11), 96), (Fraction(65535), 96), (Fraction(1, 65535), 96)],
+)
+def test_pixels_of_no_possible_shape_count_as_square(
+    tmp_path: Path, aspect: Fraction, width: int
+) -> None:
+    path = write_video(tmp_path / "film.mp4", [0, 40], size=(96, 64), pixel_aspect=aspect)
+    info, frames, _ = read(path)
+    assert (info.width, info.height) == (width, 64)
+    assert frames[0].image.shape == (64, width, 3)
+
+
 def test_the_real_change_of_shape(shared_data: Path) -> None:
     path = shared_data.parent / "cases" / "picture" / "reschange.ts"
     if not path.is_file():

@@ -23,6 +23,9 @@ from seal.video.side_data import SideDataReader
 # From which height on players take a picture that does not say its matrix to be high definition,
 # hence BT.709.
 _HIGH_DEFINITION_PX = 720
+# No format stretches pixels more than twice or so. A damaged header may say 65,535 times, of which
+# one picture would fill the memory, so pixels count as square beyond this.
+_MOST_STRETCHED = 10
 
 # Matrices by their numbers in H.273 table 4. The scaler of FFmpeg has these;
 _SCALED: Final = frozenset({0, 1, 4, 5, 6, 7, 9})
@@ -74,6 +77,8 @@ def turn_of(side_data: Mapping[SideData, Buffer]) -> Turn:
 
 
 def _upright_size(frame: av.VideoFrame, pixel_aspect: Fraction, turn: Turn) -> tuple[int, int]:
+    if not 1 / _MOST_STRETCHED <= pixel_aspect <= _MOST_STRETCHED:
+        pixel_aspect = Fraction(1)
     width, height = max(1, round(frame.width * pixel_aspect)), frame.height
     return (height, width) if turn[0] else (width, height)
 
