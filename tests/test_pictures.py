@@ -532,6 +532,12 @@ def _tiled(path: Path) -> None:
     write_heic(path, numbered(77, 128, 128), tiles=2)
 
 
+def _unknown(path: Path) -> None:
+    film = write_video(path.with_suffix(".mp4"), [0, 40])
+    path.write_bytes(film.read_bytes().replace(b"avc1", b"zzz9"))
+    film.unlink()
+
+
 def _animated(path: Path) -> None:
     pictures = [Image.fromarray(numbered(number)) for number in (1, 2)]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
@@ -551,6 +557,7 @@ def _large(path: Path, side: int = 30_000) -> None:
     ("make", "name", "says"),
     [
         (_tiled, "1.heic", "tiles"),
+        (_unknown, "1.heic", "codec"),
         (_animated, "1.webp", "animated WebP"),
         (_large, "1.png", "at most 100 million pixels"),
         # Below what FFmpeg refuses by itself.

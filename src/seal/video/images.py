@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -67,10 +68,16 @@ class ImageStream(PictureStream):
 def _decoded(path: Path) -> av.VideoFrame:
     """Raises VideoError, with the name of the file, if there is no whole picture in it."""
     try:
-        with av.open(str(path), options=dict(PIXEL_LIMIT)) as container:
-            stream = container.streams.video[0]
+        options = dict(PIXEL_LIMIT)
+        with av.open(str(path), options=options, metadata_errors="replace") as container:
+            stream: Any = container.streams.video[0]
+            if stream.codec_context is None:
+                raise VideoError(
+                    f"{path.name}: this build of FFmpeg has no codec for it; {_WANTED}"
+                )
             admit(path.name, stream)
-            return next(container.decode(stream))
+            frame: av.VideoFrame = next(container.decode(stream))
+            return frame
     except (av.FFmpegError, IndexError, StopIteration) as error:
         reason = getattr(error, "strerror", None) or "there is no picture in it"
         if is_animated_webp(path):
