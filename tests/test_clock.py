@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from seal.config import VideoOptions
 from seal.video import Gap, VideoInfo, open_video
 from seal.video.stream import DecodedPicture, Note
-from seal.video.timeline import Timeline, forward
+from seal.video.timeline import StreamClock, forward
 from synthetic import number_of, write_video
 
 ALL = VideoOptions(rate_hz=1000)
@@ -232,7 +232,7 @@ def test_damaged_pictures_are_better_than_none(tmp_path: Path) -> None:
 
 
 class Packet:
-    """The stamps of a packet, by which `Timeline` goes."""
+    """The stamps of a packet, by which `StreamClock` goes."""
 
     stream_index = 0
     time_base = Fraction(1, 1000)
@@ -243,7 +243,7 @@ class Packet:
 
 def carried(stamps: list[int], restarts: bool = True) -> tuple[list[int | None], list[str]]:
     notes: list[str] = []
-    timeline = Timeline(Packet.time_base, restarts, lambda pts, text: notes.append(text))
+    timeline = StreamClock(Packet.time_base, restarts, lambda pts, text: notes.append(text))
     packets: Iterator[Any] = iter([Packet(stamp) for stamp in stamps])
     return [packet.dts for packet in timeline.carry_on(packets, lambda packet: True)], notes
 
@@ -272,7 +272,7 @@ def test_one_stamp_among_sound_ones(count: int, at: int, wrong: int) -> None:
 
 def test_a_jump_that_the_sound_lived_through_is_a_loss() -> None:
     notes: list[str] = []
-    timeline = Timeline(Packet.time_base, True, lambda pts, text: notes.append(text))
+    timeline = StreamClock(Packet.time_base, True, lambda pts, text: notes.append(text))
     video = [Packet(0), Packet(40), Packet(60_000), Packet(60_040)]
     sound = [Packet(time) for time in range(0, 60_000, 500)]
     for packet in sound:

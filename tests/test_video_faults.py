@@ -359,7 +359,8 @@ def test_a_live_stream_whose_pictures_stay_away_is_an_error(tmp_path: Path) -> N
     server = socket.create_server(("127.0.0.1", 0))
 
     def send() -> None:
-        line, _ = server.accept()
+        with server:
+            line, _ = server.accept()
         with line, contextlib.suppress(OSError):
             line.sendall(data[:half])
             for at in range(half, len(data), 1880):

@@ -442,12 +442,8 @@ class Shown(Result):
 def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as an HTML table, for notebooks."""
     head = "".join(f"<th>{column}</th>" for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(row[column]))}</td>" for column in columns) + "</tr>"
-        for row in rows
-    )
+    cells = ([row[column] for column in columns] for row in rows)
+    texts = ([f"{x:.2f}" if isinstance(x, float) else str(x) for x in line] for line in cells)
+    lines = ("".join(f"<td>{escape(text)}</td>" for text in line) for line in texts)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)

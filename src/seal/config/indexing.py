@@ -25,7 +25,7 @@ class VideoOptions:
     timeout_s: float = 15.0
     """A URL or a camera that sends nothing for this long is an error."""
     image_rate_hz: float = 1.0
-    """How many images of a directory are shown a second."""
+    """How many images of a directory are shown a second, counting those whose number is missing."""
 
     def __post_init__(self) -> None:
         check(self, 0 < self.rate_hz <= 1000, "rate_hz must lie in (0, 1000]")

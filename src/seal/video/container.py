@@ -15,10 +15,11 @@ from av.format import Flags
 
 from seal.errors import VideoError
 from seal.video.damage import Damage
+from seal.video.limits import admit
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address
 from seal.video.stream import DecodedPicture, PictureStream, Tail
-from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, Timeline, forward
+from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, StreamClock, forward
 
 # A demuxer that fails this often in a row will not find its way again.
 _MAX_FAILURES = 100
@@ -61,11 +62,14 @@ class ContainerStream(PictureStream):
         size = self._container.size
         self.size_bytes = size if size > 0 else None
         self.begin = self._ticks(self._stream.start_time, self.time_base) or 0
+        # What the codec says at its first picture; unset before.
+        self._first_aspect: list[Fraction | None] = []
 
     def _open(self, first_byte: int = 0) -> None:
         container = open_container(self.source, self._timeout_s, first_byte)
         try:
             self._stream = pick_stream(self.source, container)
+            admit(self.source, self._stream)
         except VideoError:
             container.close()
             raise
@@ -132,7 +136,7 @@ class ContainerStream(PictureStream):
 
     def _carried_on(self, packets: Iterator[Piece]) -> Iterator[Piece]:
         """Packets with the stamps of the video's own on a clock that runs forward."""
-        self._timeline = Timeline(self.time_base, self.may_restart, self._join)
+        self._timeline = StreamClock(self.time_base, self.may_restart, self._join)
         return self._timeline.carry_on(packets, self._is_own)
 
     def _join(self, pts: int, text: str) -> None:
@@ -336,13 +340,21 @@ class ContainerStream(PictureStream):
                 first = None if is_first else last_end
                 damage.broken(packet, f"pictures cannot be decoded: {_reason(error)}", first)
                 continue
+            aspect = self._changed_aspect(codec.sample_aspect_ratio) if frames else None
             for frame in frames:
                 pts = frame.pts if decode_order is None else decode_order.pop(frame)
                 if pts is None:
                     pts = frame.dts if is_first and frame.dts is not None else last_end
                 waiting.pop(pts, None)
                 is_first, last_end = False, pts + self._lasting(frame.duration)
-                yield DecodedPicture(frame, pts, last_end, None)
+                yield DecodedPicture(frame, pts, last_end, None, aspect)
+
+    def _changed_aspect(self, coded: Fraction | None) -> Fraction | None:
+        """The pixel aspect that the codec states where it is another than at the first picture.
+        Until then the container's holds, which may well be another."""
+        if not self._first_aspect:
+            self._first_aspect.append(coded)
+        return None if coded == self._first_aspect[0] else coded or Fraction(1)
 
     @property
     def _lacks_order(self) -> bool:

@@ -10,7 +10,11 @@ from seal.types import UInt8
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """A picture, upright and in square pixels, and when it is on the screen."""
+    """A picture, upright, in square pixels and the standard range, and when it is on the screen.
+
+    All pictures of a video have the size of the first one. A later picture of another shape keeps
+    its shape between black bars, and boxes are boxes in the picture with its bars.
+    """
 
     image: UInt8
     """[height, width, 3] RGB."""

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from seal.errors import VideoError
+from seal.video.limits import PIXEL_LIMIT
 from seal.video.source import is_address, is_device
 
 # FFmpeg takes any text for "ANSI art"; a page or a list is not what was meant.
@@ -25,6 +26,7 @@ def open_container(source: str | Path, timeout_s: float, first_byte: int = 0) ->
     """
     remote = is_address(source) or is_device(source)
     options = {"rtsp_transport": "tcp"} if str(source).startswith("rtsp") else {}
+    options |= PIXEL_LIMIT
     name = str(source) if is_address(source) else str(Path(source))
     if first_byte:
         name = f"subfile,,start,{first_byte},end,0,,:file:{name}"

@@ -18,9 +18,16 @@ from seal.types import Span, UInt8
 from seal.video.container import ContainerStream
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
-from seal.video.picture import Converter, clockwise_degrees, upright_size
+from seal.video.limits import SIZE_WANTED
+from seal.video.picture import Converter
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import check_readable, has_no_end, is_address, is_pipe
+from seal.video.source import (
+    check_readable,
+    has_no_end,
+    is_address,
+    is_animated_webp,
+    is_pipe,
+)
 from seal.video.stream import DecodedPicture, Note, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
@@ -38,7 +45,8 @@ class VideoInfo:
     source: str
     """As given."""
     start: Fraction
-    """Presentation time of the first picture, in seconds, exact, as the container has it."""
+    """Presentation time of the first picture, in seconds, exact, as the container has it; 0 for a
+    folder of images."""
     duration_s: float | None
     """As the source states it, or as `VideoReader.survey` has found it; None for live sources and
     where the length is not known."""
@@ -119,14 +127,19 @@ class VideoReader:
             if is_live:
                 _check_limit(source, options)
             first, frame = self._open_pictures(again=not (is_live or is_pipe(source)))
-            self._converter = Converter(frame, self._stream.pixel_aspect, options.short_side_px)
+            try:
+                self._converter = Converter(frame, self._stream.pixel_aspect, options.short_side_px)
+            except VideoError as error:
+                raise VideoError(f"{source}: {error}") from error
         except BaseException:
             self.close()
             raise
-        start = (min(first.pts, self._stream.begin) if first.lost else first.pts) * self._tick
+        # Pictures may be missing before the first.
+        lost_from = min(first.pts, self._stream.begin) if first.lost else first.pts
+        start = lost_from * self._tick
         self._grid = Grid(start, options.rate_hz)
         self._steps = Grid(start, _STEPS * options.rate_hz)
-        width, height = upright_size(frame, self._stream.pixel_aspect)
+        width, height = self._converter.upright_size
         self.info = known or VideoInfo(
             source=str(source),
             start=start,
@@ -135,7 +148,7 @@ class VideoReader:
             height=height,
             rate_hz=self._stream.rate_hz,
             codec=self._stream.codec,
-            rotation=clockwise_degrees(frame),
+            rotation=self._converter.clockwise_degrees,
             time_base=self._tick,
             is_live=is_live,
             size_bytes=self._stream.size_bytes,
@@ -157,9 +170,14 @@ class VideoReader:
             pictures = self._stream.pictures()
             first = next(pictures, None)
         if first is None or first.frame is None:
+            source = self._stream.source
+            if is_animated_webp(source):
+                raise VideoError(
+                    f"{source}: FFmpeg does not decode animated WebP; convert it to GIF or MP4"
+                )
             why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
             raise VideoError(
-                f"{self._stream.source}: no picture in it can be decoded{why}; expected a video"
+                f"{source}: no picture in it can be decoded{why}; expected a video, {SIZE_WANTED}"
             )
         self._opened: Iterator[DecodedPicture] | None = chain([first], pictures)
         return first, first.frame
@@ -263,22 +281,39 @@ class VideoReader:
         sampler = Sampler(self._grid, self._tick, first)
         steps = Sampler(self._steps, self._tick, _STEPS * first)
         between: list[UInt8] = []
+        # Since when pictures cannot be converted, and why.
+        refused: tuple[float, str] | None = None
         self.read_until_s = from_s
         for picture, end in self._with_ends(self._pictures(first)):
             time_s = self._seconds(picture.pts)
             if picture.lost:
+                if refused:
+                    self._add_gap(refused[0], self.read_until_s, refused[1])
+                    refused = None
                 self._add_gap(max(self.read_until_s, from_s), min(time_s, until_s), picture.lost)
             if time_s >= until_s:
-                return
+                break
             self.read_until_s = self._seconds(picture.end)
             if picture.frame is None:
                 continue
             is_step, is_analysed = steps.takes(picture.pts), sampler.takes(picture.pts)
             if time_s < from_s:
                 continue
+            if not is_step and not is_analysed:
+                continue
+            convert = self._converter if is_analysed else self._converter.grey
+            try:
+                image = convert(picture.frame, picture.pixel_aspect)
+            except VideoError as error:
+                if is_analysed and refused is None:
+                    refused = time_s, str(error)
+                continue
             if is_analysed:
+                if refused:
+                    self._add_gap(refused[0], time_s, refused[1])
+                    refused = None
                 yield Frame(
-                    image=self._converter(picture.frame),
+                    image=image,
                     pts=picture.pts,
                     end_pts=end,
                     time_base=self._tick,
@@ -286,12 +321,15 @@ class VideoReader:
                     between=tuple(between),
                 )
                 between = []
-            elif is_step:
-                between.append(self._converter.grey(picture.frame))
-        tail = self._stream.tail
-        if tail is not None:
-            lost_until_s = min(self._seconds(tail.end), until_s)
-            self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
+            else:
+                between.append(image)
+        else:
+            tail = self._stream.tail
+            if tail is not None:
+                lost_until_s = min(self._seconds(tail.end), until_s)
+                self._add_gap(max(self.read_until_s, from_s), lost_until_s, tail.reason)
+        if refused:
+            self._add_gap(refused[0], min(self.read_until_s, until_s), refused[1])
 
     def _seconds(self, pts: int) -> float:
         # The very float that the exact fraction has, many times faster.

@@ -15,7 +15,8 @@ from seal.config import VideoOptions
 from seal.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".exr", ".jp2", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp"}
+    {".avif", ".bmp", ".exr", ".heic", ".heif", ".jp2", ".jpeg", ".jpg", ".jxl", ".png"}
+    | {".tif", ".tiff", ".webp"}
 )
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
@@ -93,14 +94,17 @@ def unreadable(source: str | Path, error: OSError) -> VideoError:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images in a folder by name, numbers in names by value: 2.png before 10.png.
+    """The images in a folder by name, numbers in names by value: 2.png before 10.png. Hidden files,
+    such as the `._1.jpg` that macOS leaves beside 1.jpg, are left out.
 
     Raises VideoError if there is none.
     """
     files = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     ]
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -109,6 +113,16 @@ def image_files(folder: Path) -> list[Path]:
             " for several videos, name the files"
         )
     return sorted(files, key=lambda path: _natural(path.name))
+
+
+def is_animated_webp(source: str | Path) -> bool:
+    """Whether this is a file with a moving WebP picture, which FFmpeg finds but cannot decode."""
+    if is_address(source) or not Path(source).is_file():
+        return False
+    with Path(source).open("rb") as file:
+        head = file.read(21)
+    # The bit "A" of the extended header (RFC 9649, section 2.7).
+    return head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -22,6 +22,8 @@ class DecodedPicture:
     """`pts` plus the duration that the container states."""
     lost: str | None
     """Why something is missing between the picture before and this one, if so."""
+    pixel_aspect: Fraction | None = None
+    """Width over height of a pixel; None where it is that of the stream."""
 
 
 @dataclass(frozen=True)

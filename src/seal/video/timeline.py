@@ -28,7 +28,7 @@ Piece: TypeAlias = "av.Packet[Any] | str"
 """A packet, or why packets are missing before the next one."""
 
 
-class Timeline:
+class StreamClock:
     """The clock of one stream, from its packets in the order of decoding.
 
     The decoding stamp of a packet is compared with those of the packets around it. A stamp that
