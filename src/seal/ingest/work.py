@@ -77,6 +77,8 @@ def index_frames(
             video_id=plan.video_id,
         )
     )
+    # What was read of another file must not be stored under the hash of this one.
+    plan.files.check()
     return IndexedPart(
         number=number,
         keys=keys,

@@ -10,7 +10,8 @@ from typing import Any
 
 import av
 
-from seal.errors import VideoError
+from seal.config import VideoOptions
+from seal.errors import OptionError, VideoError
 from seal.video.damage import Damage
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address
@@ -28,12 +29,12 @@ _STATES_DURATION = ("avi", "matroska", "mov")
 
 
 class ContainerStream(PictureStream):
-    """The first video stream of anything that FFmpeg opens."""
+    """One video stream of anything that FFmpeg opens."""
 
-    def __init__(self, source: str | Path, threads: int, timeout_s: float) -> None:
+    def __init__(self, source: str | Path, threads: int, options: VideoOptions) -> None:
         self._source = source
         self._threads = threads
-        self._timeout_s = timeout_s
+        self._options = options
         self._open()
         self.codec = self._stream.codec_context.name
         self.time_base = self._stream.time_base or Fraction(1, 1000)
@@ -46,10 +47,10 @@ class ContainerStream(PictureStream):
         self._begin = self._ticks(self._stream.start_time, self.time_base) or 0
 
     def _open(self) -> None:
-        self._container = open_container(self._source, self._timeout_s)
+        self._container = open_container(self._source, self._options)
         try:
-            self._stream = pick_stream(self._source, self._container)
-        except VideoError:
+            self._stream = pick_stream(self._source, self._container, self._options.stream)
+        except (OptionError, VideoError):
             self.close()
             raise
         self._fresh = True
@@ -90,7 +91,9 @@ class ContainerStream(PictureStream):
                 if is_address(self._source) and not isinstance(
                     error, (av.error.InvalidDataError, av.error.BlockingIOError)
                 ):
-                    raise unreadable_container(self._source, error, self._timeout_s) from error
+                    raise unreadable_container(
+                        self._source, error, self._options.timeout_s
+                    ) from error
                 failures += 1
                 packets = self._container.demux()
                 yield f"the container is damaged: {error.strerror}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from seal.video.opening import open_image
 from seal.video.source import image_files
 from seal.video.stream import DecodedPicture, PictureStream, Tail
 
@@ -29,7 +30,7 @@ class ImageStream(PictureStream):
         lost = None
         for i in range(pts or 0, len(self._files)):
             try:
-                with av.open(str(self._files[i])) as container:
+                with open_image(self._files[i]) as container:
                     frame = next(container.decode(video=0))
             except (av.FFmpegError, IndexError, StopIteration) as error:
                 lost = f"{self._files[i].name} cannot be read: {error}"

@@ -14,11 +14,12 @@ from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Span, UInt8
 from seal.video.container import ContainerStream
+from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import check_readable, has_no_end, is_address
+from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
@@ -34,7 +35,7 @@ class VideoInfo:
     """What is known of a video before its frames are read."""
 
     source: str
-    """As given."""
+    """As given; of an address nothing secret (`seal.video.shown`)."""
     start: Fraction
     """Presentation time of the first picture, in seconds, exact, as the container has it."""
     duration_s: float | None
@@ -82,11 +83,13 @@ class VideoReader:
     info: VideoInfo
     gaps: list[Gap]
     """Stretches that were skipped, filled while frames are read."""
+    files: SourceFiles
+    """The files that the video is read from, as they were when it was opened."""
     read_until_s: float
     """When the latest picture that was read ends, analysed or not."""
 
     def __init__(self, source: str | Path, options: VideoOptions, threads: int) -> None:
-        check_readable(source)
+        self.files = SourceFiles.of(source, options)
         is_live = has_no_end(source)
         if is_live:
             _check_limit(source, options)
@@ -95,7 +98,7 @@ class VideoReader:
         self._stream: PictureStream = (
             ImageStream(source, options.image_rate_hz)
             if is_folder
-            else ContainerStream(source, threads, options.timeout_s)
+            else ContainerStream(source, threads, options)
         )
         self._tick = self._stream.time_base
         try:
@@ -108,7 +111,7 @@ class VideoReader:
             if first is None or first.frame is None:
                 why = f" ({self._stream.tail.reason})" if self._stream.tail else ""
                 raise VideoError(
-                    f"{source}: no picture in it can be decoded{why}; expected a video"
+                    f"{shown(source)}: no picture in it can be decoded{why}; expected a video"
                 )
             self._opened: Iterator[DecodedPicture] | None = chain([first], opened)
             self._converter = Converter(
@@ -122,7 +125,7 @@ class VideoReader:
         self._steps = Grid(start, _STEPS * options.rate_hz)
         width, height = upright_size(first.frame, self._stream.pixel_aspect)
         self.info = VideoInfo(
-            source=str(source),
+            source=shown(source),
             start=start,
             duration_s=self._duration_s(start),
             width=width,
@@ -261,5 +264,6 @@ class VideoReader:
 def _check_limit(source: str | Path, options: VideoOptions) -> None:
     if options.max_duration_s is None:
         raise OptionError(
-            f"{source} is live and has no end: set video.max_duration_s to say how much to read"
+            f"{shown(source)} is live and has no end: set video.max_duration_s to say how much"
+            " to read"
         )
