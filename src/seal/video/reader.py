@@ -19,7 +19,7 @@ from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.picture import Converter, clockwise_degrees, upright_size
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import has_no_end, is_address, shown
+from seal.video.source import has_no_end, is_address, is_pipe, shown
 from seal.video.stream import DecodedPicture, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
@@ -180,7 +180,8 @@ class VideoReader:
         length.
         """
         ticks = [0]
-        length_s = Fraction(0 if self.info.is_live else self.info.duration_s or 0)
+        is_once = self.info.is_live or is_pipe(self.info.source)
+        length_s = Fraction(0 if is_once else self.info.duration_s or 0)
         count = ceil(length_s / Fraction(part_s))
         for number in range(1, count):
             # The seeks move the source away from where opening it left off.
