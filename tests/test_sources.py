@@ -251,6 +251,21 @@ def test_a_playlist_cannot_change_what_is_allowed(folder: Path) -> None:
             open_video(path, ALL)
 
 
+def test_a_playlist_that_leads_back_to_itself_is_an_error(folder: Path) -> None:
+    for name, text in (("a.ffconcat", CONCAT), ("a.m3u8", HLS)):
+        path = playlist(folder / name, text, name)
+        with pytest.raises(VideoError, match="named before"):
+            open_video(path, ALL)
+    # Each of thirty lists names the next one twice.
+    for i in range(30):
+        playlist(folder / f"{i}.ffconcat", CONCAT + f"file {i + 1}.ffconcat\n", f"{i + 1}.ffconcat")
+    with pytest.raises(VideoError, match="named before"):
+        open_video(folder / "0.ffconcat", ALL)
+    playlist(folder / "inner.m3u8", HLS, "b.ts")
+    sound = '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="a",URI="inner.m3u8"\n'
+    assert pictures(playlist(folder / "a.m3u8", MASTER + sound, "inner.m3u8")) == 6
+
+
 # ---- content is what was read ----
 
 SHORT = ["video.part_s=1", "scenes.interval_s=0.5"]

@@ -196,17 +196,17 @@ def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
 
 
 def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    if then["source"] != now["source"]:
-        raise OptionError(f"{state} is the state of watching {then['source']}; use another")
+    if (before := shown(then["source"])) != now["source"]:
+        raise OptionError(f"{state} is the state of watching {before}; use another")
     if then["encoder"] != now["encoder"]:
         raise StoreError(
             f"{state} has tokens of another encoder ({then['encoder']}) than is used now"
             f" ({now['encoder']}); remove it, or use another --state"
         )
-    before, after = then.get("options", {}), now["options"]
-    changed = [key for key, value in after.items() if before.get(key, ...) != value]
+    kept, after = then.get("options", {}), now["options"]
+    changed = [key for key, value in after.items() if kept.get(key, ...) != value]
     if changed:
-        was = ", ".join(f"{key}={before.get(key)}, now {after[key]}" for key in changed)
+        was = ", ".join(f"{key}={kept.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
     if then.get("stages") != now["stages"]:
         raise StoreError(

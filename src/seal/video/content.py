@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from seal.config import VideoOptions
-from seal.errors import VideoError
+from seal.errors import OptionError, VideoError
 from seal.video.playlist import is_playlist, playlist_files
 from seal.video.source import (
     check_readable,
@@ -90,7 +90,7 @@ class SourceFiles:
         that has changed leads to."""
         try:
             yield
-        except VideoError:
+        except (OptionError, VideoError):
             self.check()
             raise
         self.check()

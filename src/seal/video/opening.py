@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
-from seal.video.playlist import FORMATS, is_playlist
+from seal.video.playlist import is_playlist
 from seal.video.source import is_address, is_device, scheme, shown
 
 # FFmpeg takes any text for "ANSI art"; a page or a list is not what was meant.
@@ -38,7 +38,7 @@ def open_container(source: str | Path, options: VideoOptions) -> InputContainer:
     """
     remote = is_address(source) or is_device(source)
     try:
-        container = av.open(
+        return av.open(
             str(source) if remote else local_name(source),
             format="v4l2" if is_device(source) else None,
             options=_remote(source) if remote else _local(source, options),
@@ -47,13 +47,6 @@ def open_container(source: str | Path, options: VideoOptions) -> InputContainer:
         )
     except (av.FFmpegError, OSError) as error:
         raise unreadable_container(source, error, options.timeout_s) from error
-    if not remote and container.format.name.split(",")[0] in FORMATS - _readable(source):
-        container.close()
-        raise VideoError(
-            f"{source}: a list of other files or addresses ({container.format.name}); SEAL reads"
-            " HLS and ffconcat playlists, or index the files that it names"
-        )
-    return container
 
 
 def open_image(path: Path) -> InputContainer:
@@ -74,7 +67,7 @@ _FILE_ALONE = {"protocol_whitelist": "file", "pattern_type": "none"}
 def _local(path: str | Path, options: VideoOptions) -> dict[str, str]:
     """The options of FFmpeg for a file. What a playlist names has been looked at
     (`seal.video.playlist`), so FFmpeg's own rules about names do not apply."""
-    if not _readable(path):
+    if not (Path(path).is_file() and is_playlist(path)):
         return _FILE_ALONE
     extensions = ("allowed_extensions", "allowed_segment_extensions")
     anywhere = f",{_WEB}" if options.playlist == "anywhere" else ""
@@ -84,12 +77,6 @@ def _local(path: str | Path, options: VideoOptions) -> dict[str, str]:
         "safe": "0",
         **dict.fromkeys(extensions, "ALL"),
     }
-
-
-def _readable(path: str | Path) -> frozenset[str]:
-    """The formats of playlists that this file may be opened as."""
-    is_one = Path(path).is_file() and is_playlist(path)
-    return frozenset({"hls", "concat"}) if is_one else frozenset()
 
 
 def _remote(source: str | Path) -> dict[str, str]:

@@ -11,9 +11,6 @@ from seal.config import VideoOptions
 from seal.errors import VideoError
 from seal.video.source import shown
 
-FORMATS = frozenset({"concat", "dash", "hls", "imf", "sdp"})
-"""Formats of FFmpeg that read other files or addresses than the one that was opened."""
-
 _HLS, _CONCAT = b"#EXTM3U", b"ffconcat version 1.0"
 # FFmpeg cuts longer lines off, and what it then reads is not what was looked at.
 _LONGEST_LINE_BYTES = 4000
@@ -39,8 +36,8 @@ def playlist_files(playlist: str | Path, options: VideoOptions) -> list[Path]:
     """All files that a local playlist reads, itself first, playlists in playlists included.
 
     Unless `options.playlist` is "anywhere", each must lie in the folder of the playlist or below
-    it. Raises VideoError, which names the entry, for one that does not, that is an address, or
-    that is not there, and OSError.
+    it. Raises VideoError, which names the entry, for one that does not, that is an address, that
+    is not there, or that leads back to a playlist, and OSError.
     """
     found = [Path(playlist).absolute()]
     folder = found[0].parent.resolve()
@@ -48,19 +45,31 @@ def playlist_files(playlist: str | Path, options: VideoOptions) -> list[Path]:
     for path in found:
         if not is_playlist(path):
             continue
+        own: set[Path] = set()
         for entry in _entries(path):
             target = _target(path, entry, options)
-            if target is None or target in seen:
+            if target is None:
+                continue
+            if target in seen:
+                if _leads_round(target, own):
+                    raise VideoError(f"{path}: the playlist names {entry}, which was named before")
                 continue
             if options.playlist == "folder" and not _lies_in(folder, target):
                 raise _refused(path, entry, "lies outside the folder of the playlist")
             if not target.is_file():
                 raise VideoError(f"{path}: the playlist names {entry}, and there is no such file")
             seen.add(target)
+            own.add(target)
             found.append(target)
             if len(found) > _MOST_FILES:
                 raise VideoError(f"{path}: the playlist names more than {_MOST_FILES} files")
     return found
+
+
+def _leads_round(path: Path, own: set[Path]) -> bool:
+    """Whether a file that was named before is a playlist that FFmpeg would open without end, or far
+    too often. One HLS playlist may name another twice, for example as picture and as sound."""
+    return is_playlist(path) and not (path in own and path.read_bytes().startswith(_HLS))
 
 
 def _target(playlist: Path, entry: str, options: VideoOptions) -> Path | None:
