@@ -221,7 +221,7 @@ def test_pictures_that_nothing_needs_are_not_decoded(tmp_path: Path, name: str, 
         b_frames=2,
         options={"x264-params": "b-adapt=0"} if codec == "libx264" else None,
     )
-    stream = ContainerStream(path, threads=1, timeout_s=1)
+    stream = ContainerStream(path, 1, ALL)
     every = [picture.pts for picture in stream.pictures()]
     stream.needs = lambda pts: False
     pictures = list(stream.pictures())

@@ -20,7 +20,7 @@ from seal.errors import OptionError, StoreError, VideoError
 from seal.results import Result, token_json
 from seal.scope import embed_query
 from seal.types import Span, Tokens
-from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video
+from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
 from seal.video.source import is_device
 
 _FIRST_PAUSE_S = 0.25
@@ -134,7 +134,8 @@ def watch(
     asked = {text: embed_query(encoder, text) for text in queries}
     attention = replace(options.attention, budget=watching.budget)
     options = replace(options, attention=attention)
-    fixed: dict[str, Any] = {"source": source, "encoder": encoder.fingerprint}
+    name = shown(source, options.video.address_query == "identity")
+    fixed: dict[str, Any] = {"source": name, "encoder": encoder.fingerprint}
     # Some options of the video may change, and the others are compared by themselves.
     stages = models.keys(options.replace("video", VideoOptions()))
     fixed |= {"options": _deciding(options, watching), "stages": stages}
@@ -161,7 +162,7 @@ def watch(
                 models,
                 connection.info,
                 start_s=feed.origin_s + number * watching.window_s,
-                video_id=source,
+                video_id=name,
             )
         ]
         tokens = Tokens.concatenate(parts)
@@ -172,7 +173,7 @@ def watch(
         noted, feed.notes = feed.notes, []
         window_end_s = feed.origin_s + (number + 1) * watching.window_s
         end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
-        yield Window(source, number, seen.start_s, end_s, brought, gaps, noted, stream.queries)
+        yield Window(name, number, seen.start_s, end_s, brought, gaps, noted, stream.queries)
         if state is not None:
             notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
@@ -182,7 +183,7 @@ def watch(
     if late and number is None and notes:
         # All of it was seen before these were asked.
         number, start_s = notes["last"]
-        yield Window(source, number, start_s, notes["reached_s"], {}, [], [], stream.queries)
+        yield Window(name, number, start_s, notes["reached_s"], {}, [], [], stream.queries)
         if state is not None:
             stream.save(state, fixed | notes)
 
@@ -200,17 +201,17 @@ def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
 
 
 def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    if then["source"] != now["source"]:
-        raise OptionError(f"{state} is the state of watching {then['source']}; use another")
+    if (before := shown(then["source"])) != now["source"]:
+        raise OptionError(f"{state} is the state of watching {before}; use another")
     if then["encoder"] != now["encoder"]:
         raise StoreError(
             f"{state} has tokens of another encoder ({then['encoder']}) than is used now"
             f" ({now['encoder']}); remove it, or use another --state"
         )
-    before, after = then.get("options", {}), now["options"]
-    changed = [key for key, value in after.items() if before.get(key, ...) != value]
+    kept, after = then.get("options", {}), now["options"]
+    changed = [key for key, value in after.items() if kept.get(key, ...) != value]
     if changed:
-        was = ", ".join(f"{key}={before.get(key)}, now {after[key]}" for key in changed)
+        was = ", ".join(f"{key}={kept.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
     if then.get("stages") != now["stages"]:
         raise StoreError(
@@ -301,7 +302,7 @@ class _Feed:
                     yield from self._connected(video, why)
                     if not video.info.is_live or self._is_over():
                         return
-                    why = f"{self._source}: the stream has ended"
+                    why = f"{shown(self._source)}: the stream has ended"
                 except VideoError as error:
                     if not (is_address(self._source) or is_device(self._source)):
                         self.failure = error

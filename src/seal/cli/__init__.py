@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -95,15 +94,16 @@ def index(
     A video that is indexed already is not indexed again. An interrupted run goes on where it
     stopped.
     """
-    from seal.video import sources_in
+    from seal.video import shown, sources_in
 
     # An option that is wrong by itself is an error before any video.
     Options.load(profile, settings, "index")
     opened = library(store_path, create=True)
     failed = False
-    for path in (one for each in paths for one in sources_in(_stdin() if each == "-" else each)):
+    named = ("/dev/stdin" if path == "-" else path for path in paths)
+    for path in (one for name in named for one in sources_in(name)):
         try:
-            with progress_bar(str(path)) as on_progress:
+            with progress_bar(shown(path)) as on_progress:
                 video = opened.index(
                     path, profile=profile, jobs=jobs, options=settings, on_progress=on_progress
                 )
@@ -114,9 +114,9 @@ def index(
             continue
         result = video.describe()
         for start_s, end_s, reason in result.gaps:
-            tell(f"{path}: {span_clock(start_s, end_s)} could not be read: {reason}")
+            tell(f"{shown(path)}: {span_clock(start_s, end_s)} could not be read: {reason}")
         for time_s, text in result.notes:
-            tell(f"{path}: at {clock(time_s)}: {text}")
+            tell(f"{shown(path)}: at {clock(time_s)}: {text}")
         emit(result, as_json)
     if failed:
         sys.exit(1)
@@ -244,12 +244,6 @@ def remove(videos: tuple[str, ...], purge: bool, store_path: str, as_json: bool)
 def optimize(store_path: str, as_json: bool) -> None:
     """Give back the space of everything that was removed or left over by killed processes."""
     emit(library(store_path).optimize(), as_json)
-
-
-def _stdin() -> str:
-    """The name of standard input: that of the file, where it is one."""
-    name = os.path.realpath("/dev/stdin")
-    return name if os.path.isfile(name) else "/dev/stdin"
 
 
 def _ids(

@@ -77,5 +77,5 @@ def watch(
     for window in windows(source, options, watching, queries, state=state, say=tell):
         for gap in window.gaps:
             span = span_clock(gap.span.start_s, gap.span.end_s)
-            tell(f"{source}: {span} is missing: {gap.reason}")
+            tell(f"{window.source}: {span} is missing: {gap.reason}")
         emit(window, as_json)

@@ -226,12 +226,20 @@ def as_dict(group: Any) -> dict[str, Any]:
 
 
 # What changes how fast and where tokens are made, but not which.
-_WITHOUT_EFFECT = frozenset({"batch_size", "device", "points_per_batch", "timeout_s"})
+_WITHOUT_EFFECT = frozenset(
+    {"address_query", "batch_size", "device", "playlist", "points_per_batch", "timeout_s"}
+)
+# Options that are younger than stored tokens. With these values the keys are those of before.
+_UNSET: dict[str, Any] = {"stream": None}
 
 
 def deciding(group: Any) -> dict[str, Any]:
     """The options of a stage that decide what it makes."""
-    return {key: value for key, value in as_dict(group).items() if key not in _WITHOUT_EFFECT}
+    return {
+        key: value
+        for key, value in as_dict(group).items()
+        if key not in _WITHOUT_EFFECT and (key not in _UNSET or value != _UNSET[key])
+    }
 
 
 def digest(*values: Any) -> str:

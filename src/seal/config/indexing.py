@@ -26,6 +26,15 @@ class VideoOptions:
     """A URL or a camera that sends nothing for this long is an error."""
     image_rate_hz: float = 1.0
     """How many images of a directory are shown a second, counting those whose number is missing."""
+    stream: int | None = None
+    """Which video stream of a file with several to read, counted from 0. By default it is the one
+    that the file marks as default, or else the one with the largest picture, and never a cover."""
+    playlist: Literal["folder", "anywhere"] = "folder"
+    """What a local playlist (.m3u8, .ffconcat) may read: files in its own folder and below, or
+    files anywhere and addresses. What stands at an address is not part of the video's id."""
+    address_query: Literal["identity", "ignored"] = "identity"
+    """Whether addresses that differ after the question mark are different videos. Ignore this part
+    where it holds a signature that is new each time."""
 
     def __post_init__(self) -> None:
         check(self, 0 < self.rate_hz <= 1000, "rate_hz must lie in (0, 1000]")
@@ -35,6 +44,7 @@ class VideoOptions:
         check(self, limit is None or limit > 0, "max_duration_s must be above 0")
         check(self, self.timeout_s > 0, "timeout_s must be above 0")
         check(self, 0 < self.image_rate_hz <= 1000, "image_rate_hz must lie in (0, 1000]")
+        check(self, self.stream is None or self.stream >= 0, "stream must be at least 0")
 
 
 @dataclass(frozen=True)

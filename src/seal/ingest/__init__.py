@@ -23,6 +23,7 @@ from seal.ingest.run import in_process, in_processes
 from seal.ingest.work import IndexedPart, index_part
 from seal.store import Store, VideoRecord
 from seal.video import open_video
+from seal.video.source import is_handed_open, named_file
 
 __all__ = [
     "IndexedPart",
@@ -77,6 +78,7 @@ def index(
     instances = instances or Instances()
     options = instances.named_in(options or Options.load())
     on_progress(Progress("reading"))
+    source = named_file(source)
     with open_video(source, options.video) as video:
         models = Models.load(options, instances)
         stage = prepare(source, video, store, options, models)
@@ -91,7 +93,7 @@ def index(
         def report(done_s: Iterable[float]) -> None:
             on_progress(Progress("indexing", sum(done_s), skipped_s, total_s))
 
-        jobs = min(jobs, len(plan.todo)) if plan.is_cut else 1
+        jobs = min(jobs, len(plan.todo)) if plan.is_cut and not is_handed_open(source) else 1
         if jobs > 1:
             # The models are loaded anew where they work.
             del models
@@ -100,7 +102,7 @@ def index(
             parts = in_process(plan, video, models, report)
         end_s = video.info.start_s
         # Processes end here and not when Python gets round to it, whatever ends this early.
-        with closing(parts):
+        with closing(parts), video.files.unchanged():
             for part in parts:
                 store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
                 end_s = max(end_s, part.end_s)

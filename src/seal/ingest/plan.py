@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
 
 from seal.config import Options, as_dict, digest
 from seal.decompose import Models
 from seal.store import Store, VideoRecord
-from seal.video import Frame, VideoInfo, VideoReader, content_id, is_address, is_pipe
+from seal.video import (
+    Frame,
+    SourceFiles,
+    VideoInfo,
+    VideoReader,
+    content_id,
+    is_address,
+    is_pipe,
+    shown,
+)
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that a process needs to know to index any part of a video."""
 
-    source: str
+    source: str = field(repr=False)
+    """As given: an address may hold a password."""
+    files: SourceFiles
+    """The files that are read, as they were before anything was read."""
     video_id: str
     options: Options
     info: VideoInfo
@@ -81,10 +93,10 @@ def prepare(
 
     A live source and a pipe are a new recording each time. Raises VideoError and StoreError.
     """
-    content = content_id(source, options.video.timeout_s)
+    content = content_id(source, options.video, video.files)
     if video.info.is_live or is_pipe(source):
         content = digest(content, uuid4().hex)
-    record = _record(source, content, video.info, options, models)
+    record = _record(source, content, video, options, models)
     known = [stored for stored in store.videos() if stored.content_id == content]
     if known:
         # A copy, or a file that was moved.
@@ -96,17 +108,28 @@ def prepare(
         return Stage(moved, None)
     starts_s = tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
-    plan = Plan(str(source), record.id, options, video.info, starts_s, keys, stored.done)
+    plan = Plan(
+        source=str(source),
+        files=video.files,
+        video_id=record.id,
+        options=options,
+        info=video.info,
+        starts_s=starts_s,
+        keys=keys,
+        done=stored.done,
+    )
     return Stage(record, plan)
 
 
 def _record(
-    source: str | Path, content: str, info: VideoInfo, options: Options, models: Models
+    source: str | Path, content: str, video: VideoReader, options: Options, models: Models
 ) -> VideoRecord:
+    info = video.info
+    name = shown(source, options.video.address_query == "identity")
     return VideoRecord(
-        id=f"{_slug(str(source))}-{content[:8]}",
-        path=str(source),
-        location=str(source) if is_address(source) else str(Path(source).absolute()),
+        id=f"{_slug(shown(source, with_query=False))}-{content[:8]}",
+        path=name,
+        location=name if is_address(source) else str(Path(source).absolute()),
         content_id=content,
         duration_s=info.duration_s or 0.0,
         start_s=info.start_s,
@@ -120,7 +143,7 @@ def _record(
         options=asdict(options),
         indexed_at="",
         seconds=0.0,
-        size_bytes=info.size_bytes,
+        size_bytes=video.files.size_bytes or info.size_bytes,
     )
 
 

@@ -188,8 +188,8 @@ class _Pool:
         if lost:
             self._inbox.put(
                 VideoError(
-                    f"{self._plan.source}: a worker process died. If memory ran out, run it again"
-                    " with fewer jobs: finished parts are kept"
+                    f"{self._plan.info.source}: a worker process died. If memory ran out, run it"
+                    " again with fewer jobs: finished parts are kept"
                 )
             )
 

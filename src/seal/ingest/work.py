@@ -57,14 +57,12 @@ def index_frames(
     tick: Tick = _no_tick,
 ) -> IndexedPart:
     """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
-    end_s, known_gaps, keys = start_s, len(video.gaps), plan.missing(number)
+    known_gaps, keys = len(video.gaps), plan.missing(number)
 
     def watched() -> Iterator[Frame]:
-        nonlocal end_s
         for frame in frames:
             yield frame
-            end_s = float(frame.end_pts * frame.time_base)
-            tick(number, end_s - start_s)
+            tick(number, video.read_until_s - start_s)
 
     batches = list(
         decompose(
@@ -77,6 +75,8 @@ def index_frames(
             video_id=plan.video_id,
         )
     )
+    # What was read of another file must not be stored under the hash of this one.
+    plan.files.check()
     gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in video.gaps[known_gaps:]]
     return IndexedPart(
         number=number,
@@ -84,5 +84,5 @@ def index_frames(
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
         gaps=gaps,
-        end_s=max([end_s, *(gap_end_s for _, gap_end_s, _ in gaps)]),
+        end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in gaps)]),
     )

@@ -13,11 +13,12 @@ from typing import Any
 import av
 from av.format import Flags
 
-from seal.errors import VideoError
+from seal.config import VideoOptions
+from seal.errors import OptionError, VideoError
 from seal.video.damage import Damage
 from seal.video.limits import admit
 from seal.video.opening import open_container, pick_stream, unreadable_container
-from seal.video.source import has_no_end, is_address
+from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream, Tail
 from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, StreamClock, forward
 
@@ -39,12 +40,12 @@ _FAULTS = (av.FFmpegError, IndexError, ValueError, OverflowError)
 
 
 class ContainerStream(PictureStream):
-    """The video stream of anything that FFmpeg opens."""
+    """One video stream of anything that FFmpeg opens."""
 
-    def __init__(self, source: str | Path, threads: int, timeout_s: float) -> None:
+    def __init__(self, source: str | Path, threads: int, options: VideoOptions) -> None:
         self.source = source
         self._threads = threads
-        self._timeout_s = timeout_s
+        self._options = options
         self.notes = []
         self._has_no_end = has_no_end(source)
         self._latest = 0
@@ -66,11 +67,13 @@ class ContainerStream(PictureStream):
         self._first_aspect: list[Fraction | None] = []
 
     def _open(self, first_byte: int = 0) -> None:
-        container = open_container(self.source, self._timeout_s, first_byte)
+        container = open_container(self.source, self._options, first_byte)
+        # Streams are numbered anew where others begin.
+        number = None if first_byte else self._options.stream
         try:
-            self._stream = pick_stream(self.source, container)
-            admit(self.source, self._stream)
-        except VideoError:
+            self._stream = pick_stream(self.source, container, number)
+            admit(shown(self.source), self._stream)
+        except (OptionError, VideoError):
             container.close()
             raise
         self._container = container
@@ -169,7 +172,9 @@ class ContainerStream(PictureStream):
                 if is_address(self.source) and not isinstance(
                     error, (av.error.InvalidDataError, av.error.BlockingIOError)
                 ):
-                    raise unreadable_container(self.source, error, self._timeout_s) from error
+                    raise unreadable_container(
+                        self.source, error, self._options.timeout_s
+                    ) from error
                 failures += 1
                 packets = self._container.demux()
                 yield f"the container is damaged: {_reason(error)}"
@@ -201,9 +206,10 @@ class ContainerStream(PictureStream):
 
     def _check_silence(self, heard_at: float) -> None:
         """Raise VideoError if a live source sends everything but its video, since `heard_at`."""
-        if self._has_no_end and time.monotonic() - heard_at > self._timeout_s:
+        timeout_s = self._options.timeout_s
+        if self._has_no_end and time.monotonic() - heard_at > timeout_s:
             raise VideoError(
-                f"{self.source}: no picture came for {self._timeout_s:g} s, only other streams"
+                f"{shown(self.source)}: no picture came for {timeout_s:g} s, only other streams"
             )
 
     def _goes_on(self) -> bool:

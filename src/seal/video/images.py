@@ -11,8 +11,9 @@ from typing import Any
 import av
 
 from seal.errors import VideoError
-from seal.video.limits import PIXEL_LIMIT, SIZE_WANTED, admit
+from seal.video.limits import SIZE_WANTED, admit
 from seal.video.numbering import places
+from seal.video.opening import open_image
 from seal.video.source import image_files, is_animated_webp
 from seal.video.stream import DecodedPicture, PictureStream, Tail
 
@@ -73,8 +74,7 @@ class ImageStream(PictureStream):
 def _decoded(path: Path) -> av.VideoFrame:
     """Raises VideoError, with the name of the file, if there is no whole picture in it."""
     try:
-        options = dict(PIXEL_LIMIT)
-        with av.open(str(path), options=options, metadata_errors="replace") as container:
+        with open_image(path) as container:
             stream: Any = container.streams.video[0]
             if stream.codec_context is None:
                 raise VideoError(

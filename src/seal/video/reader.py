@@ -16,18 +16,13 @@ from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Span, UInt8
 from seal.video.container import ContainerStream
+from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.limits import SIZE_WANTED
 from seal.video.picture import Converter
 from seal.video.sampling import FrameCandidates, Grid, Sampler
-from seal.video.source import (
-    check_readable,
-    has_no_end,
-    is_address,
-    is_animated_webp,
-    is_pipe,
-)
+from seal.video.source import has_no_end, is_address, is_animated_webp, is_pipe, shown
 from seal.video.stream import DecodedPicture, Note, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
@@ -43,7 +38,7 @@ class VideoInfo:
     """What is known of a video before its frames are read."""
 
     source: str
-    """As given."""
+    """As given; of an address nothing secret (`seal.video.shown`)."""
     start: Fraction
     """Presentation time of the first picture, in seconds, exact, as the container has it; 0 for a
     folder of images."""
@@ -103,13 +98,15 @@ class VideoReader:
     info: VideoInfo
     gaps: list[Gap]
     """Stretches that were skipped, filled while frames are read."""
+    files: SourceFiles
+    """The files that the video is read from, as they were when it was opened."""
     read_until_s: float
     """When the latest picture that was read ends, analysed or not."""
 
     def __init__(
         self, source: str | Path, options: VideoOptions, threads: int, known: VideoInfo | None
     ) -> None:
-        check_readable(source)
+        self.files = SourceFiles.of(source, options)
         is_live = has_no_end(source)
         if is_live:
             _check_limit(source, options)
@@ -118,7 +115,7 @@ class VideoReader:
         self._stream: PictureStream = (
             ImageStream(source, options.image_rate_hz)
             if is_folder
-            else ContainerStream(source, threads, options.timeout_s)
+            else ContainerStream(source, threads, options)
         )
         self._tick = self._stream.time_base
         try:
@@ -130,7 +127,7 @@ class VideoReader:
             try:
                 self._converter = Converter(frame, self._stream.pixel_aspect, options.short_side_px)
             except VideoError as error:
-                raise VideoError(f"{source}: {error}") from error
+                raise VideoError(f"{shown(source)}: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -141,7 +138,7 @@ class VideoReader:
         self._steps = Grid(start, _STEPS * options.rate_hz)
         width, height = self._converter.upright_size
         self.info = known or VideoInfo(
-            source=str(source),
+            source=shown(source),
             start=start,
             duration_s=self._duration_s(start),
             width=width,
@@ -170,7 +167,7 @@ class VideoReader:
             pictures = self._stream.pictures()
             first = next(pictures, None)
         if first is None or first.frame is None:
-            source = self._stream.source
+            source = shown(self._stream.source)
             if is_animated_webp(source):
                 raise VideoError(
                     f"{source}: FFmpeg does not decode animated WebP; convert it to GIF or MP4"
@@ -355,5 +352,6 @@ class VideoReader:
 def _check_limit(source: str | Path, options: VideoOptions) -> None:
     if options.max_duration_s is None:
         raise OptionError(
-            f"{source} is live and has no end: set video.max_duration_s to say how much to read"
+            f"{shown(source)} is live and has no end: set video.max_duration_s to say how much"
+            " to read"
         )

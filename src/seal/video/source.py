@@ -1,17 +1,13 @@
-"""What a source is (file, address, device, folder of images) and what its content is called."""
+"""What a source is (file, address, device, folder of images) and how it is shown."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-import urllib.error
-import urllib.request
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from seal.config import VideoOptions
 from seal.errors import VideoError
 
 IMAGE_SUFFIXES = frozenset(
@@ -23,12 +19,61 @@ VIDEO_SUFFIXES = frozenset(
     | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 _LIVE_SCHEMES = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
-_BLOCK_BYTES = 1 << 20
+# Scheme, user with host, path, query.
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://)([^/?#]*)([^?#]*)(\?[^#]*)?")
+_HOST = re.compile(r"(\[[^]]*\]|[^:@]*)(:\d*)?")
+_SHOWN_QUERY = re.compile(r"\?query-[0-9a-f]{8}")
+# Names of what the process was handed open, such as /dev/stdin.
+_HANDED_OPEN = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+")
 
 
 def is_address(source: str | Path) -> bool:
     """Whether this is a URL, such as https://... or rtsp://..., and not a path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)) is not None
+    return _ADDRESS.match(str(source)) is not None
+
+
+def shown(source: str | Path, with_query: bool = True) -> str:
+    """The name of a source in messages, results and the store: of an address nothing secret.
+
+    The user and the password are left out. A short hash stands for the query, so that addresses
+    with different queries have different names; without `with_query` the query is left out, too.
+    """
+    match = _ADDRESS.match(str(source))
+    if match is None:
+        return str(source)
+    scheme, authority, path, query = match.groups()
+    host = authority.rpartition("@")[2]
+    if not _HOST.fullmatch(host):
+        # A password with a slash in it, for example: nobody can say where it ends.
+        return f"{scheme}..."
+    if not query or not with_query:
+        return f"{scheme}{host}{path}"
+    if not _SHOWN_QUERY.fullmatch(query):
+        data = query.encode(errors="surrogateescape")
+        query = f"?query-{blake2b(data, digest_size=4).hexdigest()}"
+    return f"{scheme}{host}{path}{query}"
+
+
+def without_secrets(address: str, with_query: bool) -> str:
+    """An address without user and password, and without its query unless `with_query`."""
+    address = re.sub(r"(://)[^/?#]*@", r"\1", address, count=1)
+    return address if with_query else re.split(r"[?#]", address, maxsplit=1)[0]
+
+
+def is_handed_open(source: str | Path) -> bool:
+    """Whether this names what this process was handed open, such as /dev/stdin: no other process
+    can open it by this name."""
+    return _HANDED_OPEN.fullmatch(str(source)) is not None
+
+
+def named_file(source: str | Path) -> str | Path:
+    """The path of the file that `/dev/stdin` or `/dev/fd/63` stands for, if a file is behind it;
+    any other source is returned as it is."""
+    if is_handed_open(source):
+        path = os.path.realpath(source)
+        if os.path.isfile(path):
+            return path
+    return source
 
 
 def is_device(source: str | Path) -> bool:
@@ -36,9 +81,15 @@ def is_device(source: str | Path) -> bool:
     return not is_address(source) and Path(source).is_char_device()
 
 
+def scheme(source: str | Path) -> str | None:
+    """The protocol of an address, such as "https"; None for what is not an address."""
+    match = _ADDRESS.match(str(source))
+    return None if match is None else match[1].removesuffix("://").lower()
+
+
 def has_no_end(source: str | Path) -> bool:
     """Whether a source of this kind goes on for ever: a device or a live protocol."""
-    return is_device(source) or urlsplit(str(source)).scheme.lower() in _LIVE_SCHEMES
+    return is_device(source) or scheme(source) in _LIVE_SCHEMES
 
 
 def is_pipe(source: str | Path) -> bool:
@@ -128,51 +179,3 @@ def is_animated_webp(source: str | Path) -> bool:
 def _natural(name: str) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", name.lower())
     return [(int(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)] + [(-1, name)]
-
-
-def content_id(source: str | Path, timeout_s: float = VideoOptions.timeout_s) -> str:
-    """16 hex digits that change when the content does.
-
-    A file: all its bytes. A folder of images: their names and bytes. An http(s) URL: the address,
-    and the size and validators (ETag, Last-Modified) that its server states. Anything else, which
-    has no content before it is read (a camera, a pipe): the address. Raises VideoError.
-    """
-    check_readable(source)
-    digest = blake2b(digest_size=8)
-    try:
-        if is_address(source):
-            digest.update("\n".join([str(source), *_validators(str(source), timeout_s)]).encode())
-        elif Path(source).is_dir():
-            for path in image_files(Path(source)):
-                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-                _update(digest, path)
-        elif Path(source).is_file():
-            _update(digest, Path(source))
-        else:
-            digest.update(str(source).encode())
-    except OSError as error:
-        raise unreadable(source, error) from error
-    return digest.hexdigest()
-
-
-def _update(digest: blake2b, path: Path) -> None:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-
-
-def _validators(address: str, timeout_s: float) -> list[str]:
-    if urlsplit(address).scheme.lower() not in {"http", "https"}:
-        return []
-    try:
-        # Not a HEAD request, which some servers refuse; the body is not read.
-        with urllib.request.urlopen(address, timeout=timeout_s) as response:
-            headers = response.headers
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise VideoError(f"{address}: the server does not answer as expected: {error}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise VideoError(f"{address}: the server does not answer as expected: {reason}") from error
-    names = ("Content-Length", "ETag", "Last-Modified")
-    return [f"{name}: {headers[name]}" for name in names if headers[name]]
