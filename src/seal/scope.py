@@ -422,12 +422,16 @@ def _load_encoder(record: VideoRecord) -> Encoder:
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:
-    """[d] of a query. Raises OptionError if it is empty, or longer than 1,000 characters."""
+    """[d] of a query. Raises OptionError if it is empty, too long (1,000 characters) or no text."""
     if not query.strip():
         raise OptionError("the query is empty; say what to look for")
     if len(query) > LONGEST_QUERY:
         raise OptionError(
             f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
         )
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(f"the query {query!r} is not valid Unicode: type it in UTF-8") from error
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding
