@@ -20,7 +20,7 @@ _IN_LINES = re.compile(f"[\x00-\x08{_REST}]")
 
 # In JSON that is plain ASCII, a backslash begins each of these and nothing else: a character
 # beyond U+FFFF as a pair of surrogates, a surrogate alone, another escape.
-_JSON_ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|(ud...)|.)")
+_JSON_ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|(ud[89a-f]..)|.)")
 
 
 def printable(text: str) -> str:

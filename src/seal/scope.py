@@ -429,9 +429,14 @@ def embed_query(encoder: Encoder, query: str) -> Float32:
         raise OptionError(
             f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
         )
-    try:
-        query.encode()
-    except UnicodeEncodeError as error:
-        raise OptionError(f"the query {query!r} is not valid Unicode: type it in UTF-8") from error
+    check_unicode(query)
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding
+
+
+def check_unicode(question: str) -> None:
+    """Raise OptionError for half of a character, which no encoder and no model can be sent."""
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(f"{question!r} is not valid Unicode: type it in UTF-8") from error

@@ -27,9 +27,9 @@ def match(name: str, videos: Sequence[Named], store: Path) -> Named:
     absolute = str(Path(name).absolute())
     same_id = [video for video in videos if video.id == name]
     same_path = [video for video in videos if name and {name, absolute} & _paths(video)]
-    printed = [video for video in videos if name in map(printable, _paths(video))]
+    as_printed = [video for video in videos if name and name in map(printable, _paths(video))]
     begin_so = [video for video in videos if name and video.id.startswith(name)]
-    matches = same_id or same_path[-1:] or printed[-1:] or begin_so
+    matches = same_id or same_path[-1:] or as_printed[-1:] or begin_so
     if len(matches) == 1:
         return matches[0]
     listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
