@@ -9,15 +9,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import seal
 from hub_server import Hub, serve
 from seal.answer.local import LocalAnswerer
 from seal.config import HfAnswer, SiglipEncode
 from seal.encode import load
 from seal.errors import BackendError
+from seal.store import Store
 from synthetic import write_video
 
 pytest.importorskip("transformers")
@@ -64,18 +67,19 @@ def python(hub: Hub, home: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def test_a_store_of_someone_else_fetches_nothing_without_consent(hub: Hub, tmp_path: Path) -> None:
-    film, store = (
-        str(write_video(tmp_path / "film.mp4", range(0, 800, 80))),
-        str(tmp_path / "store"),
-    )
-    chosen = ("--set=encode.backend=siglip", "--set=encode.weights=tiny/encoder")
-    index = ("-m", "seal.cli", "index", film, "--store", store, "--set=video.short_side_px=64")
-    python(hub, tmp_path / "theirs", *index, *chosen)
-    assert "model.safetensors" in hub.fetched()
-    other = shutil.copytree(store, tmp_path / "other")
+def test_a_store_of_someone_else_fetches_nothing_without_consent(
+    hub: Hub, saved: Path, tmp_path: Path
+) -> None:
+    film, other = str(write_video(tmp_path / "film.mp4", range(0, 800, 80))), tmp_path / "other"
+    settings = ["encode.backend=siglip", f"encode.weights={saved}", "video.short_side_px=64"]
+    video = seal.open(other).index(film, options=settings)
+    # As if it had been indexed with the model of the hub.
+    named = {**video.record.encoder_options, "weights": "tiny/encoder"}
+    encoder = f"siglip tiny/encoder@{hub.commit('tiny/encoder')}"
+    record = replace(video.record, encoder_options=named, encoder=encoder)
+    Store(other).finish(record, record.keys)
+    store = shutil.copytree(other, tmp_path / "store")
 
-    hub.requests.clear()
     lines = python(hub, tmp_path / "ours", "-c", ASKING, film, str(other), "8").splitlines()
     assert hub.requests == []
     remedy = (
@@ -94,7 +98,7 @@ def test_a_store_of_someone_else_fetches_nothing_without_consent(hub: Hub, tmp_p
     python(hub, tmp_path / "ours", "-m", "seal.cli", *shlex.split(remedy)[1:], "--yes")
     assert "model.safetensors" in hub.fetched()
     hub.requests.clear()
-    lines = python(hub, tmp_path / "ours", "-c", ASKING, film, store, "1").splitlines()
+    lines = python(hub, tmp_path / "ours", "-c", ASKING, film, str(store), "1").splitlines()
     assert lines == ["find 0 -"]
     assert hub.requests == []
 
@@ -109,6 +113,7 @@ def test_an_adapter_does_not_fetch_its_base(hub: Hub, tmp_path: Path) -> None:
 from seal.answer.local import LocalAnswerer
 from seal.config import HfAnswer
 from seal.errors import BackendError
+from seal.store import Store
 try:
     LocalAnswerer(HfAnswer(model={str(adapter)!r}))
 except BackendError as error:
