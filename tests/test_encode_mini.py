@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 import pytest
 
 from seal import encode
@@ -79,7 +78,7 @@ def test_a_picture_is_squashed_run_and_normalised(encoder: MiniEncoder):
     # 256 x 384 shrinks by whole factors, so area averaging is a plain mean over tiles.
     picture = pictures(1, 256, 384)[0]
     tiles = picture.reshape(128, 2, 128, 3, 3).astype(np.float64).mean((1, 3))
-    net = ort.InferenceSession(mini.WEIGHTS / "image.onnx", providers=["CPUExecutionProvider"])
+    net = mini.ort.InferenceSession(mini.WEIGHTS / "image.onnx", providers=["CPUExecutionProvider"])
     (out,) = net.run(None, {"pictures": np.rint(tiles)[None].astype(np.uint8)})
     wanted = out[0] / math.sqrt(float((out[0].astype(np.float64) ** 2).sum()))
     # The two ways round halves differently here and there.

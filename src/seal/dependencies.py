@@ -2,12 +2,15 @@
 
     torch = dependency("torch", "models").require("running models")
 
+ONNX Runtime is imported by `onnxruntime` alone, which keeps it from reporting to its maker.
+
 Names, minimum versions and extras come from the metadata of the installed distribution, so that
-pyproject.toml is the only place that states them. Only `require` imports a package.
+pyproject.toml is the only place that states them. Nothing else here imports a package.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
@@ -20,6 +23,7 @@ from packaging.version import Version
 from seal.errors import BackendError
 
 DISTRIBUTION = "seal-video"
+_NO_REPORT = "ORT_DISABLE_TELEMETRY"
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,24 @@ class Dependency:
             ) from error
         _check_version(self, purpose)
         return imported
+
+
+def onnxruntime(module: str = "onnxruntime") -> Any:
+    """Import ONNX Runtime, or one `module` of it, so that it opens no connection.
+
+    It reads this variable while it is imported: without the variable it writes a file with a
+    number of this machine, and some ten seconds later it sends what it counts to its maker.
+    Afterwards the variable is as it was. Nothing helps if it was imported before.
+    """
+    before = os.environ.get(_NO_REPORT)
+    os.environ[_NO_REPORT] = "1"
+    try:
+        return import_module(module)
+    finally:
+        if before is None:
+            del os.environ[_NO_REPORT]
+        else:
+            os.environ[_NO_REPORT] = before
 
 
 def target(extra: str) -> str:

@@ -12,12 +12,18 @@
     └── AnswerError            the answering model refused, failed or cannot be reached
         └── ContextError       the prompt is longer than the model can read
 
-Every message says what came, what was expected and what to try. Paths are shown as given.
+Every message says what came, what was expected and what to try. Paths are shown as given, with
+visible escapes for what could steer a terminal; `args` has them as they are.
 """
+
+from seal.printing import printable
 
 
 class SealError(Exception):
     """Base of all errors that SEAL raises on purpose."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class OptionError(SealError, ValueError):

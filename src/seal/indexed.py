@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import Options
+from seal.printing import printable
 from seal.results import Answer, Found, Indexed, Selection, Shown, TokenList
 from seal.scope import Encoders, Scope, VideoContent
 from seal.show import writer
@@ -27,7 +28,7 @@ class Video:
         self.content = VideoContent(store, record, encoders)
 
     def __repr__(self) -> str:
-        return f"<seal.Video {self.id}: {self.record.path}>"
+        return f"<seal.Video {self.id}: {printable(self.record.path)}>"
 
     @property
     def id(self) -> str:

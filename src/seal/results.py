@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seal.clock import clock, span_clock
+from seal.printing import printable, printable_lines
 from seal.types import Float32, Int64, Mask, Moment, Tokens
 
 Verdict = Literal["likely", "unsure", "unlikely"]
@@ -221,7 +222,7 @@ def token_line(tokens: Tokens, row: int, several: bool = False) -> str:
     """One token on a line of a terminal; the line names the video where there are several."""
     box = " ".join(f"{value:.3f}" for value in tokens.boxes[row])
     span = span_clock(float(tokens.start_s[row]), float(tokens.end_s[row]))
-    text = f'  "{tokens.text[row]}"' if tokens.text[row] else ""
+    text = f'  "{printable(tokens.text[row])}"' if tokens.text[row] else ""
     video = f"{tokens.video_ids[row]}  " if several else ""
     return f"{video}{tokens.ids[row]:17s} {span}  [{box}]{text}"
 
@@ -298,28 +299,26 @@ class Answer(Result):
         lines = moment_lines(self.moments, self.several) if self.text is None else []
         if self.choice:
             lines += ["", f"option {self.choice}"]
-        shown = self.cited.tolist() or range(len(self.evidence))
         head = ", of which cited:" if len(self.cited) else ""
         lines += ["", f"{len(self.evidence)} pieces of evidence{head}"]
-        for row in shown:
-            scored = f"{self.relevance[row]:+.3f}"
-            lines.append(f"{token_line(self.evidence, row, self.several)}  {scored}")
+        for row in self.cited.tolist() or range(len(self.evidence)):
+            line = token_line(self.evidence, row, self.several)
+            lines.append(f"{line}  {self.relevance[row]:+.3f}")
         if self.changed is not None:
             verb = "changes" if self.changed else "stays the same"
-            lines += ["", f"without them the answer {verb}: {self.without}"]
+            lines += ["", f"without them the answer {verb}: {printable_lines(self.without or '')}"]
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        text = [self.text] if self.text is not None else []
-        return "\n".join([*text, self.besides_text(), *self.notes])
+        text = [] if self.text is None else [printable_lines(self.text)]
+        return "\n".join([*text, self.besides_text(), *map(printable, self.notes)])
 
 
 @dataclass(frozen=True, eq=False)
 class Indexed(Result):
-    """A video in the store."""
+    """A video in the store; `video` is its id."""
 
     video: str
-    """Its id."""
     path: str
     duration_s: float
     tokens: Mapping[str, int]
@@ -353,7 +352,7 @@ class Indexed(Result):
     def line(self) -> str:
         """The video on a line of a terminal."""
         counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
-        return f"{self.video}  {clock(self.duration_s)}  {counts}  {self.path}"
+        return f"{self.video}  {clock(self.duration_s)}  {counts}  {printable(self.path)}"
 
     def __str__(self) -> str:
         return f"{self.line()}  {self.realtime_factor:.1f}x real time"
@@ -373,7 +372,7 @@ class Listing(Result):
     def __str__(self) -> str:
         lines = [video.line() for video in self.videos]
         lines += [
-            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {path}"
+            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {printable(path)}"
             for video, path in self.unfinished
         ]
         return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
@@ -396,7 +395,7 @@ class Removed(Result):
         return [{"video": video, "path": path} for video, path in self.videos]
 
     def __str__(self) -> str:
-        return "\n".join(f"removed {video} ({path})" for video, path in self.videos)
+        return "\n".join(f"removed {video} ({printable(path)})" for video, path in self.videos)
 
 
 @dataclass(frozen=True, eq=False)
@@ -433,7 +432,7 @@ class Shown(Result):
 
     def __str__(self) -> str:
         about = self.videos[0] if len(self.videos) == 1 else f"{len(self.videos)} videos"
-        line = f"{self.output}: {len(self.selection)} tokens of {about}"
+        line = f"{printable(str(self.output))}: {len(self.selection)} tokens of {about}"
         match = self.found.match
         unlikely = match is not None and match.verdict == "unlikely"
         return line + ("\nnothing matches; these come closest" if unlikely else "")
@@ -443,7 +442,9 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as an HTML table, for notebooks."""
     head = "".join(f"<th>{column}</th>" for column in columns)
     cells = ([row[column] for column in columns] for row in rows)
-    texts = ([f"{x:.2f}" if isinstance(x, float) else str(x) for x in line] for line in cells)
+    texts = (
+        [f"{x:.2f}" if isinstance(x, float) else printable(str(x)) for x in line] for line in cells
+    )
     lines = ("".join(f"<td>{escape(text)}</td>" for text in line) for line in texts)
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    body = "".join(map("<tr>{}</tr>".format, lines))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

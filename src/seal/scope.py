@@ -24,7 +24,7 @@ from seal.lookup import find_video
 from seal.results import Found, Match, Selection
 from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
-from seal.weights import require
+from seal.weights import nothing_fetched, require
 
 if TYPE_CHECKING:
     from seal.ground.model import Head
@@ -412,7 +412,9 @@ def _load_encoder(record: VideoRecord) -> Encoder:
             f" ({record.encoder}); hand it in again: seal.open(..., encoder=...)"
         )
     settings = [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
-    encoder = encode.load(Options.load(record.profile, settings).encode)
+    # The store may be someone else's: what it names is looked for on this machine alone.
+    with nothing_fetched("encode", record.encoder_options):
+        encoder = encode.load(Options.load(record.profile, settings).encode)
     if encoder.fingerprint != record.encoder:
         raise StoreError(
             f"{record.path} was indexed with other encoder weights ({record.encoder})"
@@ -422,12 +424,21 @@ def _load_encoder(record: VideoRecord) -> Encoder:
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:
-    """[d] of a query. Raises OptionError if it is empty, or longer than 1,000 characters."""
+    """[d] of a query. Raises OptionError if it is empty, too long (1,000 characters) or no text."""
     if not query.strip():
         raise OptionError("the query is empty; say what to look for")
     if len(query) > LONGEST_QUERY:
         raise OptionError(
             f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
         )
+    check_unicode(query)
     embedding: Float32 = encoder.encode_texts([query])[0]
     return embedding
+
+
+def check_unicode(question: str) -> None:
+    """Raise OptionError for half of a character, which no encoder and no model can be sent."""
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise OptionError(f"{question!r} is not valid Unicode: type it in UTF-8") from error

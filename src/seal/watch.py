@@ -17,6 +17,7 @@ from seal.clock import clock, span_clock
 from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
+from seal.printing import printable
 from seal.results import Result, token_json
 from seal.scope import embed_query
 from seal.types import Span, Tokens
@@ -98,7 +99,7 @@ def _standing_line(standing: Standing) -> str:
     tokens, relevance = standing.tokens, standing.selection.relevance
     line = f"{len(tokens)} chosen"
     if standing.text:
-        line = f"{standing.text}: {line}"
+        line = f"{printable(standing.text)}: {line}"
         if len(tokens):
             row = int(relevance.argmax())
             start = clock(float(tokens.start_s[row]))

@@ -1,4 +1,4 @@
-"""Weights from the model hub or a local folder: safetensors only, nothing unpickles.
+"""Weights from the model hub or a local folder: safetensors only, no pickles, no code of a model.
 
     weights = locate("facebook/sam2.1-hiera-tiny", "main")
     model = load_model("Sam2Model", weights, resolve_device("auto"))
@@ -9,7 +9,9 @@ torch and transformers are imported here only when something is loaded.
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from hashlib import blake2b
@@ -20,7 +22,7 @@ from seal.dependencies import dependency, target
 from seal.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # The files that loading reads: configurations, vocabularies of tokenizers, templates of chats, and
 # weights under the names that the library looks for. Nothing else is ever downloaded, so no pickle
@@ -37,6 +39,8 @@ FILES = (
 # Loading reads the top folder alone. Repositories keep copies for other libraries below it.
 NESTED = "*/*"
 INDEX = "model.safetensors.index.json"
+_remedy: ContextVar[str | None] = ContextVar("remedy", default=None)
+"""The command that fetches what may not be fetched here; None where weights may be."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +116,29 @@ def is_loaded(name: str) -> bool:
     return not fnmatch(name, NESTED) and any(fnmatch(name, pattern) for pattern in FILES)
 
 
+@contextmanager
+def nothing_fetched(stage: str, options: Mapping[str, object]) -> Iterator[None]:
+    """Inside, `locate` opens no connection: a file names the weights, and not the user.
+
+    The error for weights that are not here names the command that downloads them, made of the
+    `options` of a stage.
+    """
+    keys = [key for key in ("backend", "weights", "model", "revision") if key in options]
+    settings = [part for key in keys for part in ("--set", f"{stage}.{key}={options[key]}")]
+    token = _remedy.set(shlex.join(["seal", "prepare", "mini", *settings]))
+    try:
+        yield
+    finally:
+        _remedy.reset(token)
+
+
 def locate(name: str, revision: str) -> Weights:
     """The files of a model: a local folder, or a name on the hub, which is cached.
 
     Without a network the copy in the hub's cache is used. Raises BackendError, saying what to put
     where, if there is neither, or if the files hold no safetensors.
     """
-    folder = folder_of(name, revision)
+    folder = folder_of(name, revision, offline=_remedy.get() is not None)
     if Path(name).expanduser().is_dir():
         return Weights(folder, f"{folder.name}@{_content_hash(folder)}")
     return Weights(folder, f"{name}@{folder.name}")
@@ -132,6 +152,12 @@ def folder_of(name: str, revision: str, *, offline: bool = False) -> Path:
         try:
             folder = download(name, revision, offline=offline)
         except (OSError, ValueError) as error:  # every error of the hub's client is one of these
+            if remedy := _remedy.get():
+                raise BackendError(
+                    f"no weights {name!r} (revision {revision!r}): not a folder, and not complete"
+                    f" in the cache {cache}. A store or an adapter names them, and you did not, so"
+                    f" that they are not downloaded. If you want them: {remedy}"
+                ) from error
             raise BackendError(
                 f"no weights {name!r} (revision {revision!r}): not a folder, not complete in the"
                 f" cache {cache}, and the hub cannot give them"
@@ -159,6 +185,32 @@ def download(name: str, revision: str, *, offline: bool = False) -> Path:
     )
 
 
+def load_part(kind: Any, weights: Weights, **more: Any) -> Any:
+    """What a class of transformers, such as AutoTokenizer, makes of the files of a model.
+
+    Nothing is fetched, and no code that came with the model is run. Raises errors of any kind;
+    `reason` says what is wrong.
+    """
+    return kind.from_pretrained(
+        weights.folder, local_files_only=True, trust_remote_code=False, **more
+    )
+
+
+def needs_code(error: Exception) -> bool:
+    """Whether transformers would have to run code that came with the model."""
+    return "trust_remote_code" in str(error)
+
+
+def reason(error: Exception) -> str:
+    """Why files of a model do not load, on one line."""
+    if not needs_code(error):
+        return " ".join(str(error).split())
+    return (
+        "it needs Python code that comes with the model, and SEAL never runs such code; choose a"
+        " model that transformers itself knows"
+    )
+
+
 def load_model(
     class_name: str,
     weights: Weights,
@@ -178,10 +230,10 @@ def load_model(
     model_class = library_class(class_name)
     try:
         with _quiet(transformers):
-            model, report = model_class.from_pretrained(
-                weights.folder,
+            model, report = load_part(
+                model_class,
+                weights,
                 use_safetensors=True,
-                local_files_only=True,
                 dtype=getattr(torch, dtype),
                 output_loading_info=True,
                 key_mapping=renamed,
@@ -189,7 +241,9 @@ def load_model(
             )
     # Damaged files and another model's configuration fail anywhere inside, with errors of any kind.
     except Exception as error:
-        raise BackendError(f"{weights.folder} does not load as {class_name}: {error}") from error
+        raise BackendError(
+            f"{weights.folder} does not load as {class_name}: {reason(error)}"
+        ) from error
     # A mismatched key comes as (name, shape in the file, shape in the model).
     lacking = sorted([*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])])
     if lacking:

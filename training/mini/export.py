@@ -11,22 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from model import Block, Conv, Tower
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
 from torch import Tensor
 
 from data import CACHE, SEED, WEIGHTS, Pictures, arguments
+from seal.dependencies import onnxruntime
 from seal.encode.mini import SIZE_PX, resize
+
+ort, quantization = onnxruntime(), onnxruntime("onnxruntime.quantization")
 
 SAMPLE = 3000
 """Training pictures whose mean is taken off."""
@@ -114,7 +109,7 @@ def load(run: str) -> tuple[Tower, int]:
     return tower.eval(), state["step"]
 
 
-class Batches(CalibrationDataReader):
+class Batches(quantization.CalibrationDataReader):
     """Pictures for calibration, as ONNX Runtime wants them."""
 
     def __init__(self, batches: list[np.ndarray]) -> None:
@@ -127,16 +122,16 @@ class Batches(CalibrationDataReader):
 
 def quantise(model: onnx.ModelProto, batches: list[np.ndarray], file: Path) -> None:
     """Weights in int8 with a scale for each channel, activations in uint8."""
-    quantize_static(
+    quantization.quantize_static(
         model,
         file,
         Batches(batches),
-        quant_format=QuantFormat.QDQ,
+        quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
         op_types_to_quantize=["Conv", "Add", "Gemm", "GlobalAveragePool"],
-        calibrate_method=CalibrationMethod.Percentile,
+        calibrate_method=quantization.CalibrationMethod.Percentile,
         extra_options={"CalibPercentile": PERCENTILE},
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import BackendError, OptionError
-from seal.weights import Weights, locate, require
+from seal.weights import Weights, locate, nothing_fetched, require
 
 # As peft calls them.
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -29,10 +29,14 @@ def base_name(weights: Weights) -> tuple[str, str] | None:
 def base_of(weights: Weights) -> Weights:
     """The model that an adapter is for; a model that is no adapter is its own base.
 
-    Raises BackendError if the base cannot be found.
+    Raises BackendError if the base is not on this machine: only the adapter names it.
     """
     base = base_name(weights)
-    return weights if base is None else locate(*base)
+    if base is None:
+        return weights
+    model, revision = base
+    with nothing_fetched("answer", {"backend": "hf", "model": model, "revision": revision}):
+        return locate(model, revision)
 
 
 def attach(network: Any, weights: Weights) -> Any:

@@ -22,7 +22,7 @@ from seal.attention.candidates import costs
 from seal.errors import ContextError, OptionError
 from seal.files import read_json, write_text
 from seal.results import Answer
-from seal.scope import Scope
+from seal.scope import Scope, check_unicode
 from seal.types import Float64, Int64
 
 OnText = Callable[[str], None]
@@ -91,7 +91,7 @@ class Conversation:
         for the model, the oldest turns are forgotten, then the budget halved, and the answer's
         notes say so.
 
-        Raises OptionError for an empty question, AnswerError if the model fails.
+        Raises OptionError for a question that is empty or no text, AnswerError if the model fails.
         """
         whole, new, notes = self._complete(question), self._allowance(), []
         while True:
@@ -169,6 +169,7 @@ class Conversation:
         return conversation
 
     def _complete(self, question: str) -> str:
+        check_unicode(question)
         if not self.turns or not points_back(question):
             return question
         if self.answerer is None:

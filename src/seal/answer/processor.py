@@ -14,7 +14,7 @@ from typing import Any
 
 from seal.answer.prompt import Message, Prompt, PromptPicture
 from seal.errors import BackendError, ContextError
-from seal.weights import Weights, library_class, require
+from seal.weights import Weights, library_class, load_part, needs_code, reason, require
 
 _VIDEO = "video_processor"
 # The other parts that the library's processors have, and who loads them.
@@ -36,7 +36,7 @@ class Reader:
         if not getattr(self._processor, "chat_template", None):
             raise BackendError(f"{name} has no chat template: it is no model to ask")
         self.tokenizer: Any = self._processor.tokenizer
-        config = _load(library_class("AutoConfig"), weights).get_text_config()
+        config = load_part(library_class("AutoConfig"), weights).get_text_config()
         self._limit = getattr(config, "max_position_embeddings", math.inf)
 
     def read(self, prompts: Sequence[Prompt], room: int) -> Any:
@@ -111,15 +111,16 @@ def load_processor(name: str, weights: Weights) -> Any:
     has_torchvision = require("transformers").utils.is_torchvision_available()
     auto, kinds = library_class("AutoConfig"), library_class("PROCESSOR_MAPPING")
     try:
-        config = _load(auto, weights)
+        config = load_part(auto, weights)
         kind = kinds.get(type(config), None)
         if has_torchvision or kind is None or _VIDEO not in kind.get_attributes():
-            return _load(library_class("AutoProcessor"), weights)
+            return load_part(library_class("AutoProcessor"), weights)
         return _without_video(kind, weights)
     # It may lack files or libraries, and meets the missing part at any place: errors of any kind.
     except Exception as error:
-        hint = "" if has_torchvision else "; it may need torchvision, which is not installed"
-        raise BackendError(f"{name} has no usable processor: {error}{hint}") from error
+        known = has_torchvision or needs_code(error)
+        hint = "" if known else "; it may need torchvision, which is not installed"
+        raise BackendError(f"{name} has no usable processor: {reason(error)}{hint}") from error
 
 
 def _without_video(kind: Any, weights: Weights) -> Any:
@@ -128,12 +129,8 @@ def _without_video(kind: Any, weights: Weights) -> Any:
             return None if name == _VIDEO else super().check_argument_for_proper_class(name, part)
 
     parts = [
-        None if name == _VIDEO else _load(library_class(_PARTS[name]), weights)
+        None if name == _VIDEO else load_part(library_class(_PARTS[name]), weights)
         for name in kind.get_attributes()
     ]
     settings, _ = kind.get_processor_dict(weights.folder, local_files_only=True)
     return Pictures.from_args_and_dict(parts, settings)
-
-
-def _load(kind: Any, weights: Weights) -> Any:
-    return kind.from_pretrained(weights.folder, local_files_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -32,16 +34,31 @@ from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options
 from seal.errors import OptionError, SealError, VideoError
 from seal.files import writing
+from seal.printing import printable
 
 # The heavy imports stand inside the commands: `seal --help` must be instant.
+
+
+@contextmanager
+def _printable_usage() -> Iterator[None]:
+    """Errors about the command line quote it: with visible escapes, as all that is printed."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise click.UsageError(printable(error.format_message()), error.ctx) from error
 
 
 class _Group(click.Group):
     """Commands that answer SEAL's own errors in one line on stderr and exit code 1."""
 
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        with _printable_usage():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _printable_usage():
+                return super().invoke(context)
         except SealError as error:
             complain(error)
             context.exit(1)

@@ -9,7 +9,7 @@ import click
 
 from seal import backends
 from seal.cli.options import all_option, asked, json_option, query_settings, store_option
-from seal.cli.output import emit, print_json, tell
+from seal.cli.output import echo, emit, print_json, tell
 from seal.config import Options
 from seal.errors import OptionError
 
@@ -75,13 +75,13 @@ def ask(
     }
     if dry_run:
         prompt = opened.prompt(question, **put)
-        print_json({"prompt": prompt}) if as_json else click.echo(prompt)
+        print_json({"prompt": prompt}) if as_json else echo(prompt)
         return
     streamed: list[str] = []
 
     def on_text(text: str) -> None:
         streamed.append(text)
-        click.echo(text, nl=False)
+        echo(text, nl=False)
 
     answer = opened.ask(question, verify=verify, on_text=None if as_json else on_text, **put)
     if answer.model is None:
@@ -91,7 +91,7 @@ def ask(
         return
     if answer.model is not None:
         # The text was printed as it came, but for a letter that was chosen by its likelihood.
-        click.echo("" if streamed else answer.text)
-    click.echo(answer.besides_text())
+        echo("" if streamed else answer.text)
+    echo(answer.besides_text())
     for note in answer.notes:
         tell(note)

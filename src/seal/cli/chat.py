@@ -9,7 +9,7 @@ import click
 
 from seal.cli.ask import NO_MODEL, answerer_option
 from seal.cli.options import json_option, library, query_settings, store_option
-from seal.cli.output import complain, print_json, tell
+from seal.cli.output import complain, echo, print_json, tell
 from seal.errors import AnswerError, OptionError
 
 
@@ -46,7 +46,7 @@ def chat(
     while question := _next():
         try:
             answer = talk.ask(
-                question, on_text=None if as_json else lambda text: click.echo(text, nl=False)
+                question, on_text=None if as_json else lambda text: echo(text, nl=False)
             )
         except (AnswerError, OptionError) as error:
             # The dialogue goes on: the model may be back for the next question.
@@ -57,8 +57,8 @@ def chat(
         if as_json:
             print_json(answer.to_json() | {"cost": talk.cost})
         else:
-            click.echo()
-            click.echo(answer.besides_text())
+            echo()
+            echo(answer.besides_text())
             for note in answer.notes:
                 tell(note)
 
@@ -66,5 +66,5 @@ def chat(
 def _next() -> str:
     """The next question; "" at the end."""
     if sys.stdin.isatty():
-        click.echo("? ", nl=False, err=True)
+        echo("? ", nl=False, err=True)
     return sys.stdin.readline().strip()

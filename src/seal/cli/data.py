@@ -10,8 +10,9 @@ import click
 
 from seal import backends
 from seal.cli.options import json_option
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json, tell
 from seal.errors import DataError
+from seal.printing import printable
 
 if TYPE_CHECKING:
     from seal.datacheck import Checkable, DataReport
@@ -38,7 +39,7 @@ def check(name: str, folder: str, as_json: bool) -> None:
     source: Checkable = backends.resolve("data set", name)
     if not Path(folder).is_dir():
         raise DataError(f"{folder} is no folder; expected that of the data set {name}")
-    report = source.check(Path(folder), lambda text: click.echo(f"checking {text}", err=True))
+    report = source.check(Path(folder), lambda text: tell(f"checking {text}"))
     if as_json:
         print_json(_values(name, folder, report))
     else:
@@ -55,7 +56,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         print_json(names)
     else:
-        click.echo("\n".join(names))
+        echo("\n".join(names))
 
 
 def _values(name: str, folder: str, report: DataReport) -> dict[str, Any]:
@@ -72,12 +73,12 @@ def _values(name: str, folder: str, report: DataReport) -> dict[str, Any]:
 
 def _print(report: DataReport) -> None:
     found = ", ".join(f"{count:,} {kind}" for kind, count in report.found.items())
-    click.echo(f"{report.title}: {found}")
+    echo(f"{report.title}: {found}")
     for reason, count in report.skipped.items():
-        click.echo(f"cannot be used: {count:,} annotations with {reason}")
+        echo(f"cannot be used: {count:,} annotations with {reason}")
     for problem in report.problems[:_LISTED]:
-        click.echo(f"{problem.kind}: {problem.item}: {problem.fault}")
+        echo(printable(f"{problem.kind}: {problem.item}: {problem.fault}"))
     if len(report.problems) > _LISTED:
-        click.echo(f"and {len(report.problems) - _LISTED:,} more: see --json")
+        echo(f"and {len(report.problems) - _LISTED:,} more: see --json")
     if report.problems:
-        click.echo(f"get what is missing from {report.page}")
+        echo(f"get what is missing from {report.page}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import click
 
 from seal.clock import clock
 from seal.errors import SealError
+from seal.printing import json_line, printable, printable_lines
 
 if TYPE_CHECKING:
     from seal.ingest import OnProgress
@@ -26,12 +26,17 @@ def emit(result: Result, as_json: bool) -> None:
     if as_json:
         print_json(result.to_json())
     else:
-        click.echo(str(result))
+        echo(str(result))
 
 
 def print_json(value: Any) -> None:
     """Print one JSON value on one line."""
-    click.echo(json.dumps(value, allow_nan=False))
+    click.echo(json_line(value))
+
+
+def echo(text: object = "", *, nl: bool = True, err: bool = False) -> None:
+    """Print text over as many lines as it has, on stdout or stderr."""
+    click.echo(printable_lines(str(text)), nl=nl, err=err)
 
 
 def complain(error: SealError) -> None:
@@ -41,7 +46,7 @@ def complain(error: SealError) -> None:
 
 def tell(text: str) -> None:
     """Print a line for a person on stderr."""
-    click.echo(f"seal: {text}", err=True)
+    click.echo(f"seal: {printable(text)}", err=True)
 
 
 @contextmanager
@@ -50,7 +55,7 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    path, console = printable(path), Console(stderr=True)
     began = told = time.monotonic()
     bar = Progress(
         TextColumn("{task.description}", markup=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seal.cli.options import json_option, settings_option
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json, tell
 from seal.config import PROFILES, Options
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def doctor(profiles: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json(diagnosis.to_json())
     else:
-        click.echo(diagnosis)
+        echo(diagnosis)
     if not diagnosis.is_ready(profiles or [Options().profile]):
         sys.exit(1)
 
@@ -61,7 +61,7 @@ def prepare(profile: str, settings: tuple[str, ...], yes: bool, as_json: bool) -
     if as_json:
         print_json(preparation.to_json())
     elif preparation.models:
-        click.echo(f"{profile}: complete; all models are found without a network")
+        echo(f"{profile}: complete; all models are found without a network")
 
 
 def _download(options: Options, yes: bool, as_json: bool) -> Preparation:
@@ -69,12 +69,12 @@ def _download(options: Options, yes: bool, as_json: bool) -> Preparation:
 
     preparation = plan(options)
     # With --json the list goes to stderr: stdout gets the result alone.
-    click.echo(preparation, err=as_json)
+    echo(preparation, err=as_json)
     if not (preparation.is_complete or yes):
         download = size(preparation.missing_bytes)
         if not sys.stdin.isatty():
             raise click.UsageError(f"{download} to download: confirm with --yes")
         if not click.confirm(f"Download {download}?", err=True):
-            click.echo("seal: nothing was downloaded", err=True)
+            tell("nothing was downloaded")
             sys.exit(1)
-    return fetch(preparation, lambda text: click.echo(text, err=True))
+    return fetch(preparation, lambda text: echo(text, err=True))

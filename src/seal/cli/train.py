@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.options import data_option, json_option, settings_option, store_option
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json, tell
 from seal.config import Options
 from seal.errors import DataError, OptionError
 
@@ -110,7 +110,7 @@ def _composites(
     from seal.ground.composites import Composites
 
     def say(path: str) -> None:
-        click.echo(f"indexing {path} unless it is", err=True)
+        tell(f"indexing {path} unless it is")
 
     found = gather(data, store, fold=fold, films=films or FILMS, head=head, on_video=say)
     head = _fitting(head, found.encoder)
@@ -130,7 +130,7 @@ def _annotated(
 
     found = read(dataset, data, split)
     for reason, count in found.reasons().items():
-        click.echo(f"seal: {count} queries left out: {reason}", err=True)
+        tell(f"{count} queries left out: {reason}")
     videos = store.videos()
     if not videos:
         raise DataError(f"{store.path} has no videos: run seal index on those of {dataset}")
@@ -138,7 +138,7 @@ def _annotated(
     head = _fitting(head, encoder)
     examples = Annotated(found.samples, store, encoder, head, train.seed)
     if examples.missing:
-        click.echo(f"seal: {examples.missing} queries left out: video not indexed", err=True)
+        tell(f"{examples.missing} queries left out: video not indexed")
     return examples, head, examples.checksums | {"dataset": dataset, "split": split}
 
 
@@ -189,7 +189,7 @@ def answer(
     lessons = Lessons(examples, Store(store_path), asked, options.seed)
     if lessons.missing:
         count, videos = len(examples) - len(lessons.examples), ", ".join(lessons.missing)
-        click.echo(f"seal: {count} examples left out: not indexed: {videos}", err=True)
+        tell(f"{count} examples left out: not indexed: {videos}")
     with _bar(options.steps) as on_step:
         figures = train(lessons, chosen, options, output, on_step)
     result = "adapter" if options.method == "lora" else "model"
@@ -211,7 +211,7 @@ def _report(name: str, output: str, steps: int, figures: dict[str, float], as_js
     if as_json:
         print_json(result)
     else:
-        click.echo(f"{result[name]}: loss {figures['loss']:.4f} after {steps} steps")
+        echo(f"{result[name]}: loss {figures['loss']:.4f} after {steps} steps")
 
 
 @contextmanager

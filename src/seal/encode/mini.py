@@ -13,14 +13,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from seal.config import MiniEncode
+from seal.dependencies import onnxruntime
 from seal.encode import Encoder, check_images
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
+
+ort = onnxruntime()
 
 WEIGHTS = Path(__file__).parent / "weights"
 TOWERS = ("image.onnx", "text.npz", "tokenizer.json")

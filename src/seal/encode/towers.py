@@ -18,7 +18,16 @@ from seal.config import Blip2Encode
 from seal.encode import Encoder, check_images, check_texts
 from seal.errors import BackendError
 from seal.types import Float32, UInt8
-from seal.weights import Weights, library_class, load_model, locate, require, resolve_device
+from seal.weights import (
+    Weights,
+    library_class,
+    load_model,
+    load_part,
+    locate,
+    reason,
+    require,
+    resolve_device,
+)
 
 T = TypeVar("T")
 
@@ -50,17 +59,16 @@ class TowersEncoder(Encoder):
         self._weights = locate(options.weights, options.revision)
         self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
         self._check_files(self._weights)
-        folder = self._weights.folder
         try:
-            self._config = config.from_pretrained(folder)
-            self._processor = processor.from_pretrained(folder, backend="pil")
-            self._tokenizer = tokenizer.from_pretrained(folder)
+            self._config = load_part(config, self._weights)
+            self._processor = load_part(processor, self._weights, backend="pil")
+            self._tokenizer = load_part(tokenizer, self._weights)
         # Every kind is raised for files that are missing or malformed, and ImportError where the
         # tokenizer of the first SigLIP lacks its package, sentencepiece.
         except Exception as error:
             raise BackendError(
-                f"the configuration, image processor or tokenizer in {folder} cannot be loaded:"
-                f" {' '.join(str(error).split())}"
+                f"the configuration, image processor or tokenizer in {self._weights.folder} cannot"
+                f" be loaded: {reason(error)}"
             ) from error
 
     def _check_files(self, weights: Weights) -> None:

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from seal import kinds
 from seal.clock import clock
 from seal.kinds import Color
+from seal.printing import printable
 from seal.show.storyboard import LEVELS, Entry, Storyboard
 
 WIDTH = 1600
@@ -245,7 +246,7 @@ def _card(
     left, upper = x + (width - wide) / 2, _FRAME + (height - high) / 2
     if entry.thumbnail is None:
         block.fill(x, 0, right, height + 2 * _FRAME, _WASH)
-        for i, line in enumerate(_wrap(entry.text, 17, wide)):
+        for i, line in enumerate(_wrap(" ".join(entry.text.split()), 17, wide)):
             block.text(left, upper + 24 * (i + 1), line, 17)
     else:
         block.fill(x, 0, right, height + 2 * _FRAME, (12, 12, 12))
@@ -324,7 +325,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 def _plain(text: str) -> str:
     """`text` on one line and without accents, which the built-in font lacks."""
-    text = " ".join(text[:_MAX_TEXT].split()).translate(_DASHES)
+    text = " ".join(printable(text[:_MAX_TEXT]).split()).translate(_DASHES)
     letters = unicodedata.normalize("NFKD", text)
     return "".join(c for c in letters if not unicodedata.combining(c) and c.isprintable())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seal.errors import NotIndexedError
+from seal.printing import printable
 from seal.store.records import Unfinished, VideoRecord
 
 _LISTED = 5
@@ -18,7 +19,7 @@ Named = TypeVar("Named", bound=VideoRecord | Unfinished)
 
 
 def match(name: str, videos: Sequence[Named], store: Path) -> Named:
-    """The video of this id, or path as given or absolute, or beginning of one id.
+    """The video of this id, or path as given, absolute or as printed, or beginning of one id.
 
     Of several videos of one path the last one. Raises NotIndexedError, which lists the videos, if
     no video matches, or if several ids begin with `name`.
@@ -26,8 +27,9 @@ def match(name: str, videos: Sequence[Named], store: Path) -> Named:
     absolute = str(Path(name).absolute())
     same_id = [video for video in videos if video.id == name]
     same_path = [video for video in videos if name and {name, absolute} & _paths(video)]
+    as_printed = [video for video in videos if name and name in map(printable, _paths(video))]
     begin_so = [video for video in videos if name and video.id.startswith(name)]
-    matches = same_id or same_path[-1:] or begin_so
+    matches = same_id or same_path[-1:] or as_printed[-1:] or begin_so
     if len(matches) == 1:
         return matches[0]
     listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])

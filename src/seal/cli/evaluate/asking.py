@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.options import json_option, query_settings, store_option
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json, tell
 from seal.config import Options
 from seal.errors import OptionError
 
@@ -86,10 +86,10 @@ def ask(
         Videos(Store(store_path), "ask", chosen).find,
         model,
         run,
-        lambda question, error: click.echo(f"seal: question {question.id}: {error}", err=True),
+        lambda question, error: tell(f"question {question.id}: {error}"),
     )
     if missing:
-        click.echo(f"seal: not in the store: {', '.join(missing)}", err=True)
+        tell(f"not in the store: {', '.join(missing)}")
     evidence = {method: evaluate(outputs) for method, outputs in run.outputs.items()}
     return {"manifest": manifest, "missing": missing, "evidence": evidence}
 
@@ -103,7 +103,7 @@ def print_result(
         return
     for method, figures in result.get("evidence", {"": result}).items():
         if method:
-            click.echo(f"\nevidence: {method}")
+            echo(f"\nevidence: {method}")
         print_figures(figures)
 
 

@@ -9,6 +9,7 @@ import click
 
 from seal.cli.evaluate.asking import ask, asking_options, print_result
 from seal.cli.evaluate.common import interval, print_line
+from seal.cli.output import echo
 
 if TYPE_CHECKING:
     from seal.evaluate.choices import Benchmark
@@ -69,7 +70,7 @@ def _benchmark(name: str) -> Benchmark:
 
 def _print(figures: dict[str, Any]) -> None:
     asked, answered = figures["questions"], figures["answered"]
-    click.echo(f"{answered['overall']} of {asked['overall']} questions answered; 95 % intervals\n")
+    echo(f"{answered['overall']} of {asked['overall']} questions answered; 95 % intervals\n")
     columns = {
         f"{name}{suffix}": method[count]
         for name, method in figures["methods"].items()

@@ -10,8 +10,10 @@ import click
 
 from seal import backends
 from seal.cli.options import data_option, json_option, query_settings
+from seal.cli.output import echo
 from seal.config import Options, as_dict
 from seal.errors import DataError
+from seal.printing import printable
 
 # The heavy imports stand inside the functions: `seal --help` must be instant.
 
@@ -62,4 +64,4 @@ def interval(estimate: dict[str, float]) -> str:
 def print_line(name: str, cells: list[str], seconds: str = "") -> None:
     """A row of a table."""
     row = f"{name:24s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
-    click.echo(row)
+    echo(printable(row))

@@ -16,7 +16,7 @@ from seal.cli.evaluate.common import (
     query_options,
 )
 from seal.cli.options import writable
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json, tell
 from seal.config import as_dict
 
 
@@ -81,7 +81,7 @@ def haystack(
         together=together,
         budgets=sorted(set(budgets)) or haystack.BUDGETS,
         jobs=jobs,
-        on_video=lambda path: click.echo(f"indexing {path} unless it is", err=True),
+        on_video=lambda path: tell(f"indexing {path} unless it is"),
     )
     settings_used = {"find": as_dict(options.find), "needle_s": haystack.NEEDLE_S}
     result = head("haystack", data, options, settings_used) | figures
@@ -97,15 +97,15 @@ def haystack(
 
 def _print(result: dict[str, Any]) -> None:
     sizes = [str(budget) for budget in result["budgets"]]
-    click.echo(f"{len(result['needles'])} needles; recall with 95 % interval at so many tokens\n")
+    echo(f"{len(result['needles'])} needles; recall with 95 % interval at so many tokens\n")
     print_line("method", sizes, "seconds")
     for name, row in result["methods"].items():
         print_line(name, [interval(row["recall"][size]) for size in sizes], f"{row['seconds']:.1f}")
     if result["default"] in result["methods"]:
-        click.echo(f"\nby how much {result['default']}, the default, is ahead\n")
+        echo(f"\nby how much {result['default']}, the default, is ahead\n")
         for name, row in result["methods"].items():
             if name != result["default"]:
                 print_line(name, [interval(row["default_ahead"][size]) for size in sizes])
-    click.echo("\nmoments of `seal find`\n")
+    echo("\nmoments of `seal find`\n")
     for name, estimate in result["find"].items():
         print_line(name, [interval(estimate)])

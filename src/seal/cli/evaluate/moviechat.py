@@ -9,6 +9,7 @@ import click
 from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
 from seal.cli.evaluate.common import interval, print_line
 from seal.cli.options import writable
+from seal.cli.output import echo, tell
 
 
 @click.command()
@@ -66,7 +67,7 @@ def moviechat(
         model_of(name, judges, "--judge"),
         verdicts,
         prompt,
-        lambda reason: click.echo(f"seal: the judge failed: {reason}", err=True),
+        lambda reason: tell(f"the judge failed: {reason}"),
     )
     result: dict[str, Any] = {"benchmark": "moviechat"}
     if outputs is not None:
@@ -89,7 +90,7 @@ def moviechat(
 def _print(figures: dict[str, Any]) -> None:
     from seal.evaluate.moviechat import MODES
 
-    click.echo(f"judged by {figures['judge']}; 95 % intervals\n")
+    echo(f"judged by {figures['judge']}; 95 % intervals\n")
     columns = ("accuracy", "strict", "score")
     print_line("questions", [*columns, "official accuracy", "official score", "judge failures"])
     for mode in MODES:

@@ -9,7 +9,7 @@ import click
 
 from seal.cli.evaluate.common import interval, print_line, query_options
 from seal.cli.options import json_option, query_settings, store_option, writable
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json
 from seal.config import as_dict
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ def _find(queries: list[NlqQuery], store_path: str, settings: tuple[str, ...]) -
 
 def _print(result: dict[str, Any]) -> None:
     counted = result["queries"] - sum(result["not_counted"].values())
-    click.echo(f"{result['queries']} queries of {result['clips']} clips, {counted} of them counted")
+    echo(f"{result['queries']} queries of {result['clips']} clips, {counted} of them counted")
     for name, row in result["methods"].items():
         if "predicted" in row:
-            click.echo(f"{name}: {row['predicted']} queries answered; the answers are withheld")
+            echo(f"{name}: {row['predicted']} queries answered; the answers are withheld")
             continue
-        click.echo(f"\n{name}: {row['missing']} without predictions, counted as missed\n")
+        echo(f"\n{name}: {row['missing']} without predictions, counted as missed\n")
         _print_figures(row)
 
 

@@ -13,7 +13,7 @@ from seal.cli.evaluate.common import (
     print_line,
     query_options,
 )
-from seal.cli.output import print_json
+from seal.cli.output import echo, print_json
 
 
 @click.command()
@@ -35,7 +35,7 @@ def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json:
         print_json(result)
         return
     names = list(result["videos"])
-    click.echo(f"{len(result['queries'])} queries of {', '.join(names)}; F1 with 95 % interval\n")
+    echo(f"{len(result['queries'])} queries of {', '.join(names)}; F1 with 95 % interval\n")
     rows = [("the oracle", result["oracle"]), ("people with each other", result["people"])]
     print_line("method", ["all", *names], "seconds")
     for name, row in [*rows, *result["methods"].items()]:
