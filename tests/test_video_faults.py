@@ -1,6 +1,7 @@
 """Damage becomes gaps, and what is no video becomes an error that says so."""
 
 import contextlib
+import io
 import itertools
 import os
 import random
@@ -351,6 +352,39 @@ def test_a_live_stream_that_stalls_is_an_error(address: str) -> None:
     with open_video(f"{address}/endless", options) as video:  # noqa: SIM117
         with pytest.raises(VideoError, match="no answer"):
             list(video.frames())
+
+
+class _Mjpeg(SimpleHTTPRequestHandler):
+    """A web camera: four pictures a second, each a part of one endless answer."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for number in range(40):
+                jpeg = io.BytesIO()
+                Image.fromarray(numbered(number)).save(jpeg, "JPEG")
+                head = (
+                    f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.tell()}\r\n\r\n"
+                )
+                self.wfile.write(head.encode() + jpeg.getvalue() + b"\r\n")
+                time.sleep(0.25)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_a_source_without_a_clock_is_shown_as_it_arrives() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Mjpeg) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = VideoOptions(rate_hz=1000, max_duration_s=3.0)
+        with open_video(f"http://127.0.0.1:{server.server_port}/camera", options) as video:
+            times_s = [frame.time_s for frame in video.frames()]
+        server.shutdown()
+    # Busy machines are slower, never faster; the first pictures come together.
+    assert 2 <= len(times_s) <= 15
+    assert all(after - before > 0.1 for before, after in itertools.pairwise(times_s[2:]))
 
 
 def test_a_live_stream_whose_pictures_stay_away_is_an_error(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ _MATROSKA_HEADERS_BYTES = 4096
 _DURATION_TOLERANCE_S = 1.0
 # Formats whose header states the duration; the others' is an estimate.
 _STATES_DURATION = ("avi", "matroska", "mov")
+# Live formats without a clock. FFmpeg assumes 25 pictures a second; they are shown as they arrive.
+_CLOCKLESS = frozenset({"mpjpeg"})
 # Formats that can be read from any byte on, and whose streams may change on the way.
 _TRANSPORT = frozenset({"mpeg", "mpegts"})
 # Two packets may make one picture, its fields: a single one without a picture is no loss.
@@ -54,7 +56,9 @@ class ContainerStream(PictureStream):
         """Whether a place was found where the clock is carried on over a break."""
         self._open()
         self.codec = self._stream.codec_context.name
-        self.time_base = self._stream.time_base or Fraction(1, 1000)
+        self._is_clockless = self._format in _CLOCKLESS
+        stated = None if self._is_clockless else self._stream.time_base
+        self.time_base = stated or Fraction(1, 1000)
         self.pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
         rate = self._stream.average_rate
         self.rate_hz = float(rate) if rate else None
@@ -157,7 +161,7 @@ class ContainerStream(PictureStream):
         failures = position = 0
         ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
         own_pos = 0
-        heard_at = time.monotonic()
+        began_at = heard_at = time.monotonic()
         lacks_order = self._lacks_order
         began = {self._stream.index: 0}
         packets = self._container.demux()
@@ -195,6 +199,9 @@ class ContainerStream(PictureStream):
                     self._read_bytes = self._first_byte + position
                 if lacks_order:
                     packet.pts = packet.dts
+                elif self._is_clockless and packet.size:
+                    packet.pts = packet.dts = round((heard_at - began_at) / self.time_base)
+                    packet.duration = 0
             else:
                 self._check_silence(heard_at)
                 if packet.dts is not None:
