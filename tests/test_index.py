@@ -169,6 +169,23 @@ def test_a_damaged_stretch_is_a_gap_and_the_rest_is_indexed(tmp_path: Path, stor
     assert (starts >= end_s).any()
 
 
+def test_gaps_are_kept_that_lie_before_a_part_in_one_pass(tmp_path: Path, store: Store) -> None:
+    one = write_video(tmp_path / "one.ts", range(75), time_base=Fraction(1, 25), gop=25, noise=True)
+    content = bytearray(one.read_bytes())
+    # The first picture of each recording, whose packets come before a third of the first second.
+    content[188 * 6 : 188 * 9] = bytes(188 * 3)
+    path = tmp_path / "joined.ts"
+    path.write_bytes(content * 3)
+    options = Options.load(settings=["video.part_s=3"])
+    record = index_video(path, store, options)
+    with open_video(path, options.video) as video:
+        assert sum(1 for _ in video.frames()) > 20
+        gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in video.gaps]
+    assert len(gaps) >= 3
+    assert list(record.gaps) == gaps
+    assert record.duration_s == pytest.approx(9.0, abs=0.1)
+
+
 def test_a_number_of_scenes_is_kept(film: Path, store: Store) -> None:
     options = Options.load("mini", ["scenes.count=7", IN_PARTS])
     record = index_video(film, store, options)

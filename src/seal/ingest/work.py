@@ -57,7 +57,7 @@ def index_frames(
     tick: Tick = _no_tick,
 ) -> IndexedPart:
     """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
-    known_gaps, keys = len(video.gaps), plan.missing(number)
+    keys = plan.missing(number)
 
     def watched() -> Iterator[Frame]:
         for frame in frames:
@@ -77,7 +77,9 @@ def index_frames(
     )
     # What was read of another file must not be stored under the hash of this one.
     plan.files.check()
-    gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in video.gaps[known_gaps:]]
+    # Whatever was found since the part before, also on the way to the first frame of this one.
+    found, video.gaps = video.gaps, []
+    gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in found]
     return IndexedPart(
         number=number,
         keys=keys,
