@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.format import Flags
 
 from seal.config import VideoOptions
@@ -75,17 +76,14 @@ class ContainerStream(PictureStream):
         # Streams are numbered anew where others begin.
         number = None if first_byte else self._options.stream
         try:
-            self._stream = pick_stream(self.source, container, number)
-            admit(shown(self.source), self._stream)
+            stream = pick_stream(self.source, container, number)
+            admit(shown(self.source), stream)
         except (OptionError, VideoError):
             container.close()
             raise
-        self._container = container
+        self._container, self._stream = container, stream
+        self._others = _Others(container)
         self._first_byte = self._read_bytes = first_byte
-        self._others_s = 0.0
-        """The latest end of a packet of the other streams."""
-        self._successor = False
-        """Whether another video stream has begun after the last packet of the video's own."""
         self._fresh = True
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
@@ -159,18 +157,15 @@ class ContainerStream(PictureStream):
     def _demuxed(self) -> Iterator[Piece]:
         """All packets from here to the end of the open container."""
         failures = position = 0
-        ticks_s = [float(stream.time_base or 0) for stream in self._container.streams]
-        own_pos = 0
         began_at = heard_at = time.monotonic()
         lacks_order = self._lacks_order
-        began = {self._stream.index: 0}
         packets = self._container.demux()
         while failures < _MAX_FAILURES:
             try:
                 packet = next(packets, None)
             except IndexError:
                 # PyAV, at the end of a file with streams that were not there when it was opened.
-                self._successor = True
+                self._others.unknown = True
                 return
             except _FAULTS as error:
                 if is_address(self.source) and not isinstance(
@@ -184,7 +179,6 @@ class ContainerStream(PictureStream):
                 yield f"the container is damaged: {_reason(error)}"
                 continue
             if packet is None:
-                self._successor = any(pos > own_pos for pos in began.values())
                 return
             failures = 0
             if packet.pos is not None:
@@ -195,7 +189,7 @@ class ContainerStream(PictureStream):
             if packet.stream is self._stream:
                 heard_at = time.monotonic()
                 if packet.pos is not None:
-                    own_pos = packet.pos
+                    self._others.own_pos = packet.pos
                     self._read_bytes = self._first_byte + position
                 if lacks_order:
                     packet.pts = packet.dts
@@ -204,11 +198,7 @@ class ContainerStream(PictureStream):
                     packet.duration = 0
             else:
                 self._check_silence(heard_at)
-                if packet.dts is not None:
-                    end = packet.dts + (packet.duration or 0)
-                    self._others_s = max(self._others_s, end * ticks_s[packet.stream_index])
-                if packet.stream_index not in began and packet.stream.type == "video":
-                    began[packet.stream_index] = packet.pos or 0
+                self._others.hear(packet)
             yield packet
 
     def _check_silence(self, heard_at: float) -> None:
@@ -222,7 +212,7 @@ class ContainerStream(PictureStream):
     def _goes_on(self) -> bool:
         """Whether the video goes on in a stream that began later; that one is then open."""
         is_file = not is_address(self.source) and Path(self.source).is_file()
-        if not (self._successor and is_file and self._format in _TRANSPORT):
+        if not (is_file and self._format in _TRANSPORT and self._others.has_successor):
             return False
         before = self._container
         try:
@@ -381,13 +371,40 @@ class ContainerStream(PictureStream):
         states = any(name in self._format for name in _STATES_DURATION)
         if end is not None and states:
             stated_s = end / av.time_base
-            missing_s = stated_s - max(float(latest * self.time_base), self._others_s)
+            missing_s = stated_s - max(float(latest * self.time_base), self._others.end_s)
             if missing_s > IMPOSSIBLE_S:
                 self.note(latest, f"the file states a length of {stated_s:.0f} s; this is its end")
             elif missing_s > _DURATION_TOLERANCE_S:
                 reason = f"the file ends {missing_s:.1f} s before its stated end"
                 return Tail(max(latest, self._stated_end or latest), reason)
         return Tail(latest, reason) if reason else None
+
+
+class _Others:
+    """What is seen of the other streams of a container while its video is read."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self.end_s = 0.0
+        """The latest end of a packet, by the clock of its stream."""
+        self.own_pos = 0
+        """The byte of the latest packet of the video itself."""
+        self.unknown = False
+        """Whether there are streams that were not there when the container was opened."""
+        self._ticks_s = [float(stream.time_base or 0) for stream in container.streams]
+        self._began: dict[int, int] = {}
+
+    @property
+    def has_successor(self) -> bool:
+        """Whether another video stream may have begun after the last packet of the video."""
+        return self.unknown or any(pos > self.own_pos for pos in self._began.values())
+
+    def hear(self, packet: av.Packet[Any]) -> None:
+        """The next packet of the container is this one, of another stream."""
+        if packet.dts is not None:
+            end = packet.dts + (packet.duration or 0)
+            self.end_s = max(self.end_s, end * self._ticks_s[packet.stream_index])
+        if packet.stream_index not in self._began and packet.stream.type == "video":
+            self._began[packet.stream_index] = packet.pos or 0
 
 
 def _reason(error: Exception) -> str:
