@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
-from seal.config import Options, WatchOptions, as_settings
+from seal.config import DEFAULT_STORE, Options, WatchOptions, as_settings
 from seal.decompose import Instances
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
@@ -47,7 +47,7 @@ _KEPT = 16
 
 
 def open_library(
-    path: str | Path = ".seal", *, create: bool = True, encoder: Encoder | None = None
+    path: str | Path = DEFAULT_STORE, *, create: bool = True, encoder: Encoder | None = None
 ) -> Library:
     """The library in a folder; one is made where there is none, unless `create` is False.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
-from seal.config import Options
+from seal.config import DEFAULT_STORE, Options
 from seal.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def writable(context: click.Context, parameter: click.Parameter, value: str | No
 store_option = click.option(
     "--store",
     "store_path",
-    default=".seal",
+    default=DEFAULT_STORE,
     show_default=True,
     envvar="SEAL_STORE",
     metavar="DIR",

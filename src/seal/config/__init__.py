@@ -85,6 +85,10 @@ __all__ = [
 BACKEND_STAGES = ("segment", "track", "encode", "answer")
 """The stages of `Options` that have several back ends (`seal.backends`)."""
 
+DEFAULT_STORE = ".seal"
+"""The folder with the tokens where none is named."""
+DEFAULT_PROFILE = "mini"
+
 PROFILES: dict[str, dict[str, str]] = {
     "mini": {},
     "base": {
@@ -110,7 +114,7 @@ PROFILES: dict[str, dict[str, str]] = {
 class Options:
     """All options of a run."""
 
-    profile: str = "mini"
+    profile: str = DEFAULT_PROFILE
     """What the others were taken from before settings changed them."""
     video: VideoOptions = field(default_factory=VideoOptions)
     scenes: SceneOptions = field(default_factory=SceneOptions)
@@ -125,7 +129,7 @@ class Options:
 
     @staticmethod
     def load(
-        profile: str = "mini",
+        profile: str = DEFAULT_PROFILE,
         settings: Iterable[str] | Mapping[str, object] = (),
         task: str | None = None,
     ) -> Options:
