@@ -29,6 +29,11 @@ Texts = NDArray[Any]
 """Strings of any length: NumPy's StringDType, which keeps each at its own length."""
 Mask = NDArray[np.bool_]
 
+_LONGEST = 1.01
+"""The square of the length of a unit vector in single precision is less."""
+_LARGEST = 2.0**63
+"""Numbers from a file, and products of ticks and the numerator of a time base, are smaller."""
+
 TEXT = np.dtypes.StringDType()
 """The dtype of `Texts`."""
 
@@ -90,6 +95,24 @@ def check_finite(what: str, values: NDArray[np.floating[Any]]) -> None:
         raise OptionError(
             f"{what} must be finite numbers; row {bad[0]} of {len(values)} has NaN or infinity"
         )
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Neither NaN nor infinity is less than anything; integers of JSON have no end.
+    return is_number and abs(value) < _LARGEST
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is an integer of at least 0."""
+    return is_real(value) and isinstance(value, int) and value >= 0
+
+
+def check_ticks(numerators: Int64, denominators: Int64) -> None:
+    """Raises OptionError unless every time base is above 0."""
+    if not ((numerators > 0).all() and (denominators > 0).all()):
+        raise OptionError("a tick must be a number of seconds above 0")
 
 
 def _areas(boxes: Float32) -> Float32:
@@ -250,9 +273,24 @@ class Tokens:
             raise OptionError("tokens.facets and tokens.embeddings must have one dimension")
         if len(self.track_offsets) != n + 1 or self.track_offsets[-1] != len(self.track_rows):
             raise OptionError("tokens.track_offsets must be [n + 1] and end at the last track row")
+        check_ticks(self.time_base[:, 0], self.time_base[:, 1])
         if (self.pts[:, 1] < self.pts[:, 0]).any():
             raise OptionError("a token must not end before it starts")
         check_boxes(self.boxes)
+
+    def check_numbers(self) -> None:
+        """Raise OptionError if numbers that come from a file are none that SEAL wrote: not finite,
+        embeddings longer than 1, or times that a tick makes too large."""
+        lengths = np.einsum("nqd,nqd->nq", self.facets, self.facets)
+        if not (lengths < _LONGEST).all():
+            row = int(np.argmin((lengths < _LONGEST).all(1)))
+            raise OptionError(f"embeddings must be finite and of length 1; that of {row} is not")
+        check_finite("embeddings", self.embeddings)
+        check_finite("scores", self.scores)
+        check_finite("tracks", self.track_rows)
+        ticks = np.abs(self.pts.astype(np.float64)).max(initial=0)
+        if ticks * self.time_base[:, 0].max(initial=0) >= _LARGEST:
+            raise OptionError("the times of tokens are larger than any video is long")
 
     def __len__(self) -> int:
         return len(self.ids)

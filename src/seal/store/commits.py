@@ -64,17 +64,22 @@ class Commit:
 def commits(tables: Tables, video_id: str | None = None) -> list[Commit]:
     """The commits of one video or of all, in order."""
     where = "true" if video_id is None else f"id = {quote(video_id)}"
-    found = [
-        Commit(
-            row["commit"],
-            row["sequence"],
-            row["committed"],
-            VideoRecord.from_json(row["record"]),
-            Contents.from_json(row["contents"]),
-        )
-        for row in tables.rows(schema.VIDEOS, where)
-    ]
+    found = [_commit(row) for row in tables.rows(schema.VIDEOS, where)]
     return sorted(found, key=lambda commit: commit.order)
+
+
+def _commit(row: Mapping[str, Any]) -> Commit:
+    """Raises ValueError, which names the video, if a row is not what `commit` wrote."""
+    try:
+        record, contents = VideoRecord.from_json(row["record"]), Contents.from_json(row["contents"])
+        if record.id != row["id"]:
+            raise ValueError(f"it says that it is of {record.id[:40]!r}")
+    except ValueError as error:
+        raise ValueError(
+            f"the record of {row['id']!r} is damaged ({error}): remove the video by its id and"
+            " index it again"
+        ) from error
+    return Commit(row["commit"], row["sequence"], row["committed"], record, contents)
 
 
 def visible(found: Iterable[Commit]) -> dict[str, Commit]:

@@ -11,7 +11,8 @@ from typing import Any
 from seal.errors import StoreError
 from seal.store import schema
 from seal.store.lance import among, either, quote
-from seal.store.records import Gap
+from seal.store.records import Gap, to_gaps
+from seal.types import is_count
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,24 @@ class Part:
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> Part:
-        """The part that a row of the table `parts` describes."""
+        """The part that a row of the table `parts` describes. Raises ValueError if it has none."""
         numbers = row["part"], row["batch"], row["count"], row["dimension"], row["facets"]
-        return Part.from_list([*numbers, json.loads(row["gaps"])])
+        try:
+            return Part.from_list([*numbers, json.loads(row["gaps"])])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"a part of {row['video_id']!r} is damaged ({error}): remove the video and index"
+                " it again"
+            ) from error
 
     @staticmethod
     def from_list(values: Any) -> Part:
         """The part that `dataclasses.astuple` took apart. Raises TypeError or ValueError if
         `values` are something else."""
         number, batch, count, dimension, facets, gaps = values
-        gaps = tuple((start, end, reason) for start, end, reason in gaps)
-        return Part(number, batch, count, dimension, facets, gaps)
+        if not isinstance(batch, str) or not all(map(is_count, (number, count, dimension, facets))):
+            raise ValueError(f"a part must be a batch and numbers, got {str(values[:5])[:80]}")
+        return Part(number, batch, count, dimension, facets, to_gaps(gaps))
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ class Tables:
         if table is None:
             return None
         try:
+            _check_columns(table, name)
             return query(table)
         except _ERRORS:
             newer = self.open(name)
@@ -228,6 +229,15 @@ class Tables:
         newer = self.open(table.name)
         gone = any(sign in message for sign in _GONE)
         return gone and newer is not None and newer.version > table.version
+
+
+def _check_columns(table: Any, name: str) -> None:
+    """Raises ValueError unless a table has the columns of its schema, each of its type."""
+    there = table.schema
+    for column in schema.table_schema(name):
+        place = there.get_field_index(column.name)
+        if place < 0 or there.field(place).type != column.type:
+            raise ValueError(f"its table {name} has no column {column.name} of {column.type}")
 
 
 def _select(table: Any, where: str, columns: Sequence[str]) -> Any:
