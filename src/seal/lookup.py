@@ -18,16 +18,23 @@ def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
     """As `find_video`, or a video that was begun and never committed, or one of this very id whose
     record is damaged."""
     try:
+        return _find_any(store, name)
+    except NotIndexedError:
+        raise
+    except StoreError:
+        if not store.holds(name):
+            raise
+        return Unfinished(name, "", {})
+
+
+def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
+    try:
         return find_video(store, name)
     except NotIndexedError as error:
         try:
             return store.resolve_any(name)
         except NotIndexedError:
             raise error from None
-    except StoreError:
-        if not store.holds(name):
-            raise
-        return Unfinished(name, "", {})
 
 
 def find_video(store: Store, name: str) -> VideoRecord:

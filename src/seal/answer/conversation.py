@@ -156,7 +156,7 @@ class Conversation:
         """
         values = read_json(path)
         try:
-            version, name, keys = values["version"], values["video"], values.get("keys")
+            version, name, keys = values["version"], values["video"], dict(values["keys"])
             turns = [Turn.from_json(turn) for turn in values["turns"]]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise OptionError(f"{path} is no dialogue: {error!r}") from error

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seal import kinds as known_kinds
-from seal.errors import StoreError
+from seal.errors import OptionError
 from seal.store import schema
 from seal.types import TEXT, Int64, Texts, Tokens, check_ticks
 
@@ -55,7 +55,7 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
     order of `batches`, then by kind, start in seconds, part, row. The column video_id may be absent
     if there is one video.
 
-    Raises StoreError if a kind is unknown; OptionError or ValueError if the rows do not make sense.
+    Raises ValueError if a kind is unknown, OptionError if the rows do not make sense.
     """
     kinds = _known(batches)
     check_ticks(numbers(rows["tick_numerator"]), numbers(rows["tick_denominator"]))
@@ -73,7 +73,7 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
     tracks = rows["track"].combine_chunks().take(order)
     offsets = numbers(tracks.offsets)
     if (offsets % 5).any():
-        raise ValueError("a track must have five numbers for each of its times")
+        raise OptionError("a track must have five numbers for each of its times")
     ids, text = rows["id"].to_numpy().astype(np.str_), _texts(rows["text"])
     tokens = Tokens(
         ids=ids if in_order else ids[order],
@@ -94,12 +94,12 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
 
 
 def _known(batches: Batches) -> list[str]:
-    """The known kinds, in order. Raises StoreError if `batches` have another one."""
+    """The known kinds, in order. Raises ValueError if `batches` have another one."""
     kinds = list(known_kinds.known())
     for video, listed in batches.items():
         for kind in listed:
             if kind not in kinds:
-                raise StoreError(
+                raise ValueError(
                     f"{video} has tokens of the kind {kind!r}, which no installed package knows;"
                     " install the package that it was indexed with"
                 )

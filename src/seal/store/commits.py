@@ -74,7 +74,7 @@ def _commit(row: Mapping[str, Any]) -> Commit:
         record, contents = VideoRecord.from_json(row["record"]), Contents.from_json(row["contents"])
         if record.id != row["id"]:
             raise ValueError(f"it says that it is of {record.id[:40]!r}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"the record of {row['id']!r} is damaged ({error}): remove the video by its id and"
             " index it again"

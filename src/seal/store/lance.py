@@ -100,7 +100,6 @@ class Tables:
         if table is None:
             return None
         try:
-            _check_columns(table, name)
             return query(table)
         except _ERRORS:
             newer = self.open(name)
@@ -231,16 +230,17 @@ class Tables:
         return gone and newer is not None and newer.version > table.version
 
 
-def _check_columns(table: Any, name: str) -> None:
-    """Raises ValueError unless a table has the columns of its schema, each of its type."""
-    there = table.schema
-    for column in schema.table_schema(name):
-        place = there.get_field_index(column.name)
-        if place < 0 or there.field(place).type != column.type:
-            raise ValueError(f"its table {name} has no column {column.name} of {column.type}")
+def _check_columns(table: Any, columns: Sequence[str]) -> None:
+    """Raises ValueError unless a table has these columns, each of the type of its schema."""
+    there, wanted = table.schema, schema.table_schema(table.name)
+    for name in columns:
+        place, column = there.get_field_index(name), wanted.field(name)
+        if place < 0 or there.field(place) != column:
+            raise ValueError(f"its table {table.name} has no column {column}")
 
 
 def _select(table: Any, where: str, columns: Sequence[str]) -> Any:
+    _check_columns(table, columns)
     return table.search().where(where).select(columns).limit(None)
 
 
@@ -254,6 +254,7 @@ def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int) 
 
     Rows outside the index are compared one by one.
     """
+    _check_columns(table, columns)
     query = table.search(direction, vector_column_name="embedding").distance_type("cosine")
     query = query.nprobes(_ONE_PARTITION).refine_factor(_REFINE).limit(limit)
     return query.select(columns).to_arrow()

@@ -351,7 +351,7 @@ class Store:
             rows = schema.table_schema(contents.table).empty_table()
         try:
             tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
-        except ValueError as error:
+        except OptionError as error:
             raise ValueError(
                 f"the tokens of {video_id} are damaged ({error}): remove the video and index it"
                 " again"
