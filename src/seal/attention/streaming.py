@@ -138,7 +138,8 @@ class Stream:
         head = {"format": _FORMAT, "schema": _VERSION, "seen": self._seen, "notes": dict(notes)}
         head["dimension"] = self._dimension
         head["queries"] = [query.text for query in self.queries]
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        # Of one name, so that the next save takes the place of what a kill left.
+        draft = path.with_name(f"{path.name}.new")
         try:
             with draft.open("wb") as file:
                 np.savez(file, head=np.array(json.dumps(head)), **arrays)

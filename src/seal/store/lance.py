@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
+import sys
 import time
 import warnings
 from collections import Counter
@@ -131,7 +133,7 @@ class Tables:
 
     def append(self, name: str, rows: Any) -> None:
         """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
-        if self.open(name) is None:
+        while self.open(name) is None:
             self._create(name)
         self._change(name, lambda table: table.add(rows))
 
@@ -146,13 +148,25 @@ class Tables:
 
         # After Ctrl-C Lance goes on writing in the background, into the folder being removed.
         temporary = TemporaryDirectory(dir=self._folder, prefix=DRAFT, ignore_cleanup_errors=True)
-        with temporary as draft:
+        with temporary as draft, _locked(Path(draft)) as is_ours:
+            if not is_ours and sys.platform != "win32":
+                return  # Another process took it for a leftover; `append` tries again.
             lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
                 os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
             except OSError:
                 if name not in self.names():
                     raise
+
+    def drop_drafts(self) -> None:
+        """Remove the tables in the making that killed processes left; Windows locks no folders, and
+        keeps them."""
+        if sys.platform == "win32":
+            return
+        for draft in self._folder.glob(f"{DRAFT}*"):
+            with _locked(draft) as is_ours:
+                if is_ours:
+                    shutil.rmtree(draft, ignore_errors=True)
 
     def delete(self, name: str, where: str) -> None:
         """Remove the rows that meet an SQL condition in one commit; no commit if there are none."""
@@ -228,6 +242,31 @@ class Tables:
         newer = self.open(table.name)
         gone = any(sign in message for sign in _GONE)
         return gone and newer is not None and newer.version > table.version
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder; whether that worked, and no other process holds it. The system lets go of what
+    a killed process held. On Windows it never works."""
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = True
+    except BlockingIOError:
+        is_ours = False
+    try:
+        yield is_ours
+    finally:
+        os.close(handle)
 
 
 def _check_columns(table: Any, columns: Sequence[str]) -> None:

@@ -224,6 +224,7 @@ class Store:
             self._optimize(purge=purge)
 
     def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
+        self._tables.drop_drafts()
         for name in self._tables.names():
             self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
