@@ -159,6 +159,16 @@ def drop_older(tables: Tables, video_id: str) -> None:
         tables.delete(schema.VIDEOS, among("commit", older))
 
 
+def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
+    """Delete the commits, of one video or of all, that killed processes did not come to mark.
+
+    A committer whose commit vanishes is told so by `mark`, and starts again. So that no commit
+    vanishes in the very moment in which it is marked, nobody else may be writing.
+    """
+    mine = "true" if video_id is None else f"id = {quote(video_id)}"
+    tables.delete_alone(schema.VIDEOS, f"{mine} AND NOT committed")
+
+
 def sweep(tables: Tables, video_id: str | None = None) -> None:
     """Delete the tokens and pictures, of one video or of all, that no row names."""
     mine = "true" if video_id is None else f"video_id = {quote(video_id)}"

@@ -37,6 +37,8 @@ _GONE = ("not found", "no such file")
 """A file of a snapshot is missing."""
 DRAFT = ".new-"
 """The first characters of the name of a folder that is not complete."""
+_TEMPORARY = "*.lance/**/.tmp*"
+"""What Lance calls a file until it is written."""
 _ATTEMPTS = 20
 """With the pauses below, the attempts take half a minute in all."""
 _FIRST_PAUSE_S = 0.02
@@ -133,8 +135,9 @@ class Tables:
 
     def append(self, name: str, rows: Any) -> None:
         """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
-        while self.open(name) is None:
-            self._create(name)
+        if self.open(name) is None:
+            with self._held():
+                self._create(name)
         self._change(name, lambda table: table.add(rows))
 
     def _create(self, name: str) -> None:
@@ -148,25 +151,13 @@ class Tables:
 
         # After Ctrl-C Lance goes on writing in the background, into the folder being removed.
         temporary = TemporaryDirectory(dir=self._folder, prefix=DRAFT, ignore_cleanup_errors=True)
-        with temporary as draft, _locked(Path(draft)) as is_ours:
-            if not is_ours and sys.platform != "win32":
-                return  # Another process took it for a leftover; `append` tries again.
+        with temporary as draft:
             lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
                 os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
             except OSError:
                 if name not in self.names():
                     raise
-
-    def drop_drafts(self) -> None:
-        """Remove the tables in the making that killed processes left; Windows locks no folders, and
-        keeps them."""
-        if sys.platform == "win32":
-            return
-        for draft in self._folder.glob(f"{DRAFT}*"):
-            with _locked(draft) as is_ours:
-                if is_ours:
-                    shutil.rmtree(draft, ignore_errors=True)
 
     def delete(self, name: str, where: str) -> None:
         """Remove the rows that meet an SQL condition in one commit; no commit if there are none."""
@@ -176,6 +167,13 @@ class Tables:
                 table.delete(where)
 
         self._change(name, delete)
+
+    def delete_alone(self, name: str, where: str) -> None:
+        """As `delete`, but nothing happens if another process is writing at this moment."""
+        with self._held(alone=True) as is_alone:
+            table = self.open(name) if is_alone else None
+            if table is not None and table.count_rows(where):
+                table.delete(where)
 
     def mark(self, name: str, column: str, where: str) -> int:
         """Set a column to true in the rows that meet an SQL condition, in one commit.
@@ -203,6 +201,42 @@ class Tables:
 
         self._change(name, optimize)
 
+    def clear(self, purge: bool = False) -> None:
+        """Remove the temporary files that killed processes left and, with `purge`, the files of
+        commits that they did not complete. Nothing is removed while another process writes."""
+        with self._held(alone=True) as is_alone:
+            if not is_alone:
+                return
+            for draft in self._folder.glob(f"{DRAFT}*"):
+                shutil.rmtree(draft, ignore_errors=True)
+            for file in self._folder.glob(_TEMPORARY):
+                file.unlink(missing_ok=True)
+            for name in self.names() if purge else ():
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                    self.open(name).optimize(
+                        cleanup_older_than=timedelta(0), delete_unverified=True
+                    )
+
+    @contextmanager
+    def _held(self, alone: bool = False) -> Iterator[bool]:
+        """Hold the folder, together with others who write or `alone`; whether that worked.
+
+        The system lets go of what a killed process held. Where folders cannot be locked, as on
+        Windows, nobody is ever alone.
+        """
+        handle = _lock(self._folder, alone)
+        if handle is None:
+            yield not alone
+            return
+        try:
+            yield True
+        except Exception:
+            os.close(handle)
+            raise
+        # After Ctrl-C Lance may go on writing in the background: then it is held to the end.
+        os.close(handle)
+
     def index_vectors(self, name: str) -> None:
         """Put the vectors of a tokens table into its index, if many are outside the index."""
         from lancedb.index import IvfSq
@@ -227,7 +261,8 @@ class Tables:
             if table is None:
                 return None
             try:
-                return change(table)
+                with self._held():
+                    return change(table)
             except _ERRORS as error:
                 if attempt == _ATTEMPTS - 1 or not self._overtaken(table, str(error).lower()):
                     raise
@@ -244,29 +279,20 @@ class Tables:
         return gone and newer is not None and newer.version > table.version
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder; whether that worked, and no other process holds it. The system lets go of what
-    a killed process held. On Windows it never works."""
+def _lock(folder: Path, alone: bool) -> int | None:
+    """Lock a folder; None if that is not possible, or another process has locked it `alone`, or,
+    if that is asked for, at all."""
     if sys.platform == "win32":
-        yield False
-        return
+        return None
     import fcntl
 
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        handle = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_ours = True
-    except BlockingIOError:
-        is_ours = False
-    try:
-        yield is_ours
-    finally:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
         os.close(handle)
+        return None
+    return handle
 
 
 def _check_columns(table: Any, columns: Sequence[str]) -> None:

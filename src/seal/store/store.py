@@ -193,6 +193,7 @@ class Store:
                 if same or commits.commit(self._tables, record, contents, latest):
                     break
             commits.drop_older(self._tables, video.id)
+            commits.drop_unmarked(self._tables, video.id)
             # Later parts may belong to a process that has begun since.
             before = among("batch", {row["batch"] for row in rows})
             self._tables.delete(schema.PARTS, f"video_id = {quote(video.id)} AND {before}")
@@ -220,15 +221,16 @@ class Store:
         that read or write at that moment start again, which may take them longer.
         """
         with guard(self.path):
+            commits.drop_unmarked(self._tables)
             commits.sweep(self._tables)
             self._optimize(purge=purge)
 
     def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
-        self._tables.drop_drafts()
         for name in self._tables.names():
             self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
                 self._tables.index_vectors(name)
+        self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
         return self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)}")
