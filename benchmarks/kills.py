@@ -267,15 +267,15 @@ class Commands:
         self._folder = folder
         self._shm = {*_SHM.iterdir()}
         self._film, self._other = folder / "film.mp4", folder / "other.mp4"
-        write_film(self._film, seed=0, duration_s=12.0)
-        write_film(self._other, seed=1, duration_s=4.0)
+        write_film(self._film, seed=0, duration_s=6.0)
+        write_film(self._other, seed=1, duration_s=3.0)
         self._films = [str(self._film), str(self._other)]
         whole = folder / "whole"
         self._index_s = self._run("index", *self._films, "--jobs", "2", "--store", whole)
         self._want = Store(whole)
         self._whole = whole
         self._old = old_store(folder / "old")
-        self._watch = ["watch", str(self._film), "--query", "a ball", "--window", "3", "--json"]
+        self._watch = ["watch", str(self._film), "--query", "a ball", "--window", "2", "--json"]
         self._watch_s = self._run(*self._watch, "--state", folder / "state-whole")
         self._short_s = self._run("list", "--store", whole)
 
@@ -330,14 +330,14 @@ class Commands:
         promise(not left, f"{left} are left")
         semaphores = {*_SHM.iterdir()} - self._shm
         promise(not semaphores, f"{semaphores} are left")
-        self._run("optimize", "--store", store)
+        got.optimize(purge=True)
         size, most = size_bytes(store), _LARGEST * size_bytes(self._whole) + _SLACK_BYTES
         promise(size <= most, f"the store has {size:,} bytes, one never killed {most:,.0f}")
 
     def index(self) -> int:
         store = self._folder / "indexed"
         words = ["index", *self._films, "--jobs", "2", "--store", store]
-        killed = sum(self._kill(self._index_s, words) for _ in range(2))
+        killed = sum(self._kill(self._index_s, words) for _ in range(3))
         self._run(*words)
         self._check(store, self._films)
         shutil.rmtree(store)
@@ -368,7 +368,6 @@ class Commands:
         promise(str(self._film) in there, "a video that nobody removed is gone")
         if str(self._other) in there:
             self._run("remove", self._other, "--store", store)
-        self._run("optimize", "--store", store)
         self._check(store, [str(self._film)])
 
     def optimize(self) -> int:
@@ -387,7 +386,7 @@ class Commands:
         folder = self._folder / "watched"
         folder.mkdir()
         words = [*self._watch, "--state", folder / "state"]
-        killed = sum(self._kill(self._watch_s, words) for _ in range(2))
+        killed = sum(self._kill(self._watch_s, words) for _ in range(3))
         self._run(*words)
         left = [entry.name for entry in folder.iterdir()]
         promise(left == ["state"], f"{left} are left beside the state")
@@ -430,6 +429,8 @@ def main() -> None:
     print("| campaign | kills | broken promises | time |\n|---|---|---|---|", flush=True)
     for name, campaign in CAMPAIGNS.items():
         began, done, wanted = time.monotonic(), 0, getattr(arguments, name)
+        if not wanted:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             try:
                 progress = campaign(wanted, arguments.seed, Path(folder))

@@ -517,7 +517,7 @@ def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: S
         file.write_bytes(b"half of it")
     (store.path / "store.json.4711").write_text("{")
     # As long as another process writes, all of it may be what that one writes.
-    with store._tables._held():
+    with store._tables.held():
         store.optimize(purge=True)
         assert all(file.exists() for file in (*drafts, lost))
     index(Store(store.path), make_record())
@@ -532,11 +532,11 @@ def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: S
 def test_nobody_clears_up_beside_a_process_that_writes(store: Store) -> None:
     index(store, make_record())
     tables = store._tables
-    with tables._held(), tables._held() as together:
+    with tables.held(), tables.held() as together:
         assert together
-        with tables._held(alone=True) as alone:
+        with tables.held(alone=True) as alone:
             assert not alone
-    with tables._held(alone=True) as alone:
+    with tables.held(alone=True) as alone:
         assert alone
-        with tables._held(alone=True) as second:
+        with tables.held(alone=True) as second:
             assert not second

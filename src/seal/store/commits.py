@@ -131,12 +131,14 @@ def commit(tables: Tables, record: VideoRecord, contents: Contents, known: Commi
         "record": record.to_json(),
         "contents": contents.to_json(),
     }
-    tables.append(schema.VIDEOS, [row])
     this = f"commit = {quote(name)}"
-    if _still_named(tables, record.id, contents, known):
-        return tables.mark(schema.VIDEOS, "committed", this) == 1
-    tables.delete(schema.VIDEOS, this)
-    return False
+    # Who is alone may take a commit without a mark for that of a killed process.
+    with tables.held():
+        tables.append(schema.VIDEOS, [row])
+        if _still_named(tables, record.id, contents, known):
+            return tables.mark(schema.VIDEOS, "committed", this) == 1
+        tables.delete(schema.VIDEOS, this)
+        return False
 
 
 def _still_named(tables: Tables, video_id: str, contents: Contents, known: Commit | None) -> bool:
@@ -162,8 +164,7 @@ def drop_older(tables: Tables, video_id: str) -> None:
 def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
     """Delete the commits, of one video or of all, that killed processes did not come to mark.
 
-    A committer whose commit vanishes is told so by `mark`, and starts again. So that no commit
-    vanishes in the very moment in which it is marked, nobody else may be writing.
+    A process that is at its commit holds the tables, so that nobody else is alone with them.
     """
     mine = "true" if video_id is None else f"id = {quote(video_id)}"
     tables.delete_alone(schema.VIDEOS, f"{mine} AND NOT committed")

@@ -136,7 +136,7 @@ class Tables:
     def append(self, name: str, rows: Any) -> None:
         """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
         if self.open(name) is None:
-            with self._held():
+            with self.held():
                 self._create(name)
         self._change(name, lambda table: table.add(rows))
 
@@ -170,7 +170,7 @@ class Tables:
 
     def delete_alone(self, name: str, where: str) -> None:
         """As `delete`, but nothing happens if another process is writing at this moment."""
-        with self._held(alone=True) as is_alone:
+        with self.held(alone=True) as is_alone:
             table = self.open(name) if is_alone else None
             if table is not None and table.count_rows(where):
                 table.delete(where)
@@ -204,7 +204,7 @@ class Tables:
     def clear(self, purge: bool = False) -> None:
         """Remove the temporary files that killed processes left and, with `purge`, the files of
         commits that they did not complete. Nothing is removed while another process writes."""
-        with self._held(alone=True) as is_alone:
+        with self.held(alone=True) as is_alone:
             if not is_alone:
                 return
             for draft in self._folder.glob(f"{DRAFT}*"):
@@ -219,7 +219,7 @@ class Tables:
                     )
 
     @contextmanager
-    def _held(self, alone: bool = False) -> Iterator[bool]:
+    def held(self, alone: bool = False) -> Iterator[bool]:
         """Hold the folder, together with others who write or `alone`; whether that worked.
 
         The system lets go of what a killed process held. Where folders cannot be locked, as on
@@ -231,11 +231,8 @@ class Tables:
             return
         try:
             yield True
-        except Exception:
+        finally:
             os.close(handle)
-            raise
-        # After Ctrl-C Lance may go on writing in the background: then it is held to the end.
-        os.close(handle)
 
     def index_vectors(self, name: str) -> None:
         """Put the vectors of a tokens table into its index, if many are outside the index."""
@@ -261,8 +258,12 @@ class Tables:
             if table is None:
                 return None
             try:
-                with self._held():
+                with self.held():
                     return change(table)
+            except KeyboardInterrupt:
+                # Lance may go on writing in the background, as long as the process lives.
+                _lock(self._folder, alone=False)
+                raise
             except _ERRORS as error:
                 if attempt == _ATTEMPTS - 1 or not self._overtaken(table, str(error).lower()):
                     raise
