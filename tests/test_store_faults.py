@@ -478,3 +478,65 @@ def test_ctrl_c_while_a_table_is_made_is_no_error_of_the_store(
             store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
     finally:
         done.set()
+
+
+# What a kill leaves
+
+
+def test_a_commit_that_was_never_marked_goes_with_the_next_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although it is newer than the visible one, which the next run finds complete."""
+    record = make_record()
+    index(store, record)
+    with monkeypatch.context() as patch:
+        patch.setattr(Tables, "mark", interrupted_mark(Tables.mark))
+        with pytest.raises(KeyboardInterrupt):
+            index(Store(store.path), record, KEYS | {"object": "o2"})
+    assert store._tables.open("videos").count_rows() == 2
+    assert index(Store(store.path), record) == []
+    assert_nothing_left_over(store)
+
+
+def interrupted_mark(mark: Callable[..., int]) -> Callable[..., int]:
+    def interrupted(tables: Tables, name: str, *arguments: str) -> int:
+        if name == "videos":
+            raise KeyboardInterrupt
+        return mark(tables, name, *arguments)
+
+    return interrupted
+
+
+def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: Store) -> None:
+    index(store, make_record())
+    folder = store._tables._folder
+    drafts = [folder / ".new-abc" / "t.lance" / "x", folder / "videos.lance" / "data" / ".tmpAbC"]
+    lost = folder / "videos.lance" / "data" / f"{'0' * 50}.lance"
+    for file in (*drafts, lost):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"half of it")
+    (store.path / "store.json.4711").write_text("{")
+    # As long as another process writes, all of it may be what that one writes.
+    with store._tables.held():
+        store.optimize(purge=True)
+        assert all(file.exists() for file in (*drafts, lost))
+    index(Store(store.path), make_record())
+    assert not any(file.exists() for file in drafts)
+    assert not list(folder.glob(".new*"))
+    store.optimize(purge=True)
+    assert not lost.exists()
+    assert sorted(entry.name for entry in store.path.iterdir()) == ["schema-2", "store.json"]
+    assert_known(store, store.resolve("film"))
+
+
+def test_nobody_clears_up_beside_a_process_that_writes(store: Store) -> None:
+    index(store, make_record())
+    tables = store._tables
+    with tables.held(), tables.held() as together:
+        assert together
+        with tables.held(alone=True) as alone:
+            assert not alone
+    with tables.held(alone=True) as alone:
+        assert alone
+        with tables.held(alone=True) as second:
+            assert not second

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
-from seal.config import Options
+from seal.lookup import options_of
 from seal.printing import printable
 from seal.results import Answer, Found, Indexed, Selection, Shown, TokenList
 from seal.scope import Encoders, Scope, VideoContent
@@ -166,4 +166,4 @@ class Video:
         return self.content.pictures(tokens)
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
-        return Scope(self.content, Options.load(self.record.profile, settings, task))
+        return Scope(self.content, options_of(self.content.store, self.record, settings, task))

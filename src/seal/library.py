@@ -27,7 +27,7 @@ from seal.files import size_bytes
 from seal.indexed import Video
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
-from seal.lookup import find_any_video, find_video
+from seal.lookup import find_any_video, find_video, options_of
 from seal.results import Answer, Found, Listing, Optimized, Removed, Selection, Shown
 from seal.scope import Encoders, NearestContent, Scope
 from seal.segment import Segmenter
@@ -334,7 +334,7 @@ class Library:
                 f" ({latest.encoder}): {listed}{more}; index them again with the same profile, or"
                 " into another --store"
             )
-        options = Options.load(latest.profile, settings, task)
+        options = options_of(self.store, latest, settings, task)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         return Scope(NearestContent(self.store, records, encoder, query, limit), options)
 

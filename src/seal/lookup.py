@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import PurePath
+from urllib.parse import urlsplit
 
-from seal.config import VideoOptions
-from seal.errors import NotIndexedError
+from seal.config import Options, VideoOptions
+from seal.errors import NotIndexedError, OptionError, StoreError, VideoError
 from seal.store import Store, Unfinished, VideoRecord
 from seal.video import SourceFiles, content_id, is_address, shown
+from seal.video.source import VIDEO_SUFFIXES
 
 
 def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
-    """As `find_video`, or a video that was begun and never committed."""
+    """As `find_video`, or a video that was begun and never committed, or one of this very id whose
+    record is damaged."""
+    try:
+        return _find_any(store, name)
+    except NotIndexedError:
+        raise
+    except StoreError:
+        if not store.holds(name):
+            raise
+        return Unfinished(name, "", {})
+
+
+def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
     try:
         return find_video(store, name)
     except NotIndexedError as error:
@@ -60,3 +76,43 @@ def _options(record: VideoRecord) -> VideoOptions:
         playlist=kept.get("playlist", VideoOptions.playlist),
         address_query=kept.get("address_query", VideoOptions.address_query),
     )
+
+
+def original(record: VideoRecord) -> str:
+    """Where the video of a record can be played: an http(s) address, or a file; "" for nothing.
+
+    A store may be made by anybody and name any file of this machine. A file is the video if it has
+    the stored size, and the name or else the content of a video.
+    """
+    where = record.location
+    if urlsplit(where).scheme in ("http", "https"):
+        return where
+    try:
+        is_same = os.path.isfile(where) and os.path.getsize(where) == record.size_bytes
+        named = PurePath(where).suffix.lower() in VIDEO_SUFFIXES
+        return where if is_same and (named or content_id(where) == record.content_id) else ""
+    except (OSError, ValueError, VideoError):
+        return ""  # What cannot be read cannot be played.
+
+
+def encoder_settings(record: VideoRecord) -> list[str]:
+    """The settings that load the encoder of a video."""
+    return [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
+
+
+def options_of(store: Store, record: VideoRecord, settings: Iterable[str], task: str) -> Options:
+    """The options of a task on a video, of its profile and with settings on top.
+
+    Raises StoreError if the record names a profile or an encoder that is not known here, and
+    OptionError as `Options.load`.
+    """
+    try:
+        if record.encoder_options.get("backend") != "instance":
+            Options.load(record.profile, encoder_settings(record))
+    except OptionError as error:
+        raise StoreError(
+            f"the token store {store.path} cannot be used: the record of {record.id!r} names a"
+            f" profile or an encoder that is not known here ({error}); install what it was indexed"
+            " with, or remove the video and index it again"
+        ) from error
+    return Options.load(record.profile, settings, task)

@@ -20,9 +20,10 @@ from seal.config import DecodeOptions, Options
 from seal.encode import Encoder
 from seal.errors import OptionError, StoreError
 from seal.ground import Curve, find_moments, relevance_curve
-from seal.lookup import find_video
+from seal.lookup import encoder_settings, find_video, options_of
 from seal.results import Found, Match, Selection
 from seal.store import Store, VideoRecord
+from seal.store.pictures import check_pictures
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
 from seal.weights import nothing_fetched, require
 
@@ -77,12 +78,16 @@ class Content(ABC):
         """The number of tokens of a video, all of them."""
 
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
-        """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`."""
+        """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`.
+
+        Raises StoreError for a frame that cannot be decoded.
+        """
         shares = np.broadcast_to(np.asarray(at, np.float64), len(tokens))
         found: list[bytes] = [b""] * len(tokens)
         for video in dict.fromkeys(tokens.video_ids.tolist()):
             rows = np.flatnonzero(tokens.video_ids == video)
             pictures = self.store.pictures(video, tokens.take(rows), shares[rows])
+            check_pictures(self.store.path, tokens.ids[rows].tolist(), pictures)
             for row, picture in zip(rows.tolist(), pictures, strict=True):
                 found[row] = picture
         return found
@@ -233,7 +238,7 @@ class Scope:
         Raises NotIndexedError if the store has no such video, OptionError for a wrong setting.
         """
         record = find_video(store, name)
-        options = Options.load(record.profile, settings, task)
+        options = options_of(store, record, settings, task)
         return Scope(VideoContent(store, record, encoders), options)
 
     @property
@@ -406,15 +411,14 @@ class Scope:
 
 
 def _load_encoder(record: VideoRecord) -> Encoder:
-    if record.encoder_options["backend"] == "instance":
+    if record.encoder_options.get("backend") == "instance":
         raise StoreError(
             f"{record.path} was indexed with an encoder that was handed in as an object"
             f" ({record.encoder}); hand it in again: seal.open(..., encoder=...)"
         )
-    settings = [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
     # The store may be someone else's: what it names is looked for on this machine alone.
     with nothing_fetched("encode", record.encoder_options):
-        encoder = encode.load(Options.load(record.profile, settings).encode)
+        encoder = encode.load(Options.load(record.profile, encoder_settings(record)).encode)
     if encoder.fingerprint != record.encoder:
         raise StoreError(
             f"{record.path} was indexed with other encoder weights ({record.encoder})"

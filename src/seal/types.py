@@ -29,6 +29,11 @@ Texts = NDArray[Any]
 """Strings of any length: NumPy's StringDType, which keeps each at its own length."""
 Mask = NDArray[np.bool_]
 
+_LONGEST = 1.01
+"""The square of the length of a unit vector in single precision is less."""
+_LARGEST = 2.0**63
+"""Numbers from a file, and products of ticks and the numerator of a time base, are smaller."""
+
 TEXT = np.dtypes.StringDType()
 """The dtype of `Texts`."""
 
@@ -78,6 +83,36 @@ def check_boxes(boxes: ArrayLike) -> Float32:
     if not ordered or not ((array >= 0) & (array <= 1)).all():
         raise OptionError("boxes must be x0 y0 x1 y1 in [0, 1] with x0 <= x1 and y0 <= y1")
     return array
+
+
+def check_finite(what: str, values: NDArray[np.floating[Any]]) -> None:
+    """Raises OptionError, which names the first row with NaN or infinity, if there is any."""
+    # A sum is not finite if a term is not, and takes a fraction of the time of np.isfinite.
+    if np.isfinite(values.sum()):
+        return
+    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
+    if len(bad):
+        raise OptionError(
+            f"{what} must be finite numbers; row {bad[0]} of {len(values)} has NaN or infinity"
+        )
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Neither NaN nor infinity is less than anything; integers of JSON have no end.
+    return is_number and abs(value) < _LARGEST
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is an integer of at least 0."""
+    return is_real(value) and isinstance(value, int) and value >= 0
+
+
+def check_ticks(numerators: Int64, denominators: Int64) -> None:
+    """Raises OptionError unless every time base is above 0."""
+    if not ((numerators > 0).all() and (denominators > 0).all()):
+        raise OptionError("a tick must be a number of seconds above 0")
 
 
 def _areas(boxes: Float32) -> Float32:
@@ -189,9 +224,12 @@ class Tokens:
         `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, `facets` [n, q, d] of any
         length: facets and embeddings are normalised here, and zeros stay zeros. By default ids
         and text are empty, boxes the whole frame, scores 1 and tracks [m, 5] without rows.
+        Raises OptionError for facets that are not finite.
         """
         n = len(kinds)
-        facets = _normalised(np.asarray(facets, np.float32))
+        facets = np.asarray(facets, np.float32)
+        check_finite("embeddings", facets)
+        facets = _normalised(facets)
         rows = [np.empty((0, 5)), *(tracks or ())]
         lengths = [len(track) for track in tracks] if tracks else [0] * n
         return Tokens(
@@ -235,9 +273,24 @@ class Tokens:
             raise OptionError("tokens.facets and tokens.embeddings must have one dimension")
         if len(self.track_offsets) != n + 1 or self.track_offsets[-1] != len(self.track_rows):
             raise OptionError("tokens.track_offsets must be [n + 1] and end at the last track row")
+        check_ticks(self.time_base[:, 0], self.time_base[:, 1])
         if (self.pts[:, 1] < self.pts[:, 0]).any():
             raise OptionError("a token must not end before it starts")
         check_boxes(self.boxes)
+
+    def check_numbers(self) -> None:
+        """Raise OptionError if numbers that come from a file are none that SEAL wrote: not finite,
+        embeddings longer than 1, or times that a tick makes too large."""
+        lengths = np.einsum("nqd,nqd->nq", self.facets, self.facets)
+        if not (lengths < _LONGEST).all():
+            row = int(np.argmin((lengths < _LONGEST).all(1)))
+            raise OptionError(f"embeddings must be finite and of length 1; that of {row} is not")
+        check_finite("embeddings", self.embeddings)
+        check_finite("scores", self.scores)
+        check_finite("tracks", self.track_rows)
+        ticks = np.abs(self.pts.astype(np.float64)).max(initial=0)
+        if ticks * self.time_base[:, 0].max(initial=0) >= _LARGEST:
+            raise OptionError("the times of tokens are larger than any video is long")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -344,14 +397,17 @@ class Choice:
     objective: float
     """The objective's value at this choice."""
     upper_bound: float
-    """No other choice of this size can score higher; where tokens differ in cost, no other choice
-    within the budget can."""
+    """No other choice of this size can score higher; where tokens differ in cost, no choice of any
+    size within the budget can, the empty one included."""
 
     @property
     def gap(self) -> float:
-        """(upper_bound - objective) / |upper_bound|: 0 proves the choice optimal."""
+        """(upper_bound - objective) / |upper_bound|: 0 proves the choice optimal.
+
+        Where the bound is 0, the gap of any value below it is 1.
+        """
         if self.upper_bound == 0:
-            return 0.0
+            return float(self.objective < 0)
         return max(0.0, self.upper_bound - self.objective) / abs(self.upper_bound)
 
     def __len__(self) -> int:

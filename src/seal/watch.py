@@ -20,7 +20,7 @@ from seal.errors import OptionError, StoreError, VideoError
 from seal.printing import printable
 from seal.results import Result, token_json
 from seal.scope import embed_query
-from seal.types import Span, Tokens
+from seal.types import Span, Tokens, is_real
 from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
 from seal.video.source import is_device
 
@@ -144,6 +144,7 @@ def watch(
     notes: dict[str, Any] = {}
     if state is not None and state.exists():
         stream, notes = Stream.load(state, attention, encoder.calibration)
+        _check_notes(state, notes)
         _check_same(state, notes, fixed)
     known = {query.text for query in stream.queries}
     late = [stream.ask(text, asked[text]) for text in asked if text not in known]
@@ -199,6 +200,21 @@ def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
     }
     values = {key: value for key, value in values.items() if key not in _MAY_CHANGE}
     return values | {"window_s": watching.window_s}
+
+
+def _check_notes(state: Path, notes: Mapping[str, Any]) -> None:
+    """Raises StoreError unless notes are what `watch` wrote."""
+    last = notes.get("last")
+    numbers = [notes.get(key) for key in ("reached_s", "origin_s", "at")]
+    numbers += last if isinstance(last, list) else [None]
+    texts = [notes.get(key) for key in ("source", "encoder")]
+    groups = [notes.get(key) for key in ("options", "stages")]
+    valid = all(map(is_real, numbers)) and all(isinstance(text, str) for text in texts)
+    if not valid or len(numbers) != 5 or not all(isinstance(group, dict) for group in groups):
+        raise StoreError(
+            f"{state} is not the state of `seal watch`, or damaged; remove it, or use another"
+            " --state"
+        )
 
 
 def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

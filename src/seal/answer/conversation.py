@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,15 @@ class Turn:
     evidence: tuple[str, ...]
     """The ids of the tokens that this turn showed first."""
     answer: str | None
+
+    @staticmethod
+    def from_json(values: Any) -> Turn:
+        """A turn as `Conversation.save` writes it. Raises TypeError, KeyError or ValueError."""
+        turn = Turn(**values | {"evidence": tuple(values["evidence"])})
+        texts = (turn.question, turn.complete, turn.answer or "", *turn.evidence)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a turn has a question, an answer and the ids of its evidence")
+        return turn
 
 
 class Asked(NamedTuple):
@@ -147,11 +156,9 @@ class Conversation:
         """
         values = read_json(path)
         try:
-            version, name, keys = values["version"], values["video"], values.get("keys")
-            turns = [
-                Turn(**turn | {"evidence": tuple(turn["evidence"])}) for turn in values["turns"]
-            ]
-        except (KeyError, TypeError) as error:
+            version, name, keys = values["version"], values["video"], dict(values["keys"])
+            turns = [Turn.from_json(turn) for turn in values["turns"]]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise OptionError(f"{path} is no dialogue: {error!r}") from error
         if version != _VERSION:
             raise OptionError(f"{path} has version {version} of dialogues; {_VERSION} can be read")

@@ -21,11 +21,11 @@ import numpy as np
 
 from seal import backends
 from seal.attention.candidates import Budget, Candidates
-from seal.attention.objective import Objective
+from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError
-from seal.types import Choice, Float32, Tokens
+from seal.types import Choice, Float32, Tokens, check_finite
 
 __all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
 
@@ -35,10 +35,13 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
 
     Cosines, or what the encoder's `calibration` makes of them. Where the encoder gives a token
     several embeddings, the best of them counts. A token without an embedding has R = -1.
+
+    Raises OptionError if an embedding is not finite.
     """
     direction, offset = (query, 0.0) if calibration is None else calibration.line(query)
     scores: Float32 = tokens.facets.reshape(-1, query.size) @ direction
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
+    check_finite("the relevance to a query", best)
     clipped: Float32 = np.clip(best + np.float32(offset), -1, 1)
     clipped[tokens.without_embedding] = -1
     return clipped
@@ -66,9 +69,14 @@ def choose(
 ) -> Choice:
     """The candidates worth looking at within `options.budget`, or another `budget`.
 
-    A budget for at least all candidates selects all of them, the most relevant first. Objectives
-    that look at all pairs choose from a sample of about `options.candidates` (`Candidates.sample`),
-    and their value and its bound are those of a choice among these.
+    Where all candidates cost the same, the size of the choice is fixed, as in the paper: as many as
+    fit. Where they differ in cost, fewer may be worth more, and the choice may be any that fits,
+    even none. The bound is one over all choices that are allowed.
+
+    A budget for at least all candidates selects all of them, the most relevant first, unless they
+    differ in cost and some of them lower the value. Objectives that look at all pairs choose from a
+    sample of about `options.candidates` (`Candidates.sample`), and their value and its bound are
+    those of a choice among these.
     Raises OptionError, listing the valid names, for an unknown objective or solver, and if what the
     budget includes does not fit into it.
     """
@@ -85,10 +93,12 @@ def choose(
     objective = make(candidates, budget.size, options)
     solver = backends.resolve("solver", options.solver)
     if budget.size == n:
-        # There is nothing to choose, so the value is its own bound.
         rows = candidates.ranked()
-        bound = objective.value(rows)
-    else:
-        rows = solver(objective, budget, options)
-        bound = objective.upper_bound(rows, budget, options.certify_s)
+        value = objective.value(rows)
+        # Of one size there is only one choice, whose value is its own bound.
+        bound = value if budget.uniform else objective.upper_bound(rows, budget, options.certify_s)
+        if bound - value <= 2 * tolerance(value):
+            return Choice(rows, candidates.relevance[rows], value, bound)
+    rows = solver(objective, budget, options)
+    bound = objective.upper_bound(rows, budget, options.certify_s)
     return Choice(rows, candidates.relevance[rows], objective.value(rows), bound)

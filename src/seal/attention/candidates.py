@@ -10,7 +10,7 @@ import numpy as np
 
 from seal.config import AttentionOptions
 from seal.errors import OptionError
-from seal.types import Float32, Float64, Int64, Tokens
+from seal.types import Float32, Float64, Int64, Tokens, check_finite
 
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -30,6 +30,13 @@ class Candidates:
     past: Candidates | None = None
     """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
     what streaming has left behind."""
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for NaN and infinity, among which no order holds."""
+        check_finite("relevance", self.relevance)
+        check_finite("embeddings", self.embeddings)
+        check_finite("times", self.times_s)
+        check_finite("multiplicities", self.multiplicities)
 
     def __len__(self) -> int:
         return len(self.relevance)
@@ -94,6 +101,18 @@ class Budget:
     """Rows that every choice holds; they cost as the others do."""
     exclude: Int64 = field(default_factory=lambda: _NO_ROWS)
     """Rows that no choice holds."""
+    part_of: Budget | None = None
+    """The budget of the whole problem, where this is the budget of a part of it, such as a node of
+    a search. The whole problem decides whether all choices are of one size."""
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for an amount or a cost that is not a number, or a cost of 0."""
+        check_finite("costs", self.costs)
+        if np.isnan(self.amount) or not (self.costs > 0).all():
+            raise OptionError(
+                f"a budget needs a number and costs above 0, got {self.amount} and"
+                f" {self.costs.min(initial=np.inf):g}"
+            )
 
     @staticmethod
     def of(size: int, n: int) -> Budget:
@@ -121,7 +140,11 @@ class Budget:
     def take(self, rows: Int64) -> Budget:
         """The budget for a choice among these rows, all that it includes being among them."""
         include, exclude = (np.flatnonzero(np.isin(rows, r)) for r in (self.include, self.exclude))
-        return Budget(self.amount, self.costs[rows], include, exclude)
+        return Budget(self.amount, self.costs[rows], include, exclude, self)
+
+    def branch(self, include: Int64, exclude: Int64) -> Budget:
+        """The budget for those of the choices that hold `include` and do not hold `exclude`."""
+        return Budget(self.amount, self.costs, include, exclude, self)
 
     @cached_property
     def free(self) -> Int64:
@@ -138,7 +161,10 @@ class Budget:
 
     @cached_property
     def uniform(self) -> bool:
-        """Whether all that can be chosen cost the same: then a choice has `size` tokens."""
+        """Whether all that can be chosen cost the same: then every choice has `size` tokens, as in
+        the paper. Otherwise a choice has any number of tokens that fit, or none."""
+        if self.part_of is not None:
+            return self.part_of.uniform
         costs = np.delete(self.costs, self.exclude)
         return len(costs) == 0 or bool((costs == costs[0]).all())
 
@@ -150,7 +176,8 @@ class Budget:
         """[n] in [0, 1] how much of each token to take for the largest sum of `values`.
 
         That of the linear relaxation of all choices, so that no choice's sum is larger: exactly
-        `size` tokens where all cost the same; otherwise by value for cost, the last in part.
+        `size` tokens where all cost the same; otherwise by value for cost, the last in part, and
+        none of a negative value.
         """
         taken = np.zeros(len(values))
         taken[self.include] = 1

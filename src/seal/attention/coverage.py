@@ -185,7 +185,7 @@ class Coverage(Objective):
             if len(free) > _POOL:
                 free = free[np.argpartition(worth[free], -_POOL)[-_POOL:]]
             pool = np.concatenate([budget.include, free])
-            room = Budget(budget.amount, budget.costs[pool], np.arange(len(budget.include)))
+            room = budget.take(pool)
             level, length = self._tighten(level, length, pool, room, known)
         return best + tolerance(best)
 

@@ -63,7 +63,9 @@ class Objective(ABC):
 
     @abstractmethod
     def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
-        """No choice within the budget has a larger value, however it is found.
+        """No choice that the budget allows has a larger value, however it is found.
 
-        `rows` is the best choice known. The bound tightens while `seconds` last.
+        Where `budget.uniform` these are choices of `budget.size` tokens, otherwise of any number
+        that fit, down to `budget.include` alone. `rows` is the best choice known. The bound
+        tightens while `seconds` last.
         """

@@ -87,16 +87,20 @@ class Paper(Objective):
         return self._columns[row]
 
     def value(self, rows: Int64) -> float:
+        return float(self._relevance[rows].sum() + self._pairs(rows).sum())
+
+    def _pairs(self, rows: Int64) -> Float64:
+        """[len(rows)] what each of `rows` adds to the second sum as the first token of a pair."""
         chosen = self.candidates.embeddings[rows]
-        pairs = 0.0
+        sums = np.empty(len(rows))
         # In blocks, because all tokens of a long video may be chosen.
         for start in range(0, len(rows), _BLOCK):
             block = chosen[start : start + _BLOCK]
             difference = self._difference(block @ chosen.T)
             # A token makes no pair with itself.
             np.fill_diagonal(difference[:, start:], 0)
-            pairs += difference.sum(dtype=np.float64)
-        return float(self._relevance[rows].sum() + pairs)
+            sums[start : start + _BLOCK] = difference.sum(1, dtype=np.float64)
+        return sums
 
     def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
         """The largest value of a concave relaxation, after Hammer and Rubin (1970).
@@ -107,7 +111,8 @@ class Paper(Objective):
         concave, and then its tangent at any fractional x bounds it; Frank-Wolfe steps choose x.
         Pairs outside a core of the most relevant tokens are charged nothing, which only adds to the
         bound, but a larger core needs a larger diagonal: several are tried, the small ones always
-        and the others while `seconds` last.
+        and the others while `seconds` last. The constant is that of the largest choice, so that the
+        bound holds for smaller ones as well.
         """
         deadline = time.monotonic() + seconds
         size = budget.size
@@ -115,13 +120,15 @@ class Paper(Objective):
             return budget.most(self._relevance)
         free = budget.free[np.argsort(-self._relevance[budget.free], kind="stable")]
         order = np.concatenate([budget.include, free])
+        if size == len(order):
+            return self._all_fit(order, budget)
         best, began = np.inf, time.monotonic()
         for i, times in enumerate(_CORES):
             core = times * size
             # Beyond the core nothing but relevance counts, so that, of tokens of one cost, none
             # but the first `size` can be chosen.
             some = order[: core + size] if budget.uniform else order
-            room = Budget(budget.amount, budget.costs[some], np.arange(len(budget.include)))
+            room = budget.take(some)
             best = min(best, self._relaxed(some, core, np.isin(some, rows), room))
             began, took = time.monotonic(), time.monotonic() - began
             done = core >= len(order) or core > _LARGEST_CORE
@@ -130,6 +137,18 @@ class Paper(Objective):
                 break
         bound = best + self._pair_weight * size * (size - 1) / self.options.s_min
         # The products have single precision.
+        return bound + tolerance(bound)
+
+    def _all_fit(self, every: Int64, budget: Budget) -> float:
+        """The bound where all that can be chosen fits.
+
+        Without some of the tokens, the value lacks their relevance and, of each of them, at least
+        the pairs of which it is the first. A token that is worth less than nothing even so may be
+        better left out.
+        """
+        worth = self._relevance[every] + self._pairs(every)
+        left_out = np.minimum(worth[len(budget.include) :], 0).sum()
+        bound = float(worth.sum() - (0 if budget.uniform else left_out))
         return bound + tolerance(bound)
 
     def _relaxed(self, some: Int64, core: int, start: NDArray[np.bool_], budget: Budget) -> float:

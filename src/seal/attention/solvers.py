@@ -1,9 +1,10 @@
 """Solvers look for a good choice. They know an objective by its values and gains alone.
 
 Each solver takes an objective with nothing chosen yet and a budget, and returns rows in the order
-chosen; the rows that the budget includes come first. Values that differ by no more than
-`tolerance` are equal. Of equal tokens the more relevant one is chosen, then the earlier one, then
-that of the lower row (`Candidates.ranked`).
+chosen; the rows that the budget includes come first. Where all tokens cost the same, the size of
+the choice is fixed; where they differ in cost, a choice ends where its value is largest. Values
+that differ by no more than `tolerance` are equal. Of equal tokens the more relevant one is chosen,
+then the earlier one, then that of the lower row (`Candidates.ranked`).
 """
 
 from __future__ import annotations
@@ -59,20 +60,44 @@ def _best(objective: Objective, rows: Int64, gains: Float64, costs: Float64, val
     return objective.candidates.first(rows[near[worth + slack >= (worth - slack).max()]])
 
 
+def _worth_most(
+    objective: Objective, budget: Budget, chosen: list[int], gains: list[float]
+) -> Int64:
+    """The beginning of `chosen` that is worth most, of equals the longest, or all of it if the size
+    is fixed. `gains` are those of the tokens that `budget` does not include."""
+    rows = np.array(chosen, np.int64)
+    if budget.uniform:
+        return rows
+    first = len(budget.include)
+    falls = np.array([0.0, *gains]) < -tolerance(objective.value(rows)) / 2
+    # Among these ends is the best: the value rises or stays on the way to each, and falls after.
+    ends = [first + i for i in np.flatnonzero(falls[1:] & ~falls[:-1]).tolist()] + [len(rows)]
+    values = np.array([objective.value(rows[:end]) for end in ends])
+    best = np.flatnonzero(values >= values.max() - tolerance(values.max()))[-1]
+    return rows[: ends[best]]
+
+
 def naive(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """The paper's solver as written, the reference for the others: every gain is a difference of
     two values computed afresh (section 3.2). O(n k) values."""
     chosen: list[int] = budget.include.tolist()
+    taken: list[float] = []
     while len(rows := _affordable(budget, chosen)):
-        chosen.append(_best_next(objective, budget, chosen, rows))
-    return np.array(chosen, np.int64)
+        row, gain = _best_next(objective, budget, chosen, rows)
+        chosen.append(row)
+        taken.append(gain)
+    return _worth_most(objective, budget, chosen, taken)
 
 
-def _best_next(objective: Objective, budget: Budget, chosen: list[int], rows: Int64) -> int:
-    """The one of `rows` that adds most to `chosen` for its cost, by values computed afresh."""
+def _best_next(
+    objective: Objective, budget: Budget, chosen: list[int], rows: Int64
+) -> tuple[int, float]:
+    """The one of `rows` that adds most to `chosen` for its cost, by values computed afresh, and how
+    much it adds."""
     value = objective.value(np.array(chosen, np.int64))
-    gains = [objective.value(np.array([*chosen, row])) - value for row in rows.tolist()]
-    return _best(objective, rows, np.array(gains), budget.costs[rows], value)
+    gains = np.array([objective.value(np.array([*chosen, row])) for row in rows.tolist()]) - value
+    row = _best(objective, rows, gains, budget.costs[rows], value)
+    return row, float(gains[rows == row][0])
 
 
 def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
@@ -84,6 +109,7 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
     if objective.submodular:
         return _lazy(objective, budget)
     chosen, value = _begin(objective, budget), objective.value(budget.include)
+    taken: list[float] = []
     every = np.arange(len(budget.costs))
     open_ = np.zeros(len(every), bool)
     open_[budget.free] = True
@@ -93,10 +119,14 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
         row = _best(objective, every, gains, budget.costs, value)
         objective.add(row)
         chosen.append(row)
+        taken.append(float(gains[row]))
         open_[row] = False
         value += gains[row]
         left -= budget.costs[row]
-    return np.array(chosen, np.int64)
+    kept = _worth_most(objective, budget, chosen, taken)
+    for row in chosen[len(kept) :]:
+        objective.remove(row)
+    return kept
 
 
 def _lazy(objective: Objective, budget: Budget) -> Int64:
@@ -128,9 +158,13 @@ def _lazy(objective: Objective, budget: Budget) -> Int64:
             bound[rows] = objective.gains(rows) / costs[rows]
             fresh[rows] = True
         row = objective.candidates.first(np.flatnonzero(equal))
+        gain = float(bound[row] * costs[row])
+        if not budget.uniform and gain < -tolerance(value) / 2:
+            # No gain will ever rise above this one, the largest for its cost.
+            return np.array(chosen, np.int64)
         objective.add(row)
         chosen.append(row)
-        value += float(bound[row] * costs[row])
+        value += gain
         left -= costs[row]
         bound[row] = -np.inf
         fresh[:] = False
@@ -143,14 +177,16 @@ def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) 
     chosen, value = _begin(objective, budget), objective.value(budget.include)
     n = len(budget.costs)
     sample = int(np.ceil(n / max(budget.size, 1) * np.log(1 / _EPSILON)))
+    taken: list[float] = []
     while len(rows := _affordable(budget, chosen)):
         rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
         gains = objective.gains(rows)
         row = _best(objective, rows, gains, budget.costs[rows], value)
         objective.add(row)
         chosen.append(row)
-        value += float(gains[rows == row][0])
-    return np.array(chosen, np.int64)
+        taken.append(float(gains[rows == row][0]))
+        value += taken[-1]
+    return _worth_most(objective, budget, chosen, taken)
 
 
 def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
@@ -168,7 +204,7 @@ def swaps(objective: Objective, budget: Budget, options: AttentionOptions) -> In
     for row in first.tolist():
         for known in chosen.tolist():
             objective.remove(known)
-        rest = Budget(budget.amount, budget.costs, budget.include, np.append(budget.exclude, row))
+        rest = budget.branch(budget.include, np.append(budget.exclude, row))
         chosen = greedy(objective, rest, options)
         _exchange(objective, budget, chosen, options.exchanges)
         complete = len(chosen) == len(best) or not budget.uniform
@@ -231,7 +267,7 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
     nodes = [(budget.include, budget.exclude)]
     while nodes:
         include, exclude = nodes.pop()
-        node = Budget(budget.amount, budget.costs, include, exclude)
+        node = budget.branch(include, exclude)
         if budget.uniform and node.size < budget.size:
             continue
         bound = objective.upper_bound(best, node, _NODE_S)
@@ -240,7 +276,7 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         rows = _affordable(node, include.tolist())
         if len(include) == budget.size or not len(rows):
             continue
-        row = _best_next(objective, budget, include.tolist(), rows)
+        row, _ = _best_next(objective, budget, include.tolist(), rows)
         found = np.append(include, row)
         if not budget.uniform or len(found) == budget.size:
             worth = objective.value(found)

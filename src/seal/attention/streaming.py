@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,11 +25,16 @@ from seal.attention import Budget, Candidates, choose, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
-from seal.types import TEXT, Choice, Float32, Int64, Tokens
+from seal.types import TEXT, Choice, Float32, Int64, Tokens, check_finite, is_count
 
 _VERSION = 2
 """The layout of a saved state."""
 _FORMAT = "seal-stream"
+_UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError),
+    *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError),
+)
+"""What NumPy, zipfile and json raise for a file that is something else than it claims."""
 _COLUMNS = [field.name for field in fields(Tokens)]
 
 
@@ -132,7 +138,8 @@ class Stream:
         head = {"format": _FORMAT, "schema": _VERSION, "seen": self._seen, "notes": dict(notes)}
         head["dimension"] = self._dimension
         head["queries"] = [query.text for query in self.queries]
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        # Of one name, so that the next save takes the place of what a kill left.
+        draft = path.with_name(f"{path.name}.new")
         try:
             with draft.open("wb") as file:
                 np.savez(file, head=np.array(json.dumps(head)), **arrays)
@@ -164,8 +171,11 @@ class Stream:
                         f"{path} was written by {age} SEAL (schema {head['schema']}, this one"
                         f" reads {_VERSION}); use that SEAL, or another --state"
                     )
-                return Stream._restored(head, stored, options, calibration), head["notes"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+                notes = head["notes"]
+                if not isinstance(notes, dict):
+                    raise ValueError("its notes are no notes")
+                return Stream._restored(head, stored, options, calibration), notes
+        except _UNREADABLE as error:
             raise StoreError(
                 f"{path} is not the state of a stream, or damaged ({error}); remove it, or use"
                 " another --state"
@@ -180,18 +190,35 @@ class Stream:
     ) -> Stream:
         def tokens(name: str) -> Tokens:
             columns = {column: stored[f"{name}.{column}"] for column in _COLUMNS}
-            return Tokens(**columns | {"text": columns["text"].astype(TEXT)})
+            tokens = Tokens(**columns | {"text": columns["text"].astype(TEXT)})
+            tokens.check_numbers()
+            if tokens.embeddings.shape[1] != dimension:
+                raise ValueError("its embeddings differ in dimension")
+            return tokens
 
-        stream = Stream(head["dimension"], options, calibration)
-        stream._seen = head["seen"]
+        dimension, seen = head["dimension"], head["seen"]
+        if not (is_count(dimension) and is_count(seen)):
+            raise ValueError("its counts are no counts")
+        stream = Stream(dimension, options, calibration)
+        stream._seen = seen
         stream._window = tokens("window") if "window.ids" in stored else None
         stream._sample = tokens("sample") if "sample.ids" in stored else None
         for i, text in enumerate(head["queries"]):
             chosen = tokens(f"query{i}")
             value, bound = stored[f"query{i}.worth"].tolist()
-            scores = stored[f"query{i}.relevance"]
+            scores, embedding = stored[f"query{i}.relevance"], stored[f"query{i}.embedding"]
+            fits = scores.shape == (len(chosen),) and embedding.shape == (dimension,)
+            if not isinstance(text, str) or not fits:
+                raise ValueError("its queries do not fit their tokens")
+            for name, numbers in (("relevance", scores), ("a query", embedding)):
+                check_finite(name, numbers)
+            check_finite("values", np.array([value, bound], np.float64))
             selection = Choice(np.arange(len(chosen)), scores, value, bound)
-            stream.queries.append(Standing(text, stored[f"query{i}.embedding"], chosen, selection))
+            stream.queries.append(Standing(text, embedding, chosen, selection))
+        # A sample that does not fit the count would be drawn from past its end.
+        held = 0 if stream._sample is None else len(stream._sample)
+        if held != min(seen, options.memory):
+            raise ValueError("its sample is not as large as its counts say")
         return stream
 
 

@@ -67,8 +67,8 @@ class AttentionOptions:
     def __post_init__(self) -> None:
         check(self, self.budget >= 1, "budget must be at least 1")
         for name, cost in self.cost.items():
-            if not cost > 0:
-                raise OptionError(f"cost_{name} must be above 0; got {cost}")
+            if not 0 < cost < math.inf:
+                raise OptionError(f"cost_{name} must be above 0 and finite; got {cost}")
         changed = {name: cost for name, cost in self.cost.items() if cost != kinds.get(name).cost}
         object.__setattr__(self, "cost", changed)
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from seal.clock import clock, span_clock
 from seal.errors import OptionError
 from seal.kinds import Kind
+from seal.lookup import original
 from seal.results import Found, Selection
 from seal.scope import Scope
 from seal.store import VideoRecord
@@ -53,7 +54,7 @@ class Reel:
     name: str
     """The name of its file."""
     path: str
-    """The file or URL that "play" links lead to; there are no links where there is no such file."""
+    """The file or address that "play" links lead to; there are none where there is no such file."""
     start_s: float
     """Presentation time of the first frame. Media players call it 0."""
     duration_s: float
@@ -62,7 +63,7 @@ class Reel:
     def of(record: VideoRecord) -> Reel:
         """A video of a store."""
         name = PurePath(record.path).name
-        return Reel(record.id, name, record.location, record.start_s, record.duration_s)
+        return Reel(record.id, name, original(record), record.start_s, record.duration_s)
 
 
 @dataclass(frozen=True, eq=False)

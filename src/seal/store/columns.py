@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from seal import kinds as known_kinds
-from seal.errors import StoreError
+from seal.errors import OptionError
 from seal.store import schema
-from seal.types import TEXT, Int64, Texts, Tokens
+from seal.types import TEXT, Int64, Texts, Tokens, check_ticks
 
 Batches = Mapping[str, Mapping[str, Sequence[str]]]
 """video id -> kind -> the batches that hold the video's tokens of the kind, in order of part."""
@@ -55,9 +55,10 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
     order of `batches`, then by kind, start in seconds, part, row. The column video_id may be absent
     if there is one video.
 
-    Raises StoreError if a kind is unknown; OptionError or ValueError if the rows do not make sense.
+    Raises ValueError if a kind is unknown, OptionError if the rows do not make sense.
     """
     kinds = _known(batches)
+    check_ticks(numbers(rows["tick_numerator"]), numbers(rows["tick_denominator"]))
     order, groups = _token_order(rows, batches, kinds)
     video, kind = np.divmod(groups, max(1, len(kinds)))
 
@@ -70,8 +71,11 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
     in_order = np.array_equal(order, np.arange(rows.num_rows))
     embeddings = column("embedding", dimension)
     tracks = rows["track"].combine_chunks().take(order)
+    offsets = numbers(tracks.offsets)
+    if (offsets % 5).any():
+        raise OptionError("a track must have five numbers for each of its times")
     ids, text = rows["id"].to_numpy().astype(np.str_), _texts(rows["text"])
-    return Tokens(
+    tokens = Tokens(
         ids=ids if in_order else ids[order],
         video_ids=np.array(list(batches), np.str_)[video],
         kinds=np.array(kinds, np.str_)[kind],
@@ -82,18 +86,20 @@ def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Token
         text=text if in_order else text[order],
         embeddings=embeddings,
         facets=embeddings[:, None] if facets == 1 else column("facets", facets, dimension),
-        track_offsets=numbers(tracks.offsets) // 5,
+        track_offsets=offsets // 5,
         track_rows=numbers(tracks.flatten()).reshape(-1, 5),
     )
+    tokens.check_numbers()
+    return tokens
 
 
 def _known(batches: Batches) -> list[str]:
-    """The known kinds, in order. Raises StoreError if `batches` have another one."""
+    """The known kinds, in order. Raises ValueError if `batches` have another one."""
     kinds = list(known_kinds.known())
     for video, listed in batches.items():
         for kind in listed:
             if kind not in kinds:
-                raise StoreError(
+                raise ValueError(
                     f"{video} has tokens of the kind {kind!r}, which no installed package knows;"
                     " install the package that it was indexed with"
                 )

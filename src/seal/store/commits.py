@@ -64,17 +64,22 @@ class Commit:
 def commits(tables: Tables, video_id: str | None = None) -> list[Commit]:
     """The commits of one video or of all, in order."""
     where = "true" if video_id is None else f"id = {quote(video_id)}"
-    found = [
-        Commit(
-            row["commit"],
-            row["sequence"],
-            row["committed"],
-            VideoRecord.from_json(row["record"]),
-            Contents.from_json(row["contents"]),
-        )
-        for row in tables.rows(schema.VIDEOS, where)
-    ]
+    found = [_commit(row) for row in tables.rows(schema.VIDEOS, where)]
     return sorted(found, key=lambda commit: commit.order)
+
+
+def _commit(row: Mapping[str, Any]) -> Commit:
+    """Raises ValueError, which names the video, if a row is not what `commit` wrote."""
+    try:
+        record, contents = VideoRecord.from_json(row["record"]), Contents.from_json(row["contents"])
+        if record.id != row["id"]:
+            raise ValueError(f"it says that it is of {record.id[:40]!r}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"the record of {row['id']!r} is damaged ({error}): remove the video by its id and"
+            " index it again"
+        ) from error
+    return Commit(row["commit"], row["sequence"], row["committed"], record, contents)
 
 
 def visible(found: Iterable[Commit]) -> dict[str, Commit]:
@@ -126,12 +131,14 @@ def commit(tables: Tables, record: VideoRecord, contents: Contents, known: Commi
         "record": record.to_json(),
         "contents": contents.to_json(),
     }
-    tables.append(schema.VIDEOS, [row])
     this = f"commit = {quote(name)}"
-    if _still_named(tables, record.id, contents, known):
-        return tables.mark(schema.VIDEOS, "committed", this) == 1
-    tables.delete(schema.VIDEOS, this)
-    return False
+    # Who is alone may take a commit without a mark for that of a killed process.
+    with tables.held():
+        tables.append(schema.VIDEOS, [row])
+        if _still_named(tables, record.id, contents, known):
+            return tables.mark(schema.VIDEOS, "committed", this) == 1
+        tables.delete(schema.VIDEOS, this)
+        return False
 
 
 def _still_named(tables: Tables, video_id: str, contents: Contents, known: Commit | None) -> bool:
@@ -152,6 +159,15 @@ def drop_older(tables: Tables, video_id: str) -> None:
     older = [commit.name for commit in found if latest and commit.order < latest.order]
     if older:
         tables.delete(schema.VIDEOS, among("commit", older))
+
+
+def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
+    """Delete the commits, of one video or of all, that killed processes did not come to mark.
+
+    A process that is at its commit holds the tables, so that nobody else is alone with them.
+    """
+    mine = "true" if video_id is None else f"id = {quote(video_id)}"
+    tables.delete_alone(schema.VIDEOS, f"{mine} AND NOT committed")
 
 
 def sweep(tables: Tables, video_id: str | None = None) -> None:

@@ -8,10 +8,13 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
 
-from seal.errors import StoreError
 from seal.store import schema
 from seal.store.lance import among, either, quote
-from seal.store.records import Gap
+from seal.store.records import Gap, to_gaps
+from seal.types import is_count
+
+_LARGEST = 2**31
+"""Arrow counts the numbers of a list, and we the tokens of a part, in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,25 @@ class Part:
 
     @staticmethod
     def of(row: Mapping[str, Any]) -> Part:
-        """The part that a row of the table `parts` describes."""
+        """The part that a row of the table `parts` describes. Raises ValueError if it has none."""
         numbers = row["part"], row["batch"], row["count"], row["dimension"], row["facets"]
-        return Part.from_list([*numbers, json.loads(row["gaps"])])
+        try:
+            return Part.from_list([*numbers, json.loads(row["gaps"])])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(
+                f"a part of {row['video_id']!r} is damaged ({error}): remove the video and index"
+                " it again"
+            ) from error
 
     @staticmethod
     def from_list(values: Any) -> Part:
         """The part that `dataclasses.astuple` took apart. Raises TypeError or ValueError if
         `values` are something else."""
         number, batch, count, dimension, facets, gaps = values
-        gaps = tuple((start, end, reason) for start, end, reason in gaps)
-        return Part(number, batch, count, dimension, facets, gaps)
+        counts = (number, count, dimension, facets, dimension * facets)
+        if not isinstance(batch, str) or not all(is_count(n) and n < _LARGEST for n in counts):
+            raise ValueError(f"a part must be a batch and numbers, got {str(values[:5])[:80]}")
+        return Part(number, batch, count, dimension, facets, to_gaps(gaps))
 
 
 @dataclass(frozen=True)
@@ -53,13 +64,13 @@ class Contents:
     def shape(self) -> tuple[int, int]:
         """The dimension of the embeddings, and the number of facets.
 
-        Raises StoreError if two parts with tokens differ in shape.
+        Raises ValueError if two parts with tokens differ in shape.
         """
         parts = [part for parts in self.parts.values() for part in parts]
         # A part without tokens may come from any encoder.
         shapes = {(part.dimension, part.facets) for part in parts if part.count}
         if len(shapes) > 1:
-            raise StoreError(
+            raise ValueError(
                 f"all parts of a video must come from one encoder; these have {sorted(shapes)}"
             )
         return (*shapes, *((part.dimension, part.facets) for part in parts), (0, 1))[0]

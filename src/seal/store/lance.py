@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
+import sys
 import time
 import warnings
 from collections import Counter
@@ -35,6 +37,8 @@ _GONE = ("not found", "no such file")
 """A file of a snapshot is missing."""
 DRAFT = ".new-"
 """The first characters of the name of a folder that is not complete."""
+_TEMPORARY = "*.lance/**/.tmp*"
+"""What Lance calls a file until it is written."""
 _ATTEMPTS = 20
 """With the pauses below, the attempts take half a minute in all."""
 _FIRST_PAUSE_S = 0.02
@@ -132,7 +136,8 @@ class Tables:
     def append(self, name: str, rows: Any) -> None:
         """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
         if self.open(name) is None:
-            self._create(name)
+            with self.held():
+                self._create(name)
         self._change(name, lambda table: table.add(rows))
 
     def _create(self, name: str) -> None:
@@ -163,6 +168,13 @@ class Tables:
 
         self._change(name, delete)
 
+    def delete_alone(self, name: str, where: str) -> None:
+        """As `delete`, but nothing happens if another process is writing at this moment."""
+        with self.held(alone=True) as is_alone:
+            table = self.open(name) if is_alone else None
+            if table is not None and table.count_rows(where):
+                table.delete(where)
+
     def mark(self, name: str, column: str, where: str) -> int:
         """Set a column to true in the rows that meet an SQL condition, in one commit.
 
@@ -189,6 +201,39 @@ class Tables:
 
         self._change(name, optimize)
 
+    def clear(self, purge: bool = False) -> None:
+        """Remove the temporary files that killed processes left and, with `purge`, the files of
+        commits that they did not complete. Nothing is removed while another process writes."""
+        with self.held(alone=True) as is_alone:
+            if not is_alone:
+                return
+            for draft in self._folder.glob(f"{DRAFT}*"):
+                shutil.rmtree(draft, ignore_errors=True)
+            for file in self._folder.glob(_TEMPORARY):
+                file.unlink(missing_ok=True)
+            for name in self.names() if purge else ():
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
+                    self.open(name).optimize(
+                        cleanup_older_than=timedelta(0), delete_unverified=True
+                    )
+
+    @contextmanager
+    def held(self, alone: bool = False) -> Iterator[bool]:
+        """Hold the folder, together with others who write or `alone`; whether that worked.
+
+        The system lets go of what a killed process held. Where folders cannot be locked, as on
+        Windows, nobody is ever alone.
+        """
+        handle = _lock(self._folder, alone)
+        if handle is None:
+            yield not alone
+            return
+        try:
+            yield True
+        finally:
+            os.close(handle)
+
     def index_vectors(self, name: str) -> None:
         """Put the vectors of a tokens table into its index, if many are outside the index."""
         from lancedb.index import IvfSq
@@ -213,7 +258,12 @@ class Tables:
             if table is None:
                 return None
             try:
-                return change(table)
+                with self.held():
+                    return change(table)
+            except KeyboardInterrupt:
+                # Lance may go on writing in the background, as long as the process lives.
+                _lock(self._folder, alone=False)
+                raise
             except _ERRORS as error:
                 if attempt == _ATTEMPTS - 1 or not self._overtaken(table, str(error).lower()):
                     raise
@@ -230,7 +280,33 @@ class Tables:
         return gone and newer is not None and newer.version > table.version
 
 
+def _lock(folder: Path, alone: bool) -> int | None:
+    """Lock a folder; None if that is not possible, or another process has locked it `alone`, or,
+    if that is asked for, at all."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _check_columns(table: Any, columns: Sequence[str]) -> None:
+    """Raises ValueError unless a table has these columns, each of the type of its schema."""
+    there, wanted = table.schema, schema.table_schema(table.name)
+    for name in columns:
+        place, column = there.get_field_index(name), wanted.field(name)
+        if place < 0 or there.field(place) != column:
+            raise ValueError(f"its table {table.name} has no column {column}")
+
+
 def _select(table: Any, where: str, columns: Sequence[str]) -> Any:
+    _check_columns(table, columns)
     return table.search().where(where).select(columns).limit(None)
 
 
@@ -244,6 +320,7 @@ def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int) 
 
     Rows outside the index are compared one by one.
     """
+    _check_columns(table, columns)
     query = table.search(direction, vector_column_name="embedding").distance_type("cosine")
     query = query.nprobes(_ONE_PARTITION).refine_factor(_REFINE).limit(limit)
     return query.select(columns).to_arrow()

@@ -46,10 +46,17 @@ def _paths(video: VideoRecord | Unfinished) -> set[str]:
     return {video.path, video.location} if isinstance(video, VideoRecord) else {video.path}
 
 
+def _path(row: Mapping[str, Any]) -> str:
+    path = json.loads(row["path"])
+    if not isinstance(path, str):
+        raise ValueError(f"the path of {row['video_id']!r} is no text: remove the video by its id")
+    return path
+
+
 def unfinished(rows: Iterable[Mapping[str, Any]], committed: Container[str]) -> list[Unfinished]:
     """The videos of these rows of `parts` that are not committed, in order of their ids."""
     rows = [row for row in rows if row["video_id"] not in committed]
-    paths = {row["video_id"]: json.loads(row["path"]) for row in rows}
+    paths = {row["video_id"]: _path(row) for row in rows}
     # Twins count once.
     parts = {(row["video_id"], row["kind"], row["part"]) for row in rows if row["stored"]}
     return [

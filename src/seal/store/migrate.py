@@ -49,6 +49,8 @@ def migrate(path: Path) -> None:
             # Another process that has completed the upgrade removes what this one reads.
             if schema.read_version(path) < schema.VERSION:
                 raise
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(f"its records of schema 1 are damaged: {error!r}") from error
     _clean(path)
 
 
@@ -89,16 +91,15 @@ def _opened(tables: Tables) -> dict[str, Any]:
 
 def _clean(path: Path) -> None:
     """Delete old tables and the drafts of killed processes, if there are any."""
-    left = [entry for entry in path.iterdir() if _is_left_over(entry.name)]
-    if left:
-        for file in path.glob(f"{schema.VERSION_FILE}.*"):
-            file.unlink(missing_ok=True)
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
+    for entry in [entry for entry in path.iterdir() if _is_left_over(entry.name)]:
+        if entry.name.startswith(schema.VERSION_FILE):
+            entry.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _is_left_over(name: str) -> bool:
-    return name.endswith(".lance") or name.startswith(DRAFT)
+    return name.endswith(".lance") or name.startswith((DRAFT, f"{schema.VERSION_FILE}."))
 
 
 # From schema 1 to 2

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal.errors import OptionError
+from seal.errors import OptionError, StoreError
 from seal.store import columns
 from seal.types import Int64, Tokens
+
+_MOST_PIXELS = 2**26
+"""A stored picture has at most so many; those of 8K have half of that. A file of some bytes can
+claim any number, for which a decoder would find the memory."""
+
+
+def check_pictures(store: Path, names: Iterable[str], pictures: Iterable[bytes]) -> None:
+    """Raises StoreError, which names the token, unless all can be decoded in reasonable memory.
+
+    `names` are the ids of the tokens that the pictures show.
+    """
+    from PIL import Image
+
+    broken = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning)
+    name = ""
+    try:
+        for name, picture in zip(names, pictures, strict=True):  # noqa: B007
+            _check_picture(picture)
+    except broken as error:
+        raise StoreError(
+            f"the token store {store} is damaged: the picture of {name} cannot be shown ({error});"
+            " remove the video and index it again"
+        ) from error
+
+
+def _check_picture(picture: bytes) -> None:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise ValueError(f"it claims {image.width:,} x {image.height:,} pixels")
+            # A JPEG is read to its end, and at an eighth of its size.
+            image.draft("L", (1, 1))
+            image.load()
 
 
 def shown(tokens: Tokens, pts: Int64, at: ArrayLike = 0.5) -> Int64:

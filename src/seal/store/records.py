@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from seal.types import is_count, is_real
 
 Gap = tuple[float, float, str]
 """A stretch of the video that could not be read: start_s, end_s, reason."""
@@ -61,14 +63,75 @@ class VideoRecord:
 
     @staticmethod
     def from_json(text: str) -> VideoRecord:
-        """Read what `to_json` wrote. Raises ValueError if `text` is something else."""
+        """Read what `to_json` wrote. Raises ValueError, which names the field, for another value
+        than SEAL writes."""
         try:
             values = json.loads(text)
-            gaps = tuple((float(start), float(end), str(why)) for start, end, why in values["gaps"])
-            notes = tuple((float(at), str(text)) for at, text in values.get("notes", ()))
-            return VideoRecord(**values | {"gaps": gaps, "notes": notes})
+            notes = tuple((at, text) for at, text in values.get("notes", ()))
+            record = VideoRecord(**values | {"gaps": to_gaps(values["gaps"]), "notes": notes})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a video's record: {error}") from error
+        for names, wanted, is_valid in _RULES:
+            for name in names:
+                if not is_valid(value := getattr(record, name)):
+                    raise ValueError(f"{name} must be {wanted}, got {_short(value)}")
+        return record
+
+
+def to_gaps(values: Iterable[Any]) -> tuple[Gap, ...]:
+    """Gaps as JSON keeps them. Raises TypeError or ValueError if `values` are something else."""
+    gaps = tuple((start, end, why) for start, end, why in values)
+    for start, end, why in gaps:
+        if not (is_real(start) and is_real(end) and start <= end and isinstance(why, str)):
+            gap = _short((start, end, why))
+            raise ValueError(f"a gap must be a start, an end at or after it and a reason: {gap}")
+    return gaps
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+_SHOWN = 60
+"""Characters of a wrong value that an error shows."""
+_RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+    (("id",), "a name", lambda value: isinstance(value, str) and value != ""),
+    (
+        ("path", "location", "content_id", "codec", "profile", "encoder", "indexed_at"),
+        "text",
+        lambda value: isinstance(value, str),
+    ),
+    (("start_s",), "a finite number of seconds", is_real),
+    (
+        ("duration_s", "seconds"),
+        "a finite number of seconds of at least 0",
+        lambda value: is_real(value) and value >= 0,
+    ),
+    (("width", "height"), "a number of pixels", is_count),
+    (
+        ("notes",),
+        "times in seconds with texts",
+        lambda notes: all(is_real(at) and isinstance(text, str) for at, text in notes),
+    ),
+    (
+        ("rate_hz",),
+        "a finite number above 0, or null",
+        lambda value: value is None or (is_real(value) and value > 0),
+    ),
+    (("size_bytes",), "a number of bytes, or null", lambda v: v is None or is_count(v)),
+    (("encoder_options", "options"), "options by name", _is_mapping),
+    (
+        ("keys",),
+        "keys by kind",
+        lambda value: _is_mapping(value) and all(isinstance(key, str) for key in value.values()),
+    ),
+)
+"""Names of fields, what their values have to be, and whether a value is that."""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,12 @@ def write_version(path: Path, version: int = VERSION) -> None:
     """Mark `path` as a store of this layout, in one atomic step."""
     draft = path / f"{VERSION_FILE}.{os.getpid()}"
     draft.write_text(json.dumps({"format": _FORMAT, "schema": version}) + "\n")
-    os.replace(draft, path / VERSION_FILE)
+    try:
+        os.replace(draft, path / VERSION_FILE)
+    except FileNotFoundError:
+        # Another process has marked the store and cleared away what it took for a leftover.
+        if not (path / VERSION_FILE).exists():
+            raise
 
 
 def tokens_table(dimension: int, facets: int) -> str:

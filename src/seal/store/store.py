@@ -20,7 +20,7 @@ from seal.store.contents import Contents
 from seal.store.lance import Tables, among, guard, nearest, quote, scan
 from seal.store.migrate import migrate
 from seal.store.pictures import frames, shown
-from seal.store.records import Gap, Stored, Unfinished, VideoRecord
+from seal.store.records import Gap, Stored, Unfinished, VideoRecord, to_gaps
 from seal.types import Float32, Tokens
 
 _MANY_FILES = 64
@@ -127,7 +127,9 @@ class Store:
             "stored": False,
             "dimension": dimension,
             "facets": facets,
-            "gaps": json.dumps([(float(start), float(end), why) for start, end, why in gaps]),
+            "gaps": json.dumps(
+                to_gaps((float(start), float(end), why) for start, end, why in gaps)
+            ),
         }
         rows = [
             row | {"kind": kind, "key": key, "count": int((tokens.kinds == kind).sum())}
@@ -191,6 +193,7 @@ class Store:
                 if same or commits.commit(self._tables, record, contents, latest):
                     break
             commits.drop_older(self._tables, video.id)
+            commits.drop_unmarked(self._tables, video.id)
             # Later parts may belong to a process that has begun since.
             before = among("batch", {row["batch"] for row in rows})
             self._tables.delete(schema.PARTS, f"video_id = {quote(video.id)} AND {before}")
@@ -218,6 +221,7 @@ class Store:
         that read or write at that moment start again, which may take them longer.
         """
         with guard(self.path):
+            commits.drop_unmarked(self._tables)
             commits.sweep(self._tables)
             self._optimize(purge=purge)
 
@@ -226,6 +230,7 @@ class Store:
             self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
                 self._tables.index_vectors(name)
+        self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
         return self._tables.rows(schema.PARTS, f"video_id = {quote(video_id)}")
@@ -298,6 +303,15 @@ class Store:
         videos |= {video.id: video for video in self.videos()}
         return lookup.match(name, list(videos.values()), self.path)
 
+    def holds(self, video_id: str) -> bool:
+        """Whether anything is stored of a video of this very id, be it damaged."""
+        with guard(self.path):
+            mine = {schema.VIDEOS: "id", schema.PARTS: "video_id"}
+            return any(
+                self._tables.count(table, [column], f"{column} = {quote(video_id)}")
+                for table, column in mine.items()
+            )
+
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
         with guard(self.path):
@@ -338,7 +352,13 @@ class Store:
         rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
         if rows is None:
             rows = schema.table_schema(contents.table).empty_table()
-        tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
+        try:
+            tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
+        except OptionError as error:
+            raise ValueError(
+                f"the tokens of {video_id} are damaged ({error}): remove the video and index it"
+                " again"
+            ) from error
         return tokens, sum(contents.counts[kind] for kind in batches)
 
     def nearest(self, direction: Float32, facets: int, limit: int) -> Tokens:

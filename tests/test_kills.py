@@ -1,0 +1,21 @@
+"""The campaign of kills of `benchmarks/kills.py`, in short."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CAMPAIGN = Path(__file__).parents[1] / "benchmarks" / "kills.py"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to find orphans")
+@pytest.mark.parametrize(("name", "kills"), [("store", 24), ("upgrades", 3), ("commands", 7)])
+def test_kills_at_random_instants_lose_nothing_and_leave_nothing(name: str, kills: int) -> None:
+    wanted = {"store": 0, "upgrades": 0, "commands": 0, name: kills}
+    counts = [f"--{each}={count}" for each, count in wanted.items()]
+    done = subprocess.run(
+        [sys.executable, str(CAMPAIGN), *counts], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"| {name} |" in done.stdout
