@@ -71,7 +71,9 @@ def _resolve(store: Store, name: str) -> VideoRecord:
 
 def _options(record: VideoRecord) -> VideoOptions:
     """The options that say what belongs to a video, as it was indexed with."""
-    kept = record.options.get("video", {})
+    kept = record.options.get("video")
+    if not isinstance(kept, dict):
+        kept = {}
     return VideoOptions(
         playlist=kept.get("playlist", VideoOptions.playlist),
         address_query=kept.get("address_query", VideoOptions.address_query),

@@ -67,8 +67,9 @@ class VideoRecord:
         than SEAL writes."""
         try:
             values = json.loads(text)
+            gaps = to_gaps(values["gaps"])
             notes = tuple((at, text) for at, text in values.get("notes", ()))
-            record = VideoRecord(**values | {"gaps": to_gaps(values["gaps"]), "notes": notes})
+            record = VideoRecord(**values | {"gaps": gaps, "notes": notes})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a video's record: {error}") from error
         for names, wanted, is_valid in _RULES:
