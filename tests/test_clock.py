@@ -122,6 +122,23 @@ def test_a_second_stream_beside_the_video_is_not_its_continuation(tmp_path: Path
         assert video.info.width == 160
 
 
+def test_a_playlist_goes_on_after_a_discontinuity(tmp_path: Path) -> None:
+    other = {"mpegts_start_pid": "700"}
+    for name, how in (("a", {}), ("b", other), ("c", {})):
+        film(tmp_path / f"{name}.ts", container_options=how)
+    lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", "a.ts"]
+    for name in "bc":
+        lines += ["#EXT-X-DISCONTINUITY", "#EXTINF:2,", f"{name}.ts"]
+    path = tmp_path / "all.m3u8"
+    path.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    seen = see(path)
+    missing = sum(gap.span.duration_s for gap in seen.gaps)
+    assert seen.shown_s + missing == pytest.approx(6.0, abs=0.1)
+    assert missing <= 0.2
+    assert seen.info.duration_s == pytest.approx(6.0, abs=0.1)
+    assert len(seen.notes) == 2
+
+
 def test_a_counter_that_wraps_is_carried_on(tmp_path: Path) -> None:
     # The counter has 33 bits at 90 kHz. FFmpeg undoes the first wrap after its start by itself.
     wrap = 2**33 / 90000
