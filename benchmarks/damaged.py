@@ -58,6 +58,7 @@ from threading import Lock
 from typing import Any
 
 import av
+import numpy as np
 
 from data import ROOT
 from mangling import SUFFIXES, Film, Mutant, Studio, number_on
@@ -228,11 +229,20 @@ def measure(path: str) -> dict[str, Any]:
     try:
         with open_video(path, Options.load().video, threads=1) as video:
             for frame in video.frames():
-                found["frames"].append((frame.time_s, number_on(frame.image)))
+                found["frames"].append((frame.time_s, number_on(_without_bars(frame.image))))
     except Exception:
         # The outcome of the command tells of it.
         found["failure"] = traceback.format_exc()
     return found
+
+
+def _without_bars(image: np.ndarray) -> np.ndarray:
+    """The picture between the bars that pictures of another shape than the first one get."""
+    is_seen = image.max(2) > 0
+    rows, columns = np.flatnonzero(is_seen.any(1)), np.flatnonzero(is_seen.any(0))
+    if not len(rows):
+        return image
+    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def decoded(path: str) -> list[int]:
