@@ -62,7 +62,6 @@ def test_loss_of_recordings_that_are_joined_needs_no_clock(damaged: ModuleType) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the campaign limits memory as Linux does")
-@pytest.mark.xfail(strict=True, reason="what follows the first of joined recordings is lost")
 def test_damaged_files_end_well_and_nothing_is_lost_in_silence(tmp_path: Path) -> None:
     film, log = tmp_path / "film.mp4", tmp_path / "log"
     write_film(film, seed=5, duration_s=2.4)

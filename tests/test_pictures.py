@@ -284,7 +284,9 @@ def write_hdr(path: Path, transfer: str, signals: Sequence[float], extra: str = 
         stream = container.add_stream("libx265", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = stripes.size, 64, "yuv420p10le"
         frame = av.VideoFrame.from_ndarray(codes.astype(np.uint16), "rgb48le")
-        container.mux(stream.encode(frame.reformat(format="yuv420p10le", dst_colorspace=9)))
+        frame = frame.reformat(format="yuv420p10le", dst_colorspace=9)
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
