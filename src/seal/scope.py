@@ -279,7 +279,7 @@ class Scope:
     def candidates(self, scores: Float32) -> Candidates:
         """All tokens with this relevance [n], and when they are, with videos one after another."""
         times_s = self.tokens.middle_s + self.content.shift_s
-        return Candidates(scores, self.tokens.embeddings, times_s)
+        return Candidates(scores, self.tokens.finite_embeddings, times_s, is_checked=True)
 
     def choose(self, text: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> Choice:
         """The rows of the tokens worth looking at for a query, within `attention.budget`.

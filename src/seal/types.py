@@ -336,6 +336,12 @@ class Tokens:
         return [(kind, self.kinds == name) for name, kind in kinds.known().items()]
 
     @cached_property
+    def finite_embeddings(self) -> Float32:
+        """`embeddings`, looked through once. Raises OptionError if one is not finite."""
+        check_finite("embeddings", self.embeddings)
+        return self.embeddings
+
+    @cached_property
     def without_embedding(self) -> Int64:
         """The rows of the tokens whose kind has no embedding."""
         # Of the embeddings of length 1 few have a zero here. To read all places takes longer.

@@ -30,11 +30,14 @@ class Candidates:
     past: Candidates | None = None
     """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
     what streaming has left behind."""
+    is_checked: bool = False
+    """The embeddings are known to be finite, so that nobody looks through all of them again."""
 
     def __post_init__(self) -> None:
         """Raises OptionError for NaN and infinity, among which no order holds."""
         check_finite("relevance", self.relevance)
-        check_finite("embeddings", self.embeddings)
+        if not self.is_checked:
+            check_finite("embeddings", self.embeddings)
         check_finite("times", self.times_s)
         check_finite("multiplicities", self.multiplicities)
 
@@ -49,13 +52,17 @@ class Candidates:
     @staticmethod
     def of(tokens: Tokens, relevance: Float32) -> Candidates:
         """All of `tokens`."""
-        return Candidates(relevance, tokens.embeddings, tokens.middle_s)
+        return Candidates(relevance, tokens.finite_embeddings, tokens.middle_s, is_checked=True)
 
     def take(self, rows: Int64) -> Candidates:
         """The candidates of these rows alone; the past is left out."""
         multiplicity = None if self.multiplicity is None else self.multiplicity[rows]
         return Candidates(
-            self.relevance[rows], self.embeddings[rows], self.times_s[rows], multiplicity
+            self.relevance[rows],
+            self.embeddings[rows],
+            self.times_s[rows],
+            multiplicity,
+            is_checked=True,
         )
 
     def ranked(self, rows: Int64 | None = None) -> Int64:
