@@ -16,13 +16,14 @@ Every message says what came, what was expected and what to try. Paths are shown
 visible escapes for what could steer a terminal; `args` has them as they are.
 """
 
-from seal.printing import printable
-
 
 class SealError(Exception):
     """Base of all errors that SEAL raises on purpose."""
 
     def __str__(self) -> str:
+        # Only where an error is printed: `import seal` has no use for regular expressions.
+        from seal.printing import printable
+
         return printable(super().__str__())
 
 
