@@ -184,6 +184,20 @@ def test_one_wrong_stamp_moves_no_other_picture(tmp_path: Path, bit: int, b_fram
     assert (seen.gaps, seen.notes) == ([], [])
 
 
+@pytest.mark.parametrize("number", [9, 10, 11, 12, 20, 30, 48])
+@pytest.mark.parametrize("off_s", [-5.8, -0.3, 0.3, 5.8])
+def test_a_wrong_stamp_among_pictures_that_are_not_needed(
+    tmp_path: Path, number: int, off_s: float
+) -> None:
+    path = film(tmp_path / "film.ts", b_frames=2, options={"x264-params": "scenecut=0"})
+    with_stamp(path, number, lambda pts: pts + round(off_s * 90000))
+    with open_video(path, VideoOptions(rate_hz=5)) as video:
+        frames = list(video.frames())
+    assert len(frames) == pytest.approx(10, abs=1)
+    assert all(frame.pts < frame.end_pts for frame in frames)
+    assert all(a.end_pts <= b.pts for a, b in itertools.pairwise(frames))
+
+
 def test_pictures_that_an_avi_stamps_in_decoding_order(tmp_path: Path) -> None:
     path = film(tmp_path / "film.avi", b_frames=3, options={"x264-params": "b-adapt=0"})
     seen = see(path)
@@ -193,6 +207,19 @@ def test_pictures_that_an_avi_stamps_in_decoding_order(tmp_path: Path) -> None:
 
 
 # ---- stated lengths ----
+
+
+@pytest.mark.parametrize("rate", [-1.0, 0.0, 1e12, float("nan")])
+def test_a_stated_rate_is_a_claim(tmp_path: Path, rate: float) -> None:
+    path = film(tmp_path / "film.flv", codec="flv1")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"framerate\0") + 10
+    data[at : at + 8] = struct.pack(">d", rate)
+    path.write_bytes(data)
+    seen = see(path)
+    assert len(seen.numbers) == COUNT
+    assert seen.info.duration_s == pytest.approx(2.0, abs=0.05)
+    assert seen.info.rate_hz is None or 0 < seen.info.rate_hz < 1e7
 
 
 @pytest.mark.parametrize("stated", [3.2e9, 1e15, float("nan"), float("inf"), -1.0])
@@ -298,6 +325,15 @@ def test_a_jump_that_the_sound_lived_through_is_a_loss() -> None:
     list(timeline.carry_on(iter(pieces), lambda packet: packet.stream_index == 0))
     assert [packet.dts for packet in video] == [0, 40, 60_000, 60_040]
     assert notes == []
+
+
+@pytest.mark.parametrize(("restarts", "kept"), [(True, None), (False, 5_920)])
+def test_no_picture_overtakes_more_than_a_codec_lets_it(restarts: bool, kept: int | None) -> None:
+    clock = StreamClock(Packet.time_base, restarts, lambda pts, text: None)
+    stamps = [(0, 80), (40, 160), (80, 120), (120, 5_920), (160, 240), (200, 280)]
+    packets = [Packet(*stamp) for stamp in stamps]
+    list(clock.carry_on(iter(packets), lambda packet: True))
+    assert [packet.pts for packet in packets] == [80, 160, 120, kept, 240, 280]
 
 
 def test_a_long_picture_is_believed_where_clocks_do_not_restart() -> None:

@@ -62,7 +62,7 @@ class ContainerStream(PictureStream):
         self.time_base = stated or Fraction(1, 1000)
         self.pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
         rate = self._stream.average_rate
-        self.rate_hz = float(rate) if rate else None
+        self.rate_hz = float(rate) if rate and rate > 0 else None
         self.end = self._stated_end = self._ticks_stated()
         self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
         size = self._container.size
@@ -283,23 +283,25 @@ class ContainerStream(PictureStream):
         damage = Damage(self.time_base, self.takes_damaged)
         waiting: dict[int, bool] = {}
         """Stamps of packets whose pictures have not come -> whether the picture is not needed."""
-        is_first = True
+        reached: int | None = None
         for picture in forward(self._frames(pieces, damage, waiting), self.time_base):
             passed = sorted(at for at in waiting if at < picture.pts)
-            if is_first:
+            if reached is None:
                 # Pictures count from the first packet, whatever start the container states.
-                self.begin, is_first = min([*passed, picture.pts]), False
+                self.begin = min([*passed, picture.pts])
+                reached = self.begin - 1
             skipped = [at for at in passed if waiting.pop(at)]
             if len(passed) - len(skipped) >= _FIELDS:
                 damage.silent()
             for at in skipped:
-                if not damage.hides(None, at):
+                if reached < at and not damage.hides(None, at):
                     yield DecodedPicture(None, at, at + self._lasting(None), damage.told())
+            reached = picture.pts
             if not damage.hides(picture.frame, picture.pts):
                 yield replace(picture, lost=picture.lost or damage.told())
         skipped = sorted(at for at, is_skipped in waiting.items() if is_skipped)
-        if damage.healed:
-            for at in skipped:
+        for at in skipped if damage.healed else []:
+            if reached is None or reached < at:
                 yield DecodedPicture(None, at, at + self._lasting(None), None)
         if len(waiting) - len(skipped) >= _FIELDS:
             damage.silent()

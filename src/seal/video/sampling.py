@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-# No codec lets a picture overtake more others than this.
-_REORDERED = 32
+REORDERED = 32
+"""No codec lets a picture overtake more others than this."""
 
 
 class Grid:
@@ -83,6 +83,6 @@ class FrameCandidates:
         if pts > self._first.get(tick, pts):
             return False
         self._first[tick] = pts
-        if len(self._first) > _REORDERED:
+        if len(self._first) > REORDERED:
             del self._first[next(iter(self._first))]
         return True

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import av
 
+from seal.video.sampling import REORDERED
 from seal.video.stream import DecodedPicture
 
 # FFmpeg's own limits (its options dts_delta_threshold and dts_error_threshold, and the tenth of a
@@ -52,6 +53,7 @@ class StreamClock:
         """How long the latest packet lasts, as stated or by the packets so far; 0: not known."""
         self._join = join
         self._time_base = time_base
+        self._restarts = restarts
         self._limit = round((RESTART_S if restarts else IMPOSSIBLE_S) / time_base)
         self._tolerance = round(_TOLERANCE_S / time_base)
         self._shift = 0
@@ -87,6 +89,13 @@ class StreamClock:
         if held is not None:
             yield self._settled(held, None)
 
+    @property
+    def _longest_wait(self) -> int:
+        """How far a picture may be shown from where it is decoded."""
+        if not self._restarts:
+            return self._limit
+        return max(REORDERED * self.lasting, round(1 / self._time_base))
+
     def cut(self) -> None:
         """What comes next is another recording, and must not overlap with this one."""
         self._is_cut = True
@@ -109,7 +118,7 @@ class StreamClock:
                 packet.pts += self._shift
             return packet
         self._restart(packet)
-        if packet.pts is not None and abs(packet.pts - packet.dts) > self._limit:
+        if packet.pts is not None and abs(packet.pts - packet.dts) > self._longest_wait:
             packet.pts = None
         if self._shift:
             packet.dts += self._shift
