@@ -15,6 +15,8 @@ commands   `seal index` with two jobs, two of them at once, `remove`, `optimize`
            of a run that was never killed, and leaves no semaphore and no temporary file.
 
 Exits with 1 at the first promise that is broken, and says which seed repeats it.
+
+Run it alone: a semaphore that another program makes meanwhile counts as left.
 """
 
 from __future__ import annotations
