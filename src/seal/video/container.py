@@ -141,8 +141,8 @@ class ContainerStream(PictureStream):
 
     def _carried_on(self, packets: Iterator[Piece]) -> Iterator[Piece]:
         """Packets with the stamps of the video's own on a clock that runs forward."""
-        self._timeline = StreamClock(self.time_base, self.may_restart, self._join)
-        return self._timeline.carry_on(packets, self._is_own)
+        self._clock = StreamClock(self.time_base, self.may_restart, self._join)
+        return self._clock.carry_on(packets, self._is_own)
 
     def _join(self, pts: int, text: str) -> None:
         self._is_joined = True
@@ -223,8 +223,8 @@ class ContainerStream(PictureStream):
         self._fresh = False
         if self._stream.time_base != self.time_base:
             return False
-        self._timeline.cut()
-        self._join(self._timeline.end, "the video goes on in another stream of the file")
+        self._clock.cut()
+        self._join(self._clock.end, "the video goes on in another stream of the file")
         return True
 
     def _seek(self, pts: int) -> Iterator[av.Packet[Any] | str] | None:

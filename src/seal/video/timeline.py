@@ -45,11 +45,11 @@ class StreamClock:
 
         `join` is told of each place where the clock is carried on: its tick, and what happened.
         """
-        self.due = 0
+        self._due = 0
         """When the next packet is due to be decoded, on the carried-on clock."""
         self.end = 0
         """When the latest picture ends."""
-        self.lasting = 0
+        self._lasting = 0
         """How long the latest packet lasts, as stated or by the packets so far; 0: not known."""
         self._join = join
         self._time_base = time_base
@@ -94,7 +94,7 @@ class StreamClock:
         """How far a picture may be shown from where it is decoded."""
         if not self._restarts:
             return self._limit
-        return max(REORDERED * self.lasting, round(1 / self._time_base))
+        return max(REORDERED * self._lasting, round(1 / self._time_base))
 
     def cut(self) -> None:
         """What comes next is another recording, and must not overlap with this one."""
@@ -125,14 +125,14 @@ class StreamClock:
             if packet.pts is not None:
                 packet.pts += self._shift
         if packet.duration and 0 < packet.duration <= self._limit:
-            self.lasting = packet.duration
+            self._lasting = packet.duration
         elif self._last is not None and packet.dts > self._last:
             # The shortest step so far: packets may be missing within the others.
             step = packet.dts - self._last
-            self.lasting = min(self.lasting or step, step)
-        end = (packet.dts if packet.pts is None else packet.pts) + self.lasting
+            self._lasting = min(self._lasting or step, step)
+        end = (packet.dts if packet.pts is None else packet.pts) + self._lasting
         self.end = end if self._last is None else max(self.end, end)
-        self.due = packet.dts + self.lasting
+        self._due = packet.dts + self._lasting
         self._last = packet.dts
         return packet
 
@@ -143,7 +143,7 @@ class StreamClock:
         at, after = raw + self._shift, following + self._shift
         if self._last is None:
             return after < at - self._tolerance
-        if not self._last <= after <= self.due + self._limit:
+        if not self._last <= after <= self._due + self._limit:
             return False
         return at > after + self._tolerance or at < self._last - self._tolerance
 
@@ -152,7 +152,7 @@ class StreamClock:
         if self._last is None or packet.dts is None:
             return
         at = packet.dts + self._shift
-        jump = at - self.due
+        jump = at - self._due
         goes_on = at >= self._last - self._tolerance and jump <= self._limit
         was_cut, self._is_cut = self._is_cut, False
         if goes_on and not (was_cut and jump < 0):
