@@ -42,14 +42,14 @@ def render(board: Storyboard, folder: Path) -> str:
     )
     links = {reel.video: _link(reel, folder) for reel in board.reels}
     return Template(template).substitute(
-        page_title=_shown(_shorten(printable(f"{board.query} · {board.name()}"))),
+        page_title=_escaped(_shorten(printable(f"{board.query} · {board.name()}"))),
         style=style + _colours(),
         script=script,
         # The policy names the one script that may run, so that nothing smuggled in ever could.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        name=_shown(board.name()),
+        name=_escaped(board.name()),
         length=clock(board.axis.duration_s),
-        query=_shown(board.query),
+        query=_escaped(board.query),
         verdict=f'<p class="verdict" role="status">{board.verdict()}</p>' * (not board.has_match),
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
@@ -58,7 +58,7 @@ def render(board: Storyboard, folder: Path) -> str:
         moments=_moments(board, links),
         cards=_cards(board, links),
         settings="".join(
-            f"<div><dt>{_shown(name.capitalize())}</dt><dd>{_shown(value)}</dd></div>"
+            f"<div><dt>{_escaped(name.capitalize())}</dt><dd>{_escaped(value)}</dd></div>"
             for name, value in board.settings().items()
         ),
         clock_note=_clock_note(board),
@@ -139,7 +139,7 @@ def _ticks(board: Storyboard) -> Iterable[str]:
         # On a phone every second label gives way, and the one at the right end, which must not
         # stand out of the page and would run into its neighbour.
         names = " ".join(["minor"] * (i % 2) + ["last"] * (position > _LAST_LABEL))
-        yield f'<span class="{names}" style="left:{100 * position:.2f}%">{_shown(label)}</span>'
+        yield f'<span class="{names}" style="left:{100 * position:.2f}%">{_escaped(label)}</span>'
 
 
 _Links = dict[str, str | None]
@@ -148,7 +148,7 @@ _Links = dict[str, str | None]
 
 def _moments(board: Storyboard, links: _Links) -> str:
     items = "".join(
-        f"<li><b>{number}</b><span>{_shown(board.times(m))}</span>"
+        f"<li><b>{number}</b><span>{_escaped(board.times(m))}</span>"
         f'<span class="score">{m.score:.3f}</span>{_play(board, links, m.video, m.span.start_s)}'
         "</li>"
         for number, m in enumerate(board.moments, 1)
@@ -175,9 +175,9 @@ def _card(board: Storyboard, entry: Entry, links: _Links, top: float) -> str:
     share = max(entry.relevance, 0) / top if top > 0 else 0
     return (
         f'<li class="card kind-{entry.kind.name}" id="card-{entry.rank}"'
-        f' data-token="{_shown(entry.token_id)}">'
+        f' data-token="{_escaped(entry.token_id)}">'
         f"{_picture(entry)}{_words(entry)}"
-        f'<p class="caption"><a href="#mark-{entry.rank}">{_shown(entry.times())}</a>'
+        f'<p class="caption"><a href="#mark-{entry.rank}">{_escaped(entry.times())}</a>'
         f"{_play(board, links, entry.video, entry.start_s)}</p>"
         f'<div class="meter"><i style="width:{100 * share:.1f}%"></i></div>'
         f'<p class="detail"><span>{entry.kind.name.capitalize()}</span>'
@@ -243,7 +243,7 @@ def _play(board: Storyboard, links: _Links, video: str, time_s: float) -> str:
     # Media players start at 0, wherever the container's clock does.
     offset = f"{max(time_s - reel.start_s, 0):.3f}".rstrip("0").rstrip(".")
     return (
-        f'<a class="play" href="{_shown(link)}#t={offset}" target="_blank" rel="noopener"'
+        f'<a class="play" href="{_escaped(link)}#t={offset}" target="_blank" rel="noopener"'
         f' aria-label="Play at {clock(time_s)}">play</a>'
     )
 
@@ -273,16 +273,15 @@ def _clock_note(board: Storyboard) -> str:
 
 
 def _label(entry: Entry) -> str:
-    return (
-        f"{entry.kind.name.capitalize()}, {_shown(entry.times())}, relevance {entry.relevance:.3f}"
-    )
+    kind, times = entry.kind.name.capitalize(), _escaped(entry.times())
+    return f"{kind}, {times}, relevance {entry.relevance:.3f}"
 
 
 def _extent(left: float, right: float) -> str:
     return f"left:{100 * left:.3f}%;width:{100 * (right - left):.3f}%"
 
 
-def _shown(text: str) -> str:
+def _escaped(text: str) -> str:
     """Text, as an element or an attribute holds it."""
     return escape(printable(text))
 
