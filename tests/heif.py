@@ -64,7 +64,9 @@ def _box(kind: str, content: bytes, version: int | None = None) -> bytes:
 def _hevc(path: Path, image: np.ndarray) -> tuple[bytes, bytes]:
     """The box that configures the decoder, and one picture."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx265", rate=1, options={"x265-params": "log-level=none"})
+        # With B-frames, x265 leaves the DTS of a single picture to chance.
+        options = {"x265-params": "log-level=none:bframes=0"}
+        stream = container.add_stream("libx265", rate=1, options=options)
         stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "yuv420p"
         frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")

@@ -278,7 +278,9 @@ def write_hdr(path: Path, transfer: str, signals: Sequence[float], extra: str = 
     """A film of one picture with a grey stripe for each signal, 10 bits, BT.2020."""
     stripes = np.repeat(np.array(signals), 64)
     codes = np.broadcast_to(stripes[None, :, None] * 65535, (64, stripes.size, 3))
-    parameters = f"log-level=none:colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}:{extra}"
+    # With B-frames, x265 leaves the DTS of a single picture to chance.
+    colours = f"colorprim=bt2020:colormatrix=bt2020nc:transfer={transfer}"
+    parameters = f"log-level=none:bframes=0:{colours}:{extra}"
     with av.open(str(path), "w") as container:
         options = {"x265-params": parameters, "crf": "4", "preset": "ultrafast"}
         stream = container.add_stream("libx265", rate=25, options=options)
@@ -408,7 +410,7 @@ def dolby_metadata() -> bytes:
 def write_dolby_vision(path: Path) -> Path:
     """A film without stated colours whose pictures carry Dolby's metadata."""
     with av.open(str(path), "w", format="hevc") as container:
-        options = {"x265-params": "log-level=none"}
+        options = {"x265-params": "log-level=none:bframes=0"}
         stream = container.add_stream("libx265", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p10le"
         frame = av.VideoFrame.from_ndarray(numbered(9), "rgb24").reformat(format="yuv420p10le")
