@@ -1,5 +1,6 @@
 """Pictures come upright, in their shape and in the colours of the standard range."""
 
+import gc
 import io
 import itertools
 import re
@@ -112,6 +113,26 @@ def test_each_picture_is_turned_by_its_own_exif(tmp_path: Path, kind: str) -> No
     assert gaps == []
     for orientation, frame in zip(range(1, 9), frames, strict=True):
         assert is_close(frame.image, upright(image, orientation)), orientation
+
+
+def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    """The side data of these pictures is read in both ways, with EXIF and without."""
+    pictures = [jpeg(numbered(77, 160, 160), orientation) for orientation in range(1, 9)]
+    turned = write_packets(tmp_path / "turned.avi", "mjpeg", pictures, (160, 160))
+    plain = write_video(tmp_path / "plain.mp4", range(0, 1000, 100))
+    gc.collect()
+    gc.disable()
+    try:
+        with open_video(turned, ALL) as one, open_video(plain, ALL) as other:
+            gc.collect()
+            assert len([*one.frames(), *other.frames()]) > 16
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            assert [each for each in gc.garbage if isinstance(each, av.VideoFrame)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_a_film_of_upright_pictures_with_exif_is_read(tmp_path: Path) -> None:

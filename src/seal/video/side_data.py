@@ -9,6 +9,7 @@ from typing import cast
 import av
 from av.buffer import Buffer
 from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
@@ -26,23 +27,24 @@ class SideDataReader:
 
     def __call__(self, frame: av.VideoFrame) -> Mapping[SideData, Buffer]:
         """The kinds of side data of a frame that PyAV has a name for."""
-        # Looking at a frame's side data ties the frame into a reference cycle, and frames that wait
-        # for the garbage collector fill the memory. So a tiny copy is looked at.
-        tiny = self._reformatter.reformat(
-            frame,
-            _TINY_PX,
-            _TINY_PX,
-            "gray",
-            src_colorspace=Colorspace.ITU709,
-            interpolation=Interpolation.POINT,
-            threads=1,
-        )
+        # The attribute `side_data` ties a frame into a reference cycle, and frames that wait for
+        # the garbage collector fill the memory. A container that is made beside the frame does not.
         try:
-            return cast("Mapping[SideData, Buffer]", tiny.side_data)
+            return cast("Mapping[SideData, Buffer]", SideDataContainer(frame))
         except ValueError:  # PyAV cannot list side data with a kind that it has no name for.
+            # A tiny copy, because filters are made for frames of one size and format.
+            tiny = self._reformatter.reformat(
+                frame,
+                _TINY_PX,
+                _TINY_PX,
+                "gray",
+                src_colorspace=Colorspace.ITU709,
+                interpolation=Interpolation.POINT,
+                threads=1,
+            )
             graph = self._known_only = self._known_only or _without_unknown_kinds(tiny)
             graph.vpush(tiny)
-            return cast("Mapping[SideData, Buffer]", graph.vpull().side_data)
+            return cast("Mapping[SideData, Buffer]", SideDataContainer(graph.vpull()))
 
 
 def _without_unknown_kinds(frame: av.VideoFrame) -> Graph:
