@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 from av.buffer import Buffer
@@ -30,7 +30,7 @@ class SideDataReader:
         # The attribute `side_data` ties a frame into a reference cycle, and frames that wait for
         # the garbage collector fill the memory. A container that is made beside the frame does not.
         try:
-            return cast("Mapping[SideData, Buffer]", SideDataContainer(frame))
+            return _listed(frame)
         except ValueError:  # PyAV cannot list side data with a kind that it has no name for.
             # A tiny copy, because filters are made for frames of one size and format.
             tiny = self._reformatter.reformat(
@@ -44,7 +44,13 @@ class SideDataReader:
             )
             graph = self._known_only = self._known_only or _without_unknown_kinds(tiny)
             graph.vpush(tiny)
-            return cast("Mapping[SideData, Buffer]", SideDataContainer(graph.vpull()))
+            return _listed(graph.vpull())
+
+
+def _listed(frame: av.VideoFrame) -> Mapping[SideData, Buffer]:
+    # PyAV's type hints leave out what it is made from.
+    make = cast("Callable[[av.VideoFrame], Any]", SideDataContainer)
+    return cast("Mapping[SideData, Buffer]", make(frame))
 
 
 def _without_unknown_kinds(frame: av.VideoFrame) -> Graph:
