@@ -12,6 +12,7 @@ import pytest
 from seal import segment
 from seal.config import Sam2Segment, Sam3Segment, SamSegment
 from seal.errors import BackendError, OptionError
+from seal.pixels import IMAGENET, to_pixels
 from seal.segment import mask_boxes, sam
 from seal.types import UInt8, pairwise_iou
 
@@ -57,7 +58,7 @@ def library_pixels(kind: str, picture: UInt8) -> Any:
         )
     else:
         side = {"sam2": 128, "sam3": 112}[kind]
-        mean, std = sam.IMAGENET if kind == "sam2" else sam.HALF
+        mean, std = IMAGENET if kind == "sam2" else sam.HALF
         # Sam2ImageProcessor needs torchvision; this one resizes and normalises in the same way.
         processor = ViTImageProcessorPil(
             size={"height": side, "width": side}, image_mean=mean, image_std=std
@@ -115,7 +116,7 @@ def test_pictures_are_prepared_as_the_library_does(
 ) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     segmenter = load(kind, folder)
-    got = sam.to_pixels(picture, segmenter._fit(*size), segmenter._side, *segmenter._mean_std)
+    got = to_pixels(picture, segmenter._fit(*size), segmenter._side, *segmenter._mean_std)
     np.testing.assert_allclose(got.numpy(), library_pixels(kind, picture).numpy(), atol=2e-6)
 
 

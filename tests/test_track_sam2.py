@@ -21,7 +21,7 @@ from seal.video.frame import Frame
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-from seal.segment.sam import IMAGENET  # noqa: E402  the modules below need both
+from seal.pixels import IMAGENET  # noqa: E402  the modules below need both
 from seal.track import sam2  # noqa: E402
 
 import tiny_sam  # noqa: E402  # isort: skip

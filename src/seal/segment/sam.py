@@ -4,8 +4,6 @@ Automatic mask generation as in section 5 and appendix B of Kirillov et al., *Se
 (2023), and its official script (`SamAutomaticMaskGenerator`, without crops): the picture is
 encoded once, every grid point prompts three masks, those that the model rates low or that change
 with the threshold are dropped, and so are those whose boxes overlap a better one's.
-
-Pictures are prepared here and not by the library's processors, which need torchvision.
 """
 
 from __future__ import annotations
@@ -14,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from seal.pixels import IMAGENET, normalisation, to_pixels
 from seal.segment import Masks, Segmenter, mask_boxes
 from seal.types import Float32, Int64, UInt8, pairwise_iou
-from seal.weights import Weights, load_model, locate, require, resolve_device
+from seal.weights import load_model, locate, require, resolve_device
 
 # The official generators of SAM and SAM 2 agree on these two and never change them: the shift of
 # the threshold, in logits, that a stable mask survives, and the overlap above which two boxes are
@@ -30,7 +28,6 @@ BOX_NMS_IOU = 0.7
 # gigabytes for a large picture. Any small number will do.
 DECODED_AT_ONCE = 16
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -137,24 +134,6 @@ class Sam3Segmenter(GridSegmenter):
     # The published checkpoint is that of the whole video model. transformers 5.23 takes the tracker
     # out of it but looks for its decoder under the wrong name, and would leave it at random.
     renamed: ClassVar = {r"^tracker_model\.": ""}
-
-
-def normalisation(
-    weights: Weights, default: tuple[tuple[float, ...], tuple[float, ...]]
-) -> tuple[Float32, Float32]:
-    """Mean and standard deviation [3] of pictures in [0, 1], as the weights came with them."""
-    values = weights.json("preprocessor_config.json")
-    values = values or weights.json("processor_config.json").get("image_processor", {})
-    mean, std = values.get("image_mean", default[0]), values.get("image_std", default[1])
-    return np.array(mean, np.float32), np.array(std, np.float32)
-
-
-def to_pixels(image: UInt8, fit: tuple[int, int], side: int, mean: Float32, std: Float32) -> Any:
-    """A torch tensor [1, 3, side, side]: the picture resized to `fit`, normalised, zeros around."""
-    resized = Image.fromarray(image).resize(fit[::-1], Image.Resampling.BILINEAR)
-    pixels = np.zeros((side, side, 3), np.float32)
-    pixels[: fit[0], : fit[1]] = (np.asarray(resized, np.float32) / 255 - mean) / std
-    return require("torch").from_numpy(pixels.transpose(2, 0, 1)[None])
 
 
 def resize(logits: Any, size: tuple[int, ...]) -> Any:

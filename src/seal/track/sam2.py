@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seal.config import Sam2Track
+from seal.pixels import IMAGENET, normalisation, to_pixels
 from seal.segment import Masks, Segmenter, mask_boxes
-from seal.segment.sam import IMAGENET, normalisation, resize, to_pixels
+from seal.segment.sam import resize
 from seal.track import Tracker, Tracklet
 from seal.types import Float32
 from seal.video.frame import Frame
