@@ -22,6 +22,8 @@ LAYERS = [
     {"types", "config"},
     {"results", "dependencies"},
     {"video", "weights", "datacheck", "training"},
+    {"pixels"},
+    {"detect"},
     {"segment", "track", "encode"},
     {"decompose"},
     {"store"},
@@ -86,7 +88,7 @@ def test_public_names_exist_and_are_documented() -> None:
 @pytest.mark.parametrize("stage", backends.BUILT_IN)
 def test_every_registered_back_end_exists(stage: str) -> None:
     for name in backends.names(stage):
-        assert (backends.resolve(stage, name) is None) == (stage == "answer" and name == "none")
+        assert (backends.resolve(stage, name) is None) == (name == "none")
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -210,7 +210,7 @@ def test_a_worker_process_that_fails_ends_indexing(
 @pytest.mark.parametrize(
     ("point", "message"),
     [
-        ("encoder.mine = made_up:ColourEncoder", "STAGE.NAME with a stage of kind, segment"),
+        ("encoder.mine = made_up:ColourEncoder", "STAGE.NAME with a stage of kind, detect"),
         ("encode.mini = made_up:ColourEncoder", "'encode.mini', a name that is taken"),
     ],
 )

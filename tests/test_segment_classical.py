@@ -14,7 +14,7 @@ from seal import segment
 from seal.config import ClassicalSegment, ObjectOptions
 from seal.decompose.objects import keep
 from seal.segment import Masks, Segmenter
-from seal.types import pairwise_iou
+from seal.types import TEXT, pairwise_iou
 
 
 @st.composite
@@ -29,7 +29,8 @@ def some_masks(draw: st.DrawFn) -> Masks:
         masks[i, y0:y1, x0:x1] = True
         boxes[i] = np.array([x0, y0, x1, y1]) / 8
     stability = np.array([row[4] / 4 for row in rows], np.float32)
-    return Masks(masks, boxes, masks.mean((1, 2), dtype=np.float32), stability)
+    names = np.array([draw(st.sampled_from(["", "dog"])) for _ in rows], TEXT)
+    return Masks(masks, boxes, masks.mean((1, 2), dtype=np.float32), stability, names)
 
 
 options = st.builds(
@@ -42,18 +43,26 @@ options = st.builds(
 
 
 @given(some_masks(), options)
-def test_keep_is_greedy_in_order_of_stability(masks: Masks, options: ObjectOptions) -> None:
+def test_keep_takes_turns_and_is_greedy_in_order_of_stability(
+    masks: Masks, options: ObjectOptions
+) -> None:
+    ranked = sorted(range(len(masks)), key=lambda i: (-masks.stability[i], i))
+    large = [i for i in ranked if masks.areas[i] >= options.min_area]
+    named = [i for i in large if masks.names[i]]
+    unnamed = [i for i in large if not masks.names[i] and masks.areas[i] <= options.max_area]
     chosen: list[int] = []
-    for i in sorted(range(len(masks)), key=lambda i: (-masks.stability[i], i)):
-        fits = options.min_area <= masks.areas[i] <= options.max_area
-        new = all(
+    wanted = named
+    while (named or unnamed) and len(chosen) < options.max_per_keyframe:
+        wanted = wanted or (unnamed if wanted is named else named)
+        i = wanted.pop(0)
+        if all(
             pairwise_iou(masks.boxes[[i]], masks.boxes[[j]])[0, 0] <= options.duplicate_iou
             for j in chosen
-        )
-        if fits and new and len(chosen) < options.max_per_keyframe:
+        ):
             chosen.append(i)
+            wanted = unnamed if wanted is named else named
     kept = keep(masks, options)
-    for name in ("masks", "boxes", "areas", "stability"):
+    for name in ("masks", "boxes", "areas", "stability", "names"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(masks, name)[chosen])
 
 

@@ -14,6 +14,7 @@ from seal.segment import Masks, Segmenter
 from seal.track import Tracker, Tracklet, load
 from seal.types import check_boxes
 from seal.video.frame import Frame
+from tiny_detectors import Shapes
 
 TIME_BASE = Fraction(1, 12800)
 
@@ -60,7 +61,7 @@ def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def tracker(options: Any) -> Tracker:
-    return load(options, Grid())
+    return load(options, Grid(), Shapes())
 
 
 def run(tracker: Tracker, frames: list[Frame]) -> list[Tracklet]:
@@ -104,7 +105,9 @@ def test_nothing_crosses_an_end(tracker: Tracker) -> None:
 
 def test_after_an_end_it_is_as_good_as_new(tracker: Tracker, options: Any) -> None:
     run(tracker, video(9, start=5000))
-    assert as_lists(run(tracker, video(20))) == as_lists(run(load(options, Grid()), video(20)))
+    assert as_lists(run(tracker, video(20))) == as_lists(
+        run(load(options, Grid(), Shapes()), video(20))
+    )
 
 
 @pytest.mark.parametrize("size", [(16, 16), (16, 400), (400, 16), (270, 480)])
@@ -136,9 +139,9 @@ def test_pictures_are_neither_changed_nor_kept(tracker: Tracker) -> None:
 
 
 def test_a_fresh_one_has_the_same_fingerprint(options: Any, tracker: Tracker) -> None:
-    assert load(options, Grid()).fingerprint == tracker.fingerprint
+    assert load(options, Grid(), Shapes()).fingerprint == tracker.fingerprint
     assert tracker.fingerprint
 
 
 def test_every_tracker_is_checked_here() -> None:
-    assert set(backends.BUILT_IN["track"]) == {"motion", "sam2"}
+    assert set(backends.BUILT_IN["track"]) == {"mini", "motion", "sam2"}

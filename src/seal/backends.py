@@ -29,7 +29,7 @@ class Backend(NamedTuple):
     """One row of the table; both are "module:attribute"."""
 
     target: str
-    """What the back end is; "" for the answerer `none`, which is no model."""
+    """What the back end is; "" for the answerer and the detector `none`, which are no models."""
     options: str = ""
     """The class of its options. A plug-in has it in the target's attribute `Options` instead."""
 
@@ -49,7 +49,13 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "object": Backend("seal.kinds:OBJECT"),
         "action": Backend("seal.kinds:ACTION"),
     },
+    "detect": {
+        "none": Backend("", f"{_INDEXING}:NoDetect"),
+        "yolox": Backend("seal.detect.yolox:YoloxDetector", f"{_INDEXING}:YoloxDetect"),
+        "rf-detr": Backend("seal.detect.rf_detr:RfDetrDetector", f"{_INDEXING}:RfDetrDetect"),
+    },
     "segment": {
+        "mini": Backend("seal.segment.mini:MiniSegmenter", f"{_INDEXING}:MiniSegment"),
         "classical": Backend(
             "seal.segment.classical:ClassicalSegmenter", f"{_INDEXING}:ClassicalSegment"
         ),
@@ -58,6 +64,7 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "sam3": Backend("seal.segment.sam:Sam3Segmenter", f"{_INDEXING}:Sam3Segment"),
     },
     "track": {
+        "mini": Backend("seal.track.mini:MiniTracker", f"{_INDEXING}:MiniTrack"),
         "motion": Backend("seal.track.motion:MotionTracker", f"{_INDEXING}:MotionTrack"),
         "sam2": Backend("seal.track.sam2:Sam2Tracker", f"{_INDEXING}:Sam2Track"),
     },
@@ -154,7 +161,7 @@ def names(stage: str) -> list[str]:
 
 
 def resolve(stage: str, name: str) -> Any:
-    """The class (function, kind, data set) of this name; None for the answerer `none`.
+    """The class (function, kind, data set) of this name; None for the back end `none` of a stage.
 
     Raises OptionError, which lists the valid names, if there is none, and BackendError if a
     plug-in cannot be imported.

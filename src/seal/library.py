@@ -21,6 +21,7 @@ from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import DEFAULT_STORE, Options, WatchOptions, as_settings
 from seal.decompose import Instances
+from seal.detect import Detector
 from seal.encode import Encoder
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.files import size_bytes
@@ -76,6 +77,7 @@ class Library:
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
+        detector: Detector | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
     ) -> Video: ...
@@ -90,6 +92,7 @@ class Library:
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
+        detector: Detector | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
     ) -> list[Video]: ...
@@ -103,6 +106,7 @@ class Library:
         segmenter: Segmenter | None = None,
         tracker: Tracker | None = None,
         encoder: Encoder | None = None,
+        detector: Detector | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
     ) -> Any:
@@ -110,13 +114,13 @@ class Library:
 
         `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
         it is several of these or a folder of videos, and a list comes back. Objects given as
-        `segmenter`, `tracker` or `encoder` stand in for those of the profile. `jobs` is the number
-        of processes: by default one for each core, or one where objects are given.
+        `segmenter`, `tracker`, `encoder` or `detector` stand in for those of the profile. `jobs` is
+        the number of processes: by default one for each core, or one where objects are given.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """
         chosen = Options.load(profile, options, "index")
-        given = Instances(segmenter, tracker, encoder)
+        given = Instances(segmenter, tracker, encoder, detector)
         given.check(as_settings(options))
         if jobs is None:
             # An object may hold what other processes cannot have, such as a device.

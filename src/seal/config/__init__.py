@@ -24,8 +24,12 @@ from seal.config.indexing import (
     ClipEncode,
     Instance,
     MiniEncode,
+    MiniSegment,
+    MiniTrack,
     MotionTrack,
+    NoDetect,
     ObjectOptions,
+    RfDetrDetect,
     Sam2Segment,
     Sam2Track,
     Sam3Segment,
@@ -33,6 +37,7 @@ from seal.config.indexing import (
     SceneOptions,
     SiglipEncode,
     VideoOptions,
+    YoloxDetect,
 )
 from seal.config.querying import (
     OBJECTIVES_WITH,
@@ -61,11 +66,15 @@ __all__ = [
     "HfAnswer",
     "Instance",
     "MiniEncode",
+    "MiniSegment",
+    "MiniTrack",
     "MotionTrack",
     "NoAnswer",
+    "NoDetect",
     "ObjectOptions",
     "OpenAIAnswer",
     "Options",
+    "RfDetrDetect",
     "Sam2Segment",
     "Sam2Track",
     "Sam3Segment",
@@ -76,13 +85,14 @@ __all__ = [
     "TuneOptions",
     "VideoOptions",
     "WatchOptions",
+    "YoloxDetect",
     "as_dict",
     "as_settings",
     "deciding",
     "digest",
 ]
 
-BACKEND_STAGES = ("segment", "track", "encode", "answer")
+BACKEND_STAGES = ("detect", "segment", "track", "encode", "answer")
 """The stages of `Options` that have several back ends (`seal.backends`)."""
 
 DEFAULT_STORE = ".seal"
@@ -120,6 +130,7 @@ class Options:
     scenes: SceneOptions = field(default_factory=SceneOptions)
     objects: ObjectOptions = field(default_factory=ObjectOptions)
     actions: ActionOptions = field(default_factory=ActionOptions)
+    detect: Any = field(default_factory=NoDetect)
     segment: Any = field(default_factory=ClassicalSegment)
     track: Any = field(default_factory=MotionTrack)
     encode: Any = field(default_factory=MiniEncode)

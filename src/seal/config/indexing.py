@@ -74,6 +74,7 @@ class ObjectOptions:
     min_area: float = 0.004
     """Smaller regions are dropped; a share of the picture."""
     max_area: float = 0.7
+    """Larger regions are dropped unless they have a name."""
     duplicate_iou: float = 0.8
     """Of two boxes on one keyframe that overlap more, the less stable one is dropped."""
 
@@ -109,6 +110,52 @@ class Instance:
     fingerprint: str
     """Identifies its algorithm and weights."""
     backend: str = "instance"
+
+
+@dataclass(frozen=True)
+class NoDetect:
+    """Nothing is named."""
+
+    backend: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """What all detectors have."""
+
+    backend: ClassVar[str]
+    min_score: float = 0.3
+    """A find that is surer than this gives its thing a name; a less sure one only says where
+    something may be."""
+
+    def __post_init__(self) -> None:
+        check(self, 0 < self.min_score <= 1, "min_score must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class YoloxDetect(DetectOptions):
+    """An official YOLOX network (Ge et al. 2021) as an ONNX file."""
+
+    backend: ClassVar[str] = "yolox"
+    weights: str = ""
+    """The path of the file."""
+
+
+@dataclass(frozen=True)
+class RfDetrDetect(DetectOptions):
+    """RF-DETR (Robinson et al. 2025) by transformers."""
+
+    backend: ClassVar[str] = "rf-detr"
+    weights: str = "Roboflow/rf-detr-nano"
+    revision: str = "main"
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class MiniSegment:
+    """What a detector finds, and regions of colour and texture that no find covers."""
+
+    backend: ClassVar[str] = "mini"
 
 
 @dataclass(frozen=True)
@@ -153,6 +200,13 @@ class Sam3Segment(SamSegment):
 
     backend: ClassVar[str] = "sam3"
     weights: str = "facebook/sam3"
+
+
+@dataclass(frozen=True)
+class MiniTrack:
+    """What a detector finds, linked over time, and what moves without a name."""
+
+    backend: ClassVar[str] = "mini"
 
 
 @dataclass(frozen=True)

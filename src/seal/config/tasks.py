@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from seal.errors import OptionError
 from seal.settings import split
 
-INDEX_STAGES = ("video", "scenes", "objects", "actions", "segment", "track", "encode")
+INDEX_STAGES = ("video", "scenes", "objects", "actions", "detect", "segment", "track", "encode")
 """The stages whose options decide which tokens a video gets."""
 
 
@@ -57,7 +57,7 @@ TASKS = {
             "find.head",
             *(
                 f"{stage}.{key}"
-                for stage in ("segment", "track", "encode", "answer")
+                for stage in ("detect", "segment", "track", "encode", "answer")
                 for key in ("backend", "weights", "model", "revision")
             ),
         ),

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from seal import backends, encode, kinds, segment, track
+from seal import backends, detect, encode, kinds, segment, track
 from seal.config import Instance, Options, deciding, digest
 from seal.decompose.draft import Draft
 from seal.decompose.history import History
+from seal.detect import Detector, Remembering
 from seal.encode import Encoder
 from seal.errors import OptionError
 from seal.kinds import Kind
@@ -29,6 +30,8 @@ class Models:
     segmenter: Segmenter
     tracker: Tracker
     encoder: Encoder
+    detector: Detector | None = None
+    """None where things are not named."""
 
     @staticmethod
     def load(options: Options, instances: Instances | None = None) -> Models:
@@ -37,14 +40,13 @@ class Models:
         Raises BackendError if an extra or weights are missing.
         """
         given = instances or Instances()
-        segmenter, tracker, encoder = given.segmenter, given.tracker, given.encoder
-        if segmenter is None:
-            segmenter = segment.load(options.segment)
-        if tracker is None:
-            tracker = track.load(options.track, segmenter)
-        if encoder is None:
-            encoder = encode.load(options.encode)
-        return Models(segmenter, tracker, encoder)
+        detector = given.detector or detect.load(options.detect)
+        if detector is not None:
+            # Objects and actions look at the same frames.
+            detector = Remembering(detector)
+        segmenter = given.segmenter or segment.load(options.segment, detector)
+        tracker = given.tracker or track.load(options.track, segmenter, detector)
+        return Models(segmenter, tracker, given.encoder or encode.load(options.encode), detector)
 
     def keys(self, options: Options) -> dict[str, str]:
         """For each kind of token, a hash of all that decides it, given the content of the video."""
@@ -62,6 +64,7 @@ class Instances:
     segmenter: Segmenter | None = None
     tracker: Tracker | None = None
     encoder: Encoder | None = None
+    detector: Detector | None = None
 
     def named_in(self, options: Options) -> Options:
         """`options` that name these objects by their fingerprints, in place of back ends."""
@@ -76,8 +79,13 @@ class Instances:
             if stage in self._by_stage():
                 raise OptionError(f"{setting} has no effect: an object is given for {stage}")
 
-    def _by_stage(self) -> dict[str, Segmenter | Tracker | Encoder]:
-        models = {"segment": self.segmenter, "track": self.tracker, "encode": self.encoder}
+    def _by_stage(self) -> dict[str, Segmenter | Tracker | Encoder | Detector]:
+        models = {
+            "segment": self.segmenter,
+            "track": self.tracker,
+            "encode": self.encoder,
+            "detect": self.detector,
+        }
         return {stage: model for stage, model in models.items() if model is not None}
 
 
@@ -114,6 +122,12 @@ class Maker(ABC):
     def end(self) -> list[Draft]:
         """The tokens that last until the end of the part."""
         return []
+
+
+def naming(models: Models) -> list[Any]:
+    """JSON-able values that decide what things are called; none where they have no names."""
+    detector = models.detector
+    return [] if detector is None else [detector.fingerprint, detector.min_score]
 
 
 def maker(kind: Kind) -> type[Maker]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from seal.config import ObjectOptions, Options, deciding
 from seal.decompose.draft import Draft, crop
-from seal.decompose.maker import Maker, Models, PartContext
+from seal.decompose.maker import Maker, Models, PartContext, naming
+from seal.detect import Detector
 from seal.kinds import OBJECT
 from seal.segment import Masks, Segmenter
 from seal.types import Box, pairwise_iou
@@ -26,18 +28,27 @@ class Objects(Maker):
     that the codec stores whole or that starts a shot. The first frame always is one.
     """
 
-    def __init__(self, options: ObjectOptions, segmenter: Segmenter) -> None:
+    def __init__(
+        self, options: ObjectOptions, segmenter: Segmenter, detector: Detector | None = None
+    ) -> None:
         self._options = options
         self._segmenter = segmenter
+        # A segmenter that starts from what a detector finds has given the names already.
+        self._detector = None if segmenter.uses_detector else detector
         self._due: Fraction | None = None
 
     @classmethod
     def of(cls, part: PartContext) -> Objects:
-        return cls(part.options.objects, part.models.segmenter)
+        return cls(part.options.objects, part.models.segmenter, part.models.detector)
 
     @classmethod
     def deciding(cls, options: Options, models: Models) -> list[Any]:
-        return [deciding(options.objects), models.segmenter.fingerprint, deciding(options.segment)]
+        values = [
+            deciding(options.objects),
+            models.segmenter.fingerprint,
+            deciding(options.segment),
+        ]
+        return values + naming(models)
 
     def push(self, frame: Frame, cut: bool) -> list[Draft]:
         """The object tokens of `frame` if it is a keyframe; `cut` says that it starts a shot."""
@@ -46,7 +57,12 @@ class Objects(Maker):
         if self._due is not None and not (event and time >= self._due):
             return []
         self._due = time + Fraction(self._options.interval_s)
-        found = keep(self._segmenter.segment(frame.image), self._options)
+        masks = self._segmenter.segment(frame.image)
+        if self._detector is not None:
+            names, scores = self._detector.name(frame.image, masks.boxes)
+            stability = np.where(names == "", masks.stability, scores)
+            masks = dataclasses.replace(masks, names=names, stability=stability)
+        found = keep(masks, self._options)
         return [
             Draft(
                 kind=OBJECT,
@@ -55,26 +71,31 @@ class Objects(Maker):
                 score=float(found.stability[i]),
                 crops=[crop(frame.image, box, _CONTEXT)],
                 shown=[frame.pts],
+                text=str(found.names[i]),
             )
             for i in range(len(found))
         ]
 
 
 def keep(masks: Masks, options: ObjectOptions) -> Masks:
-    """The masks worth a token, the most stable first (equals in the order they came).
+    """The masks worth a token: by turns one with a name and one without, the most stable first.
 
-    Regions outside [`min_area`, `max_area`] go; of two boxes that overlap by more than
-    `duplicate_iou` the less stable one goes; of the rest `max_per_keyframe` stay.
+    Those below `min_area` go, and without a name those above `max_area`; of two boxes that overlap
+    by more than `duplicate_iou` the one that comes later goes; of the rest `max_per_keyframe` stay.
+    Equals come in the order of `masks`.
     """
     order = np.argsort(-masks.stability, kind="stable")
-    areas = masks.areas[order]
-    order = order[(areas >= options.min_area) & (areas <= options.max_area)]
-    boxes = masks.boxes[order]
+    areas, named = masks.areas[order], masks.names[order] != ""
+    right = (areas >= options.min_area) & (named | (areas <= options.max_area))
+    order, named = order[right], named[right]
+    waiting = [order[named].tolist(), order[~named].tolist()]
     kept: list[int] = []
-    for i in range(len(order)):
-        if len(kept) == options.max_per_keyframe:
-            break
-        if (pairwise_iou(boxes[i : i + 1], boxes[kept]) <= options.duplicate_iou).all():
-            kept.append(i)
-    rows = order[kept]
-    return Masks(masks.masks[rows], masks.boxes[rows], masks.areas[rows], masks.stability[rows])
+    turn = 0
+    while any(waiting) and len(kept) < options.max_per_keyframe:
+        turn = turn if waiting[turn] else 1 - turn
+        row = waiting[turn].pop(0)
+        box = masks.boxes[row : row + 1]
+        if (pairwise_iou(box, masks.boxes[kept]) <= options.duplicate_iou).all():
+            kept.append(row)
+            turn = 1 - turn
+    return masks.take(kept)

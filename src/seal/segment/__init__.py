@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal import backends
-from seal.types import Float32, UInt8
+from seal.detect import Detector, needed
+from seal.types import TEXT, Float32, Texts, UInt8
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,23 +23,39 @@ class Masks:
     masks: NDArray[np.bool_]
     """[n, height, width] at the picture's own size."""
     boxes: Float32
-    """[n, 4] normalised x0 y0 x1 y1, tight around each mask."""
+    """[n, 4] normalised x0 y0 x1 y1 around each mask: tight, or as a detector gave it."""
     areas: Float32
     """[n] share of the picture that the mask covers, in [0, 1]."""
     stability: Float32
-    """[n] how little the mask depends on the segmenter's thresholds, in [0, 1]."""
+    """[n] how little the mask depends on the segmenter's thresholds, in [0, 1]; of a thing with a
+    name, how likely it is there."""
+    names: Texts
+    """[n] what a detector calls it; "" for a region that has no name."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     @staticmethod
-    def of(masks: NDArray[np.bool_], stability: ArrayLike) -> Masks:
+    def of(
+        masks: NDArray[np.bool_], stability: ArrayLike, names: Sequence[str] | None = None
+    ) -> Masks:
         """Measure and sort masks [n, height, width] of which none is empty, stability [n]."""
         scores = np.asarray(stability, np.float32)
         order = np.argsort(-scores, kind="stable")
         masks = masks[order]
         areas = np.array([np.count_nonzero(mask) / mask.size for mask in masks], np.float32)
-        return Masks(masks, mask_boxes(masks), areas, scores[order])
+        called = np.array(names or [""] * len(masks), TEXT)[order]
+        return Masks(masks, mask_boxes(masks), areas, scores[order], called)
+
+    def take(self, rows: Any) -> Masks:
+        """The masks of these rows, in their order."""
+        return Masks(
+            self.masks[rows],
+            self.boxes[rows],
+            self.areas[rows],
+            self.stability[rows],
+            self.names[rows],
+        )
 
 
 def mask_boxes(masks: NDArray[np.bool_]) -> Float32:
@@ -50,20 +68,26 @@ def mask_boxes(masks: NDArray[np.bool_]) -> Float32:
 
 
 class Segmenter(ABC):
-    """Pictures to masks of whatever stands out, without classes."""
+    """Pictures to masks of whatever stands out."""
 
     fingerprint: str
     """Identifies algorithm and weights; part of the key under which tokens are stored."""
+    uses_detector: ClassVar[bool] = False
+    """Whether it is made with a detector: `cls(options, detector)` in place of `cls(options)`."""
 
     @abstractmethod
     def segment(self, image: UInt8) -> Masks:
         """The masks of one RGB picture [height, width, 3]."""
 
 
-def load(options: Any) -> Segmenter:
+def load(options: Any, detector: Detector | None = None) -> Segmenter:
     """The segmenter that these options (`seal.config.ClassicalSegment`, ...) describe.
 
-    Raises BackendError if its extra is not installed or its weights are not there.
+    `detector` finds things with names, for the back ends that start from these. Raises BackendError
+    if the back end's extra is not installed or its weights are not there, OptionError if it needs a
+    detector and there is none.
     """
-    segmenter: Segmenter = backends.resolve("segment", options.backend)(options)
+    chosen: type[Segmenter] = backends.resolve("segment", options.backend)
+    given = needed("segment", options.backend, chosen.uses_detector, detector)
+    segmenter: Segmenter = chosen(options, *given)  # type: ignore[call-arg]
     return segmenter

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from seal import backends
+from seal.detect import Detector, needed
 from seal.segment import Segmenter
 from seal.types import Float32, Int64
 from seal.video.frame import Frame
@@ -21,7 +22,9 @@ class Tracklet:
     boxes: Float32
     """[m, 4] normalised x0 y0 x1 y1 at those times."""
     score: float
-    """How sure the tracker is, in [0, 1]."""
+    """How sure the tracker is, in [0, 1]; of a thing with a name, that it is one."""
+    name: str = ""
+    """What a detector calls it; "" for a thing that has no name."""
 
 
 class Tracker(ABC):
@@ -31,6 +34,8 @@ class Tracker(ABC):
     """Identifies algorithm and weights; part of the key under which tokens are stored."""
     uses_segmenter: bool
     """Whether the segmenter's options decide what is tracked."""
+    uses_detector: ClassVar[bool] = False
+    """Whether it is made with a detector: `cls(options, segmenter, detector)`."""
 
     @abstractmethod
     def push(self, frame: Frame) -> list[Tracklet]:
@@ -41,11 +46,14 @@ class Tracker(ABC):
         """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
 
 
-def load(options: Any, segmenter: Segmenter) -> Tracker:
+def load(options: Any, segmenter: Segmenter, detector: Detector | None = None) -> Tracker:
     """The tracker that these options (`seal.config.MotionTrack`, ...) describe.
 
-    `segmenter` finds what to follow, for the back ends that follow masks.
-    Raises BackendError if its extra is not installed or its weights are not there.
+    `segmenter` and `detector` find what to follow, for the back ends that follow masks or things
+    with names. Raises BackendError if the back end's extra is not installed or its weights are not
+    there, OptionError if it needs a detector and there is none.
     """
-    tracker: Tracker = backends.resolve("track", options.backend)(options, segmenter)
+    chosen: type[Tracker] = backends.resolve("track", options.backend)
+    given = needed("track", options.backend, chosen.uses_detector, detector)
+    tracker: Tracker = chosen(options, segmenter, *given)  # type: ignore[call-arg]
     return tracker

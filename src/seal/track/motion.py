@@ -149,6 +149,12 @@ class MotionTracker(Tracker):
         self._views: deque[_View] = deque(maxlen=_VIEWS)
         self._view: _View | None = None
 
+    @property
+    def motion(self) -> Motion:
+        """What moved between the last two frames; after the first one nothing."""
+        assert self._view is not None, "no frame was pushed"
+        return self._view.motion
+
     def end(self) -> list[Tracklet]:
         """A shot cut, a gap or the end: the tracklets still alive. The next frame starts afresh."""
         done = [] if self._view is None else self._look(self._view, self._view.unexplained)
