@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
+
+from seal.encode.mini import resize
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SEAL_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -57,10 +60,11 @@ class Pictures:
     meta: list[dict]
 
     @staticmethod
-    def load() -> Pictures:
-        index = np.load(CACHE / "pictures.npz")
-        pixels = np.memmap(CACHE / "pictures.u8", np.uint8, "r")
-        meta = json.loads((CACHE / "pictures.json").read_text())
+    def load(name: str = "pictures") -> Pictures:
+        """What step 1 stored: "pictures", or "frames" of films."""
+        index = np.load(CACHE / f"{name}.npz")
+        pixels = np.memmap(CACHE / f"{name}.u8", np.uint8, "r")
+        meta = json.loads((CACHE / f"{name}.json").read_text())
         return Pictures(pixels, index["offsets"], index["shapes"], meta)
 
     def __len__(self) -> int:
@@ -97,3 +101,25 @@ def crop(picture: np.ndarray, k: int, i: int) -> np.ndarray:
     h = int(min(height, max(32, np.sqrt(area / aspect * height * width))))
     y, x = rng.integers(height - h + 1), rng.integers(width - w + 1)
     return picture[y : y + h, x : x + w]
+
+
+def augment(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """What cameras and codecs do to a picture. Hues stay: people ask for colours."""
+    image = resize(picture, side)
+    if rng.random() < 0.6:
+        gain, bias = rng.uniform(0.7, 1.3), rng.uniform(-25, 25)
+        grey = image.mean(2, keepdims=True)
+        image = grey + (image - grey) * rng.uniform(0.6, 1.3)
+        image = np.clip(image * gain + bias, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        length, angle = int(rng.integers(3, 9)), rng.uniform(0, np.pi)
+        kernel = np.zeros((length, length), np.float32)
+        way = np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+        a, b = (np.rint((length - 1) / 2 + s * way).astype(int).tolist() for s in (-1, 1))
+        cv2.line(kernel, a, b, 1.0)
+        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    if rng.random() < 0.3:
+        quality = int(rng.integers(15, 70))
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    return image

@@ -1,0 +1,112 @@
+"""Step 8: train the detector. Resumable: run it again and it goes on at the last checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from detector import Student
+from loop import fit
+from scenes import HINTS, SIDE_PX, Scenes, Teacher
+from torch import Tensor, nn
+
+from data import CACHE, SEED, Pictures, arguments
+from seal.detect.grid import detections
+from seal.types import pairwise_iou
+
+CURVE = Path(__file__).parent / "detector_curve.csv"
+LOSS_WEIGHTS = {"thing": 1.0, "names": 1.0, "boxes": 2.0, "hints": 1.0}
+SURE = 0.3
+"""What the teacher is surer of counts as there in the figures of the curve."""
+UNSEEN = 96
+"""Scenes of the held-out photos that these figures are from."""
+
+
+class Batches:
+    """The batch of a step: scenes, and what the teacher says about them."""
+
+    def __init__(self, size: int) -> None:
+        pictures, frames = Pictures.load(), Pictures.load("frames")
+        held = pictures.held_out()
+        rows = np.setdiff1d(np.arange(len(pictures)), held)
+        self.size, self.teacher = size, Teacher()
+        self.scenes = Scenes(pictures, rows, frames)
+        self.unseen = Scenes(pictures, held, None)
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        return self.asked([self.scenes(step * self.size + i) for i in range(self.size)])
+
+    def asked(self, scenes: list[np.ndarray]) -> dict[str, Tensor]:
+        said = [self.teacher(scene) for scene in scenes]
+        batch = {name: torch.from_numpy(np.stack([one[name] for one in said])) for name in said[0]}
+        return batch | {"scenes": torch.from_numpy(np.stack(scenes))}
+
+
+def average_precision(found: list[tuple[float, bool]], there: int) -> float:
+    """Area under precision and recall of finds (score, whether it is right)."""
+    hits = np.array([right for _, right in sorted(found, key=lambda one: -one[0])], float)
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    return float((precision * hits).sum() / max(1, there))
+
+
+@torch.inference_mode()
+def evaluate(detector: nn.Module, unseen: dict[str, Tensor]) -> dict[str, float]:
+    """AP at IoU 0.5 against the teacher's sure finds: names pooled, and whatever the name."""
+    said = torch.cat([detector(part)[0].float() for part in unseen["scenes"].split(16)])
+    said[..., 4:] = said[..., 4:].sigmoid()
+    found: dict[str, list[tuple[float, bool]]] = {"ap": [], "ap_any": []}
+    there = 0
+    for mine, raw in zip(said.numpy(), unseen["raw"].numpy(), strict=True):
+        size = (SIDE_PX, SIDE_PX)
+        ours, wanted = (detections(one.copy(), *size, size) for one in (mine, raw))
+        wanted = wanted[wanted.scores >= SURE]
+        there += len(wanted)
+        overlaps = pairwise_iou(ours.boxes, wanted.boxes) > 0.5
+        named = ours.names[:, None] == wanted.names[None]
+        for key, match in (("ap", overlaps & named), ("ap_any", overlaps)):
+            taken = np.zeros(len(wanted), bool)
+            for i in range(len(ours)):
+                free = match[i] & ~taken
+                if free.any():
+                    taken[free.argmax()] = True
+                found[key].append((float(ours.scores[i]), bool(free.any())))
+    return {key: average_precision(pairs, there) for key, pairs in found.items()}
+
+
+def spreads(batches: Batches) -> dict[str, Tensor]:
+    """The deviation of each channel of the teacher's maps over some scenes."""
+    batch = batches(0)
+    return {name: batch[name].std((0, 2, 3)).clamp(min=1e-3) for name in HINTS}
+
+
+def main() -> None:
+    options = arguments(
+        __doc__, steps=4000, batch=16, lr=0.02, decay=0.05, threads=1, run="detector",
+        **{f"w_{name}": weight for name, weight in LOSS_WEIGHTS.items()},
+    )  # fmt: skip
+    torch.manual_seed(SEED)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    batches = Batches(options.batch)
+    student = Student(spreads(batches)).to(memory_format=torch.channels_last)
+    unseen = batches.asked([batches.unseen(i) for i in range(UNSEEN)])
+    fit(
+        student,
+        student.detector,
+        [p for head in student.detector.heads for p in (head.names.weight, head.places.weight)],
+        batches,
+        student.losses,
+        {name: getattr(options, f"w_{name}") for name in LOSS_WEIGHTS},
+        lambda detector: evaluate(detector, unseen),
+        steps=options.steps,
+        lr=options.lr,
+        decay=options.decay,
+        checkpoint=CACHE / f"train_{options.run}.pt",
+        curve=CURVE if options.run == "detector" else None,
+    )
+
+
+if __name__ == "__main__":
+    main()
