@@ -245,9 +245,9 @@ def _without_bars(image: np.ndarray) -> np.ndarray:
     return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def decoded(path: str) -> list[int]:
-    """The number on every picture of every video stream."""
-    numbers: list[int] = []
+def decoded(path: str) -> list[int | None]:
+    """The number on every picture of every video stream; None where damage has changed it."""
+    numbers: list[int | None] = []
     try:
         container = av.open(path, metadata_errors="replace")
     except (av.FFmpegError, OSError, IndexError):
@@ -287,8 +287,8 @@ def counted(path: Path) -> int | None:
 
 
 def lost_s(
-    pictures: Sequence[int],
-    frames: Sequence[tuple[float, int]],
+    pictures: Sequence[int | None],
+    frames: Sequence[tuple[float, int | None]],
     gaps: Sequence[Sequence[Any]],
     step_s: float,
     stands_for_s: float,
@@ -296,7 +296,8 @@ def lost_s(
     """Seconds of pictures that no frame stands for and no gap covers: see the top of this file."""
     places: dict[int, list[int]] = {}
     for place, number in enumerate(pictures):
-        places.setdefault(number, []).append(place)
+        if number is not None:
+            places.setdefault(number, []).append(place)
     # A chain of nodes, (number of the frame, place of the picture), from before all to the end.
     times_s = [time_s for time_s, _ in frames]
     begin, end = (-1, -1), (len(frames), len(pictures))
@@ -316,7 +317,7 @@ def lost_s(
         return min(options)
 
     for frame, (_, number) in enumerate(frames):
-        for place in places.get(number, []):
+        for place in [] if number is None else places.get(number, []):
             best[frame, place] = reach(frame, place)
     return reach(*end)[1]
 

@@ -28,7 +28,7 @@ PICTURES = 150
 """The length of an excerpt, where its film is long enough."""
 _LONG_SIDE_PX = 256
 _GOP = 25
-_BLOCKS = 8
+_BLOCKS = 12
 """The number of a picture, modulo 256, stands in this many black or white blocks."""
 _STRIP = 0.125
 """The blocks take this share of the picture's height, at the bottom."""
@@ -83,21 +83,29 @@ _SPEED = {
 
 
 def stamp(image: np.ndarray, number: int) -> None:
-    """Write a number, modulo 256, on an RGB picture."""
+    """Write a number, modulo 256, with check bits on an RGB picture."""
     height, width = image.shape[:2]
     edges = np.linspace(0, width, _BLOCKS + 1).round().astype(int)
+    code = _checked(number % 256)
     for bit in range(_BLOCKS):
-        value = 235 if number >> bit & 1 else 16
+        value = 235 if code >> bit & 1 else 16
         image[round(height * (1 - _STRIP)) :, edges[bit] : edges[bit + 1]] = value
 
 
-def number_on(image: np.ndarray) -> int:
-    """The number on a picture, [height, width] or [height, width, 3], of any size."""
+def _checked(number: int) -> int:
+    """A number of 8 bits with 4 bits above it that tell whether it was read right."""
+    return number | ((number ^ number >> 4 ^ 0b0101) & 0b1111) << 8
+
+
+def number_on(image: np.ndarray) -> int | None:
+    """The number on a picture, [height, width] or [height, width, 3], of any size; None where
+    damage has changed it."""
     height, width = image.shape[:2]
     strip = image[round(height * (1 - 0.7 * _STRIP)) : round(height * (1 - 0.3 * _STRIP)) + 1]
     grey = strip.reshape(*strip.shape[:2], -1).mean((0, 2))
     centres = ((np.arange(_BLOCKS) + 0.5) * width / _BLOCKS).astype(int)
-    return sum(1 << bit for bit, x in enumerate(centres) if grey[x] > 125)
+    code = sum(1 << bit for bit, x in enumerate(centres) if grey[x] > 125)
+    return code & 255 if _checked(code & 255) == code else None
 
 
 @dataclass(frozen=True)

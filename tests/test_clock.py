@@ -17,7 +17,7 @@ from seal.config import VideoOptions
 from seal.video import Gap, VideoInfo, open_video
 from seal.video.stream import DecodedPicture, Note
 from seal.video.timeline import StreamClock, forward
-from synthetic import number_of, write_video
+from synthetic import number_of, numbered, write_video
 
 ALL = VideoOptions(rate_hz=1000)
 STEP_MS = 40
@@ -343,14 +343,69 @@ def test_a_long_picture_is_believed_where_clocks_do_not_restart() -> None:
     assert len(notes) == 1
 
 
+def test_a_clock_that_stands_still_is_carried_on() -> None:
+    """FFmpeg gives the pictures of a fragment that it cannot place a tick each."""
+    times, notes = carried([*range(0, 400, 40), *[360] * 20, 400, 440])
+    assert all(0 <= after - before <= 80 for before, after in itertools.pairwise(times))
+    # Some packets pass until it is clear that the clock stands still.
+    assert times[-1] - times[0] == pytest.approx(31 * 40, abs=6 * 40)
+    assert [note for note in notes if "stands still" in note] == notes[:1]
+
+
+@pytest.mark.parametrize(
+    "stamps", [[0, 40, 40, 80, 80, 120, 120], [0, 0, 0, 0, 40, 80], [*range(9)]]
+)
+def test_fields_and_fast_pictures_keep_their_stamps(stamps: list[int]) -> None:
+    assert carried(stamps) == (stamps, [])
+
+
+def write_rate(path: Path, form: str, scale: int, rate: int) -> Path:
+    """A film of two seconds whose header states other ticks than it was made with."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(numbered(number, 64, 48), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    if form == "avi":
+        # The video's header: scale, and how many of it make a second.
+        at = data.index(b"vids") + 20
+        struct.pack_into("<II", data, at, scale, rate)
+    else:
+        at = data.index(b"mdhd") + 16
+        struct.pack_into(">I", data, at, rate)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "rate", "says"),
+    [
+        ("a.avi", 1, 2**31 - 1, "2.15e+09 pictures a second"),
+        ("a.avi", 2**31 - 1, 25, "1.16e-08 pictures a second"),
+        ("a.mp4", 0, 2**31 - 1, "pictures a second"),
+    ],
+)
+def test_a_rate_that_cannot_be_is_not_believed(
+    tmp_path: Path, name: str, scale: int, rate: int, says: str
+) -> None:
+    path = write_rate(tmp_path / name, name[2:], scale, rate)
+    with open_video(path, VideoOptions()) as video:
+        frames = list(video.frames())
+        notes = [note.text for note in video.notes]
+    assert len(frames) == 10
+    assert frames[-1].time_s == pytest.approx(1.8, abs=0.1)
+    assert any(says in note and note.endswith("25 are assumed") for note in notes), notes
+
+
 @given(st.lists(st.integers(-50, 200), max_size=30))
 def test_pictures_run_forward(stamps: list[int]) -> None:
     given = [DecodedPicture(None, pts, pts + 4, None) for pts in stamps]
-    ordered = list(forward(iter(given), Fraction(1, 100)))
+    ordered = list(forward(iter(given)))
     assert all(a.pts < b.pts for a, b in itertools.pairwise(ordered))
-    left_out = len(given) - len(ordered)
-    told = [picture.lost for picture in ordered if picture.lost]
-    assert bool(told) == bool(left_out) or given[-1].pts != ordered[-1].pts
+    assert len(ordered) == len(given)
 
 
 # ---- real files ----

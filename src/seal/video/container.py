@@ -21,7 +21,7 @@ from seal.video.limits import admit
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream, Tail
-from seal.video.timeline import IMPOSSIBLE_S, DecodeOrder, Piece, StreamClock, forward
+from seal.video.timeline import IMPOSSIBLE_S, STILL_S, DecodeOrder, Piece, StreamClock, forward
 
 # A demuxer that fails this often in a row will not find its way again.
 _MAX_FAILURES = 100
@@ -30,6 +30,12 @@ _MAX_FAILURES = 100
 _MATROSKA_HEADERS_BYTES = 4096
 # Stated durations differ by fractions of a second from what is there.
 _DURATION_TOLERANCE_S = 1.0
+# Formats whose header states how long a tick of the clock is. Where pictures come faster than any
+# camera takes them, or slower than FFmpeg lets a clock step, that is wrong, and the rate that
+# FFmpeg assumes for pictures without a clock stands in its place.
+_STATES_TICKS = ("avi", "mov")
+_FASTEST_HZ = 1 / STILL_S
+_USUAL_HZ = 25
 # Formats whose header states the duration; the others' is an estimate.
 _STATES_DURATION = ("avi", "matroska", "mov")
 # Live formats without a clock. FFmpeg assumes 25 pictures a second; they are shown as they arrive.
@@ -61,8 +67,7 @@ class ContainerStream(PictureStream):
         stated = None if self._is_clockless else self._stream.time_base
         self.time_base = stated or Fraction(1, 1000)
         self.pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        rate = self._stream.average_rate
-        self.rate_hz = float(rate) if rate and rate > 0 else None
+        self.rate_hz = self._rate_hz()
         self.end = self._stated_end = self._ticks_stated()
         self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
         size = self._container.size
@@ -88,6 +93,19 @@ class ContainerStream(PictureStream):
         self._stream.thread_type = "AUTO"
         self._stream.codec_context.thread_count = self._threads
 
+    def _rate_hz(self) -> float | None:
+        """Pictures a second as the container states it; sets the clock right where it cannot be."""
+        rate = self._stream.average_rate
+        if not rate or rate <= 0:
+            return None
+        states = any(name in self._format for name in _STATES_TICKS)
+        if states and not 1 / Fraction(IMPOSSIBLE_S) <= rate <= _FASTEST_HZ:
+            self.time_base *= rate / _USUAL_HZ
+            text = f"the file states {float(rate):.3g} pictures a second, which cannot be;"
+            self.note(0, f"{text} {_USUAL_HZ} are assumed")
+            return float(_USUAL_HZ)
+        return float(rate)
+
     @property
     def _format(self) -> str:
         return self._container.format.name
@@ -100,7 +118,7 @@ class ContainerStream(PictureStream):
         if self._has_no_end:
             return None
         if stream.duration is not None:
-            return int((stream.start_time or 0) + stream.duration)
+            return self._ticks((stream.start_time or 0) + stream.duration, stream.time_base)
         return self._ticks(self._container_end(), Fraction(1, av.time_base))
 
     def _container_end(self) -> int | None:
@@ -284,7 +302,7 @@ class ContainerStream(PictureStream):
         waiting: dict[int, bool] = {}
         """Stamps of packets whose pictures have not come -> whether the picture is not needed."""
         reached: int | None = None
-        for picture in forward(self._frames(pieces, damage, waiting), self.time_base):
+        for picture in forward(self._frames(pieces, damage, waiting)):
             passed = sorted(at for at in waiting if at < picture.pts)
             if reached is None:
                 # Pictures count from the first packet, whatever start the container states.

@@ -24,6 +24,12 @@ from seal.video.stream import DecodedPicture
 RESTART_S = 10
 IMPOSSIBLE_S = 30 * 3600
 _TOLERANCE_S = Fraction(1, 10)
+# Stamps that are nearer to each other than this are those of no camera. Two packets may share one,
+# for a picture may come in two fields, but not several in a row.
+STILL_S = Fraction(1, 1000)
+_STILL = 5
+# Pictures of a film that lasts longer than this, each, do not come so fast all of a sudden.
+_SLOW_S = Fraction(1, 100)
 
 Piece: TypeAlias = "av.Packet[Any] | str"
 """A packet, or why packets are missing before the next one."""
@@ -56,6 +62,9 @@ class StreamClock:
         self._restarts = restarts
         self._limit = round((RESTART_S if restarts else IMPOSSIBLE_S) / time_base)
         self._tolerance = round(_TOLERANCE_S / time_base)
+        self._least = max(1, round(STILL_S / time_base))
+        self._still = 0
+        """For so many packets the clock has hardly moved."""
         self._shift = 0
         self._is_cut = False
         self._last: int | None = None
@@ -113,6 +122,9 @@ class StreamClock:
         """The packet with its stamps on the carried-on clock; `following` is the next raw one."""
         if packet.dts is not None and self._is_wrong(packet.dts, following):
             packet.dts = packet.pts = None
+            if self._last is None and following is not None:
+                # The first picture is no later than the second, whatever start is stated.
+                packet.dts = packet.pts = following - (packet.duration or 1)
         if packet.dts is None:
             if packet.pts is not None and self._shift:
                 packet.pts += self._shift
@@ -124,9 +136,9 @@ class StreamClock:
             packet.dts += self._shift
             if packet.pts is not None:
                 packet.pts += self._shift
-        if packet.duration and 0 < packet.duration <= self._limit:
+        if packet.duration and self._least <= packet.duration <= self._limit:
             self._lasting = packet.duration
-        elif self._last is not None and packet.dts > self._last:
+        elif self._last is not None and packet.dts - self._last >= self._least:
             # The shortest step so far: packets may be missing within the others.
             step = packet.dts - self._last
             self._lasting = min(self._lasting or step, step)
@@ -152,6 +164,9 @@ class StreamClock:
         if self._last is None or packet.dts is None:
             return
         at = packet.dts + self._shift
+        if self._stands_still(at):
+            self._shift += self._due - at
+            return
         jump = at - self._due
         goes_on = at >= self._last - self._tolerance and jump <= self._limit
         was_cut, self._is_cut = self._is_cut, False
@@ -166,6 +181,15 @@ class StreamClock:
         if not was_cut:
             text = f"the clock of the source jumps by {jump_s:+.1f} s and is carried on"
             self._join(self.end, text)
+
+    def _stands_still(self, at: int) -> bool:
+        """Whether the clock has hardly moved for several packets, of which this one is the last."""
+        assert self._last is not None
+        is_slow = self._lasting * self._time_base >= _SLOW_S
+        self._still = self._still + 1 if is_slow and 0 <= at - self._last < self._least else 0
+        if self._still == _STILL:
+            self._join(self.end, "the clock of the source stands still and is carried on")
+        return self._still >= _STILL
 
 
 class DecodeOrder:
@@ -190,15 +214,13 @@ class DecodeOrder:
         return heappop(self._stamps) if self._stamps else None
 
 
-def forward(pictures: Iterator[DecodedPicture], time_base: Fraction) -> Iterator[DecodedPicture]:
+def forward(pictures: Iterator[DecodedPicture]) -> Iterator[DecodedPicture]:
     """Decoded pictures in order of time.
 
-    A stamp that the pictures around it contradict gives way to the place of its picture. Pictures
-    whose stamps go back for longer are left out, and told.
+    A decoder gives pictures in the order in which they are shown, so a stamp that the pictures
+    around it contradict gives way to the place of its picture.
     """
-    tolerance = round(_TOLERANCE_S / time_base)
     last: DecodedPicture | None = None
-    lost: str | None = None
     for picture, after in pairwise(chain(pictures, [None])):
         assert picture is not None
         pts = picture.pts
@@ -206,11 +228,7 @@ def forward(pictures: Iterator[DecodedPicture], time_base: Fraction) -> Iterator
             following = None if after is None or after.pts <= last.pts else after.pts
             if following is not None and not last.pts < pts < following:
                 pts = max(last.pts + 1, min(last.end, following - 1))
-            elif last.pts - pts > tolerance:
-                lost = "times that go back"
-                continue
             elif pts <= last.pts:
                 pts = last.end
-        last = replace(picture, pts=pts, end=pts + picture.end - picture.pts, lost=lost)
-        lost = None
+        last = replace(picture, pts=pts, end=pts + picture.end - picture.pts)
         yield last
