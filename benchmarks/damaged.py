@@ -228,6 +228,8 @@ def measure(path: str) -> dict[str, Any]:
     found: dict[str, Any] = {"pictures": decoded(path), "frames": []}
     try:
         with open_video(path, Options.load().video, threads=1) as video:
+            # As indexing does: of damaged files a second pass can show more than the first.
+            video.survey()
             for frame in video.frames():
                 found["frames"].append((frame.time_s, number_on(_without_bars(frame.image))))
     except Exception:
