@@ -343,6 +343,18 @@ def test_a_long_picture_is_believed_where_clocks_do_not_restart() -> None:
     assert len(notes) == 1
 
 
+def test_a_packet_at_a_break_with_stamps_of_both_clocks() -> None:
+    """An MPEG-TS whose clock goes back by 0.24 s: the packet there is shown by the old clock."""
+    stamps = [(40, 0), (160, 40), (80, 80), (120, 120), (280, 160), (200, 200), (240, 240)]
+    stamps += [(440, 40), (80, 80), (120, 120), (280, 160), (200, 200), (240, 240)]
+    packets: list[Any] = [Packet(dts, pts) for pts, dts in stamps]
+    clock = StreamClock(Packet.time_base, True, lambda pts, text: None)
+    list(clock.carry_on(iter(packets), lambda packet: True))
+    shown = [packet.pts for packet in packets]
+    # What follows the break is shown right after what came before it.
+    assert shown[8:10] == [320, 360]
+
+
 def test_a_clock_that_stands_still_is_carried_on() -> None:
     """FFmpeg gives the pictures of a fragment that it cannot place a tick each."""
     times, notes = carried([*range(0, 400, 40), *[360] * 20, 400, 440])
@@ -357,6 +369,19 @@ def test_a_clock_that_stands_still_is_carried_on() -> None:
 )
 def test_fields_and_fast_pictures_keep_their_stamps(stamps: list[int]) -> None:
     assert carried(stamps) == (stamps, [])
+
+
+def test_stamps_in_the_order_of_decoding_are_sorted(tmp_path: Path) -> None:
+    """A file whose table of delays says that all pictures have the same one."""
+    path = tmp_path / "film.mp4"
+    write_video(path, range(0, 4000, 40), b_frames=3)
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">I", data, data.index(b"ctts") + 12, 2**31 - 1)
+    path.write_bytes(data)
+    with open_video(path, VideoOptions(rate_hz=5)) as video:
+        video.survey()
+        numbers = [number_of(frame.image) for frame in video.frames()]
+    assert numbers == list(range(0, 100, 5))
 
 
 def write_rate(path: Path, form: str, scale: int, rate: int) -> Path:

@@ -51,6 +51,7 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
     },
     "detect": {
         "none": Backend("", f"{_INDEXING}:NoDetect"),
+        "mini": Backend("seal.detect.mini:MiniDetector", f"{_INDEXING}:MiniDetect"),
         "yolox": Backend("seal.detect.yolox:YoloxDetector", f"{_INDEXING}:YoloxDetect"),
         "rf-detr": Backend("seal.detect.rf_detr:RfDetrDetector", f"{_INDEXING}:RfDetrDetect"),
     },

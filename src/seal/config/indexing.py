@@ -133,6 +133,13 @@ class DetectOptions:
 
 
 @dataclass(frozen=True)
+class MiniDetect(DetectOptions):
+    """The detector shipped in the wheel: CPU, nothing to download."""
+
+    backend: ClassVar[str] = "mini"
+
+
+@dataclass(frozen=True)
 class YoloxDetect(DetectOptions):
     """An official YOLOX network (Ge et al. 2021) as an ONNX file."""
 

@@ -61,6 +61,8 @@ class ContainerStream(PictureStream):
         """The latest end of a picture so far, by what the packets state."""
         self._is_joined = False
         """Whether a place was found where the clock is carried on over a break."""
+        self._shows_as_decoded = False
+        """Whether all stamps are in the order of decoding, though the codec has another."""
         self._open()
         self.codec = self._stream.codec_context.name
         self._is_clockless = self._format in _CLOCKLESS
@@ -137,10 +139,14 @@ class ContainerStream(PictureStream):
         Gives whether the clock runs through, so that the source can be entered anywhere.
         """
         self._rewind()
-        self._latest = self.begin
+        self._latest, delays = self.begin, set[int]()
         for piece in self._carried_on(self._packets()):
             if not isinstance(piece, str) and self._is_own(piece):
                 self._latest = max(self._latest, self._end_of(piece))
+                if piece.pts is not None and piece.dts is not None and len(delays) < 2:
+                    delays.add(piece.pts - piece.dts)
+        # Pictures that are made from later ones have to be decoded longer before they are shown.
+        self._shows_as_decoded = len(delays) == 1 and self._reorders
         tail = self._lost_tail(None)
         self.end = tail.end if tail else self._latest
         return not self._is_joined
@@ -343,7 +349,8 @@ class ContainerStream(PictureStream):
                 # Once for all packets: each such question to PyAV makes new objects.
                 stream, codec, skipping = packet.stream, packet.stream.codec_context, False
                 codec.skip_frame = "DEFAULT"
-                decode_order = DecodeOrder() if self._lacks_order else None
+                in_order = not (self._lacks_order or self._shows_as_decoded)
+                decode_order = None if in_order else DecodeOrder()
             self._latest = max(self._latest, self._end_of(packet))
             damage.at(packet)
             # Which pictures no other one is made from is for the decoder to say.
@@ -380,9 +387,13 @@ class ContainerStream(PictureStream):
         return None if coded == self._first_aspect[0] else coded or Fraction(1)
 
     @property
+    def _reorders(self) -> bool:
+        return bool(self._stream.codec_context.has_b_frames)
+
+    @property
     def _lacks_order(self) -> bool:
-        """Whether the container stamps pictures in the order of decoding, which is another."""
-        return self._format == "avi" and bool(self._stream.codec_context.has_b_frames)
+        """Whether the container has no stamps but those of decoding, which is another order."""
+        return self._format == "avi" and self._reorders
 
     def _lost_tail(self, reason: str | None) -> Tail | None:
         """What is missing after the last picture, once all packets were read."""

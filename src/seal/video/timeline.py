@@ -30,6 +30,7 @@ STILL_S = Fraction(1, 1000)
 _STILL = 5
 # Pictures of a film that lasts longer than this, each, do not come so fast all of a sudden.
 _SLOW_S = Fraction(1, 100)
+_ODD_DELAY = 3
 
 Piece: TypeAlias = "av.Packet[Any] | str"
 """A packet, or why packets are missing before the next one."""
@@ -57,6 +58,8 @@ class StreamClock:
         """When the latest picture ends."""
         self._lasting = 0
         """How long the latest packet lasts, as stated or by the packets so far; 0: not known."""
+        self._delay = 0
+        """The longest time from decoding to showing so far."""
         self._join = join
         self._time_base = time_base
         self._restarts = restarts
@@ -142,6 +145,8 @@ class StreamClock:
             # The shortest step so far: packets may be missing within the others.
             step = packet.dts - self._last
             self._lasting = min(self._lasting or step, step)
+        if packet.pts is not None:
+            self._delay = max(self._delay, packet.pts - packet.dts)
         end = (packet.dts if packet.pts is None else packet.pts) + self._lasting
         self.end = end if self._last is None else max(self.end, end)
         self._due = packet.dts + self._lasting
@@ -176,8 +181,11 @@ class StreamClock:
         if jump_s > 0 and jump_s - self._elapsed_s <= self._limit * self._time_base:
             # The other streams went on meanwhile: the pictures between are missing.
             return
-        begin = at if packet.pts is None else packet.pts + self._shift
-        self._shift += self.end - begin
+        delay = 0 if packet.pts is None else packet.pts - packet.dts
+        if not was_cut and delay > _ODD_DELAY * max(self._delay, self._lasting):
+            # It has one stamp of the old clock and one of the new: the next is shown before it.
+            delay = self._lasting
+        self._shift += self.end - (at + delay)
         if not was_cut:
             text = f"the clock of the source jumps by {jump_s:+.1f} s and is carried on"
             self._join(self.end, text)
