@@ -374,7 +374,8 @@ def test_fields_and_fast_pictures_keep_their_stamps(stamps: list[int]) -> None:
 def test_stamps_in_the_order_of_decoding_are_sorted(tmp_path: Path) -> None:
     """A file whose table of delays says that all pictures have the same one."""
     path = tmp_path / "film.mp4"
-    write_video(path, range(0, 4000, 40), b_frames=3)
+    options = {"preset": "veryfast", "bf": "3", "b_strategy": "0"}
+    write_video(path, range(0, 4000, 40), options=options)
     data = bytearray(path.read_bytes())
     struct.pack_into(">I", data, data.index(b"ctts") + 12, 2**31 - 1)
     path.write_bytes(data)
