@@ -103,7 +103,7 @@ class Content(ABC):
         return self._questions[text]
 
     def _remember(self, text: str, embedding: Float32) -> None:
-        scores = relevance(self.tokens, embedding, self.encoder.calibration)
+        scores = relevance(self.tokens, embedding, self.encoder.calibration, text)
         self._questions[text] = Question(text, embedding, scores)
         if len(self._questions) > _REMEMBERED:
             self._questions.popitem(last=False)

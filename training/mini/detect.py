@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -51,28 +52,37 @@ def average_precision(found: list[tuple[float, bool]], there: int) -> float:
     return float((precision * hits).sum() / max(1, there))
 
 
-@torch.inference_mode()
-def evaluate(detector: nn.Module, unseen: dict[str, Tensor]) -> dict[str, float]:
-    """AP at IoU 0.5 against the teacher's sure finds: names pooled, and whatever the name."""
-    said = torch.cat([detector(part)[0].float() for part in unseen["scenes"].split(16)])
-    said[..., 4:] = said[..., 4:].sigmoid()
+def score(
+    said: Sequence[np.ndarray], wanted: Sequence[np.ndarray], side_px: int
+) -> dict[str, float]:
+    """AP at IoU 0.5 against the teacher's sure finds, both as cells [n, 5 + names]: names pooled,
+    and whatever the name."""
     found: dict[str, list[tuple[float, bool]]] = {"ap": [], "ap_any": []}
     there = 0
-    for mine, raw in zip(said.numpy(), unseen["raw"].numpy(), strict=True):
-        size = (SIDE_PX, SIDE_PX)
-        ours, wanted = (detections(one.copy(), *size, size) for one in (mine, raw))
-        wanted = wanted[wanted.scores >= SURE]
-        there += len(wanted)
-        overlaps = pairwise_iou(ours.boxes, wanted.boxes) > 0.5
-        named = ours.names[:, None] == wanted.names[None]
+    for mine, raw in zip(said, wanted, strict=True):
+        ours, theirs = (
+            detections(one, side_px, side_px, (side_px, side_px)) for one in (mine, raw)
+        )
+        theirs = theirs[theirs.scores >= SURE]
+        there += len(theirs)
+        overlaps = pairwise_iou(ours.boxes, theirs.boxes) > 0.5
+        named = ours.names[:, None] == theirs.names[None]
         for key, match in (("ap", overlaps & named), ("ap_any", overlaps)):
-            taken = np.zeros(len(wanted), bool)
+            taken = np.zeros(len(theirs), bool)
             for i in range(len(ours)):
                 free = match[i] & ~taken
                 if free.any():
                     taken[free.argmax()] = True
                 found[key].append((float(ours.scores[i]), bool(free.any())))
     return {key: average_precision(pairs, there) for key, pairs in found.items()}
+
+
+@torch.inference_mode()
+def evaluate(detector: nn.Module, unseen: dict[str, Tensor]) -> dict[str, float]:
+    """The figures of unseen scenes."""
+    said = torch.cat([detector(part)[0].float() for part in unseen["scenes"].split(16)])
+    said[..., 4:] = said[..., 4:].sigmoid()
+    return score(list(said.numpy()), list(unseen["raw"].numpy()), SIDE_PX)
 
 
 def spreads(batches: Batches) -> dict[str, Tensor]:

@@ -112,20 +112,20 @@ def load(run: str) -> tuple[Tower, int]:
 class Batches(quantization.CalibrationDataReader):
     """Pictures for calibration, as ONNX Runtime wants them."""
 
-    def __init__(self, batches: list[np.ndarray]) -> None:
-        self._batches = iter(batches)
+    def __init__(self, batches: list[np.ndarray], name: str) -> None:
+        self._batches, self._name = iter(batches), name
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {"pictures": batch}
+        return None if batch is None else {self._name: batch}
 
 
-def quantise(model: onnx.ModelProto, batches: list[np.ndarray], file: Path) -> None:
-    """Weights in int8 with a scale for each channel, activations in uint8."""
+def quantise(model: onnx.ModelProto, batches: list[np.ndarray], file: Path, name: str) -> None:
+    """Weights in int8 with a scale for each channel, activations in uint8; `name` is the input."""
     quantization.quantize_static(
         model,
         file,
-        Batches(batches),
+        Batches(batches, name),
         quant_format=quantization.QuantFormat.QDQ,
         per_channel=True,
         activation_type=quantization.QuantType.QUInt8,
@@ -152,7 +152,8 @@ def main() -> None:
             cosines = (unit @ unit.T)[~torch.eye(len(unit), dtype=torch.bool)]
             print(f"cosines of pictures, {name}: {cosines.mean():.3f} +- {cosines.std():.3f}")
     file = WEIGHTS / "image.onnx"
-    quantise(build(tower, mean), [batch[:32] for batch in batches[:CALIBRATION]], file)
+    calibration = [batch[:32] for batch in batches[:CALIBRATION]]
+    quantise(build(tower, mean), calibration, file, "pictures")
 
     session = ort.SessionOptions()
     session.intra_op_num_threads = 1

@@ -24,17 +24,28 @@ from seal.attention.candidates import Budget, Candidates
 from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
+from seal.encode.names import matches
 from seal.errors import OptionError
+from seal.kinds import Kind
 from seal.types import Choice, Float32, Tokens, check_finite
+
+NAMED = 0.5
+"""What the name of a thing adds to its relevance at most."""
 
 __all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
 
 
-def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = None) -> Float32:
+def relevance(
+    tokens: Tokens, query: Float32, calibration: Calibration | None = None, text: str = ""
+) -> Float32:
     """R of every token to a query embedding [d]: [n] in [-1, 1].
 
     Cosines, or what the encoder's `calibration` makes of them. Where the encoder gives a token
     several embeddings, the best of them counts. A token without an embedding has R = -1.
+
+    Where the query's `text` is given, a thing that a detector has named counts by its name as well:
+
+        R + NAMED * (how likely it has that name) * (how far the query asks for it)
 
     Raises OptionError if an embedding is not finite.
     """
@@ -42,9 +53,18 @@ def relevance(tokens: Tokens, query: Float32, calibration: Calibration | None = 
     scores: Float32 = tokens.facets.reshape(-1, query.size) @ direction
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
     check_finite("the relevance to a query", best)
-    clipped: Float32 = np.clip(best + np.float32(offset), -1, 1)
+    scores = best + np.float32(offset)
+    named = np.flatnonzero((tokens.text != "") & tokens.where(_is_seen)) if text else ()
+    if len(named):
+        names, place = np.unique(tokens.text[named], return_inverse=True)
+        scores[named] += NAMED * tokens.scores[named] * matches(text, names.tolist())[place]
+    clipped: Float32 = np.clip(scores, -1, 1)
     clipped[tokens.without_embedding] = -1
     return clipped
+
+
+def _is_seen(kind: Kind) -> bool:
+    return kind.modality == "picture"
 
 
 def select(

@@ -105,16 +105,16 @@ class Stream:
         # A token of the window cannot be in the sample, but one chosen for its coverage can.
         past = None
         if self._sample is not None and len(self._sample):
-            past = Candidates.of(self._sample, self._relevance(self._sample, embedding))
-        scores = self._relevance(tokens, embedding)
+            past = Candidates.of(self._sample, self._relevance(self._sample, text, embedding))
+        scores = self._relevance(tokens, text, embedding)
         candidates = _beside(past, self._seen, Candidates.of(tokens, scores))
         rows = choose(candidates, self._options, Budget.of_tokens(tokens, self._options))
         chosen = Choice(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
         return Standing(text, embedding, tokens.take(rows.rows), chosen)
 
-    def _relevance(self, tokens: Tokens, embedding: Float32) -> Float32:
+    def _relevance(self, tokens: Tokens, text: str, embedding: Float32) -> Float32:
         asked = bool(embedding.any())
-        return relevance(tokens, embedding, self._calibration if asked else None)
+        return relevance(tokens, embedding, self._calibration if asked else None, text)
 
     # State
 

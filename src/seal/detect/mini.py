@@ -14,8 +14,8 @@ import numpy as np
 from seal.config import MiniDetect
 from seal.dependencies import onnxruntime
 from seal.detect import Detections, Detector
+from seal.detect.coco import COCO
 from seal.detect.grid import STRIDES, detections
-from seal.detect.yolox import COCO
 from seal.errors import BackendError
 from seal.types import UInt8
 

@@ -11,14 +11,13 @@ import numpy as np
 from seal.config import YoloxDetect
 from seal.dependencies import onnxruntime
 from seal.detect import Detections, Detector
+from seal.detect.coco import COCO
 from seal.detect.grid import STRIDES, detections
 from seal.errors import BackendError
 from seal.types import UInt8
 
 ort = onnxruntime()
 
-COCO = tuple((Path(__file__).parent / "coco.txt").read_text("utf-8").splitlines())
-"""The 80 things of COCO, in its order."""
 _REST = 114
 """The grey that the network was trained to see where the picture does not reach."""
 
