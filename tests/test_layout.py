@@ -20,7 +20,7 @@ LAYERS = [
     {"files", "settings", "backends"},
     {"kinds"},
     {"types", "config"},
-    {"results", "dependencies"},
+    {"results", "inventory", "dependencies"},
     {"video", "weights", "datacheck", "training"},
     {"pixels"},
     {"detect"},

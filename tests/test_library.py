@@ -181,7 +181,7 @@ def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_pa
     assert video.select(query).to_json().keys() == keys["select"]
     assert video.ask(query).to_json().keys() == keys["ask"]
     (row, *_) = video.list_tokens().to_json()
-    assert row.keys() == {"id", "kind", "start_s", "end_s", "box", "text", "track"}
+    assert row.keys() == {"id", "kind", "start_s", "end_s", "box", "text", "score", "track"}
     (row, *_) = library.listing().to_json()
     assert row.keys() >= {"video", "path", "duration_s", "tokens", "gaps", "seconds"}
     assert "realtime_factor" in row

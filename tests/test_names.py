@@ -85,3 +85,4 @@ def test_a_name_adds_to_the_relevance_of_what_is_seen() -> None:
     named = relevance(tokens, query, text="a dog")
     np.testing.assert_allclose(named - plain, [NAMED * 0.9, 0, NAMED * 0.5, 0], atol=1e-3)
     np.testing.assert_array_equal(relevance(tokens, query, text="the sea"), plain)
+    assert [tokens.words(i) for i in range(4)] == ["dog 0.90", "", "dog 0.50", "car 0.90"]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from seal.config import as_settings
 from seal.errors import OptionError
-from seal.results import Answer, Found, Indexed, Shown
+from seal.inventory import Indexed
+from seal.results import Answer, Found, Shown
 from seal.scope import Scope
 from seal.settings import split
 from seal.show import Storyboard, write

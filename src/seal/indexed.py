@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
+from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.printing import printable
-from seal.results import Answer, Found, Indexed, Selection, Shown, TokenList
+from seal.results import Answer, Found, Selection, Shown, TokenList
 from seal.scope import Encoders, Scope, VideoContent
 from seal.show import writer
 from seal.store import Store, VideoRecord

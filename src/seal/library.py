@@ -28,8 +28,9 @@ from seal.files import size_bytes
 from seal.indexed import Video
 from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
+from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
-from seal.results import Answer, Found, Listing, Optimized, Removed, Selection, Shown
+from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Encoders, NearestContent, Scope
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
-from seal.clock import clock, span_clock
+from seal.clock import span_clock
 from seal.printing import printable, printable_lines
 from seal.types import Float32, Int64, Mask, Moment, Tokens
 
@@ -122,7 +122,7 @@ class TokenList(Result):
         return "\n".join(token_line(self.tokens, row) for row in range(len(self.tokens)))
 
     def _repr_html_(self) -> str:
-        return _table(self.to_json(), ("id", "start_s", "end_s", "text"))
+        return html_table(self.to_json(), ("id", "start_s", "end_s", "text"))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -201,7 +201,7 @@ class Selection(Result):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return _table(
+        return html_table(
             self.rows_json(), ("id", "video", "role", "start_s", "end_s", "text", "relevance")
         )
 
@@ -215,6 +215,7 @@ def token_json(tokens: Tokens, row: int) -> dict[str, Any]:
         "end_s": float(tokens.end_s[row]),
         "box": tokens.boxes[row].tolist(),
         "text": str(tokens.text[row]),
+        "score": float(tokens.scores[row]),
     }
 
 
@@ -222,7 +223,7 @@ def token_line(tokens: Tokens, row: int, several: bool = False) -> str:
     """One token on a line of a terminal; the line names the video where there are several."""
     box = " ".join(f"{value:.3f}" for value in tokens.boxes[row])
     span = span_clock(float(tokens.start_s[row]), float(tokens.end_s[row]))
-    text = f'  "{printable(tokens.text[row])}"' if tokens.text[row] else ""
+    text = f'  "{printable(tokens.words(row))}"' if tokens.text[row] else ""
     video = f"{tokens.video_ids[row]}  " if several else ""
     return f"{video}{tokens.ids[row]:17s} {span}  [{box}]{text}"
 
@@ -315,104 +316,6 @@ class Answer(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Indexed(Result):
-    """A video in the store; `video` is its id."""
-
-    video: str
-    path: str
-    duration_s: float
-    tokens: Mapping[str, int]
-    """kind -> number."""
-    gaps: Sequence[tuple[float, float, str]]
-    """start_s, end_s and reason of each stretch that could not be read."""
-    notes: Sequence[tuple[float, str]]
-    """time_s and text of what was noticed, such as a clock that restarts."""
-    profile: str
-    seconds: float
-    """How long indexing took."""
-
-    @property
-    def realtime_factor(self) -> float:
-        """Seconds of video indexed in a second; 0 where the time is not known."""
-        return self.duration_s / self.seconds if self.seconds else 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "video": self.video,
-            "path": self.path,
-            "duration_s": self.duration_s,
-            "tokens": dict(self.tokens),
-            "profile": self.profile,
-            "gaps": [list(gap) for gap in self.gaps],
-            "notes": [list(note) for note in self.notes],
-            "seconds": self.seconds,
-            "realtime_factor": self.realtime_factor,
-        }
-
-    def line(self) -> str:
-        """The video on a line of a terminal."""
-        counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
-        return f"{self.video}  {clock(self.duration_s)}  {counts}  {printable(self.path)}"
-
-    def __str__(self) -> str:
-        return f"{self.line()}  {self.realtime_factor:.1f}x real time"
-
-
-@dataclass(frozen=True, eq=False)
-class Listing(Result):
-    """The videos of a library, in the order of indexing."""
-
-    videos: list[Indexed]
-    unfinished: Sequence[tuple[str, str]] = ()
-    """Id and path of each video that was begun and is not committed; the JSON leaves them out."""
-
-    def to_json(self) -> list[dict[str, Any]]:
-        return [video.to_json() for video in self.videos]
-
-    def __str__(self) -> str:
-        lines = [video.line() for video in self.videos]
-        lines += [
-            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {printable(path)}"
-            for video, path in self.unfinished
-        ]
-        return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
-
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __iter__(self) -> Any:
-        return iter(self.videos)
-
-
-@dataclass(frozen=True, eq=False)
-class Removed(Result):
-    """Videos that are no longer in the store."""
-
-    videos: list[tuple[str, str]]
-    """Id and path of each."""
-
-    def to_json(self) -> list[dict[str, Any]]:
-        return [{"video": video, "path": path} for video, path in self.videos]
-
-    def __str__(self) -> str:
-        return "\n".join(f"removed {video} ({printable(path)})" for video, path in self.videos)
-
-
-@dataclass(frozen=True, eq=False)
-class Optimized(Result):
-    """A store from which the space of everything that was removed is given back."""
-
-    bytes_before: int
-    bytes_after: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after}
-
-    def __str__(self) -> str:
-        return f"{self.bytes_before / 1e6:,.1f} MB before, {self.bytes_after / 1e6:,.1f} MB now"
-
-
-@dataclass(frozen=True, eq=False)
 class Shown(Result):
     """A storyboard that was written to a file."""
 
@@ -438,7 +341,7 @@ class Shown(Result):
         return line + ("\nnothing matches; these come closest" if unlikely else "")
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as an HTML table, for notebooks."""
     head = "".join(f"<th>{column}</th>" for column in columns)
     cells = ([row[column] for column in columns] for row in rows)

@@ -191,7 +191,8 @@ class Tokens:
     boxes: Float32
     """[n, 4] normalised x0 y0 x1 y1; for a token with a track the union of the track's boxes."""
     scores: Float32
-    """[n] how sure the back end is, in [0, 1]: mask stability, track confidence, 1 for scenes."""
+    """[n] how sure the back end is, in [0, 1]: that the thing has its name, where it has one, or
+    else mask stability and track confidence; 1 for scenes."""
     text: Texts
     """[n] the words of a token: what was said or is written, or the name of a thing; or ""."""
     embeddings: Float32
@@ -318,6 +319,12 @@ class Tokens:
     def kind(self, i: int) -> Kind:
         """The kind of token i."""
         return kinds.get(str(self.kinds[i]))
+
+    def words(self, i: int) -> str:
+        """The words of token i, after the name of a thing how likely it has that name."""
+        text = str(self.text[i])
+        is_name = text and self.kind(i).modality == "picture"
+        return f"{text} {self.scores[i]:.2f}" if is_name else text
 
     def per_kind(self, value: Callable[[Kind], float]) -> Float64:
         """[n] a number that follows from the kind of each token, such as its cost.

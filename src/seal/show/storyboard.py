@@ -205,7 +205,7 @@ class Storyboard:
             size=size,
             box=(x0 * width, y0 * height, x1 * width, y1 * height),
             path=[(float(x), float(y)) for x, y in centres],
-            text=str(self.tokens.text[row]),
+            text=self.tokens.words(row),
         )
 
     def _format(self, row: int, data: bytes | None) -> tuple[tuple[int, int], str]:

@@ -1,0 +1,109 @@
+"""What every interface gives back about the videos of a store, rather than about a question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seal.clock import clock
+from seal.printing import printable
+from seal.results import Result
+
+
+@dataclass(frozen=True, eq=False)
+class Indexed(Result):
+    """A video in the store; `video` is its id."""
+
+    video: str
+    path: str
+    duration_s: float
+    tokens: Mapping[str, int]
+    """kind -> number."""
+    gaps: Sequence[tuple[float, float, str]]
+    """start_s, end_s and reason of each stretch that could not be read."""
+    notes: Sequence[tuple[float, str]]
+    """time_s and text of what was noticed, such as a clock that restarts."""
+    profile: str
+    seconds: float
+    """How long indexing took."""
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of video indexed in a second; 0 where the time is not known."""
+        return self.duration_s / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "video": self.video,
+            "path": self.path,
+            "duration_s": self.duration_s,
+            "tokens": dict(self.tokens),
+            "profile": self.profile,
+            "gaps": [list(gap) for gap in self.gaps],
+            "notes": [list(note) for note in self.notes],
+            "seconds": self.seconds,
+            "realtime_factor": self.realtime_factor,
+        }
+
+    def line(self) -> str:
+        """The video on a line of a terminal."""
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
+        return f"{self.video}  {clock(self.duration_s)}  {counts}  {printable(self.path)}"
+
+    def __str__(self) -> str:
+        return f"{self.line()}  {self.realtime_factor:.1f}x real time"
+
+
+@dataclass(frozen=True, eq=False)
+class Listing(Result):
+    """The videos of a library, in the order of indexing."""
+
+    videos: list[Indexed]
+    unfinished: Sequence[tuple[str, str]] = ()
+    """Id and path of each video that was begun and is not committed; the JSON leaves them out."""
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [video.to_json() for video in self.videos]
+
+    def __str__(self) -> str:
+        lines = [video.line() for video in self.videos]
+        lines += [
+            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {printable(path)}"
+            for video, path in self.unfinished
+        ]
+        return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __iter__(self) -> Any:
+        return iter(self.videos)
+
+
+@dataclass(frozen=True, eq=False)
+class Removed(Result):
+    """Videos that are no longer in the store."""
+
+    videos: list[tuple[str, str]]
+    """Id and path of each."""
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [{"video": video, "path": path} for video, path in self.videos]
+
+    def __str__(self) -> str:
+        return "\n".join(f"removed {video} ({printable(path)})" for video, path in self.videos)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimized(Result):
+    """A store from which the space of everything that was removed is given back."""
+
+    bytes_before: int
+    bytes_after: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"bytes_before": self.bytes_before, "bytes_after": self.bytes_after}
+
+    def __str__(self) -> str:
+        return f"{self.bytes_before / 1e6:,.1f} MB before, {self.bytes_after / 1e6:,.1f} MB now"
