@@ -13,6 +13,7 @@ Benchmarks
     moviechat     free answers
     ego4d, nlq    Ego4D-NLQ: its files; when does a video show what answers a query?
     qfvs          summaries for a query
+    nouns         plain nouns in clips that were labelled by eye
 Asking
     asking        a model, with and without selection
     videos        the videos of a store, by a data set's names

@@ -8,6 +8,7 @@ from seal.cli.evaluate import choices
 from seal.cli.evaluate.haystack import haystack
 from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
+from seal.cli.evaluate.nouns import nouns
 from seal.cli.evaluate.qfvs import qfvs
 
 
@@ -19,5 +20,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, *choices.COMMANDS, moviechat, nlq):
+for _command in (qfvs, haystack, nouns, *choices.COMMANDS, moviechat, nlq):
     evaluate.add_command(_command)
