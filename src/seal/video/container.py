@@ -70,6 +70,11 @@ class ContainerStream(PictureStream):
         self.time_base = stated or Fraction(1, 1000)
         self.pixel_aspect = self._stream.sample_aspect_ratio or Fraction(1)
         self.rate_hz = self._rate_hz()
+        # In ticks, for there are many packets and fractions are slow.
+        self._longest = int(IMPOSSIBLE_S / self.time_base)
+        nominal = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
+        self._nominal = nominal if 0 < nominal <= self._longest else 1
+        """How long a picture lasts that does not say so."""
         self.end = self._stated_end = self._ticks_stated()
         self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
         size = self._container.size
@@ -297,11 +302,7 @@ class ContainerStream(PictureStream):
 
     def _lasting(self, stated: int | None) -> int:
         """How long a picture lasts that states this duration."""
-        nominal = round(1 / Fraction(self.rate_hz) / self.time_base) if self.rate_hz else 1
-        for ticks in (stated or 0, nominal):
-            if 0 < ticks * self.time_base <= IMPOSSIBLE_S:
-                return ticks
-        return 1
+        return stated if stated and 0 < stated <= self._longest else self._nominal
 
     def _decode(self, pieces: Iterator[Piece]) -> Iterator[DecodedPicture]:
         damage = Damage(self.time_base, self.takes_damaged)
