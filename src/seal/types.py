@@ -115,7 +115,8 @@ def check_ticks(numerators: Int64, denominators: Int64) -> None:
         raise OptionError("a tick must be a number of seconds above 0")
 
 
-def _areas(boxes: Float32) -> Float32:
+def box_areas(boxes: Float32) -> Float32:
+    """The areas [n] of boxes [n, 4]."""
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
@@ -127,7 +128,7 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
     width = np.minimum(ax1, bx1) - np.maximum(ax0, bx0)
     height = np.minimum(ay1, by1) - np.maximum(ay0, by0)
     shared = np.maximum(width, 0) * np.maximum(height, 0)
-    union = (_areas(a)[:, None] + _areas(b)) - shared
+    union = (box_areas(a)[:, None] + box_areas(b)) - shared
     iou: Float32 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return iou
 
@@ -325,6 +326,12 @@ class Tokens:
         text = str(self.text[i])
         is_name = text and self.kind(i).modality == "picture"
         return f"{text} {self.scores[i]:.2f}" if is_name else text
+
+    @cached_property
+    def named(self) -> Int64:
+        """The rows of the tokens that show a thing with a name, rather than hold words."""
+        rows = np.flatnonzero(self.text != "")
+        return rows[self.where(lambda kind: kind.modality == "picture")[rows]]
 
     def per_kind(self, value: Callable[[Kind], float]) -> Float64:
         """[n] a number that follows from the kind of each token, such as its cost.

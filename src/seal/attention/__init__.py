@@ -24,9 +24,7 @@ from seal.attention.candidates import Budget, Candidates
 from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
-from seal.encode.names import matches
 from seal.errors import OptionError
-from seal.kinds import Kind
 from seal.types import Choice, Float32, Tokens, check_finite
 
 NAMED = 0.5
@@ -54,17 +52,15 @@ def relevance(
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
     check_finite("the relevance to a query", best)
     scores = best + np.float32(offset)
-    named = np.flatnonzero((tokens.text != "") & tokens.where(_is_seen)) if text else ()
-    if len(named):
+    if text and len(named := tokens.named):
+        # Not at the top: this loads ONNX Runtime, which not every encoder needs.
+        from seal.encode.names import matches
+
         names, place = np.unique(tokens.text[named], return_inverse=True)
         scores[named] += NAMED * tokens.scores[named] * matches(text, names.tolist())[place]
     clipped: Float32 = np.clip(scores, -1, 1)
     clipped[tokens.without_embedding] = -1
     return clipped
-
-
-def _is_seen(kind: Kind) -> bool:
-    return kind.modality == "picture"
 
 
 def select(

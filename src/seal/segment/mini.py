@@ -12,7 +12,7 @@ from seal.config import ClassicalSegment, MiniSegment
 from seal.detect import Detections, Detector
 from seal.segment import Masks, Segmenter
 from seal.segment.classical import ClassicalSegmenter
-from seal.types import TEXT, Float32, UInt8, pairwise_iou
+from seal.types import TEXT, Float32, UInt8, box_areas, pairwise_iou
 
 _REGION_IOU = 0.5
 """A region is the mask of a find if their boxes overlap so much."""
@@ -62,7 +62,7 @@ class MiniSegmenter(Segmenter):
 
 def _pairs(found: Detections) -> Detections:
     """The boxes around two finds of different names that overlap, as sure as the less sure one."""
-    boxes, areas = found.boxes, _areas(found.boxes)
+    boxes, areas = found.boxes, box_areas(found.boxes)
     i, j = np.triu_indices(len(found), 1)
     low, high = (f(boxes[i], boxes[j]) for f in (np.minimum, np.maximum))
     inner = np.clip(low[:, 2:] - high[:, :2], 0, None).prod(1)
@@ -72,11 +72,6 @@ def _pairs(found: Detections) -> Detections:
     around = np.concatenate([low[:, :2], high[:, 2:]], 1)[rows]
     scores = np.minimum(found.scores[i], found.scores[j])[rows]
     return Detections(around, scores, np.zeros(len(scores), np.int64))
-
-
-def _areas(boxes: Float32) -> Float32:
-    areas: Float32 = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return areas
 
 
 def _pixels(box: Float32, height: int, width: int) -> tuple[slice, slice]:
