@@ -117,14 +117,12 @@ def evaluate(
                 for clip, place in zip(clips, places, strict=True)
             ]
     asking = scopes[0]
+    chances = {
+        name: _probabilities(asking, tokens, nouns.queries) for name, tokens in shown.items()
+    }
     rows = {
-        name: figures(
-            nouns.queries,
-            nouns.labels,
-            _probabilities(asking, tokens, nouns.queries),
-            asking.options,
-        )
-        for name, tokens in shown.items()
+        name: figures(nouns.queries, nouns.labels, each, asking.options)
+        for name, each in chances.items()
     }
     result: dict[str, Any] = {
         "clips": len(clips),
@@ -138,8 +136,8 @@ def evaluate(
         seen = np.stack([_seen(path, detector, nouns.queries)[known] for path in nouns.clips])
         names = result["known"] = [nouns.queries[i] for i in known]
         result["methods"]["detector"] = figures(names, labels, seen, None)
-        chances = _probabilities(asking, shown["alone"], nouns.queries)[:, known]
-        result["methods"]["seal, known nouns"] = figures(names, labels, chances, asking.options)
+        mine = chances["alone"][:, known]
+        result["methods"]["seal, known nouns"] = figures(names, labels, mine, asking.options)
     return result
 
 
