@@ -12,6 +12,7 @@ import pytest
 
 from seal import encode
 from seal.config import MiniEncode
+from seal.dependencies import onnxruntime
 from seal.encode import mini
 from seal.encode.mini import MiniEncoder
 from seal.errors import BackendError, OptionError
@@ -78,7 +79,8 @@ def test_a_picture_is_squashed_run_and_normalised(encoder: MiniEncoder):
     # 256 x 384 shrinks by whole factors, so area averaging is a plain mean over tiles.
     picture = pictures(1, 256, 384)[0]
     tiles = picture.reshape(128, 2, 128, 3, 3).astype(np.float64).mean((1, 3))
-    net = mini.ort.InferenceSession(mini.WEIGHTS / "image.onnx", providers=["CPUExecutionProvider"])
+    ort, path = onnxruntime(), mini.WEIGHTS / "image.onnx"
+    net = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     (out,) = net.run(None, {"pictures": np.rint(tiles)[None].astype(np.uint8)})
     wanted = out[0] / math.sqrt(float((out[0].astype(np.float64) ** 2).sum()))
     # The two ways round halves differently here and there.

@@ -10,16 +10,15 @@ import torch
 from detect import UNSEEN, Batches, score
 from detector import NAMES, Detector
 from export import Graph, quantise
+from loop import averaged
 from model import Block, Conv
 from onnx import TensorProto, helper
 from scenes import SIDE_PX
 from torch import nn
 
 from data import CACHE, WEIGHTS, Pictures, arguments
-from seal.dependencies import onnxruntime
+from seal.dependencies import onnx_session
 from seal.detect.mini import fitted
-
-ort = onnxruntime()
 
 CALIBRATION = 32
 """Scenes that set the ranges of the 8-bit activations."""
@@ -112,12 +111,10 @@ def build(net: Detector) -> onnx.ModelProto:
 
 def load(run: str) -> tuple[Detector, int]:
     """The averaged detector of a run and the step that it is from."""
-    state = torch.load(CACHE / f"train_{run}.pt", weights_only=True)
-    prefix = "module."
-    weights = {k[len(prefix) :]: v for k, v in state["average"].items() if k.startswith(prefix)}
+    weights, step = averaged(CACHE / f"train_{run}.pt")
     net = Detector()
     net.load_state_dict(weights)
-    return net.eval(), state["step"]
+    return net.eval(), step
 
 
 def main() -> None:
@@ -134,13 +131,11 @@ def main() -> None:
 
     unseen = [batches.unseen(i) for i in range(UNSEEN)]
     wanted = [batches.teacher(scene)["raw"] for scene in unseen]
-    session = ort.SessionOptions()
-    session.intra_op_num_threads = 1
     for name, content in (
         ("in floats", floats),
         ("in 8 bits", file.read_bytes()),
     ):
-        run = ort.InferenceSession(content, session, providers=["CPUExecutionProvider"]).run
+        run = onnx_session(content).run
         said = [run(None, {"picture": scene[None]})[0][0] for scene in unseen]
         figures = score(said, wanted, SIDE_PX)
         frame, seconds = fitted(frames[0])[0][None], []

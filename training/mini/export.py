@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
+from loop import averaged
 from model import Block, Conv, Tower
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
@@ -101,12 +102,10 @@ def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
 
 def load(run: str) -> tuple[Tower, int]:
     """The averaged tower of a run and the step that it is from."""
-    state = torch.load(CACHE / f"train_{run}.pt", weights_only=True)
-    prefix = "module."
-    weights = {k[len(prefix) :]: v for k, v in state["average"].items() if k.startswith(prefix)}
+    weights, step = averaged(CACHE / f"train_{run}.pt")
     tower = Tower(weights["out.bias"].shape[0])
     tower.load_state_dict(weights)
-    return tower.eval(), state["step"]
+    return tower.eval(), step
 
 
 class Batches(quantization.CalibrationDataReader):

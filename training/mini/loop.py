@@ -19,6 +19,13 @@ EVERY = 100
 """Steps between checkpoints."""
 
 
+def averaged(checkpoint: Path) -> tuple[dict[str, Tensor], int]:
+    """The averaged weights that a run has kept, and the step that they are from."""
+    state, prefix = torch.load(checkpoint, weights_only=True), "module."
+    average = state["average"].items()
+    return {k[len(prefix) :]: v for k, v in average if k.startswith(prefix)}, state["step"]
+
+
 def matrix(weight: Tensor) -> Tensor:
     """A weight, or its gradient, as the view [outputs, inputs] that Muon asks for.
 

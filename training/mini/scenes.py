@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from data import DATA, SEED, Pictures, augment
-from seal.dependencies import onnxruntime
+from seal.dependencies import onnx_session
 
 MODEL = DATA / "teacher" / "yolox_nano.onnx"
 SIDE_PX = 416
@@ -39,12 +39,7 @@ class Teacher:
         for tensor in HINTS.values():
             value = onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
             model.graph.output.append(value)
-        ort = onnxruntime()
-        session = ort.SessionOptions()
-        session.intra_op_num_threads = 1
-        self._net = ort.InferenceSession(
-            model.SerializeToString(), session, providers=["CPUExecutionProvider"]
-        )
+        self._net = onnx_session(model.SerializeToString())
 
     def __call__(self, scene: np.ndarray) -> dict[str, np.ndarray]:
         """The maps [c, h, w] by name, and "raw" [cells, 5 + names], of a scene of `SIDE_PX`."""

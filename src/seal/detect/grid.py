@@ -8,12 +8,25 @@ import cv2
 import numpy as np
 
 from seal.detect import LEAST_SCORE, Detections
-from seal.types import Float32
+from seal.types import Float32, UInt8
 
 STRIDES = (8, 16, 32)
 """px of the input from cell to cell, in the order in which the grids follow each other."""
+_REST = 114
+"""The grey that networks were trained to see where the picture does not reach."""
 _SAME_IOU = 0.65
 """Of two boxes of one name that overlap more, the less sure one goes, as in the official demo."""
+
+
+def framed(image: UInt8, scale: float, rows: int, columns: int) -> tuple[UInt8, tuple[int, int]]:
+    """A picture scaled by this factor in the left upper corner of [rows, columns, 3], grey around
+    it, and the width and height in px that it fills."""
+    height, width = image.shape[:2]
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    filled = np.full((rows, columns, 3), _REST, np.uint8)
+    filled[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=method)
+    return filled, inner
 
 
 @lru_cache(maxsize=16)

@@ -5,21 +5,15 @@ from __future__ import annotations
 from hashlib import blake2b
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from seal.config import YoloxDetect
-from seal.dependencies import onnxruntime
+from seal.dependencies import onnx_session
 from seal.detect import Detections, Detector
 from seal.detect.coco import COCO
-from seal.detect.grid import STRIDES, detections
+from seal.detect.grid import STRIDES, detections, framed
 from seal.errors import BackendError
 from seal.types import UInt8
-
-ort = onnxruntime()
-
-_REST = 114
-"""The grey that the network was trained to see where the picture does not reach."""
 
 
 class YoloxDetector(Detector):
@@ -40,11 +34,8 @@ class YoloxDetector(Detector):
             )
         content = path.read_bytes()
         self.fingerprint = f"yolox {blake2b(content, digest_size=8).hexdigest()}"
-        session = ort.SessionOptions()
-        # Indexing runs one process for each core.
-        session.intra_op_num_threads = 1
         try:
-            self._net = ort.InferenceSession(content, session, providers=["CPUExecutionProvider"])
+            self._net = onnx_session(content)
             ((self._input, shape),) = ((i.name, i.shape) for i in self._net.get_inputs())
             (self._output,) = (o.shape for o in self._net.get_outputs())
         except Exception as error:
@@ -61,10 +52,7 @@ class YoloxDetector(Detector):
     def detect(self, image: UInt8) -> Detections:
         height, width = image.shape[:2]
         scale = min(self._height / height, self._width / width)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        filled = np.full((self._height, self._width, 3), _REST, np.uint8)
-        filled[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=method)
+        filled, inner = framed(image, scale, self._height, self._width)
         bgr = np.ascontiguousarray(filled[:, :, ::-1].transpose(2, 0, 1)[None], np.float32)
         ((raw,),) = self._net.run(None, {self._input: bgr})
         return detections(raw, self._height, self._width, inner)

@@ -16,13 +16,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from seal.config import MiniEncode
-from seal.dependencies import onnxruntime
+from seal.dependencies import onnx_session
 from seal.encode import Encoder, check_images
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
-
-ort = onnxruntime()
 
 WEIGHTS = Path(__file__).parent / "weights"
 TOWERS = ("image.onnx", "text.npz", "tokenizer.json")
@@ -92,12 +90,7 @@ class MiniEncoder(Encoder):
             digest.update((WEIGHTS / name).read_bytes())
         self.fingerprint = f"mini-{digest.hexdigest()}"
 
-        session = ort.SessionOptions()
-        # Indexing runs one process for each core.
-        session.intra_op_num_threads = 1
-        self._net = ort.InferenceSession(
-            WEIGHTS / "image.onnx", session, providers=["CPUExecutionProvider"]
-        )
+        self._net = onnx_session(str(WEIGHTS / "image.onnx"))
         self._texts = TextTower(WEIGHTS)
         self.dimension = self._texts.dimension
         self.calibration = Calibration.load(WEIGHTS / "calibration.npz")
