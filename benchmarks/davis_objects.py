@@ -1,6 +1,6 @@
 """How often one of a keyframe's object boxes is the annotated one: DAVIS, box IoU >= 0.5.
 
-    python benchmarks/davis_objects.py [--backend classical] [--every 12]
+    python benchmarks/davis_objects.py [--half report] [--every 12] [--set segment.backend=mini]
 
 Keyframes are those of the options (one every `interval_s` from the first frame on), or every n-th
 frame for an estimate that rests on more pictures. The masks pass the same filter as in indexing.
@@ -17,9 +17,9 @@ import av
 import cv2
 import numpy as np
 
-from data import davis
-from seal import segment
+from data import half, sequences
 from seal.config import ObjectOptions, Options
+from seal.decompose import Models
 from seal.decompose.objects import keep
 from seal.segment import Masks
 from seal.types import UInt8, pairwise_iou
@@ -55,13 +55,16 @@ def hits(boxes: np.ndarray, truth: np.ndarray) -> list[bool]:
     return [bool(fits[:n].any()) for n in KEPT]
 
 
-def table(find: Callable[[UInt8], Masks], short_side_px: int, every: int | None) -> None:
+def table(
+    find: Callable[[UInt8], Masks], name: str, short_side_px: int, every: int | None
+) -> None:
     options = dataclasses.replace(ObjectOptions(), max_per_keyframe=max(KEPT))
     found, fixed, seconds = [], [], []
     print(f"{'sequence':<20} pictures" + "".join(f"  best {n:<3}" for n in KEPT[:-1]) + "  all")
-    for path, rows in davis().items():
+    for sequence in sequences("davis", name):
         mine, blind = [], []
-        for image, box in pictures(path, rows, short_side_px, every):
+        (rows,) = sequence.objects
+        for image, box in pictures(sequence.path, rows, short_side_px, every):
             began = time.perf_counter()
             masks = find(image)
             seconds.append(time.perf_counter() - began)
@@ -69,21 +72,22 @@ def table(find: Callable[[UInt8], Masks], short_side_px: int, every: int | None)
             blind.append(hits(FIXED, box))
         found.append(np.mean(mine, 0))
         fixed.append(np.mean(blind, 0))
-        print(f"{path.stem:<20} {len(mine):>8}" + "".join(f"  {r:>8.2f}" for r in found[-1]))
-    for name, recall in (("mean", np.mean(found, 0)), ("fixed", np.mean(fixed, 0))):
-        print(f"{name:<20} {'':>8}" + "".join(f"  {r:>8.3f}" for r in recall))
+        print(f"{sequence.path.stem:<20} {len(mine):>8}" + "".join(f"  {r:>8.2f}" for r in found[-1]))
+    for row, recall in (("mean", np.mean(found, 0)), ("fixed", np.mean(fixed, 0))):
+        print(f"{row:<20} {'':>8}" + "".join(f"  {r:>8.3f}" for r in recall))
     print(f"{1e3 * np.median(seconds):.1f} ms per keyframe (median of {len(seconds)})\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backend", default="classical")
+    half(parser)
     parser.add_argument("--every", type=int, default=12, help="for the second table, in frames")
-    arguments = parser.parse_args()
+    parser.add_argument("--set", action="append", default=[], help="an option of seal index")
+    given = parser.parse_args()
     cv2.setNumThreads(1)
-    options = Options.load(settings=[f"segment.backend={arguments.backend}"])
-    segmenter = segment.load(options.segment)
+    options = Options.load(settings=given.set)
+    find = Models.load(options).segmenter.segment
     print(f"one keyframe every {options.objects.interval_s:g} s")
-    table(segmenter.segment, options.video.short_side_px, None)
-    print(f"every {arguments.every}th frame")
-    table(segmenter.segment, options.video.short_side_px, arguments.every)
+    table(find, given.half, options.video.short_side_px, None)
+    print(f"every {given.every}th frame")
+    table(find, given.half, options.video.short_side_px, given.every)

@@ -1,6 +1,6 @@
 """Tracklets against a generated film's exact truth: recall and false alarms.
 
-    python benchmarks/film_tracks.py [--seeds 0 1 2] [--duration-s 120]
+    python benchmarks/film_tracks.py [--seeds 0 1 2] [--duration-s 120] [--set track.backend=mini]
 
 Found: a thing's presence of at least L_min within a shot that one tracklet matches (IoU >= 0.5) on
 more than half of its analysed frames. False: a tracklet of at least L_min that matches no one
@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seal import config, track
+from seal.config import ActionOptions, Options
+from seal.decompose import Models
 from seal.decompose.shots import Shots
 from seal.evaluate.film import Event, write_film
 from seal.track import Tracklet
@@ -42,20 +43,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--duration-s", type=float, default=120.0)
+    parser.add_argument("--set", action="append", default=[], help="an option of seal index")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    shortest = config.ActionOptions().min_length_s
+    options = Options.load(settings=given.set)
+    shortest = ActionOptions().min_length_s
     print("| seed | things | recall | false per minute | cuts found | false cuts | ms per frame |")
     print("|---|---|---|---|---|---|---|")
     for seed in given.seeds:
         with tempfile.TemporaryDirectory() as folder:
             film = Path(folder) / "film.mp4"
             events = write_film(film, seed, given.duration_s)
-            shown, _ = frames(film)
+            shown, _ = frames(film, options)
         tick_s = float(shown[0].time_base)
         shots = Shots()
         starts = {frame.pts for frame in shown if shots.push(frame)}
-        tracklets, ms = run(track.load(config.MotionTrack(), None), shown, starts)
+        tracklets, ms = run(Models.load(options).tracker, shown, starts)
         tracklets = long_enough(tracklets, tick_s)
         things = [e for e in events if e.kind == "object"]
         wanted = [e for e in things if e.span.duration_s >= shortest]

@@ -6,16 +6,16 @@ from pathlib import Path
 import av
 import numpy as np
 
-from seal.config import ActionOptions, VideoOptions
+from seal.config import ActionOptions, Options
 from seal.track import Tracker, Tracklet
 from seal.video import Frame, open_video
 
 MATCH_IOU = 0.5
 
 
-def frames(path: Path) -> tuple[list[Frame], np.ndarray]:
+def frames(path: Path, options: Options) -> tuple[list[Frame], np.ndarray]:
     """The analysed frames of a video, and the presentation timestamps of all its frames."""
-    with open_video(path, VideoOptions(), threads=1) as video:
+    with open_video(path, options.video, threads=1) as video:
         shown = list(video.frames())
     with av.open(str(path)) as container:
         every = [picture.pts for picture in container.decode(video=0)]

@@ -1,4 +1,8 @@
-"""Step 8: train the detector. Resumable: run it again and it goes on at the last checkpoint."""
+"""Step 8: train the detector. Resumable: run it again and it goes on at the last checkpoint.
+
+`--start FILE` begins with the weights of an exported detector, and `--first N` with scene N of the
+endless row of scenes, so that a further training sees new ones.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 from detector import Student
+from detector_onnx import restore
 from loop import fit
 from scenes import HINTS, SIDE_PX, Scenes, Teacher
 from torch import Tensor, nn
@@ -17,7 +22,6 @@ from data import CACHE, SEED, Pictures, arguments
 from seal.detect.grid import detections
 from seal.types import pairwise_iou
 
-CURVE = Path(__file__).parent / "detector_curve.csv"
 LOSS_WEIGHTS = {"thing": 1.0, "names": 1.0, "boxes": 2.0, "hints": 1.0}
 SURE = 0.3
 """What the teacher is surer of counts as there in the figures of the curve."""
@@ -28,16 +32,17 @@ UNSEEN = 96
 class Batches:
     """The batch of a step: scenes, and what the teacher says about them."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, first: int = 0) -> None:
         pictures, frames = Pictures.load(), Pictures.load("frames")
         held = pictures.held_out()
         rows = np.setdiff1d(np.arange(len(pictures)), held)
-        self.size, self.teacher = size, Teacher()
+        self.size, self.first, self.teacher = size, first, Teacher()
         self.scenes = Scenes(pictures, rows, frames)
         self.unseen = Scenes(pictures, held, None)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        return self.asked([self.scenes(step * self.size + i) for i in range(self.size)])
+        first = self.first + step * self.size
+        return self.asked([self.scenes(first + i) for i in range(self.size)])
 
     def asked(self, scenes: list[np.ndarray]) -> dict[str, Tensor]:
         said = [self.teacher(scene) for scene in scenes]
@@ -93,14 +98,17 @@ def spreads(batches: Batches) -> dict[str, Tensor]:
 
 def main() -> None:
     options = arguments(
-        __doc__, steps=4000, batch=16, lr=0.02, decay=0.05, threads=1, run="detector",
+        __doc__, steps=4000, batch=16, lr=0.02, decay=0.05, threads=1, run="detector", first=0, start="",
         **{f"w_{name}": weight for name, weight in LOSS_WEIGHTS.items()},
     )  # fmt: skip
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    batches = Batches(options.batch)
-    student = Student(spreads(batches)).to(memory_format=torch.channels_last)
+    batches = Batches(options.batch, options.first)
+    student = Student(spreads(batches))
+    if options.start:
+        restore(student.detector, Path(options.start), batches(0)["scenes"])
+    student.to(memory_format=torch.channels_last)
     unseen = batches.asked([batches.unseen(i) for i in range(UNSEEN)])
     fit(
         student,
@@ -114,7 +122,7 @@ def main() -> None:
         lr=options.lr,
         decay=options.decay,
         checkpoint=CACHE / f"train_{options.run}.pt",
-        curve=CURVE if options.run == "detector" else None,
+        curve=Path(__file__).parent / f"{options.run}_curve.csv",
     )
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from loop import averaged
 from model import Block, Conv, Tower
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor
+from torch import Tensor, nn
 
 from data import CACHE, SEED, WEIGHTS, Pictures, arguments
 from seal.dependencies import onnxruntime
@@ -38,6 +38,8 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
+        self.convolutions: list[nn.Conv2d] = []
+        """The layers of the nodes that are convolutions, in their order."""
 
     def add(self, kind: str, *inputs: str, **attributes: object) -> str:
         name = f"{kind.lower()}{len(self.nodes)}"
@@ -55,6 +57,7 @@ class Graph:
         weight = (conv.weight * gain[:, None, None, None]).detach().numpy()
         bias = (norm.bias - norm.running_mean * gain).detach().numpy()
         pads = [conv.padding[0]] * 4
+        self.convolutions.append(conv)
         x = self.add(
             "Conv",
             x,
