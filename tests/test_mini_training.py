@@ -1,0 +1,80 @@
+"""A training of `mini` can begin where a shipped network ended."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+
+SIDE_PX = 64
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    """The modules of the recipe, which import each other by their names."""
+    folder = Path(__file__).parents[1] / "training" / "mini"
+    monkeypatch.syspath_prepend(str(folder))
+    before = set(sys.modules)
+    import detector
+    import detector_onnx
+
+    yield detector, detector_onnx
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def unlike_the_first(net):
+    """Weights and normalisations as after a training, so that nothing is 0 or 1."""
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            for values in (part.weight, part.bias, part.running_mean):
+                torch.nn.init.normal_(values, 0.5, 0.2)
+            torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
+    return net.eval()
+
+
+@pytest.fixture
+def scenes():
+    drawn = np.random.default_rng(0).integers(0, 256, (4, SIDE_PX, SIDE_PX, 3), np.uint8)
+    return torch.from_numpy(drawn)
+
+
+@pytest.mark.parametrize("in_8_bits", [False, True])
+def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bits):
+    detector, detector_onnx = recipe
+    torch.manual_seed(0)
+    net = unlike_the_first(detector.Detector())
+    file = tmp_path / "detector.onnx"
+    model = detector_onnx.build(net)
+    if in_8_bits:
+        from export import quantise
+
+        quantise(model, [scene[None].numpy() for scene in scenes], file, "picture")
+    else:
+        onnx.save(model, file)
+
+    other = detector.Detector()
+    detector_onnx.restore(other, file, scenes)
+
+    with torch.inference_mode():
+        wanted, said = net(scenes)[0], other(scenes)[0]
+    spread = wanted.std((0, 1))
+    assert (wanted - said).abs().mean() < (0.05 if in_8_bits else 1e-4) * spread.mean()
+
+
+def test_a_restored_detector_learns_from_what_it_says(recipe, scenes, tmp_path):
+    """Its normalisations are those of its own maps: in training it says nearly the same."""
+    detector, detector_onnx = recipe
+    torch.manual_seed(0)
+    net = unlike_the_first(detector.Detector())
+    onnx.save(detector_onnx.build(net), tmp_path / "detector.onnx")
+    other = detector.Detector()
+    detector_onnx.restore(other, tmp_path / "detector.onnx", scenes)
+
+    with torch.inference_mode():
+        wanted, said = other.eval()(scenes)[0], other.train()(scenes)[0]
+    assert (wanted - said).abs().mean() < 0.02 * wanted.std((0, 1)).mean()
