@@ -6,7 +6,8 @@ import itertools
 import re
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -120,19 +121,40 @@ def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
     pictures = [jpeg(numbered(77, 160, 160), orientation) for orientation in range(1, 9)]
     turned = write_packets(tmp_path / "turned.avi", "mjpeg", pictures, (160, 160))
     plain = write_video(tmp_path / "plain.mp4", range(0, 1000, 100))
+    with open_video(turned, ALL) as one, open_video(plain, ALL) as other, garbage() as left:
+        assert len([*one.frames(), *other.frames()]) > 16
+    assert [each for each in left if isinstance(each, av.VideoFrame)] == []
+
+
+@contextmanager
+def garbage() -> Iterator[list[object]]:
+    """What only the garbage collector frees of what was made here; all of it at the end."""
+    left: list[object] = []
     gc.collect()
     gc.disable()
     try:
-        with open_video(turned, ALL) as one, open_video(plain, ALL) as other:
-            gc.collect()
-            assert len([*one.frames(), *other.frames()]) > 16
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            assert [each for each in gc.garbage if isinstance(each, av.VideoFrame)] == []
+        yield left
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        left += gc.garbage
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_closed_video_does_not_wait_for_the_garbage_collector(tmp_path: Path, ends: bool) -> None:
+    """A stream that is opened anew all day would keep every decoder and its threads."""
+    path = write_video(tmp_path / "film.mp4", range(0, 1000, 100))
+    with garbage() as left:
+        with open_video(path, ALL) as video:
+            frames = video.frames()
+            next(frames)
+            if ends:
+                list(frames)
+        del video, frames
+    assert [each for each in left if type(each).__module__.startswith(("av.", "seal."))] == []
 
 
 def test_a_film_of_upright_pictures_with_exif_is_read(tmp_path: Path) -> None:

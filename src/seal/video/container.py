@@ -59,6 +59,7 @@ class ContainerStream(PictureStream):
         self._has_no_end = has_no_end(source)
         self._latest = 0
         """The latest end of a picture so far, by what the packets state."""
+        self._clock: StreamClock | None = None
         self._is_joined = False
         """Whether a place was found where the clock is carried on over a break."""
         self._shows_as_decoded = False
@@ -137,6 +138,8 @@ class ContainerStream(PictureStream):
 
     def close(self) -> None:
         self._container.close()
+        # The clock calls back: with it, the decoder and its threads would wait for the collector.
+        self._clock = None
 
     def survey(self) -> bool:
         """Look at every packet: sets `end` and `notes`.
@@ -170,8 +173,8 @@ class ContainerStream(PictureStream):
 
     def _carried_on(self, packets: Iterator[Piece]) -> Iterator[Piece]:
         """Packets with the stamps of the video's own on a clock that runs forward."""
-        self._clock = StreamClock(self.time_base, self.may_restart, self._join)
-        return self._clock.carry_on(packets, self._is_own)
+        clock = self._clock = StreamClock(self.time_base, self.may_restart, self._join)
+        return clock.carry_on(packets, self._is_own)
 
     def _join(self, pts: int, text: str) -> None:
         self._is_joined = True
@@ -252,6 +255,7 @@ class ContainerStream(PictureStream):
         self._fresh = False
         if self._stream.time_base != self.time_base:
             return False
+        assert self._clock is not None
         self._clock.cut()
         self._join(self._clock.end, "the video goes on in another stream of the file")
         return True
