@@ -16,7 +16,7 @@ SOURCE = Path(seal.__file__).parent
 
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
-    {"errors", "clock", "memory", "printing", "processes"},
+    {"errors", "clock", "printing", "processes"},
     {"files", "settings", "backends"},
     {"kinds"},
     {"types", "config"},

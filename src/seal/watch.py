@@ -17,7 +17,6 @@ from seal.clock import clock, span_clock
 from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
-from seal.memory import trim
 from seal.printing import printable
 from seal.results import Result, token_json
 from seal.scope import embed_query
@@ -181,7 +180,6 @@ def watch(
             notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
             stream.save(state, fixed | notes)
-        trim()
     if feed.failure is not None:
         raise feed.failure
     if late and number is None and notes:
