@@ -20,8 +20,9 @@ def recipe(monkeypatch):
     before = set(sys.modules)
     import detector
     import detector_onnx
+    import export
 
-    yield detector, detector_onnx
+    yield detector, detector_onnx, export
     for name in set(sys.modules) - before:
         if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
@@ -45,20 +46,18 @@ def scenes():
 
 @pytest.mark.parametrize("in_8_bits", [False, True])
 def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bits):
-    detector, detector_onnx = recipe
+    detector, detector_onnx, export = recipe
     torch.manual_seed(0)
     net = unlike_the_first(detector.Detector())
     file = tmp_path / "detector.onnx"
     model = detector_onnx.build(net)
     if in_8_bits:
-        from export import quantise
-
-        quantise(model, [scene[None].numpy() for scene in scenes], file, "picture")
+        export.quantise(model, [scene[None].numpy() for scene in scenes], file, "picture")
     else:
         onnx.save(model, file)
 
     other = detector.Detector()
-    detector_onnx.restore(other, file, scenes)
+    export.restore(other, detector_onnx.written(other), file, scenes)
 
     with torch.inference_mode():
         wanted, said = net(scenes)[0], other(scenes)[0]
@@ -68,12 +67,13 @@ def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bit
 
 def test_a_restored_detector_learns_from_what_it_says(recipe, scenes, tmp_path):
     """Its normalisations are those of its own maps: in training it says nearly the same."""
-    detector, detector_onnx = recipe
+    detector, detector_onnx, export = recipe
     torch.manual_seed(0)
     net = unlike_the_first(detector.Detector())
     onnx.save(detector_onnx.build(net), tmp_path / "detector.onnx")
     other = detector.Detector()
-    detector_onnx.restore(other, tmp_path / "detector.onnx", scenes)
+    graph = detector_onnx.written(other)
+    export.restore(other, graph, tmp_path / "detector.onnx", scenes)
 
     with torch.inference_mode():
         wanted, said = other.eval()(scenes)[0], other.train()(scenes)[0]

@@ -24,8 +24,11 @@ CACHE = Path(os.environ.get("SEAL_MINI_CACHE", Path.home() / ".cache" / "seal-mi
 WEIGHTS = ROOT / "src" / "seal" / "encode" / "weights"
 
 SEED = 0
-CROPS = 4
-"""Crops of each picture that the teacher looks at; the first is the whole picture."""
+REGIONS = 2
+"""Crops of each picture that show one thing, as the teacher of the detector finds it."""
+CROPS = 4 + REGIONS
+"""Crops of each picture that the teacher looks at: the whole picture, random ones, and the last
+are the regions."""
 HELD_OUT = 200
 """Photos with five captions that no step trains on (the retrieval benchmark's size)."""
 
@@ -58,14 +61,18 @@ class Pictures:
     offsets: np.ndarray
     shapes: np.ndarray
     meta: list[dict]
+    regions: np.ndarray | None = None
+    """[n, REGIONS, 4] px x0 y0 x1 y1, NaN where less was found; step 2 finds them."""
 
     @staticmethod
     def load(name: str = "pictures") -> Pictures:
         """What step 1 stored: "pictures", or "frames" of films."""
+        finds = CACHE / f"{name}_finds.npz"
         index = np.load(CACHE / f"{name}.npz")
         pixels = np.memmap(CACHE / f"{name}.u8", np.uint8, "r")
         meta = json.loads((CACHE / f"{name}.json").read_text())
-        return Pictures(pixels, index["offsets"], index["shapes"], meta)
+        regions = np.load(finds)["regions"] if finds.exists() else None
+        return Pictures(pixels, index["offsets"], index["shapes"], meta, regions)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -74,6 +81,13 @@ class Pictures:
         height, width = self.shapes[i]
         start = self.offsets[i]
         return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    def crop(self, i: int, k: int) -> np.ndarray:
+        """Crop k of picture i; a region that the picture does not have is a random crop."""
+        if k < CROPS - REGIONS or np.isnan(self.regions[i, k - CROPS]).any():
+            return crop(self[i], k, i)
+        x0, y0, x1, y1 = self.regions[i, k - CROPS].astype(int)
+        return self[i][y0:y1, x0:x1]
 
     def held_out(self) -> np.ndarray:
         return held_out(self.meta)

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import torch
 from detector import Student
-from detector_onnx import restore
+from detector_onnx import written
+from export import restore
 from loop import fit
 from scenes import HINTS, SIDE_PX, Scenes, Teacher
 from torch import Tensor, nn
@@ -98,7 +99,8 @@ def spreads(batches: Batches) -> dict[str, Tensor]:
 
 def main() -> None:
     options = arguments(
-        __doc__, steps=4000, batch=16, lr=0.02, decay=0.05, threads=1, run="detector", first=0, start="",
+        __doc__, steps=4000, batch=16, lr=0.02, decay=0.05, threads=1, run="detector",
+        first=0, start="",
         **{f"w_{name}": weight for name, weight in LOSS_WEIGHTS.items()},
     )  # fmt: skip
     torch.manual_seed(SEED)
@@ -107,7 +109,8 @@ def main() -> None:
     batches = Batches(options.batch, options.first)
     student = Student(spreads(batches))
     if options.start:
-        restore(student.detector, Path(options.start), batches(0)["scenes"])
+        net = student.detector
+        restore(net, written(net), Path(options.start), batches(0)["scenes"])
     student.to(memory_format=torch.channels_last)
     unseen = batches.asked([batches.unseen(i) for i in range(UNSEEN)])
     fit(

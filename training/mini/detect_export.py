@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import torch
 from detect import UNSEEN, Batches, score
 from detector import Detector

@@ -1,17 +1,14 @@
-"""The detector as ONNX, and back: what is shipped is where a later training can begin."""
+"""The detector as ONNX."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
-import torch
 from detector import NAMES, Detector
 from export import Graph
 from model import Block, Conv
-from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from onnx import TensorProto, helper
+from torch import nn
 
 
 def layers(graph: Graph, x: str, module: nn.Module) -> str:
@@ -25,7 +22,7 @@ def layers(graph: Graph, x: str, module: nn.Module) -> str:
         return graph.conv(x, module)
     if isinstance(module, nn.Conv2d):
         weights = [graph.constant(part.detach().numpy()) for part in (module.weight, module.bias)]
-        graph.convolutions.append(module)
+        graph.layers.append(module)
         return graph.add("Conv", x, *weights)
     for part in module:
         x = layers(graph, x, part)
@@ -102,47 +99,3 @@ def build(net: Detector) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-
-
-def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """The constants of a graph by name, those in 8 bits as the floats that they stand for."""
-    values = {part.name: numpy_helper.to_array(part) for part in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] in values:
-            whole, scale, zero = (values[name] for name in node.input)
-            shape = (-1, *[1] * (whole.ndim - 1))
-            steps = whole.astype(np.float32) - zero.astype(np.float32).reshape(shape)
-            values[node.input[0].removesuffix("_quantized")] = steps * scale.reshape(shape)
-    return values
-
-
-@torch.no_grad()
-def restore(net: Detector, file: Path, scenes: Tensor) -> None:
-    """Give the detector the weights of an exported one.
-
-    An export has no normalisations: they are set by what the convolutions say of some `scenes`, so
-    that the detector says what the exported one does, and learns as one that was never exported.
-    """
-    values, graph = constants(onnx.load(file)), written(net)
-    nodes = [node for node in graph.nodes if node.op_type == "Conv"]
-    norms = {part[0]: part[1] for part in net.modules() if isinstance(part, Conv)}
-    hooks = []
-    for node, conv in zip(nodes, graph.convolutions, strict=True):
-        weight, bias = (torch.tensor(values[name]) for name in node.input[1:])
-        norm = norms.get(conv)
-        conv.weight.copy_(weight)
-        (conv if norm is None else norm).bias.copy_(bias)
-        if norm is not None:
-            hooks.append(norm.register_forward_pre_hook(_fit))
-    net.eval()(scenes)
-    for hook in hooks:
-        hook.remove()
-
-
-def _fit(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-    """Set a normalisation to its input's mean and deviation, and undo both after it."""
-    (x,) = inputs
-    norm.running_mean.copy_(x.mean((0, 2, 3)))
-    norm.running_var.copy_(x.var((0, 2, 3)))
-    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
-    norm.bias.add_(norm.running_mean)

@@ -38,8 +38,8 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
-        self.convolutions: list[nn.Conv2d] = []
-        """The layers of the nodes that are convolutions, in their order."""
+        self.layers: list[nn.Conv2d | nn.Linear] = []
+        """The layers of the nodes that have weights, in their order."""
 
     def add(self, kind: str, *inputs: str, **attributes: object) -> str:
         name = f"{kind.lower()}{len(self.nodes)}"
@@ -57,7 +57,7 @@ class Graph:
         weight = (conv.weight * gain[:, None, None, None]).detach().numpy()
         bias = (norm.bias - norm.running_mean * gain).detach().numpy()
         pads = [conv.padding[0]] * 4
-        self.convolutions.append(conv)
+        self.layers.append(conv)
         x = self.add(
             "Conv",
             x,
@@ -69,8 +69,8 @@ class Graph:
         return self.add("Relu", x) if len(layer) == 3 else x
 
 
-def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
-    """uint8 "pictures" [n, 128, 128, 3] to "embeddings" [n, d], not normalised."""
+def written(tower: Tower, mean: Tensor) -> Graph:
+    """The nodes of the tower, and of taking off `mean` [d]."""
     graph = Graph()
     x = graph.add("Cast", "pictures", to=TensorProto.FLOAT)
     x = graph.add("Transpose", x, perm=[0, 3, 1, 2])
@@ -87,8 +87,15 @@ def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
     x = graph.add("Flatten", graph.add("GlobalAveragePool", x))
     weight = graph.constant(tower.out.weight.detach().numpy())
     bias = graph.constant((tower.out.bias - mean).detach().numpy())
-    x = graph.add("Gemm", x, weight, bias, transB=1)
+    graph.add("Gemm", x, weight, bias, transB=1)
+    graph.layers.append(tower.out)
     graph.nodes[-1].output[0] = "embeddings"
+    return graph
+
+
+def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
+    """uint8 "pictures" [n, 128, 128, 3] to "embeddings" [n, d], not normalised."""
+    graph = written(tower, mean)
     shape = ["n", SIZE_PX, SIZE_PX, 3]
     return helper.make_model(
         helper.make_graph(
@@ -101,6 +108,50 @@ def build(tower: Tower, mean: Tensor) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
+
+
+def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """The constants of a graph by name, those in 8 bits as the floats that they stand for."""
+    values = {part.name: numpy_helper.to_array(part) for part in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in values:
+            whole, scale, zero = (values[name] for name in node.input)
+            shape = (-1, *[1] * (whole.ndim - 1))
+            steps = whole.astype(np.float32) - zero.astype(np.float32).reshape(shape)
+            values[node.input[0].removesuffix("_quantized")] = steps * scale.reshape(shape)
+    return values
+
+
+@torch.no_grad()
+def restore(net: nn.Module, graph: Graph, file: Path, pictures: Tensor) -> None:
+    """Give a net, whose nodes are `graph`, the weights of an export.
+
+    An export has no normalisations: they are set by what the convolutions say of some `pictures`,
+    so that the net says what the export does, and learns as one that was never exported.
+    """
+    values = constants(onnx.load(file))
+    nodes = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
+    norms = {part[0]: part[1] for part in net.modules() if isinstance(part, Conv)}
+    hooks = []
+    for node, layer in zip(nodes, graph.layers, strict=True):
+        weight, bias = (torch.tensor(values[name]) for name in node.input[1:])
+        norm = norms.get(layer)
+        layer.weight.copy_(weight)
+        (layer if norm is None else norm).bias.copy_(bias)
+        if norm is not None:
+            hooks.append(norm.register_forward_pre_hook(_fit))
+    net.eval()(pictures)
+    for hook in hooks:
+        hook.remove()
+
+
+def _fit(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    """Set a normalisation to its input's mean and deviation, and undo both after it."""
+    (x,) = inputs
+    norm.running_mean.copy_(x.mean((0, 2, 3)))
+    norm.running_var.copy_(x.var((0, 2, 3)))
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+    norm.bias.add_(norm.running_mean)
 
 
 def load(run: str) -> tuple[Tower, int]:
@@ -139,7 +190,7 @@ def quantise(model: onnx.ModelProto, batches: list[np.ndarray], file: Path, name
 
 
 def main() -> None:
-    options = arguments(__doc__, run="main", centre=1.0)
+    options = arguments(__doc__, run="encoder", centre=1.0)
     torch.set_num_threads(1)
     tower, step = load(options.run)
     pictures = Pictures.load()

@@ -7,14 +7,32 @@ recognise by the embeddings of their names (ConSE, Norouzi et al. 2014, made tra
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
-from model import Head, contrast, distil, recall
+from model import Head, Things, contrast, distil, precision, recall
 from text import class_names, label_text
 
-from data import CACHE, CROPS, SEED, WEIGHTS, Pictures, arguments
+from data import CACHE, CROPS, REGIONS, SEED, WEIGHTS, Pictures, arguments
+from seal.detect.coco import COCO
 from seal.encode.mini import TextTower
+
+COMMON = 30
+"""A word that so many pictures' captions have is asked of every picture."""
+EMPTY = frozenset(
+    """
+    a about after against all an and another are around as at away back behind being beside
+    between both by covered do does doing down during each for four from front going has have he
+    her him his in inside into is it its looking looks near nearby next of off on one onto other
+    others out outside over past s several she side some something t that the their them there
+    these they this three through to together top towards trying two under up very while whilst
+    who with
+    """.split()  # noqa: SIM905 (a list would be four times as long)
+)
+"""Words that name nothing to be seen."""
 
 
 class Texts:
@@ -29,6 +47,26 @@ class Texts:
         self._first = np.cumsum(self.counts) - self.counts
         self._all = torch.tensor(tower([text for s in said for text in s]))
         self.classes = torch.tensor(tower(class_names()))
+        spoken = [_words(m["captions"]) for m in pictures.meta]
+        common = Counter(word for words in spoken for word in words)
+        self.words = sorted(word for word, count in common.items() if count >= COMMON)
+        self.named = np.array([bool(words) for words in spoken])
+        """Pictures that have captions."""
+        self._spoken = np.array([[w in words for w in self.words] for words in spoken], bool)
+        seen = np.load(CACHE / "pictures_finds.npz")["names"]
+        self._seen = torch.from_numpy(seen.astype(np.float32))
+        # Plain nouns are asked for with an article, and the tower was fitted to such phrases.
+        self.things = torch.tensor(tower([f"a {name}" for name in (*self.words, *COCO)]))
+
+    def there(self, rows: np.ndarray, ks: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """[n, things] how likely crop k of each picture shows each of `things`, and how much that
+        counts: captions speak of whole pictures, and finds of these and of regions."""
+        whole, region = ks == 0, ks >= CROPS - REGIONS
+        spoken = torch.from_numpy(self._spoken[rows]).float()
+        seen = self._seen[np.where(region, ks - (CROPS - REGIONS), REGIONS), rows]
+        known = torch.from_numpy(np.stack([whole & self.named[rows], whole | region], 1)).float()
+        counts = known.repeat_interleave(torch.tensor([len(self.words), len(COCO)]), 1)
+        return torch.cat([spoken, seen], 1), counts
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         """One text of each of these pictures, which have one at least: [n, d]."""
@@ -38,8 +76,12 @@ class Texts:
         return self._all[self._first[rows]]
 
 
+def _words(captions: list[str]) -> set[str]:
+    return set(re.findall(r"[a-z]+", " ".join(captions).lower())) - EMPTY
+
+
 def main() -> None:
-    options = arguments(__doc__, steps=600, batch=1024, lr=1e-3, crops=CROPS)
+    options = arguments(__doc__, steps=600, batch=1024, lr=1e-3, crops=CROPS, w_things=1.0)
     torch.manual_seed(SEED)
     torch.set_num_threads(1)
     rng = np.random.default_rng(SEED)
@@ -53,7 +95,9 @@ def main() -> None:
 
     head = Head(pooled.shape[2], dimension)
     scale = torch.nn.Parameter(torch.tensor(np.log(14.0)))
-    optimizer = torch.optim.AdamW([*head.parameters(), scale], lr=options.lr, weight_decay=0.05)
+    things = Things(len(texts.things))
+    trained = [*head.parameters(), *things.parameters(), scale]
+    optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.lr, options.steps)
     for step in range(options.steps):
         rows = np.sort(rng.choice(train, options.batch, replace=False))
@@ -64,7 +108,8 @@ def main() -> None:
         loss_text = contrast(z[said], texts.draw(rows[said], rng), scale.exp())
         wanted = torch.tensor(logits[k, rows].astype(np.float32))
         loss_names = distil(scale.exp() * z @ texts.classes.T, wanted)
-        loss = loss_text + 0.3 * loss_names
+        loss_things = things(z, texts.things, *texts.there(rows, k))
+        loss = loss_text + 0.3 * loss_names + options.w_things * loss_things
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -75,9 +120,12 @@ def main() -> None:
                 z = F.normalize(head(torch.tensor(pooled[0, held].astype(np.float32))), dim=1)
             head.train()
             r = " ".join(f"{v:.3f}" for v in recall(z, texts.first(held)))
+            asked, _ = texts.there(held, np.zeros(len(held), int))
+            found = precision(z @ texts.things.T, asked > 0.5)
             print(
                 f"step {step + 1} text {loss_text.item():.3f} names {loss_names.item():.3f}"
-                f" scale {scale.exp().item():.1f} held-out R@1/5/10 {r}",
+                f" things {loss_things.item():.3f} scale {scale.exp().item():.1f}"
+                f" held-out R@1/5/10 {r} things {found:.3f}",
                 flush=True,
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
@@ -93,6 +94,31 @@ def distil(logits: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
         reduction="batchmean",
     )
     return loss * temperature**2
+
+
+class Things(nn.Module):
+    """Which things a picture shows, by the cosines of its embedding and their names."""
+
+    def __init__(self, things: int, scale: float = 14.0):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(scale).log())
+        # How often a thing is spoken of, which has nothing to do with the picture.
+        self.bias = nn.Parameter(torch.full((things,), -5.0))
+
+    def forward(self, pictures: Tensor, things: Tensor, there: Tensor, counts: Tensor) -> Tensor:
+        """The cross-entropy with `there` [n, things], by `counts`, for each thing that is there."""
+        said = self.scale.exp() * pictures @ things.T + self.bias
+        loss = F.binary_cross_entropy_with_logits(said, there, counts, reduction="sum")
+        return loss / (there * counts).sum().clamp(min=1)
+
+
+def precision(scores: Tensor, there: Tensor, least: int = 3) -> float:
+    """Mean average precision over the things [n, things] that `least` pictures or more show."""
+    rows = there.sum(0) >= least
+    scores, there = scores[:, rows], there[:, rows]
+    hits = there.gather(0, scores.argsort(0, descending=True)).float()
+    ranks = torch.arange(1, len(hits) + 1)[:, None]
+    return float(((hits.cumsum(0) / ranks * hits).sum(0) / hits.sum(0)).mean())
 
 
 def recall(pictures: Tensor, texts: Tensor, ranks: tuple[int, ...] = (1, 5, 10)) -> list[float]:

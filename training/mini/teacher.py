@@ -14,7 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from data import CACHE, CROPS, DATA, SEED, Pictures, arguments, crop
+from data import CACHE, CROPS, DATA, SEED, Pictures, arguments
 
 MODEL = DATA / "teacher" / "mobilenet_v2_1.0_224_ptq.tflite"
 SIZE = 224
@@ -97,7 +97,7 @@ def main() -> None:
     start, first = time.time(), done
     for row in range(done, todo * n):
         k, i = divmod(row, n)
-        logits, features = teacher(crop(pictures[i], k, i))
+        logits, features = teacher(pictures.crop(i, k))
         files["logits"][k, i] = logits
         files["pooled"][k, i] = features.mean((0, 1))
         files["cells"][k, i] = (cells(features) - mean) @ basis

@@ -1,6 +1,8 @@
 """Step 5: train the image tower. Resumable: run it again and it goes on at the last checkpoint.
 
 What a step sees depends on (seed, step) alone, so an interrupted run and a straight one agree.
+`--start FILE` begins with the weights of an exported tower, and `--first N` with step N of the
+endless row of batches, so that a further training sees other crops.
 """
 
 from __future__ import annotations
@@ -11,16 +13,16 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
+from export import restore, written
 from head import Texts
 from loop import fit
-from model import WIDTHS, Tower, contrast, distil, recall
+from model import WIDTHS, Things, Tower, contrast, distil, precision, recall
 from torch import Tensor, nn
 
-from data import CACHE, CROPS, SEED, Pictures, arguments, augment, crop
+from data import CACHE, CROPS, SEED, Pictures, arguments, augment
 from seal.encode.mini import SIZE_PX, resize
 
-CURVE = Path(__file__).parent / "curve.csv"
-LOSS_WEIGHTS = {"head": 4.0, "classes": 0.5, "cells": 1.0, "text": 0.5}
+LOSS_WEIGHTS = {"head": 4.0, "classes": 0.5, "cells": 1.0, "text": 0.5, "things": 0.3}
 GRID = 4
 """The side of the teacher's maps, as step 2 stored them."""
 SMALL, SMALL_SHARE = 0.75, 0.6
@@ -31,8 +33,9 @@ half."""
 class Batches:
     """The batch of a step: crops, their teacher's answers, the texts of some."""
 
-    def __init__(self, size: int, crops: int, steps: int, side: int) -> None:
+    def __init__(self, size: int, crops: int, steps: int, side: int, first: int) -> None:
         self.size, self.crops, self.steps, self.side = size, crops, steps, side
+        self.first = first
         self.pictures = Pictures.load()
         self.texts = Texts(self.pictures)
         self.held = self.pictures.held_out()
@@ -46,16 +49,17 @@ class Batches:
         }
 
     def __call__(self, step: int) -> dict[str, Tensor]:
+        side = round(self.side * (SMALL if step < SMALL_SHARE * self.steps else 1))
+        step += self.first
         epoch, at = divmod(step, len(self.rows) // self.size)
         order = np.random.default_rng((SEED, epoch)).permutation(self.rows)
         rows = order[at * self.size : (at + 1) * self.size]
         rng = np.random.default_rng((SEED, 1, step))
         ks = rng.integers(0, self.crops, len(rows)) * (rng.random(len(rows)) < 0.6)
         flips = rng.random(len(rows)) < 0.5
-        side = round(self.side * (SMALL if step < SMALL_SHARE * self.steps else 1))
         images = np.empty((len(rows), side, side, 3), np.uint8)
         for j, (i, k, flip) in enumerate(zip(rows, ks, flips, strict=True)):
-            image = augment(crop(self.pictures[i], int(k), int(i)), self.side, rng)
+            image = augment(self.pictures.crop(int(i), int(k)), self.side, rng)
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             images[j] = image[:, ::-1] if flip else image
         head, logits, cells = (
@@ -65,6 +69,7 @@ class Batches:
         cells = cells.unflatten(1, (GRID, GRID)).permute(0, 3, 1, 2)
         flipped = torch.from_numpy(flips)[:, None, None, None]
         said = torch.from_numpy(self.texts.counts[rows] > 0)
+        there, counts = self.texts.there(rows, ks)
         return {
             "images": torch.from_numpy(images),
             "head": head,
@@ -72,18 +77,22 @@ class Batches:
             "cells": torch.where(flipped, cells.flip(3), cells),
             "said": said,
             "texts": self.texts.draw(rows[said.numpy()], rng),
+            "there": there,
+            "counts": counts,
         }
 
 
 class Student(nn.Module):
-    """The tower with what only training needs: two readouts and the scale of cosines."""
+    """The tower with what only training needs: readouts, and the scales of cosines."""
 
-    def __init__(self, dimension: int, classes: int, cells: int, scale: float) -> None:
+    def __init__(self, classes: int, cells: int, scale: float, things: Tensor) -> None:
         super().__init__()
+        dimension = things.shape[1]
         self.tower = Tower(dimension)
         self.classes = nn.Linear(WIDTHS[-1], classes)
         self.cells = nn.Conv2d(WIDTHS[-1], cells, 1)
         self.scale = nn.Parameter(torch.tensor(np.log(scale)))
+        self.names, self.things = things, Things(len(things))
 
     def losses(self, batch: dict[str, Tensor], spread: Tensor) -> dict[str, Tensor]:
         with torch.autocast("cpu", torch.bfloat16):
@@ -97,16 +106,19 @@ class Student(nn.Module):
             "classes": distil(self.classes(pooled), batch["logits"]),
             "cells": ((cells - wanted) / spread).square().mean(),
             "text": contrast(z[batch["said"]], batch["texts"], self.scale.exp()),
+            "things": self.things(z, self.names, batch["there"], batch["counts"]),
         }
 
 
 @torch.inference_mode()
 def evaluate(tower: nn.Module, batches: Batches) -> dict[str, float]:
-    """Held-out R@1, R@5, R@10 among 200, first captions."""
+    """Held-out R@1, R@5, R@10 among 200, first captions, and mean average precision of things."""
     images = np.stack([resize(batches.pictures[i], batches.side) for i in batches.held])
     z = F.normalize(tower(torch.from_numpy(images)).float(), dim=1)
     values = recall(z, batches.texts.first(batches.held))
-    return dict(zip(("r1", "r5", "r10"), values, strict=True))
+    there, _ = batches.texts.there(batches.held, np.zeros(len(batches.held), int))
+    found = precision(z @ batches.texts.things.T, there > 0.5)
+    return dict(zip(("r1", "r5", "r10", "ap"), (*values, found), strict=True))
 
 
 def main() -> None:
@@ -119,19 +131,23 @@ def main() -> None:
         crops=CROPS,
         side=SIZE_PX,
         threads=1,
-        run="main",
+        run="encoder",
+        first=0,
+        start="",
         **{f"w_{name}": weight for name, weight in LOSS_WEIGHTS.items()},
     )
     weights = {name: getattr(options, f"w_{name}") for name in LOSS_WEIGHTS}
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    batches = Batches(options.batch, options.crops, options.steps, options.side)
+    batches = Batches(options.batch, options.crops, options.steps, options.side, options.first)
     head = torch.load(CACHE / "head.pt", weights_only=True)
-    first = {k: v.shape[-1] for k, v in batches.files.items()}
-    student = Student(
-        first["head_targets"], first["teacher_logits"], first["teacher_cells"], head["scale"]
-    )
+    classes, cells = (batches.files[f"teacher_{name}"].shape[-1] for name in ("logits", "cells"))
+    student = Student(classes, cells, head["scale"], batches.texts.things)
+    if options.start:
+        tower = student.tower
+        graph = written(tower, torch.zeros_like(tower.out.bias))
+        restore(tower, graph, Path(options.start), batches(0)["images"])
     student = student.to(memory_format=torch.channels_last)
     cells = batches.files["teacher_cells"][0, :500].astype(np.float32)
     spread = torch.from_numpy(cells.std((0, 1)))[:, None, None]
@@ -147,7 +163,7 @@ def main() -> None:
         lr=options.lr,
         decay=options.decay,
         checkpoint=CACHE / f"train_{options.run}.pt",
-        curve=CURVE if options.run == "main" else None,
+        curve=Path(__file__).parent / f"{options.run}_curve.csv",
     )
 
 
