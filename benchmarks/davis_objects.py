@@ -55,9 +55,7 @@ def hits(boxes: np.ndarray, truth: np.ndarray) -> list[bool]:
     return [bool(fits[:n].any()) for n in KEPT]
 
 
-def table(
-    find: Callable[[UInt8], Masks], name: str, short_side_px: int, every: int | None
-) -> None:
+def table(find: Callable[[UInt8], Masks], name: str, short_side_px: int, every: int | None) -> None:
     options = dataclasses.replace(ObjectOptions(), max_per_keyframe=max(KEPT))
     found, fixed, seconds = [], [], []
     print(f"{'sequence':<20} pictures" + "".join(f"  best {n:<3}" for n in KEPT[:-1]) + "  all")
@@ -72,7 +70,9 @@ def table(
             blind.append(hits(FIXED, box))
         found.append(np.mean(mine, 0))
         fixed.append(np.mean(blind, 0))
-        print(f"{sequence.path.stem:<20} {len(mine):>8}" + "".join(f"  {r:>8.2f}" for r in found[-1]))
+        print(
+            f"{sequence.path.stem:<20} {len(mine):>8}" + "".join(f"  {r:>8.2f}" for r in found[-1])
+        )
     for row, recall in (("mean", np.mean(found, 0)), ("fixed", np.mean(fixed, 0))):
         print(f"{row:<20} {'':>8}" + "".join(f"  {r:>8.3f}" for r in recall))
     print(f"{1e3 * np.median(seconds):.1f} ms per keyframe (median of {len(seconds)})\n")

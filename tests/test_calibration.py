@@ -1,6 +1,7 @@
 """What tells a match from the best of nothing: its formulas, and that it does so on a film."""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from seal.encode.mini import FILES, WEIGHTS, MiniEncoder
 from seal.ingest import index as index_video
 from seal.scope import Scope
 from seal.store import Store
+from seal.types import Tokens
 from test_types import make_tokens
 
 ABSENT = [
@@ -46,6 +48,8 @@ def calibration() -> Calibration:
         slope=12.0,
         crowd=-0.4,
         bias=-1.8,
+        named=0.6,
+        absent=2.0,
     )
 
 
@@ -109,6 +113,24 @@ def test_one_token_is_not_corrected_for_the_crowd(calibration: Calibration) -> N
         assert calibration.probability(np.float32([best])) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_what_a_detector_knows_and_did_not_name_is_hardly_there(calibration: Calibration) -> None:
+    scores = np.float32([0.1, 0.3])
+    odds = 12.0 * 0.3 - 0.4 * math.log(2) - 1.8
+    for known in (0.0, 0.4, 1.0):
+        wanted = 1 / (1 + math.exp(2.0 * known - odds))
+        probability = calibration.probability(scores, known=known)
+        assert probability == pytest.approx(wanted, rel=1e-5)
+        assert calibration.threshold(probability, 2, known) == pytest.approx(0.3, abs=1e-5)
+
+
+def test_a_name_adds_what_the_calibration_says(calibration: Calibration) -> None:
+    names = {"text": ["dog", ""], "scores": [0.9, 0.9]}
+    tokens = Tokens.of(["object", "object"], [(0, 1)] * 2, Fraction(1), PICTURES[:2, None], **names)
+    plain = relevance(tokens, TEXTS[0], calibration)
+    named = relevance(tokens, TEXTS[0], calibration, "a dog")
+    np.testing.assert_allclose(named - plain, [0.6 * 0.9, 0], atol=1e-3)
+
+
 def test_without_tokens_nothing_matches(calibration: Calibration) -> None:
     assert calibration.probability(np.empty(0, np.float32)) == 0
 
@@ -122,6 +144,8 @@ def test_the_best_token_decides_and_a_crowd_weakens_it(scores: list[float], more
         slope=12.0,
         crowd=-0.4,
         bias=-1.8,
+        named=0.6,
+        absent=2.0,
     )
     before = c.probability(np.float32(scores))
     assert 0 < before < 1
@@ -168,10 +192,9 @@ def test_on_films_of_our_own_most_answers_are_right(
     right = []
     for video, labels in films:
         for query, shown in [(q, True) for q in labels] + [(q, False) for q in ABSENT]:
-            match = video.match(video.relevance(query))
+            match = video.match(video.content.question(query))
             assert match is not None
-            assert match.verdict == ("likely" if match.probability >= 0.5 else "unlikely")
-            right.append((match.verdict == "likely") == shown)
+            right.append((match.verdict != "unlikely") == shown)
     assert len(right) >= 18
     # By chance half of them; three quarters with a probability below 0.02.
     assert np.mean(right) >= 0.75
@@ -185,7 +208,7 @@ def test_an_encoder_that_nobody_calibrated_does_not_guess(
     # Questions that the other tests asked are remembered with their calibrated relevance.
     video = Scope.of(video.content.store, video.record.id, "show")
     monkeypatch.setattr(video.content.encoder, "calibration", None)
-    assert video.match(video.relevance("two people kissing")) is None
+    assert video.match(video.content.question("two people kissing")) is None
     query = video.content.encoder.encode_texts(["a yellow boat"])[0]
     cosines = video.tokens.facets[:, 0] @ query
     np.testing.assert_allclose(video.relevance("a yellow boat"), cosines, atol=1e-6)

@@ -133,7 +133,7 @@ def test_find_and_show_say_when_nothing_matches(film: Path, store: Path, tmp_pat
         assert ("Nothing in this video matches" in output.read_text()) is not matches
         people = seal("show", film, query, "-o", output, "--store", store).stdout
         assert ("nothing matches" in people) is not matches
-    strict = ["--set", "find.min_probability=0.99999"]
+    strict = ["--set", "find.min_probability=0.99999", "--set", "find.unsure_probability=0.99999"]
     got = printed(seal("find", film, "a yellow boat", *strict, "--store", store, "--json"))
     assert isinstance(got, dict)
     assert got["match"]["verdict"] == "unlikely"

@@ -148,8 +148,9 @@ def test_what_needs_a_detector_says_so(load, stage: str) -> None:
 PLAIN = np.full((180, 320, 3), 90, np.uint8)
 
 
-def follow(images: list[np.ndarray], finds: list[list[Find]]) -> list[Tracklet]:
-    tracker = track.load(MiniTrack(), segment.load(ClassicalSegment()), Told(finds))
+def follow(images: list[np.ndarray], finds: list[list[Find]], every: int = 1) -> list[Tracklet]:
+    looks = Told(finds[::every])
+    tracker = track.load(MiniTrack(every=every), segment.load(ClassicalSegment()), looks)
     frames = [Frame(image, i, i + 1, Fraction(1, 5), i == 0) for i, image in enumerate(images)]
     return [one for frame in frames for one in tracker.push(frame)] + tracker.end()
 
@@ -185,6 +186,15 @@ def test_a_gap_is_bridged_along_the_way() -> None:
     [tracklet] = follow([PLAIN] * 12, finds)
     assert tracklet.pts.tolist() == list(range(12))
     np.testing.assert_allclose(tracklet.boxes[5], [0.25, 0.4, 0.45, 0.7], atol=1e-6)
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_between_two_looks_a_thing_is_on_the_way(every: int) -> None:
+    [tracklet] = follow([PLAIN] * 13, moving(13), every)
+    assert tracklet.pts.tolist() == list(range(13))
+    np.testing.assert_allclose(tracklet.boxes[5], [0.25, 0.4, 0.45, 0.7], atol=1e-6)
+    assert tracklet.score == pytest.approx(0.8)
+    assert follow([PLAIN] * 13, moving(13, step=0), every) == []
 
 
 def test_unsure_finds_keep_a_thing_and_start_none() -> None:
@@ -235,7 +245,7 @@ def test_what_moves_without_a_name_is_followed_beside() -> None:
 
 
 def test_a_cut_ends_everything() -> None:
-    tracker = track.load(MiniTrack(), None, Told(moving(12)))
+    tracker = track.load(MiniTrack(every=1), None, Told(moving(12)))
     frames = [Frame(PLAIN, i, i + 1, Fraction(1, 5), i == 0) for i in range(12)]
     for frame in frames[:6]:
         assert tracker.push(frame) == []

@@ -30,6 +30,7 @@ LAYERS = [
     {"attention"},
     {"ground"},
     {"lookup"},
+    {"content"},
     {"scope"},
     {"show", "answer", "ingest", "watch", "preparation"},
     {"asked", "diagnosis"},

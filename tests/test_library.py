@@ -15,9 +15,10 @@ import seal
 from filmed import write_film
 from seal import Library, OptionError
 from seal.cli import main
+from seal.config import FindOptions
+from seal.content import NearestContent, one_after_another
 from seal.errors import NotIndexedError, StoreError
 from seal.files import size_bytes
-from seal.scope import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens
 from store_worker import KEYS, known_part, make_part, make_record
@@ -116,7 +117,7 @@ def test_a_question_is_embedded_once_and_its_relevance_computed_once(
 ) -> None:
     video = next(iter(library))
     encoder, calls = video.content.encoder, []
-    encode, relevance = encoder.encode_texts, seal.scope.relevance
+    encode, relevance = encoder.encode_texts, seal.content.relevance
 
     def encoded(texts: list[str]) -> np.ndarray:
         calls.append("encode")
@@ -127,7 +128,7 @@ def test_a_question_is_embedded_once_and_its_relevance_computed_once(
         return relevance(*arguments)
 
     monkeypatch.setattr(encoder, "encode_texts", encoded)
-    monkeypatch.setattr("seal.scope.relevance", related)
+    monkeypatch.setattr("seal.content.relevance", related)
     for number, call in enumerate(
         [
             video.find,
@@ -213,12 +214,16 @@ def test_tokens_reach_the_threshold_of_a_match_or_are_context(library: Library) 
     count = len(video.tokens)
     for relevance, is_answer in zip(selection.relevance, selection.is_answer, strict=True):
         probability = calibration.probability(np.array([relevance]), count)
-        assert is_answer == (probability >= 0.5)
-    none = video.select("a red ball", options={"find.min_probability": 1})
+        assert is_answer == (probability >= FindOptions().unsure_probability)
+    bars = {"find.min_probability": 1, "find.unsure_probability": 1}
+    none = video.select("a red ball", options=bars)
     assert not none.is_answer.any()
     assert none.match.verdict == "unlikely"
-    every = video.select("a red ball", options={"find.min_probability": 0})
-    assert every.is_answer.all()
+    for least, verdict in ((1, "unsure"), (0, "likely")):
+        bars = {"find.min_probability": least, "find.unsure_probability": 0}
+        every = video.select("a red ball", options=bars)
+        assert every.is_answer.all()
+        assert every.match.verdict == verdict
 
 
 def test_options_that_a_call_does_not_read_or_that_come_twice_are_errors(library: Library) -> None:

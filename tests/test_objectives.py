@@ -32,10 +32,10 @@ def test_relevance_is_the_calibrated_line_within_its_range() -> None:
     tokens = make_tokens(40, d=4)
     rng = np.random.default_rng(0)
     texts, pictures, query = rng.normal(0, 0.3, (3, 4)).astype(np.float32)
-    calibration = Calibration(texts, pictures, np.eye(4, dtype=np.float32), 1.0, 1.0, 1.0)
+    calibration = Calibration(texts, pictures, np.eye(4, dtype=np.float32), 1, 1, 1, 1, 1)
     direction, offset = calibration.line(query)
     for scale, clipped in ((1.0, False), (1000.0, True)):
-        calibration = Calibration(texts, pictures, calibration.covariance / scale**2, 1.0, 1.0, 1.0)
+        calibration = replace(calibration, covariance=np.eye(4, dtype=np.float32) / scale**2)
         got = relevance(tokens, query, calibration)
         want = scale * (tokens.embeddings @ direction + offset)
         np.testing.assert_allclose(got, np.clip(want, -1, 1), rtol=1e-4, atol=1e-5)

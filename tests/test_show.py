@@ -81,7 +81,7 @@ def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) ->
         "moments": [Moment(Span(start_s + 1, start_s + 3), 0.75)],
         "curve": (times, np.sin(times)),
         "facts": {"profile": "mini", "encoder": "mini"},
-        "has_match": True,
+        "verdict": "likely",
     }
     return Storyboard(**values | changes)
 
@@ -238,7 +238,7 @@ def test_a_hundred_thousand_tokens_make_a_small_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"k": 0, "moments": [], "has_match": False},
+        {"k": 0, "moments": [], "verdict": "unlikely"},
         {"k": 1, "n": 1},
         {"k": 3, "duration_s": 0.0},
         {"k": 3, "duration_s": 3e6},
@@ -267,12 +267,12 @@ def test_extremes_are_drawn(
 
 
 def test_no_match_is_said(page: Callable[..., Page]) -> None:
-    none = page(make_board(k=0, moments=[], has_match=False)).text
+    none = page(make_board(k=0, moments=[], verdict="unlikely")).text
     assert "Nothing in this video matches" in none
     assert "comes closest" not in none
     assert "No moments found" in none
     assert "No tokens selected" in none
-    assert "comes closest" in page(make_board(has_match=False)).text
+    assert "comes closest" in page(make_board(verdict="unlikely")).text
     assert "Nothing in this video" not in page(make_board()).text
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
+from seal.content import Encoders, VideoContent
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown, TokenList
-from seal.scope import Encoders, Scope, VideoContent
+from seal.scope import Scope
 from seal.show import writer
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
@@ -81,8 +82,8 @@ class Video:
         """The tokens worth looking at for a query, at most `budget`, with a bound on the best.
 
         Those with the ids `include` are among them, and those with the ids `exclude` are not.
-        Options: `attention`, and `find.min_probability`. Raises OptionError for an id that no token
-        has, and if what is included does not fit.
+        Options: `attention`, and the probabilities of `find`. Raises OptionError for an id that no
+        token has, and if what is included does not fit.
         """
         settings = merged(options, selecting(budget, objective, solver, alpha))
         return self._scope("select", settings).select(query, include, exclude)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, overload
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import DEFAULT_STORE, Options, WatchOptions, as_settings
+from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
 from seal.detect import Detector
 from seal.encode import Encoder
@@ -31,7 +32,7 @@ from seal.ingest import index as index_video
 from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
 from seal.results import Answer, Found, Selection, Shown
-from seal.scope import Encoders, NearestContent, Scope
+from seal.scope import Scope
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
 from seal.track import Tracker
@@ -344,7 +345,7 @@ class Library:
         return Scope(NearestContent(self.store, records, encoder, query, limit), options)
 
     def _found(self, scope: Scope, query: str) -> Found:
-        match = scope.match(scope.relevance(query))
+        match = scope.match(scope.content.question(query))
         return Found(query, match, self._moments(scope, query), several=True)
 
     def _moments(self, scope: Scope, query: str) -> list[Moment]:

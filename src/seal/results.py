@@ -21,6 +21,13 @@ from seal.types import Float32, Int64, Mask, Moment, Tokens
 Verdict = Literal["likely", "unsure", "unlikely"]
 
 
+_CLOSEST: dict[Verdict, str] = {
+    "likely": "",
+    "unsure": "\nperhaps it is not there; these come closest",
+    "unlikely": "\nnothing matches; these come closest",
+}
+
+
 class Result(ABC):
     """What a call gives back."""
 
@@ -43,7 +50,7 @@ class Match:
 
     verdict: Verdict
     probability: float
-    """At even odds before looking."""
+    """That the video shows it, where one query in fourteen is about something that is there."""
 
     def to_json(self) -> dict[str, Any]:
         return {"verdict": self.verdict, "probability": self.probability}
@@ -71,9 +78,10 @@ class Found(Result):
 
     def __str__(self) -> str:
         lines = moment_lines(self.moments, self.several)
-        if self.match is not None and self.match.verdict == "unlikely":
+        if self.match is not None and self.match.verdict != "likely":
+            said = "nothing matches" if self.match.verdict == "unlikely" else "perhaps not there"
             closest = "; what comes closest:" if lines else ""
-            lines.insert(0, f"nothing matches (probability {self.match.probability:.2f}){closest}")
+            lines.insert(0, f"{said} (probability {self.match.probability:.2f}){closest}")
         return "\n".join(lines or ["no moment stands out"])
 
     def __iter__(self) -> Any:
@@ -337,8 +345,8 @@ class Shown(Result):
         about = self.videos[0] if len(self.videos) == 1 else f"{len(self.videos)} videos"
         line = f"{printable(str(self.output))}: {len(self.selection)} tokens of {about}"
         match = self.found.match
-        unlikely = match is not None and match.verdict == "unlikely"
-        return line + ("\nnothing matches; these come closest" if unlikely else "")
+        verdict = "likely" if match is None else match.verdict
+        return line + _CLOSEST[verdict]
 
 
 def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

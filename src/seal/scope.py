@@ -1,217 +1,28 @@
-"""What a question is asked of: the tokens of one video, or the nearest tokens of many."""
+"""What a question is asked of, with the options of a task: selections, matches and moments."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal import encode
-from seal.attention import Budget, Candidates, choose, relevance
+from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
 from seal.config import DecodeOptions, Options
-from seal.encode import Encoder
-from seal.errors import OptionError, StoreError
+from seal.content import Content, Encoders, Question, VideoContent
 from seal.ground import Curve, find_moments, relevance_curve
-from seal.lookup import encoder_settings, find_video, options_of
+from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Selection
 from seal.store import Store, VideoRecord
-from seal.store.pictures import check_pictures
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
-from seal.weights import nothing_fetched, require
+from seal.weights import require
 
 if TYPE_CHECKING:
     from seal.ground.model import Head
-
-LONGEST_QUERY = 1000
-"""Encoders cut longer texts silently; nobody asks for one thing in so many words."""
-_REMEMBERED = 8
-"""Questions whose relevance is kept: find, show and ask of one question compute it once."""
-_PAUSE_S = 1e4
-"""Tokens of different videos are so far apart in time: further than any objective looks."""
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """A text, embedded once, and the relevance of every token to it."""
-
-    text: str
-    embedding: Float32
-    """[d] L2-normalised."""
-    relevance: Float32
-    """[n] R of every token, in [-1, 1], calibrated where the encoder is."""
-
-
-class Content(ABC):
-    """Stored tokens, their encoder and their pictures; questions about them are remembered."""
-
-    def __init__(self, store: Store, records: Sequence[VideoRecord]) -> None:
-        self.store = store
-        self.records = records
-        """The videos that the tokens are of."""
-        self._questions: OrderedDict[str, Question] = OrderedDict()
-
-    @property
-    @abstractmethod
-    def tokens(self) -> Tokens:
-        """The tokens that can be chosen: [n]."""
-
-    @property
-    @abstractmethod
-    def encoder(self) -> Encoder:
-        """The encoder that made the tokens. Raises StoreError if other weights are installed."""
-
-    @property
-    @abstractmethod
-    def shift_s(self) -> Float64:
-        """[n] what to add to the times of each token so that videos follow one another."""
-
-    @abstractmethod
-    def count(self, record: VideoRecord) -> int:
-        """The number of tokens of a video, all of them."""
-
-    def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
-        """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`.
-
-        Raises StoreError for a frame that cannot be decoded.
-        """
-        shares = np.broadcast_to(np.asarray(at, np.float64), len(tokens))
-        found: list[bytes] = [b""] * len(tokens)
-        for video in dict.fromkeys(tokens.video_ids.tolist()):
-            rows = np.flatnonzero(tokens.video_ids == video)
-            pictures = self.store.pictures(video, tokens.take(rows), shares[rows])
-            check_pictures(self.store.path, tokens.ids[rows].tolist(), pictures)
-            for row, picture in zip(rows.tolist(), pictures, strict=True):
-                found[row] = picture
-        return found
-
-    def question(self, text: str) -> Question:
-        """The relevance of every token to a text.
-
-        Raises OptionError for an empty text and for one longer than 1,000 characters.
-        """
-        if text not in self._questions:
-            self._remember(text, embed_query(self.encoder, text))
-        self._questions.move_to_end(text)
-        return self._questions[text]
-
-    def _remember(self, text: str, embedding: Float32) -> None:
-        scores = relevance(self.tokens, embedding, self.encoder.calibration, text)
-        self._questions[text] = Question(text, embedding, scores)
-        if len(self._questions) > _REMEMBERED:
-            self._questions.popitem(last=False)
-
-
-class Encoders:
-    """The encoders that made the tokens of videos, each loaded once.
-
-    `given` is one that was handed in as an object.
-    """
-
-    def __init__(self, given: Encoder | None = None) -> None:
-        self._loaded = {} if given is None else {given.fingerprint: given}
-
-    def add(self, encoder: Encoder) -> None:
-        """Another encoder that was handed in as an object."""
-        self._loaded[encoder.fingerprint] = encoder
-
-    def of(self, record: VideoRecord) -> Encoder:
-        """The encoder of a video.
-
-        Raises StoreError if other weights than the video's are installed now, and if the encoder
-        was handed in as an object and is not given.
-        """
-        if record.encoder not in self._loaded:
-            self._loaded[record.encoder] = _load_encoder(record)
-        return self._loaded[record.encoder]
-
-
-class VideoContent(Content):
-    """All tokens of one video."""
-
-    def __init__(self, store: Store, record: VideoRecord, encoders: Encoders | None = None) -> None:
-        super().__init__(store, [record])
-        self._encoders = encoders or Encoders()
-
-    @cached_property
-    def tokens(self) -> Tokens:
-        return self.store.tokens(self.records[0].id)
-
-    @cached_property
-    def encoder(self) -> Encoder:
-        return self._encoders.of(self.records[0])
-
-    @cached_property
-    def shift_s(self) -> Float64:
-        return np.zeros(len(self.tokens))
-
-    def count(self, record: VideoRecord) -> int:
-        return len(self.tokens)
-
-
-class NearestContent(Content):
-    """The `limit` tokens of many videos, of one encoder, that are nearest to one question.
-
-    Where the encoder gives a token several embeddings, their mean counts.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        records: Sequence[VideoRecord],
-        encoder: Encoder,
-        text: str,
-        limit: int,
-    ) -> None:
-        self._encoder = encoder
-        embedding = embed_query(encoder, text)
-        calibration = encoder.calibration
-        # Relevance is linear in a token's embedding, and this is its direction.
-        direction = embedding if calibration is None else calibration.line(embedding)[0]
-        nearest = store.nearest(direction, encoder.facets, limit)
-        self._counts = {name: sum(kinds.values()) for name, kinds in store.counts().items()}
-        # Another process may have stored or removed a video since `records` were read.
-        known = [record.id for record in records if record.id in self._counts]
-        self._tokens = nearest.take(np.isin(nearest.video_ids, known))
-        present = set(self._tokens.video_ids.tolist())
-        super().__init__(store, [record for record in records if record.id in present])
-        self._remember(text, embedding)
-
-    @property
-    def tokens(self) -> Tokens:
-        return self._tokens
-
-    @property
-    def encoder(self) -> Encoder:
-        return self._encoder
-
-    def count(self, record: VideoRecord) -> int:
-        return self._counts[record.id]
-
-    @cached_property
-    def shift_s(self) -> Float64:
-        return one_after_another(self._tokens, [record.id for record in self.records])
-
-
-def one_after_another(tokens: Tokens, videos: Iterable[str]) -> Float64:
-    """[n] what to add to the times of each token so that `videos` follow one another.
-
-    The first token of all is then at 0, because objectives may compare times in single precision,
-    and long pauses lie between the videos. Each of the videos has a token.
-    """
-    shift_s, begin_s, middle_s = np.zeros(len(tokens)), 0.0, tokens.middle_s
-    for video in videos:
-        mine = tokens.video_ids == video
-        shift_s[mine] = begin_s - middle_s[mine].min()
-        begin_s = float((middle_s[mine] + shift_s[mine]).max()) + _PAUSE_S
-    return shift_s
 
 
 class Scope:
@@ -300,13 +111,13 @@ class Scope:
 
     def selection(self, text: str, choice: Choice, began: float) -> Selection:
         """A choice for a query as a result; `began` is when it was started, of time.monotonic."""
-        scores, tokens = self.relevance(text), self.tokens.take(choice.rows)
+        question, tokens = self.content.question(text), self.tokens.take(choice.rows)
         return Selection(
             query=text,
             tokens=tokens,
             relevance=choice.relevance,
-            is_answer=self.are_answers(scores)[choice.rows],
-            match=self.match(scores),
+            is_answer=self.are_answers(question)[choice.rows],
+            match=self.match(question),
             objective=choice.objective,
             upper_bound=choice.upper_bound,
             gap=choice.gap,
@@ -316,8 +127,8 @@ class Scope:
             several=not self.is_one,
         )
 
-    def match(self, scores: Float32) -> Match | None:
-        """Whether a video shows what these relevances [n] are of; the likeliest video counts.
+    def match(self, question: Question) -> Match | None:
+        """Whether a video shows what is asked for; the likeliest video counts.
 
         None where the encoder is not calibrated.
         """
@@ -325,27 +136,33 @@ class Scope:
         if calibration is None:
             return None
         chances = [
-            calibration.probability(scores[rows], self.content.count(video))
+            calibration.probability(
+                question.relevance[rows], self.content.count(video), question.known[video.id]
+            )
             for video, rows in self._by_video()
         ]
-        best = max(chances, default=0.0)
-        return Match("likely" if best >= self.options.find.min_probability else "unlikely", best)
+        best, options = max(chances, default=0.0), self.options.find
+        if best >= options.min_probability:
+            return Match("likely", best)
+        return Match("unsure" if best >= options.unsure_probability else "unlikely", best)
 
-    def are_answers(self, scores: Float32) -> Mask:
+    def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.
 
-        Such a token makes its video a match if it is the best one. Without a calibration it is
-        more relevant than the middle one of all.
+        If such a token is the best one, its video is not unlikely to match. Without a calibration
+        it is more relevant than the middle one of all.
         """
+        scores = question.relevance
         calibration = self.content.encoder.calibration
         if not len(scores):
             return np.zeros(0, bool)
         if calibration is None:
             return np.asarray(scores > np.median(scores), bool)
-        threshold = np.empty(len(scores))
+        find, threshold = self.options.find, np.empty(len(scores))
+        least = min(find.min_probability, find.unsure_probability)
         for video, rows in self._by_video():
             threshold[rows] = calibration.threshold(
-                self.options.find.min_probability, self.content.count(video)
+                least, self.content.count(video), question.known[video.id]
             )
         return np.asarray(scores >= threshold, bool)
 
@@ -363,7 +180,7 @@ class Scope:
         By the trained head `find.head` where one is set; BackendError if it cannot be loaded.
         """
         question = self.content.question(text)
-        return Found(text, self.match(question.relevance), self.moments(question))
+        return Found(text, self.match(question), self.moments(question))
 
     def curve(self, question: Question) -> Curve:
         """How relevant each instant of the video is."""
@@ -408,41 +225,3 @@ class Scope:
             token = str(self.tokens.ids[rows[np.argmax(scores[rows])]]) if len(rows) else ""
             shown.append(replace(moment, video=self.record.id, token=token))
         return shown
-
-
-def _load_encoder(record: VideoRecord) -> Encoder:
-    if record.encoder_options.get("backend") == "instance":
-        raise StoreError(
-            f"{record.path} was indexed with an encoder that was handed in as an object"
-            f" ({record.encoder}); hand it in again: seal.open(..., encoder=...)"
-        )
-    # The store may be someone else's: what it names is looked for on this machine alone.
-    with nothing_fetched("encode", record.encoder_options):
-        encoder = encode.load(Options.load(record.profile, encoder_settings(record)).encode)
-    if encoder.fingerprint != record.encoder:
-        raise StoreError(
-            f"{record.path} was indexed with other encoder weights ({record.encoder})"
-            f" than are installed now ({encoder.fingerprint}); run `seal index` on it again"
-        )
-    return encoder
-
-
-def embed_query(encoder: Encoder, query: str) -> Float32:
-    """[d] of a query. Raises OptionError if it is empty, too long (1,000 characters) or no text."""
-    if not query.strip():
-        raise OptionError("the query is empty; say what to look for")
-    if len(query) > LONGEST_QUERY:
-        raise OptionError(
-            f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
-        )
-    check_unicode(query)
-    embedding: Float32 = encoder.encode_texts([query])[0]
-    return embedding
-
-
-def check_unicode(question: str) -> None:
-    """Raise OptionError for half of a character, which no encoder and no model can be sent."""
-    try:
-        question.encode()
-    except UnicodeEncodeError as error:
-        raise OptionError(f"{question!r} is not valid Unicode: type it in UTF-8") from error

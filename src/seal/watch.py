@@ -15,11 +15,11 @@ import numpy as np
 from seal.attention.streaming import Standing, Stream
 from seal.clock import clock, span_clock
 from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
+from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.printing import printable
 from seal.results import Result, token_json
-from seal.scope import embed_query
 from seal.types import Span, Tokens, is_real
 from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
 from seal.video.source import is_device

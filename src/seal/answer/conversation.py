@@ -19,10 +19,11 @@ from seal.answer.intent import complete, points_back
 from seal.answer.letters import extract
 from seal.answer.prompt import Message, describe
 from seal.attention.candidates import costs
+from seal.content import check_unicode
 from seal.errors import ContextError, OptionError
 from seal.files import read_json, write_text
 from seal.results import Answer
-from seal.scope import Scope, check_unicode
+from seal.scope import Scope
 from seal.types import Float64, Int64
 
 OnText = Callable[[str], None]

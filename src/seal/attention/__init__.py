@@ -28,7 +28,7 @@ from seal.errors import OptionError
 from seal.types import Choice, Float32, Tokens, check_finite
 
 NAMED = 0.5
-"""What the name of a thing adds to its relevance at most."""
+"""What the name of a thing adds to a relevance at most that is a mere cosine."""
 
 __all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
 
@@ -43,7 +43,9 @@ def relevance(
 
     Where the query's `text` is given, a thing that a detector has named counts by its name as well:
 
-        R + NAMED * (how likely it has that name) * (how far the query asks for it)
+        R + named * (how likely it has that name) * (how far the query asks for it)
+
+    where `named` is that of the calibration, or `NAMED`.
 
     Raises OptionError if an embedding is not finite.
     """
@@ -57,7 +59,8 @@ def relevance(
         from seal.encode.names import matches
 
         names, place = np.unique(tokens.text[named], return_inverse=True)
-        scores[named] += NAMED * tokens.scores[named] * matches(text, names.tolist())[place]
+        most = NAMED if calibration is None else calibration.named
+        scores[named] += most * tokens.scores[named] * matches(text, names.tolist())[place]
     clipped: Float32 = np.clip(scores, -1, 1)
     clipped[tokens.without_embedding] = -1
     return clipped

@@ -124,9 +124,9 @@ def _annotated(
     store: Store, data: str, dataset: str, split: str, head: HeadOptions, train: TrainOptions
 ) -> tuple[Any, HeadOptions, dict[str, str]]:
     """The same from a data set whose videos are indexed in the store."""
+    from seal.content import Encoders
     from seal.ground.annotated import Annotated
     from seal.ground.data import read
-    from seal.scope import Encoders
 
     found = read(dataset, data, split)
     for reason, count in found.reasons().items():

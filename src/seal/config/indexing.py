@@ -214,6 +214,11 @@ class MiniTrack:
     """What a detector finds, linked over time, and what moves without a name."""
 
     backend: ClassVar[str] = "mini"
+    every: int = 2
+    """The detector looks at one of so many analysed frames; flow carries what it found on."""
+
+    def __post_init__(self) -> None:
+        check(self, self.every >= 1, "every must be at least 1")
 
 
 @dataclass(frozen=True)

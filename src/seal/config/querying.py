@@ -117,7 +117,9 @@ class FindOptions:
     smoothing_s: float = 2.0
     """Standard deviation of the Gaussian that spreads a token's relevance over time."""
     min_probability: float = 0.5
-    """A video matches a query if the probability of a match is at least this."""
+    """A video is likely to match a query if the probability of a match is at least this."""
+    unsure_probability: float = 0.05
+    """Below this probability it is unlikely to match. In between nobody can tell."""
     head: str | None = None
     """A trained localisation head that finds the moments: a folder, or a name on the hub."""
 
@@ -125,6 +127,7 @@ class FindOptions:
         check(self, self.top >= 1, "top must be at least 1")
         check(self, self.smoothing_s > 0, "smoothing_s must be above 0")
         check(self, 0 <= self.min_probability <= 1, "min_probability must lie in [0, 1]")
+        check(self, 0 <= self.unsure_probability <= 1, "unsure_probability must lie in [0, 1]")
 
 
 @dataclass(frozen=True)

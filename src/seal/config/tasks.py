@@ -47,7 +47,7 @@ def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
 
 TASKS = {
     "index": Task(INDEX_STAGES, "it belongs to a query, such as `seal find` or `seal ask`"),
-    "select": _query("attention", "find.min_probability"),
+    "select": _query("attention", "find.min_probability", "find.unsure_probability"),
     "find": _query("find"),
     "find all": _query("find", "attention.candidates"),
     "show": _query("attention", "find"),

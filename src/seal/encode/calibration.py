@@ -13,7 +13,15 @@ then a logistic regression on its best token,
 
     log odds = slope * max R + crowd * ln n + bias,    crowd < 0
 
-at even odds before looking.
+Where a detector has given things names, a thing counts by its name as well. With p how likely it
+has that name and a how far the query asks for the name, 0 to 1,
+
+    R + named * p * a
+
+takes the place of R. What the detector knows and has not named is hardly there: with k the largest
+a over all names that the detector knows, the log odds are less by absent * k.
+
+`training/mini/verdict.py` fits these numbers: so many of its videos match as do so by chance.
 """
 
 from __future__ import annotations
@@ -31,6 +39,10 @@ UNIT = 10.0
 that R stays on their scale."""
 
 
+NUMBERS = ("slope", "crowd", "bias", "named", "absent")
+"""What is fitted to videos of which it is known what they show."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Statistics of one encoder; see the module's text for the formulas."""
@@ -44,6 +56,8 @@ class Calibration:
     slope: float
     crowd: float
     bias: float
+    named: float
+    absent: float
 
     @staticmethod
     def load(path: Path) -> Calibration:
@@ -52,8 +66,8 @@ class Calibration:
             texts, pictures, covariance = (
                 stored[name].astype(np.float32) for name in ("texts", "pictures", "covariance")
             )
-            slope, crowd, bias = (float(stored[name]) for name in ("slope", "crowd", "bias"))
-        return Calibration(texts, pictures, covariance, slope, crowd, bias)
+            numbers = [float(stored[name]) for name in NUMBERS]
+        return Calibration(texts, pictures, covariance, *numbers)
 
     def line(self, query: Float32) -> tuple[Float32, float]:
         """w [d] and c, such that R(x, query) = w . x + c of every picture's embedding x."""
@@ -62,23 +76,26 @@ class Calibration:
         direction: Float32 = own / np.float32(UNIT * spread)
         return direction, -float(direction @ self.pictures)
 
-    def probability(self, relevance: Float32, count: int | None = None) -> float:
+    def probability(
+        self, relevance: Float32, count: int | None = None, known: float = 0.0
+    ) -> float:
         """The probability that one of these tokens [n] shows what the query says; 0 without tokens.
 
-        `count` is the number of tokens they were taken from, where they are the best of more.
+        `count` is the number of tokens they were taken from, where they are the best of more, and
+        `known` is k, 0 where no detector has looked.
         """
         if not len(relevance):
             return 0.0
-        odds = self.slope * float(relevance.max()) + self._of_many(count or len(relevance))
-        return 1 / (1 + math.exp(-odds))
+        before = self._of_many(count or len(relevance), known)
+        return 1 / (1 + math.exp(-self.slope * float(relevance.max()) - before))
 
-    def threshold(self, probability: float, count: int) -> float:
+    def threshold(self, probability: float, count: int, known: float = 0.0) -> float:
         """The relevance that the best of `count` tokens needs for this probability."""
         if not 0 < probability < 1:
             return math.inf if probability >= 1 else -math.inf
         odds = math.log(probability / (1 - probability))
-        return (odds - self._of_many(count)) / self.slope
+        return (odds - self._of_many(count, known)) / self.slope
 
-    def _of_many(self, count: int) -> float:
+    def _of_many(self, count: int, known: float) -> float:
         """The log odds of `count` tokens whose best has no relevance."""
-        return self.crowd * math.log(count) + self.bias
+        return self.crowd * math.log(count) + self.bias - self.absent * known

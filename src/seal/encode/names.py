@@ -58,6 +58,14 @@ def matches(query: str, names: Sequence[str]) -> Float32:
     return found
 
 
+def known(query: str) -> float:
+    """How far the query asks for something that detectors know, in [0, 1].
+
+    Raises OptionError for a query without a single word or sign.
+    """
+    return float(matches(query, COCO).max())
+
+
 def _matches(text: str, names: Sequence[str]) -> Float32:
     tower = _tower()
     query = tower([text])[0]

@@ -20,11 +20,12 @@ from seal.answer.evidence import Evidence, gather, uniformly
 from seal.attention.candidates import costs
 from seal.clock import clock
 from seal.config import Options, as_dict
+from seal.content import LONGEST_QUERY
 from seal.errors import AnswerError, DataError
 from seal.evaluate.questions import BenchmarkQuestion
 from seal.files import append_json_line, read_appended, write_json_lines
 from seal.results import Answer
-from seal.scope import LONGEST_QUERY, Scope
+from seal.scope import Scope
 
 Choose = Callable[..., Evidence]
 """How evidence is chosen: see `gather`."""

@@ -18,9 +18,10 @@ from seal.answer import prompt
 from seal.answer.evidence import gather
 from seal.answer.prompt import PromptPicture
 from seal.config import Options
+from seal.content import Encoders
 from seal.errors import DataError, NotIndexedError, OptionError
 from seal.ingest import index
-from seal.scope import Encoders, Scope
+from seal.scope import Scope
 from seal.store import Store
 
 # As in lmms-eval, a path that has none of these is that of a video.

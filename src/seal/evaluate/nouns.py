@@ -21,13 +21,14 @@ import numpy as np
 
 from seal.attention import relevance
 from seal.config import Options, VideoOptions
+from seal.content import Encoders
 from seal.detect import Detector
-from seal.encode.names import matches
+from seal.encode.names import known, matches
 from seal.errors import DataError
 from seal.evaluate.haystack import splice
 from seal.files import read_json
 from seal.ingest import default_jobs, index
-from seal.scope import Encoders, Scope
+from seal.scope import Scope
 from seal.store import Store
 from seal.types import Float64, Int64, Span, Tokens
 from seal.video import open_video
@@ -153,11 +154,13 @@ def _probabilities(scope: Scope, clips: Sequence[Tokens], queries: Sequence[str]
     if calibration is None:
         raise DataError("the encoder is not calibrated: it has no verdict to measure")
     embedded = encoder.encode_texts(list(queries))
+    detects = scope.options.detect.backend != "none"
+    sure = [known(query) if detects else 0.0 for query in queries]
     return np.array(
         [
             [
-                calibration.probability(relevance(tokens, query, calibration, text))
-                for text, query in zip(queries, embedded, strict=True)
+                calibration.probability(relevance(tokens, query, calibration, text), known=k)
+                for text, query, k in zip(queries, embedded, sure, strict=True)
             ]
             for tokens in clips
         ]
@@ -199,6 +202,7 @@ def figures(
     }
     if options is not None:
         likely = scores >= options.find.min_probability
+        unlikely = scores < options.find.unsure_probability
 
         def share(of: Any, right: Any) -> Callable[[Int64], float]:
             def measure(rows: Int64) -> float:
@@ -210,7 +214,8 @@ def figures(
         measures |= {
             "likely_precision": share(likely, labels == 1),
             "likely_recall": share(labels == 1, likely),
-            "unlikely_right": share(~likely, labels == 0),
+            "unlikely_right": share(unlikely, labels == 0),
+            "unlikely_share": share(labels == 0, unlikely),
         }
     estimates = {name: _with_interval(measure, len(labels)) for name, measure in measures.items()}
     # Nothing was likely, or nothing is there: such a figure is left out.

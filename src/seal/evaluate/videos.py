@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from seal.content import Encoders
 from seal.errors import DataError
-from seal.scope import Encoders, Scope
+from seal.scope import Scope
 from seal.store import Store
 
 

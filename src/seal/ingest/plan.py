@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
 
-from seal.config import Options, as_dict, digest
+from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.store import Store, VideoRecord
 from seal.video import (
@@ -140,7 +140,7 @@ def _record(
         profile=options.profile,
         encoder=models.encoder.fingerprint,
         encoder_options=as_dict(options.encode),
-        options=asdict(options),
+        options={stage: as_dict(getattr(options, stage)) for stage in STAGES},
         indexed_at="",
         seconds=0.0,
         size_bytes=video.files.size_bytes or info.size_bytes,

@@ -116,8 +116,8 @@ class _Block:
 
 def _header(board: Storyboard) -> Image.Image:
     lines = _wrap(board.query, 44, _INNER * 0.86)
-    verdict = board.verdict()
-    block = _Block(112 + 54 * len(lines) + (62 if verdict else 0) + 20)
+    warning = board.warning()
+    block = _Block(112 + 54 * len(lines) + (62 if warning else 0) + 20)
     length = clock(board.axis.duration_s)
     name = _cut(board.name(), 19, _INNER - 200)
     block.text(0, 76, name, 19, bold=True)
@@ -126,10 +126,10 @@ def _header(board: Storyboard) -> Image.Image:
     for line in lines:
         block.text(0, y, line, 44)
         y += 54
-    if verdict:
+    if warning:
         block.fill(0, y - 24, _INNER, y + 26, _WASH)
         block.fill(0, y - 24, 4, y + 26, _INK)
-        block.text(22, y + 8, verdict, 19)
+        block.text(22, y + 8, warning, 19)
     return block.done()
 
 

@@ -20,7 +20,7 @@ from seal.clock import clock, span_clock
 from seal.errors import OptionError
 from seal.kinds import Kind
 from seal.lookup import original
-from seal.results import Found, Selection
+from seal.results import Found, Selection, Verdict
 from seal.scope import Scope
 from seal.store import VideoRecord
 from seal.types import Choice, Float64, Int64, Moment, Tokens
@@ -90,8 +90,8 @@ class Storyboard:
     """Times in ascending order [m] and the relevance at these times [m]; may be empty."""
     facts: dict[str, str]
     """Settings that the last line names, such as {"profile": "mini"}."""
-    has_match: bool
-    """False where nothing in the video fits the query: what is shown merely comes closest."""
+    verdict: Verdict
+    """Whether anything fits the query; if it is not likely, what is shown merely comes closest."""
 
     def __post_init__(self) -> None:
         rows, n = self.selection.rows, len(self.tokens)
@@ -137,7 +137,7 @@ class Storyboard:
             moments=found.moments,
             curve=(times_s, relevance),
             facts=facts,
-            has_match=found.match is None or found.match.verdict != "unlikely",
+            verdict="likely" if found.match is None else found.match.verdict,
         )
 
     @cached_property
@@ -308,12 +308,14 @@ class Storyboard:
             **self.facts,
         }
 
-    def verdict(self) -> str:
-        """What to say where nothing matches; empty where something does."""
-        if self.has_match:
+    def warning(self) -> str:
+        """What to say where nothing is likely to match; empty where something is."""
+        if self.verdict == "likely":
             return ""
         closest = " Shown below is what comes closest." if self.entries else ""
         where = "this video" if len(self.reels) == 1 else "these videos"
+        if self.verdict == "unsure":
+            return f"Perhaps nothing in {where} matches the query.{closest}"
         return f"Nothing in {where} matches the query.{closest}"
 
     def name(self) -> str:

@@ -42,7 +42,7 @@ _WAY_PX = 3.0
 _MOVES = 2.5
 """Flow says that it moves if half of its middle part has so many deviations of the noise ..."""
 _MOVING = 0.4
-"""... and it moves as well if that is so in at least this share of the pictures that show it."""
+"""... and it moves as well if that is so in at least this share of its finds."""
 _SAME_SHARE = 0.5
 """What moves without a name is a thing with one if their boxes overlap, by `_TAKEN_IOU`, in this
 share of the pictures that show it."""
@@ -68,7 +68,7 @@ class _Followed:
     """The furthest that it was from there, in its own sizes."""
     reach_px: float = 0.0
     moved: int = 0
-    """In so many pictures flow says that it moves."""
+    """At so many of its finds flow says that it moves."""
     pts: list[int] = field(default_factory=list)
     boxes: list[Float64] = field(default_factory=list)
     """Where it was at each of `pts`."""
@@ -91,7 +91,7 @@ class _Followed:
     @property
     def moves(self) -> bool:
         far = self.reach >= _WAY and self.reach_px >= _WAY_PX
-        return far or self.moved >= _MOVING * len(self.pts)
+        return far or self.moved >= _MOVING * self.finds
 
 
 class MiniTracker(Tracker):
@@ -101,13 +101,15 @@ class MiniTracker(Tracker):
     uses_detector = True
 
     def __init__(self, options: MiniTrack, segmenter: Segmenter, detector: Detector) -> None:
-        del options  # It has none; every tracker is made from its options.
+        self._every = options.every
         self._detector = detector
         self._unnamed = MotionTracker(MotionTrack(), segmenter)
         self.fingerprint = f"mini-1 {self._unnamed.fingerprint} {detector.fingerprint}"
         self._followed: list[_Followed] = []
         self._ended: deque[_Followed] = deque(maxlen=_KEPT)
         self._time_s = 0.0
+        self._unlooked = 0
+        """So many frames have passed since the detector looked at one; 0: it looks at the next."""
 
     def push(self, frame: Frame) -> list[Tracklet]:
         """Take the next frame; the tracklets that have ended by now."""
@@ -116,7 +118,12 @@ class MiniTracker(Tracker):
         for thing in self._followed:
             _carry(thing, motion, frame.time_s - self._time_s)
         self._time_s = frame.time_s
-        self._link(self._detector.detect(frame.image), frame, motion)
+        if self._unlooked == 0:
+            self._link(self._detector.detect(frame.image), frame, motion)
+        else:
+            for thing in self._followed:
+                thing.missed.append(frame.pts)
+        self._unlooked = (self._unlooked + 1) % self._every
         lost = [one for one in self._followed if frame.time_s - one.time_s > _PATIENCE_S]
         self._followed = [one for one in self._followed if one not in lost]
         return self._finished(lost) + self._others(unnamed)
@@ -127,6 +134,7 @@ class MiniTracker(Tracker):
         self._followed = []
         done += self._others(self._unnamed.end())
         self._ended.clear()
+        self._unlooked = 0
         return done
 
     def _link(self, found: Detections, frame: Frame, motion: Motion) -> None:

@@ -1,0 +1,142 @@
+"""Step 11: what tells a match from the best of nothing -> weights/calibration.npz.
+
+A logistic regression on the videos of `benchmarks/split.json` that served to choose, by themselves
+and several in a row: do they show what a query says? The queries are the plain nouns of
+`nouns.json`, labelled by eye, and the descriptions of `needles.json`, of which another video's are
+taken to be wrong. The token that speaks most for a match, by the numbers so far, decides.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from data import DATA, ROOT, SEED, WEIGHTS, arguments
+from seal.attention import relevance
+from seal.config import Options
+from seal.content import Encoders
+from seal.encode.calibration import NUMBERS
+from seal.encode.names import known, matches
+from seal.evaluate.nouns import read_nouns
+from seal.ingest import index
+from seal.scope import Scope
+from seal.store import Store
+
+IN_A_ROW = (1, 1, 2, 4, 8, 16)
+"""So many videos follow one another; each is drawn equally often."""
+VIDEOS = 1500
+WRONG = 13
+"""Wrong descriptions for each right one: about as rare as a noun that is there."""
+ROUNDS = 8
+RIDGE = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What a video's tokens have to do with each query."""
+
+    seen: np.ndarray
+    """[tokens, queries] R by the picture alone."""
+    named: np.ndarray
+    """[tokens, queries] how likely a token is a thing of a name that the query asks for."""
+
+    def best(self, slope: float, named: float) -> tuple[np.ndarray, np.ndarray]:
+        """[queries] both, of the token that speaks most for a match."""
+        rows = (slope * self.seen + named * self.named).argmax(0)
+        columns = np.arange(len(rows))
+        return self.seen[rows, columns], self.named[rows, columns]
+
+
+def queries(files: list[str]) -> tuple[list[str], np.ndarray]:
+    """All queries, and whether each video [videos, queries] shows it: 1, 0, or -1 if left out."""
+    nouns = read_nouns(DATA, files)
+    place = {str(path.relative_to(DATA)): row for row, path in enumerate(nouns.clips)}
+    texts, columns = list(nouns.queries), [*nouns.labels.T]
+    rng = np.random.default_rng(SEED)
+    for folder, base in (("videos", ""), ("footage/clips", "footage/")):
+        for needle in json.loads((DATA / folder / "needles.json").read_text())["needles"]:
+            row = place.get(base + needle["file"])
+            for text in needle["queries"] if row is not None else ():
+                column = np.full(len(place), -1)
+                others = np.setdiff1d(np.arange(len(place)), row)
+                column[rng.choice(others, min(WRONG, len(others)), replace=False)] = 0
+                column[row] = 1
+                texts.append(text)
+                columns.append(column)
+    return texts, np.stack(columns, 1)
+
+
+def look(files: list[str], texts: list[str], options: Options, folder: str) -> list[Clip]:
+    """The videos, indexed and asked."""
+    store, encoders, clips = Store(folder, create=True), Encoders(), []
+    for path in read_nouns(DATA, files).clips:
+        index(path, store, options, jobs=2)
+        scope = Scope.of(store, str(path), "find", encoders=encoders)
+        encoder, tokens = scope.content.encoder, scope.tokens
+        embedded = encoder.encode_texts(texts)
+        seen = [relevance(tokens, text, encoder.calibration) for text in embedded]
+        named = np.zeros((len(tokens), len(texts)))
+        names, which = np.unique(tokens.text[tokens.named], return_inverse=True)
+        if len(names):
+            asked = np.array([matches(text, names.tolist()) for text in texts])
+            named[tokens.named] = tokens.scores[tokens.named, None] * asked[:, which].T
+        clips.append(Clip(np.stack(seen, 1), named))
+    return clips
+
+
+def logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The weights [f] of the features x [n, f] that make y [n] likeliest, by Newton's method."""
+    weights = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ weights))
+        slopes = (x.T * (p * (1 - p))) @ x + RIDGE * np.eye(len(weights))
+        weights += np.linalg.solve(slopes, x.T @ (y - p) - RIDGE * weights)
+    return weights
+
+
+def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+    """`NUMBERS` by name; `asked` [queries] is k of each."""
+    rng = np.random.default_rng(SEED)
+    drawn = [rng.choice(len(clips), size, replace=False) for size in rng.choice(IN_A_ROW, VIDEOS)]
+    counts = np.array([clip.seen.shape[0] for clip in clips])
+    slope, named = 10.0, 5.0
+    for _ in range(ROUNDS):
+        both = np.array([clip.best(slope, named) for clip in clips])
+        worth = slope * both[:, 0] + named * both[:, 1]
+        features, truth = [], []
+        for rows in drawn:
+            of = labels[rows]
+            shown, certain = (of == 1).any(0), (of >= 0).all(0)
+            columns = np.flatnonzero(shown | certain)
+            best = rows[worth[rows][:, columns].argmax(0)]
+            crowd = np.full(len(columns), np.log(counts[rows].sum()))
+            seen, name = both[best, 0, columns], both[best, 1, columns]
+            features.append(np.stack([seen, crowd, crowd**0, name, -asked[columns]], 1))
+            truth.append(shown[columns])
+        weights = logistic(np.concatenate(features), np.concatenate(truth).astype(float))
+        slope, named = weights[0], weights[3]
+    weights[3] /= slope
+    return dict(zip(NUMBERS, weights.tolist(), strict=True))
+
+
+def main() -> None:
+    arguments(__doc__)
+    files = json.loads((ROOT / "benchmarks" / "split.json").read_text())["choose"]
+    texts, labels = queries(files)
+    file = WEIGHTS / "calibration.npz"
+    with np.load(file) as stored:
+        # Relevance by pictures needs no other number.
+        kept = {name: stored[name] for name in stored.files} | dict.fromkeys(NUMBERS, 0.0)
+    np.savez(file, **kept)
+    with tempfile.TemporaryDirectory() as folder:
+        clips = look(files, texts, Options.load(), folder)
+    found = fit(clips, labels, np.array([known(text) for text in texts]))
+    print({name: round(value, 3) for name, value in found.items()})
+    np.savez(file, **kept | found)
+
+
+if __name__ == "__main__":
+    main()
