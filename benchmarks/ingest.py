@@ -2,13 +2,16 @@
 
     python benchmarks/ingest.py speed [--film FILE] [--runs 3]
     python benchmarks/ingest.py memory [--film FILE]
+    python benchmarks/ingest.py quick [--film FILE]
 
 Whole processes are measured, start-up included. `speed` runs both in turn, so that the ratio holds
 on a machine whose speed drifts. `memory` indexes the film, and the film looped to one hour, and
-adds up what all processes of a run hold (PSS, from /proc: Linux only).
+adds up what all processes of a run hold (PSS, from /proc: Linux only). `quick` indexes the film
+with --quick, and the film at 720p looped to two hours, of which it asks one question at once.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -98,6 +101,44 @@ def loop(film: Path, target: Path, length_s: float) -> None:
                 shift_s = float(shift * source.time_base)
 
 
+def at_720p(film: Path, target: Path) -> None:
+    """The film in 1280 x 720 px, with a keyframe every 250 pictures at most."""
+    with av.open(film) as container, av.open(target, "w") as out:
+        source = container.streams.video[0]
+        source.thread_type = "AUTO"
+        stream = out.add_stream("libx264", rate=source.average_rate)
+        stream.options = {"preset": "superfast"}
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for frame in container.decode(source):
+            out.mux(stream.encode(frame.reformat(1280, 720)))
+        out.mux(stream.encode(None))
+
+
+def quick(film: Path) -> None:
+    seal = [sys.executable, "-m", "seal.cli"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [*index_command(film, folder / "a"), "--quick", "--json"]
+        rows = []
+        for _ in range(3):
+            subprocess.run([*seal, "remove", "--store", folder / "a", film], capture_output=True)
+            done = subprocess.run(command, check=True, capture_output=True)
+            rows.append(json.loads(done.stdout)["seconds"])
+        length_s = duration_s(film)
+        print(f"{film.name}, {length_s:.0f} s: {statistics.median(rows):.2f} s, median of 3")
+        print(
+            f"  seal index --quick {length_s / statistics.median(rows):.0f} x real time", flush=True
+        )
+        at_720p(film, folder / "720p.mp4")
+        loop(folder / "720p.mp4", folder / "long.mp4", 7200)
+        film, store = folder / "long.mp4", folder / "b"
+        index_s = seconds([*index_command(film, store), "--quick"])
+        find_s = seconds([*seal, "find", str(film), "a rabbit", "--store", str(store)])
+        print(
+            f"{duration_s(film):.0f} s of 720p: index --quick {index_s:.1f} s, find {find_s:.1f} s"
+        )
+
+
 def speed(film: Path, runs: int) -> None:
     length_s, rows = duration_s(film), []
     for run in range(runs):
@@ -128,11 +169,13 @@ def memory(film: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("what", choices=["speed", "memory", "quick"])
     parser.add_argument("--film", type=Path, default=ROOT / "videos" / "big_buck_bunny_360p.mp4")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     if arguments.what == "speed":
         speed(arguments.film, arguments.runs)
-    else:
+    elif arguments.what == "memory":
         memory(arguments.film)
+    else:
+        quick(arguments.film)

@@ -38,6 +38,7 @@ def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
         notes=record.notes,
         profile=record.profile,
         seconds=record.seconds,
+        is_quick=record.is_quick,
     )
 
 

@@ -27,6 +27,8 @@ class Indexed(Result):
     profile: str
     seconds: float
     """How long indexing took."""
+    is_quick: bool = False
+    """Only the codec's keyframes were looked at so far."""
 
     @property
     def realtime_factor(self) -> float:
@@ -40,6 +42,7 @@ class Indexed(Result):
             "duration_s": self.duration_s,
             "tokens": dict(self.tokens),
             "profile": self.profile,
+            "stage": "quick" if self.is_quick else "complete",
             "gaps": [list(gap) for gap in self.gaps],
             "notes": [list(note) for note in self.notes],
             "seconds": self.seconds,
@@ -49,7 +52,8 @@ class Indexed(Result):
     def line(self) -> str:
         """The video on a line of a terminal."""
         counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
-        return f"{self.video}  {clock(self.duration_s)}  {counts}  {printable(self.path)}"
+        stage = "  quick: `seal index` completes it" if self.is_quick else ""
+        return f"{self.video}  {clock(self.duration_s)}  {counts}{stage}  {printable(self.path)}"
 
     def __str__(self) -> str:
         return f"{self.line()}  {self.realtime_factor:.1f}x real time"

@@ -75,6 +75,7 @@ class Library:
         source: str | Path,
         *,
         profile: str = ...,
+        quick: bool = ...,
         jobs: int | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
@@ -90,6 +91,7 @@ class Library:
         source: Iterable[str | Path],
         *,
         profile: str = ...,
+        quick: bool = ...,
         jobs: int | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
@@ -104,6 +106,7 @@ class Library:
         source: str | Path | Iterable[str | Path],
         *,
         profile: str = Options.profile,
+        quick: bool = False,
         jobs: int | None = None,
         segmenter: Segmenter | None = None,
         tracker: Tracker | None = None,
@@ -118,6 +121,9 @@ class Library:
         it is several of these or a folder of videos, and a list comes back. Objects given as
         `segmenter`, `tracker`, `encoder` or `detector` stand in for those of the profile. `jobs` is
         the number of processes: by default one for each core, or one where objects are given.
+
+        With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
+        times faster; a later call without it completes the video, whose tokens then are others.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """
@@ -137,6 +143,7 @@ class Library:
                 path,
                 self.store,
                 chosen,
+                quick=quick,
                 jobs=jobs,
                 instances=given,
                 on_progress=on_progress,

@@ -97,6 +97,7 @@ main.add_command(prepare)
 )
 @settings_option("actions.min_length_s=0.5")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
+@click.option("--quick", is_flag=True, help="Scene tokens from the codec's keyframes alone.")
 @json_option
 def index(
     paths: tuple[str, ...],
@@ -104,15 +105,19 @@ def index(
     profile: str,
     settings: tuple[str, ...],
     jobs: int | None,
+    quick: bool,
     as_json: bool,
 ) -> None:
     """Index videos: files, addresses, cameras, folders of images or of videos, or - for stdin.
 
     A video that is indexed already is not indexed again. An interrupted run goes on where it
-    stopped.
+    stopped. With --quick a film can be asked within a minute; without it, the next run completes
+    the film.
     """
     from seal.video import shown, sources_in
 
+    if quick and jobs is not None:
+        raise click.UsageError("--quick uses one process: leave --jobs out")
     # An option that is wrong by itself is an error before any video.
     Options.load(profile, settings, "index")
     opened = library(store_path, create=True)
@@ -122,7 +127,12 @@ def index(
         try:
             with progress_bar(shown(path)) as on_progress:
                 video = opened.index(
-                    path, profile=profile, jobs=jobs, options=settings, on_progress=on_progress
+                    path,
+                    profile=profile,
+                    quick=quick,
+                    jobs=jobs,
+                    options=settings,
+                    on_progress=on_progress,
                 )
         except (OptionError, VideoError) as error:
             # The options were fine by themselves, so this is about this video.
@@ -130,7 +140,11 @@ def index(
             failed = True
             continue
         result = video.describe()
-        for start_s, end_s, reason in result.gaps:
+        if result.is_quick:
+            missing_s = sum(end_s - start_s for start_s, end_s, _ in result.gaps)
+            text = "between keyframes of the codec were not looked at"
+            tell(f"{shown(path)}: {clock(missing_s)} {text}")
+        for start_s, end_s, reason in () if result.is_quick else result.gaps:
             tell(f"{shown(path)}: {span_clock(start_s, end_s)} could not be read: {reason}")
         for time_s, text in result.notes:
             tell(f"{shown(path)}: at {clock(time_s)}: {text}")

@@ -61,6 +61,7 @@ def index(
     store: Store,
     options: Options | None = None,
     *,
+    quick: bool = False,
     jobs: int = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
@@ -70,6 +71,9 @@ def index(
     `options` are by default those of the profile `mini`; `instances` are models that stand in for
     those that the options name. `jobs` is the number of processes. A live source is a new recording
     each time.
+
+    With `quick` only the pictures that the codec stores whole are looked at, one for each scene
+    token, by one process; a later run without it puts all tokens in their place.
 
     Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
     BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
@@ -81,7 +85,7 @@ def index(
     source = named_file(source)
     with open_video(source, options.video) as video:
         models = Models.load(options, instances)
-        stage = prepare(source, video, store, options, models)
+        stage = prepare(source, video, store, options, models, quick)
         record, plan = stage.record, stage.plan
         if plan is None:
             if store.resolve(record.id) != record:

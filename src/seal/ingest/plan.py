@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
+from seal.errors import OptionError
+from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
 from seal.video import (
     Frame,
@@ -40,6 +42,8 @@ class Plan:
     """kind -> key."""
     done: frozenset[tuple[str, int]]
     """(kind, part) pairs that are stored already."""
+    is_quick: bool = False
+    """Only pictures that the codec stores whole are looked at, in one part."""
 
     @property
     def is_cut(self) -> bool:
@@ -87,11 +91,20 @@ class Stage:
 
 
 def prepare(
-    source: str | Path, video: VideoReader, store: Store, options: Options, models: Models
+    source: str | Path,
+    video: VideoReader,
+    store: Store,
+    options: Options,
+    models: Models,
+    quick: bool = False,
 ) -> Stage:
     """Ask the store what it has of an open video, and plan the rest.
 
-    A live source and a pipe are a new recording each time. Raises VideoError and StoreError.
+    A live source and a pipe are a new recording each time. A `quick` plan has one part and scene
+    tokens, under a key of their own, and nothing to do where the video has all tokens.
+
+    Raises VideoError and StoreError; OptionError for a quick plan for a video of which some parts
+    are stored and not committed, which it would drop.
     """
     content = content_id(source, options.video, video.files)
     if video.info.is_live or is_pipe(source):
@@ -106,7 +119,16 @@ def prepare(
     if known and stored.complete >= set(keys):
         moved = replace(known[-1], path=record.path, location=record.location)
         return Stage(moved, None)
-    starts_s = tuple(video.part_starts(options.video.part_s))
+    if quick:
+        if stored.done:
+            raise OptionError(
+                f"{record.path} was begun without --quick: `seal index` goes on where it stopped"
+            )
+        keys = {SCENE.name: digest("quick", keys[SCENE.name])}
+        if known and store.begin(record, keys).complete:
+            return Stage(replace(known[-1], path=record.path, location=record.location), None)
+        record = replace(record, is_quick=True)
+    starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
     plan = Plan(
         source=str(source),
@@ -117,6 +139,7 @@ def prepare(
         starts_s=starts_s,
         keys=keys,
         done=stored.done,
+        is_quick=quick,
     )
     return Stage(record, plan)
 

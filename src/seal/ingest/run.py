@@ -48,6 +48,12 @@ def in_process(
         done_s[number] = seconds
         report(done_s.values())
 
+    if plan.is_quick:
+        scenes, length_s = plan.options.scenes, plan.info.duration_s
+        every_s = length_s / scenes.count if scenes.count and length_s else scenes.interval_s
+        frames = video.keyframes(every_s)
+        yield index_frames(plan, 0, plan.starts_s[0], frames, video, models, tick)
+        return
     if plan.is_cut:
         for number in plan.todo:
             frames = video.frames(*plan.bounds_s(number))

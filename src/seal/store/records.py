@@ -50,6 +50,8 @@ class VideoRecord:
     size_bytes: int | None = None
     """The size of the file; None for a source without a size. A file of another size is another
     video."""
+    is_quick: bool = False
+    """Only pictures that the codec stores whole were looked at, for scene tokens alone."""
     gaps: tuple[Gap, ...] = ()
     """`Store.finish` adds the gaps that `Store.add` was given."""
     notes: tuple[Note, ...] = ()

@@ -195,8 +195,7 @@ class ContainerStream(PictureStream):
         while failures < _MAX_FAILURES:
             try:
                 packet = next(packets, None)
-            except IndexError:
-                # PyAV, at the end of a file with streams that were not there when it was opened.
+            except IndexError:  # PyAV, at the end of a file with streams that began later.
                 self._others.unknown = True
                 return
             except _FAULTS as error:
@@ -360,10 +359,14 @@ class ContainerStream(PictureStream):
             damage.at(packet)
             # Which pictures no other one is made from is for the decoder to say.
             skip = False
+            if self.only_keys and packet.pts is not None:
+                waiting[packet.pts] = not (packet.is_keyframe and self.needs(packet.pts))
+                if waiting[packet.pts]:
+                    continue
             if decode_order is not None:
                 decode_order.push(packet.pts)
             elif packet.pts is not None and not packet.is_discard:
-                skip = damage.healed and not self.needs(packet.pts)
+                skip = damage.healed and not self.only_keys and not self.needs(packet.pts)
                 waiting[packet.pts] = skip
             if skip != skipping:
                 skipping = skip

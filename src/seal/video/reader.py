@@ -277,11 +277,55 @@ class VideoReader:
         self._stream.needs = FrameCandidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
         steps = Sampler(self._steps, self._tick, _STEPS * first)
+        pictures = self._with_ends(self._pictures(first))
+        yield from self._taken(pictures, sampler, steps, from_s, until_s)
+
+    def keyframes(self, interval_s: float) -> Iterator[Frame]:
+        """The pictures that the codec stores whole, the first at or after each tick of a grid of
+        `interval_s`; nothing else is decoded.
+
+        Where they are further apart, what lies between is a gap. Raises VideoError if the source
+        fails, or is live and was read before.
+        """
+        grid = Grid(self.info.start, 1 / interval_s)
+        self._stream.only_keys = True
+        self._stream.needs = FrameCandidates(grid, self._tick)
+        limit_s = self._options.max_duration_s
+        from_s = last_s = self.info.start_s
+        until_s = float("inf") if limit_s is None else from_s + limit_s
+        pictures = ((picture, picture.end) for picture in self._pictures(0))
+        sparse: Span | None = None
+        longest_s = 0.0
+        sampler = Sampler(grid, self._tick)
+        for frame in chain(self._taken(pictures, sampler, None, from_s, until_s), [None]):
+            time_s = self.read_until_s if frame is None else frame.time_s
+            if time_s - last_s > interval_s + _ROUNDING_S:
+                longest_s = max(longest_s, time_s - last_s)
+                sparse = Span(sparse.start_s if sparse else last_s, time_s)
+            elif sparse:
+                self._add_sparse(sparse, longest_s)
+                sparse, longest_s = None, 0.0
+            last_s = time_s
+            if frame is not None:
+                yield frame
+        if sparse:
+            self._add_sparse(sparse, longest_s)
+
+    def _taken(
+        self,
+        pictures: Iterator[tuple[DecodedPicture, int]],
+        sampler: Sampler,
+        steps: Sampler | None,
+        from_s: float,
+        until_s: float,
+    ) -> Iterator[Frame]:
+        """Frames of the pictures, each with its end, that `sampler` takes in from_s <= time <
+        until_s; those that `steps` takes lie between."""
         between: list[UInt8] = []
         # Since when pictures cannot be converted, and why.
         refused: tuple[float, str] | None = None
         self.read_until_s = from_s
-        for picture, end in self._with_ends(self._pictures(first)):
+        for picture, end in pictures:
             time_s = self._seconds(picture.pts)
             if picture.lost:
                 if refused:
@@ -293,7 +337,8 @@ class VideoReader:
             self.read_until_s = self._seconds(picture.end)
             if picture.frame is None:
                 continue
-            is_step, is_analysed = steps.takes(picture.pts), sampler.takes(picture.pts)
+            is_step = steps is not None and steps.takes(picture.pts)
+            is_analysed = sampler.takes(picture.pts)
             if time_s < from_s:
                 continue
             if not is_step and not is_analysed:
@@ -343,6 +388,10 @@ class VideoReader:
             last = picture
         if last is not None:
             yield last, last.end
+
+    def _add_sparse(self, span: Span, longest_s: float) -> None:
+        reason = f"not looked at: whole pictures of the codec are up to {longest_s:.1f} s apart"
+        self._add_gap(span.start_s, span.end_s, reason)
 
     def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
         if end_s - start_s > _ROUNDING_S:

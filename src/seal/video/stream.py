@@ -58,6 +58,8 @@ class PictureStream(ABC):
     """The earliest tick of which something is known to have been there."""
     takes_damaged: bool = False
     """Whether damaged pictures are given as the decoder restores them, and not left out."""
+    only_keys: bool = False
+    """Whether no pictures are decoded but those that the codec stores whole."""
     may_restart: bool = False
     """Whether the clock of such a source may restart on the way."""
     tail: Tail | None = None
