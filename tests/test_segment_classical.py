@@ -30,7 +30,9 @@ def some_masks(draw: st.DrawFn) -> Masks:
         boxes[i] = np.array([x0, y0, x1, y1]) / 8
     stability = np.array([row[4] / 4 for row in rows], np.float32)
     names = np.array([draw(st.sampled_from(["", "dog"])) for _ in rows], TEXT)
-    return Masks(masks, boxes, masks.mean((1, 2), dtype=np.float32), stability, names)
+    areas = masks.mean((1, 2), dtype=np.float32)
+    groups = np.array([draw(st.integers(0, 2)) for _ in rows], np.int64)
+    return Masks(masks, boxes, areas, stability, names, groups)
 
 
 options = st.builds(
@@ -48,21 +50,24 @@ def test_keep_takes_turns_and_is_greedy_in_order_of_stability(
 ) -> None:
     ranked = sorted(range(len(masks)), key=lambda i: (-masks.stability[i], i))
     large = [i for i in ranked if masks.areas[i] >= options.min_area]
-    named = [i for i in large if masks.names[i]]
     unnamed = [i for i in large if not masks.names[i] and masks.areas[i] <= options.max_area]
+    turns = [[i for i in large if masks.names[i]]]
+    turns += [[i for i in unnamed if masks.groups[i] == group] for group in range(3)]
     chosen: list[int] = []
-    wanted = named
-    while (named or unnamed) and len(chosen) < options.max_per_keyframe:
-        wanted = wanted or (unnamed if wanted is named else named)
-        i = wanted.pop(0)
+    turn = 0
+    while any(turns) and len(chosen) < options.max_per_keyframe:
+        if not turns[turn % 4]:
+            turn += 1
+            continue
+        i = turns[turn % 4].pop(0)
         if all(
             pairwise_iou(masks.boxes[[i]], masks.boxes[[j]])[0, 0] <= options.duplicate_iou
             for j in chosen
         ):
             chosen.append(i)
-            wanted = unnamed if wanted is named else named
+            turn += 1
     kept = keep(masks, options)
-    for name in ("masks", "boxes", "areas", "stability", "names"):
+    for name in ("masks", "boxes", "areas", "stability", "names", "groups"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(masks, name)[chosen])
 
 

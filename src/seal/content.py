@@ -86,6 +86,12 @@ class Content(ABC):
                 found[row] = picture
         return found
 
+    def doubt(self, text: str) -> str:
+        """Why a verdict about a text is worth little, as a sentence; empty where it is not."""
+        untaught = self.encoder.limits(text)
+        name = self.encoder.fingerprint.partition("-")[0]
+        return f"{name} was not taught {', '.join(untaught)}" if untaught else ""
+
     def question(self, text: str) -> Question:
         """The relevance of every token to a text.
 

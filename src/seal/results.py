@@ -51,6 +51,8 @@ class Match:
     verdict: Verdict
     probability: float
     """That the video shows it, where one query in fourteen is about something that is there."""
+    doubt: str = ""
+    """Why the verdict is worth little, as a sentence; empty where it is not."""
 
     def to_json(self) -> dict[str, Any]:
         return {"verdict": self.verdict, "probability": self.probability}
@@ -82,6 +84,8 @@ class Found(Result):
             said = "nothing matches" if self.match.verdict == "unlikely" else "perhaps not there"
             closest = "; what comes closest:" if lines else ""
             lines.insert(0, f"{said} (probability {self.match.probability:.2f}){closest}")
+        if self.match is not None and self.match.doubt:
+            lines.append(self.match.doubt)
         return "\n".join(lines or ["no moment stands out"])
 
     def __iter__(self) -> Any:
@@ -346,7 +350,8 @@ class Shown(Result):
         line = f"{printable(str(self.output))}: {len(self.selection)} tokens of {about}"
         match = self.found.match
         verdict = "likely" if match is None else match.verdict
-        return line + _CLOSEST[verdict]
+        doubt = f"\n{match.doubt}" if match is not None and match.doubt else ""
+        return line + _CLOSEST[verdict] + doubt
 
 
 def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
 from seal.ground import Curve, find_moments, relevance_curve
 from seal.lookup import find_video, options_of
-from seal.results import Found, Match, Selection
+from seal.results import Found, Match, Selection, Verdict
 from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
 from seal.weights import require
@@ -142,9 +142,10 @@ class Scope:
             for video, rows in self._by_video()
         ]
         best, options = max(chances, default=0.0), self.options.find
+        verdict: Verdict = "unsure" if best >= options.unsure_probability else "unlikely"
         if best >= options.min_probability:
-            return Match("likely", best)
-        return Match("unsure" if best >= options.unsure_probability else "unlikely", best)
+            verdict = "likely"
+        return Match(verdict, best, self.content.doubt(question.text))
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.

@@ -110,6 +110,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "video.short_side_px": "720",
     },
     "paper": {
+        "detect.backend": "none",
         "segment.backend": "sam",
         "track.backend": "sam2",
         "track.weights": "facebook/sam2.1-hiera-large",
@@ -132,9 +133,9 @@ class Options:
     scenes: SceneOptions = field(default_factory=SceneOptions)
     objects: ObjectOptions = field(default_factory=ObjectOptions)
     actions: ActionOptions = field(default_factory=ActionOptions)
-    detect: Any = field(default_factory=NoDetect)
-    segment: Any = field(default_factory=ClassicalSegment)
-    track: Any = field(default_factory=MotionTrack)
+    detect: Any = field(default_factory=MiniDetect)
+    segment: Any = field(default_factory=MiniSegment)
+    track: Any = field(default_factory=MiniTrack)
     encode: Any = field(default_factory=MiniEncode)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from fractions import Fraction
 from typing import Any
 
@@ -78,7 +79,8 @@ class Objects(Maker):
 
 
 def keep(masks: Masks, options: ObjectOptions) -> Masks:
-    """The masks worth a token: by turns one with a name and one without, the most stable first.
+    """The masks worth a token: by turns one with a name and one of each group of those without, the
+    most stable of each first.
 
     Those below `min_area` go, and without a name those above `max_area`; of two boxes that overlap
     by more than `duplicate_iou` the one that comes later goes; of the rest `max_per_keyframe` stay.
@@ -88,14 +90,16 @@ def keep(masks: Masks, options: ObjectOptions) -> Masks:
     areas, named = masks.areas[order], masks.names[order] != ""
     right = (areas >= options.min_area) & (named | (areas <= options.max_area))
     order, named = order[right], named[right]
-    waiting = [order[named].tolist(), order[~named].tolist()]
+    groups = masks.groups[order]
+    turns = [named, *(~named & (groups == group) for group in np.unique(groups))]
+    waiting = deque(deque(order[rows].tolist()) for rows in turns)
     kept: list[int] = []
-    turn = 0
     while any(waiting) and len(kept) < options.max_per_keyframe:
-        turn = turn if waiting[turn] else 1 - turn
-        row = waiting[turn].pop(0)
-        box = masks.boxes[row : row + 1]
-        if (pairwise_iou(box, masks.boxes[kept]) <= options.duplicate_iou).all():
-            kept.append(row)
-            turn = 1 - turn
+        while waiting[0]:
+            row = waiting[0].popleft()
+            box = masks.boxes[row : row + 1]
+            if (pairwise_iou(box, masks.boxes[kept]) <= options.duplicate_iou).all():
+                kept.append(row)
+                break
+        waiting.rotate(-1)
     return masks.take(kept)

@@ -43,6 +43,10 @@ class Encoder(ABC):
         Raises OptionError for a text without a word.
         """
 
+    def limits(self, text: str) -> list[str]:
+        """The kinds of word in a text that the encoder was not taught, each with an example."""
+        return []
+
 
 def check_images(images: Sequence[UInt8]) -> None:
     """OptionError unless each is an RGB picture uint8 [height, width, 3] with a pixel in it."""

@@ -19,6 +19,7 @@ from seal.config import MiniEncode
 from seal.dependencies import onnx_session
 from seal.encode import Encoder, check_images
 from seal.encode.calibration import Calibration
+from seal.encode.limits import limits
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
 
@@ -114,3 +115,7 @@ class MiniEncoder(Encoder):
         Raises OptionError for a text without a single word or sign.
         """
         return self._texts(texts)
+
+    def limits(self, text: str) -> list[str]:
+        """See `Encoder.limits`."""
+        return limits(text)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal import backends
 from seal.detect import Detector, needed
-from seal.types import TEXT, Float32, Texts, UInt8
+from seal.types import TEXT, Float32, Int64, Texts, UInt8
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Masks:
     name, how likely it is there."""
     names: Texts
     """[n] what a detector calls it; "" for a region that has no name."""
+    groups: Int64
+    """[n] the stability of masks of different groups does not compare."""
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -45,7 +47,8 @@ class Masks:
         masks = masks[order]
         areas = np.array([np.count_nonzero(mask) / mask.size for mask in masks], np.float32)
         called = np.array(names or [""] * len(masks), TEXT)[order]
-        return Masks(masks, mask_boxes(masks), areas, scores[order], called)
+        groups = np.zeros(len(masks), np.int64)
+        return Masks(masks, mask_boxes(masks), areas, scores[order], called, groups)
 
     def take(self, rows: Any) -> Masks:
         """The masks of these rows, in their order."""
@@ -55,6 +58,7 @@ class Masks:
             self.areas[rows],
             self.stability[rows],
             self.names[rows],
+            self.groups[rows],
         )
 
 

@@ -18,13 +18,15 @@ _REGION_IOU = 0.5
 """A region is the mask of a find if their boxes overlap so much."""
 _PAIR_SHARE = 0.1
 """Two finds make a pair if they share more than this of the smaller one."""
+_FINDS = 1
+"""The group of masks that a detector found; the others are regions."""
 
 _ROUNDING_PX = 1e-3
 
 
 class MiniSegmenter(Segmenter):
     """Finds that are sure enough for a name, and without a name pairs of these, less sure finds and
-    regions that no find covers. Boxes are the detector's where it found something."""
+    regions that have no name. Boxes are the detector's where it found something."""
 
     uses_detector = True
 
@@ -32,7 +34,7 @@ class MiniSegmenter(Segmenter):
         del options  # It has none; every segmenter is made from its options.
         self._detector = detector
         self._classical = ClassicalSegmenter(ClassicalSegment())
-        self.fingerprint = f"mini-1 {self._classical.fingerprint} {detector.fingerprint}"
+        self.fingerprint = f"mini-2 {self._classical.fingerprint} {detector.fingerprint}"
 
     def segment(self, image: UInt8) -> Masks:
         """See `Segmenter.segment`."""
@@ -44,7 +46,7 @@ class MiniSegmenter(Segmenter):
         names = np.full(len(boxes), "", TEXT)
         names[: len(found)][sure] = [self._detector.names[i] for i in found.names[sure]]
         overlaps = pairwise_iou(boxes, regions.boxes)
-        free = regions.take(overlaps.max(0, initial=0) < _REGION_IOU)
+        free = regions.take(overlaps[names != ""].max(0, initial=0) < _REGION_IOU)
         masks = np.zeros((len(boxes), *image.shape[:2]), bool)
         for mask, box, row in zip(masks, boxes, overlaps, strict=True):
             inside = _pixels(box, *image.shape[:2])
@@ -56,6 +58,7 @@ class MiniSegmenter(Segmenter):
             np.concatenate([masks.mean((1, 2), dtype=np.float32), free.areas]),
             np.concatenate([found.scores, pairs.scores, free.stability]),
             np.concatenate([names, free.names]),
+            np.concatenate([np.full(len(boxes), _FINDS), free.groups]),
         )
         return all_.take(np.argsort(-all_.stability, kind="stable"))
 

@@ -50,7 +50,8 @@ def render(board: Storyboard, folder: Path) -> str:
         name=_escaped(board.name()),
         length=clock(board.axis.duration_s),
         query=_escaped(board.query),
-        warning=f'<p class="warning" role="status">{board.warning()}</p>' * bool(board.warning()),
+        warning=f'<p class="warning" role="status">{_escaped(board.warning())}</p>'
+        * bool(board.warning()),
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
         lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in kinds.known().values())]),

@@ -129,7 +129,7 @@ def _header(board: Storyboard) -> Image.Image:
     if warning:
         block.fill(0, y - 24, _INNER, y + 26, _WASH)
         block.fill(0, y - 24, 4, y + 26, _INK)
-        block.text(22, y + 8, warning, 19)
+        block.text(22, y + 8, _cut(warning, 19, _INNER - 44), 19)
     return block.done()
 
 

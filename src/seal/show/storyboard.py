@@ -92,6 +92,8 @@ class Storyboard:
     """Settings that the last line names, such as {"profile": "mini"}."""
     verdict: Verdict
     """Whether anything fits the query; if it is not likely, what is shown merely comes closest."""
+    doubt: str = ""
+    """Why that is worth little."""
 
     def __post_init__(self) -> None:
         rows, n = self.selection.rows, len(self.tokens)
@@ -138,6 +140,7 @@ class Storyboard:
             curve=(times_s, relevance),
             facts=facts,
             verdict="likely" if found.match is None else found.match.verdict,
+            doubt="" if found.match is None else found.match.doubt,
         )
 
     @cached_property
@@ -309,14 +312,15 @@ class Storyboard:
         }
 
     def warning(self) -> str:
-        """What to say where nothing is likely to match; empty where something is."""
+        """What to say where nothing is likely to match, or that is worth little; else empty."""
+        said = f"{self.doubt}." if self.doubt else ""
         if self.verdict == "likely":
-            return ""
-        closest = " Shown below is what comes closest." if self.entries else ""
+            return said
         where = "this video" if len(self.reels) == 1 else "these videos"
-        if self.verdict == "unsure":
-            return f"Perhaps nothing in {where} matches the query.{closest}"
-        return f"Nothing in {where} matches the query.{closest}"
+        nothing = "Perhaps nothing" if self.verdict == "unsure" else "Nothing"
+        closest = "Shown below is what comes closest." if self.entries else ""
+        sentences = [f"{nothing} in {where} matches the query.", closest, said]
+        return " ".join(filter(None, sentences))
 
     def name(self) -> str:
         """What the storyboard is about."""
