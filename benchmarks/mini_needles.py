@@ -2,8 +2,9 @@
 
     python benchmarks/mini_needles.py
 
-Needles: every description of `videos/needles.json` ranks the clips by the cosine with the mean of
-five frames, and by the relevance that `seal` makes of it. Photos: the first caption of each of 200
+Needles: every description of `videos/needles.json` (19 clips) and of `footage/clips/needles.json`
+(47) ranks the clips beside it by the cosine with the mean of five frames, and by the relevance that
+`seal` makes of it. Photos: the first caption of each of 200
 photos that no training step saw ranks them. Text: rank correlation of the table's cosines with the
 sentence encoder's, on caption pairs. The intervals are 95 % bootstrap intervals over the queries.
 """
@@ -11,6 +12,7 @@ sentence encoder's, on caption pairs. The intervals are 95 % bootstrap intervals
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -28,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "training" / "mini"))
 import data  # noqa: E402 (the split is defined once, by the recipe)
 
+NEEDLES = ("videos/needles.json", "footage/clips/needles.json")
 FRAMES = 5
 RESAMPLES = 10_000
 CALIBRATED = ", calibrated relevance"
@@ -58,10 +61,12 @@ def clip_embedding(encoder: MiniEncoder, path: Path) -> Float32:
     return unit
 
 
-def needles(folder: Path) -> list[dict]:
-    """Every needle's {"id", "file", "queries"}."""
-    entries: list[dict] = json.loads((folder / "videos" / "needles.json").read_text())["needles"]
-    return entries
+def needles(folder: Path, name: str = NEEDLES[0]) -> list[dict]:
+    """Every needle's {"id", "file", "queries"}, files relative to `folder`."""
+    entries: list[dict] = json.loads((folder / name).read_text())["needles"]
+    # The files of footage are relative to that folder.
+    base = "footage/" if name.startswith("footage") else ""
+    return [entry | {"file": base + entry["file"]} for entry in entries]
 
 
 def relevance(
@@ -75,9 +80,11 @@ def relevance(
     return np.stack([pictures @ direction + offset for direction, offset in lines])
 
 
-def needle_ranks(encoder: MiniEncoder, folder: Path, calibrated: bool = False) -> UInt8:
+def needle_ranks(
+    encoder: MiniEncoder, folder: Path, calibrated: bool = False, name: str = NEEDLES[0]
+) -> UInt8:
     """[2, n] for both descriptions of every needle how many clips rank before its own."""
-    all_ = needles(folder)
+    all_ = needles(folder, name)
     clips = np.stack([clip_embedding(encoder, folder / n["file"]) for n in all_])
     texts = [[n["queries"][i] for n in all_] for i in (0, 1)]
     return np.stack([ranks(relevance(encoder, t, clips, calibrated)) for t in texts])
@@ -154,11 +161,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     print(f"{encoder.fingerprint}\n\n| what | figure | measured | 95 % interval | chance |")
     print("|---|---|---|---|---|")
-    for calibrated in (False, True):
-        first, second = needle_ranks(encoder, data.DATA, calibrated)
-        how = CALIBRATED * calibrated
-        report(f"needles, first description{how}", first, (1, 3, 5), len(first))
-        report(f"needles, second description{how}", second, (1, 3, 5), len(second))
+    for name, calibrated in itertools.product(NEEDLES, (False, True)):
+        first, second = needle_ranks(encoder, data.DATA, calibrated, name)
+        what, how = f"{len(first)} needles", CALIBRATED * calibrated
+        report(f"{what}, first description{how}", first, (1, 3, 5), len(first))
+        report(f"{what}, second description{how}", second, (1, 3, 5), len(second))
     photos(encoder)
     cost(encoder)
 

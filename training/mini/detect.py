@@ -1,4 +1,4 @@
-"""Step 8: train the detector. Resumable: run it again and it goes on at the last checkpoint.
+"""Step 9: train the detector. Resumable: run it again and it goes on at the last checkpoint.
 
 `--start FILE` begins with the weights of an exported detector, and `--first N` with scene N of the
 endless row of scenes, so that a further training sees new ones.

@@ -1,4 +1,4 @@
-"""Step 9: the trained detector as ONNX in 8 bits, what that costs, and how fast it runs."""
+"""Step 10: the trained detector as ONNX in 8 bits, what that costs, and how fast it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 6: the trained tower as ONNX in 8 bits, what that costs, and how fast it runs.
+"""Step 7: the trained tower as ONNX in 8 bits, what that costs, and how fast it runs.
 
 The mean embedding of the training pictures is taken off (in the bias of the last layer): what all
 pictures share says nothing about any, and left in it makes all of them look alike.

@@ -1,4 +1,4 @@
-"""Step 4: a head that takes the teacher's features into the space of texts.
+"""Step 5: a head that takes the teacher's features into the space of texts.
 
 It is what the image tower regresses: pictures without a text, and crops, get a target too. It is
 trained by captions and labels (contrastive) and by the teacher's own classes, which it has to

@@ -1,4 +1,4 @@
-"""Step 2: what the teacher says about every crop: class logits and a 4x4 map of features.
+"""Step 3: what the teacher says about every crop: class logits and a 4x4 map of features.
 
 Needs `ai-edge-litert` (the TFLite runtime) and `flatbuffers`; run it from an environment of their
 own. Resumable: rows are written in place, and a counter says how many are done.

@@ -1,4 +1,4 @@
-"""Step 3: the text tower, a table of static token embeddings distilled from a sentence encoder.
+"""Step 4: the text tower, a table of static token embeddings distilled from a sentence encoder.
 
 Model2Vec's recipe (embed every vocabulary item, reduce by principal components, weight by rank as
 Zipf's law has it), then the table is fitted: the mean over the tokens of a sentence regresses what

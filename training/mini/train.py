@@ -1,4 +1,4 @@
-"""Step 5: train the image tower. Resumable: run it again and it goes on at the last checkpoint.
+"""Step 6: train the image tower. Resumable: run it again and it goes on at the last checkpoint.
 
 What a step sees depends on (seed, step) alone, so an interrupted run and a straight one agree.
 `--start FILE` begins with the weights of an exported tower, and `--first N` with step N of the
@@ -24,7 +24,7 @@ from seal.encode.mini import SIZE_PX, resize
 
 LOSS_WEIGHTS = {"head": 4.0, "classes": 0.5, "cells": 1.0, "text": 0.5, "things": 0.3}
 GRID = 4
-"""The side of the teacher's maps, as step 2 stored them."""
+"""The side of the teacher's maps, as step 3 stored them."""
 SMALL, SMALL_SHARE = 0.75, 0.6
 """The first part of a run sees pictures of this share of the side, which cost little more than
 half."""
