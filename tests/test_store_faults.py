@@ -20,6 +20,7 @@ import lancedb
 import numpy as np
 import pytest
 
+import seal.store.lance as lance_module
 import seal.store.store as store_module
 import store_worker
 from seal.errors import StoreError, StoreFullError
@@ -299,6 +300,34 @@ def test_a_reader_overtaken_by_a_commit_reads_that_commit(
     tokens = store.tokens("film")
     assert store.resolve("film").keys == changed
     assert_same(tokens, known_tokens(store.resolve("film")))
+
+
+@pytest.mark.parametrize(
+    ("message", "is_newer", "again"),
+    [
+        ("Commit conflict for version 3", False, True),
+        ("a file was not found", True, True),
+        ("a file was not found", False, False),
+        ("the disk is odd", True, False),
+    ],
+)
+def test_a_change_is_tried_again_only_where_another_process_was_in_its_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch, message: str, is_newer: bool, again: bool
+) -> None:
+    index(store, make_record())
+    monkeypatch.setattr(lance_module, "_ATTEMPTS", 3)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    calls = []
+
+    def change(table: Any) -> None:
+        calls.append(table.version)
+        if is_newer:
+            index(Store(store.path), make_record(f"other-{len(calls)}"))
+        raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match=message):
+        store._tables._change(schema.VIDEOS, change)
+    assert len(calls) == (3 if again else 1)
 
 
 def test_a_run_whose_parts_another_dropped_says_so_and_can_be_repeated(store: Store) -> None:
