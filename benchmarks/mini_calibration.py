@@ -4,7 +4,8 @@
 
 The real clips of `videos/needles.json` are asked for with every needle's description: alone, and
 spliced into real films that show none of them. Raw cosines are compared with the calibrated
-relevance; both tell by their best token. The films and clips are indexed into DIR first, which
+relevance, which counts names as well; both tell by their best token. Found is what is likely there,
+and refused what is unlikely. The films and clips are indexed into DIR first, which
 takes some minutes and is kept. The intervals are 95 % bootstrap intervals over the needles.
 """
 
@@ -20,7 +21,8 @@ import numpy as np
 from data import ROOT
 from seal import encode
 from seal.attention import relevance
-from seal.config import MiniEncode
+from seal.config import FindOptions, MiniEncode
+from seal.encode.names import known
 from seal.ingest import index as index_video
 from seal.scope import Scope
 from seal.store import Store
@@ -28,7 +30,6 @@ from seal.types import Float32, Tokens
 
 RESAMPLES = 2000
 BUDGET = 16
-EVEN = 0.5
 FILMS = {
     "sign language": "videos/asl/*.mkv",
     "Popeye": "videos/popeye_*.mkv",
@@ -87,13 +88,20 @@ class Footage:
             return np.empty((len(texts), 0), np.float32)
         calibration = self.encoder.calibration if calibrated else None
         queries = self.encoder.encode_texts(texts)
-        return np.stack([relevance(self.tokens[name], q, calibration) for q in queries])
+        names = texts if calibrated else [""] * len(texts)
+        rows = zip(queries, names, strict=True)
+        return np.stack([relevance(self.tokens[name], q, calibration, text) for q, text in rows])
 
-    def probability(self, relevance: Float32) -> np.ndarray:
+    def probability(self, texts: list[str], relevance: Float32) -> np.ndarray:
         """[texts] of their relevance [texts, tokens]."""
         calibration = self.encoder.calibration
         assert calibration is not None
-        return np.array([calibration.probability(row) for row in relevance])
+        return np.array(
+            [
+                calibration.probability(row, known=known(text))
+                for text, row in zip(texts, relevance, strict=True)
+            ]
+        )
 
 
 def match_row(footage: Footage, film: str | None) -> str:
@@ -109,11 +117,13 @@ def match_row(footage: Footage, film: str | None) -> str:
             scores = np.concatenate([film_scores, scores], 1)
             columns.append(scores.max(1))
             if calibrated:
-                sure.append(footage.probability(scores))
+                sure.append(footage.probability(footage.texts, scores))
     shown = [
         footage.relevance(name, absent_texts()) for name in ([film] if film else footage.clips)
     ]
-    refused = [footage.probability(scores) < EVEN for scores in shown]
+    find = FindOptions()
+    least, unlikely = find.min_probability, find.unsure_probability
+    refused = [footage.probability(absent_texts(), scores) < unlikely for scores in shown]
 
     def parts(rows: np.ndarray, columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """The values of own clips and of others, for both descriptions of these needles."""
@@ -124,8 +134,8 @@ def match_row(footage: Footage, film: str | None) -> str:
     figures = [
         interval(lambda rows: auc(*parts(rows, best[False])), n),
         interval(lambda rows: auc(*parts(rows, best[True])), n),
-        interval(lambda rows: float((parts(rows, sure)[0] >= EVEN).mean()), n),
-        interval(lambda rows: float((parts(rows, sure)[1] < EVEN).mean()), n),
+        interval(lambda rows: float((parts(rows, sure)[0] >= least).mean()), n),
+        interval(lambda rows: float((parts(rows, sure)[1] < unlikely).mean()), n),
         f"{np.mean(refused):.3f}",
     ]
     return f"| {film or 'the clip alone'} | {' | '.join(figures)} |"

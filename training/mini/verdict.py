@@ -28,6 +28,8 @@ from seal.store import Store
 IN_A_ROW = (1, 1, 2, 4, 8, 16)
 """So many videos follow one another; each is drawn equally often."""
 VIDEOS = 1500
+MATCHING = 1 / 14
+"""So many pairs of a clip and a noun match."""
 WRONG = 13
 """Wrong descriptions for each right one: about as rare as a noun that is there."""
 ROUNDS = 8
@@ -87,14 +89,28 @@ def look(files: list[str], texts: list[str], options: Options, folder: str) -> l
     return clips
 
 
-def logistic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The weights [f] of the features x [n, f] that make y [n] likeliest, by Newton's method."""
+def logistic(x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights [f] of the features x [n, f] that make y [n], each so many times, likeliest: by
+    Newton's method."""
     weights = np.zeros(x.shape[1])
     for _ in range(30):
         p = 1 / (1 + np.exp(-x @ weights))
-        slopes = (x.T * (p * (1 - p))) @ x + RIDGE * np.eye(len(weights))
-        weights += np.linalg.solve(slopes, x.T @ (y - p) - RIDGE * weights)
+        slopes = (x.T * (counts * p * (1 - p))) @ x + RIDGE * np.eye(len(weights))
+        weights += np.linalg.solve(slopes, x.T @ (counts * (y - p)) - RIDGE * weights)
     return weights
+
+
+def as_rare(y: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """[n] how often each counts so that `MATCHING` of the videos of every size match.
+
+    Of sixteen clips in a row one shows almost anything; a film of that length does not.
+    """
+    counts = np.empty(len(y))
+    for size in np.unique(sizes):
+        share = y[sizes == size].mean()
+        odds = np.where(y == 1, MATCHING / share, (1 - MATCHING) / (1 - share))
+        counts[sizes == size] = odds[sizes == size]
+    return counts
 
 
 def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, float]:
@@ -106,7 +122,7 @@ def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, f
     for _ in range(ROUNDS):
         both = np.array([clip.best(slope, named) for clip in clips])
         worth = slope * both[:, 0] + named * both[:, 1]
-        features, truth = [], []
+        features, truth, sizes = [], [], []
         for rows in drawn:
             of = labels[rows]
             shown, certain = (of == 1).any(0), (of >= 0).all(0)
@@ -116,7 +132,9 @@ def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, f
             seen, name = both[best, 0, columns], both[best, 1, columns]
             features.append(np.stack([seen, crowd, crowd**0, name, -asked[columns]], 1))
             truth.append(shown[columns])
-        weights = logistic(np.concatenate(features), np.concatenate(truth).astype(float))
+            sizes.append(np.full(len(columns), len(rows)))
+        y = np.concatenate(truth).astype(float)
+        weights = logistic(np.concatenate(features), y, as_rare(y, np.concatenate(sizes)))
         slope, named = weights[0], weights[3]
     weights[3] /= slope
     return dict(zip(NUMBERS, weights.tolist(), strict=True))
@@ -128,9 +146,7 @@ def main() -> None:
     texts, labels = queries(files)
     file = WEIGHTS / "calibration.npz"
     with np.load(file) as stored:
-        # Relevance by pictures needs no other number.
-        kept = {name: stored[name] for name in stored.files} | dict.fromkeys(NUMBERS, 0.0)
-    np.savez(file, **kept)
+        kept = {name: stored[name] for name in stored.files}
     with tempfile.TemporaryDirectory() as folder:
         clips = look(files, texts, Options.load(), folder)
     found = fit(clips, labels, np.array([known(text) for text in texts]))
