@@ -17,6 +17,7 @@ from seal import Library, OptionError
 from seal.cli import main
 from seal.config import FindOptions
 from seal.content import NearestContent, one_after_another
+from seal.encode.names import known
 from seal.errors import NotIndexedError, StoreError
 from seal.files import size_bytes
 from seal.store import Store
@@ -213,7 +214,7 @@ def test_tokens_reach_the_threshold_of_a_match_or_are_context(library: Library) 
     calibration = video.content.encoder.calibration
     count = len(video.tokens)
     for relevance, is_answer in zip(selection.relevance, selection.is_answer, strict=True):
-        probability = calibration.probability(np.array([relevance]), count)
+        probability = calibration.probability(np.array([relevance]), count, known("a red ball"))
         assert is_answer == (probability >= FindOptions().unsure_probability)
     bars = {"find.min_probability": 1, "find.unsure_probability": 1}
     none = video.select("a red ball", options=bars)

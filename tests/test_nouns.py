@@ -43,10 +43,11 @@ def test_auc_is_the_share_of_pairs_in_order(pairs: list[tuple[int, int]]) -> Non
 def test_verdicts_are_counted_over_all_pairs_that_are_clear() -> None:
     labels = np.array([[1, 0, -1], [0, 0, 1], [1, 1, 0]])
     scores = np.array([[0.9, 0.8, 0.9], [0.1, 0.2, 0.3], [0.7, 0.1, 0.1]])
-    found = figures("abc", labels, scores, Options.load())
+    found = figures("abc", labels, scores, Options.load(settings=["find.unsure_probability=0.25"]))
     assert found["likely_precision"]["mean"] == pytest.approx(2 / 3)
     assert found["likely_recall"]["mean"] == pytest.approx(2 / 4)
-    assert found["unlikely_right"]["mean"] == pytest.approx(3 / 5)
+    assert found["unlikely_right"]["mean"] == pytest.approx(3 / 4)
+    assert found["unlikely_share"]["mean"] == pytest.approx(3 / 4)
     assert found["mean_average_precision"]["low"] <= found["mean_average_precision"]["mean"]
     assert "likely_recall" not in figures("abc", labels, scores, None)
 
