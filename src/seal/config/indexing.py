@@ -214,7 +214,7 @@ class MiniTrack:
     """What a detector finds, linked over time, and what moves without a name."""
 
     backend: ClassVar[str] = "mini"
-    every: int = 2
+    every: int = 1
     """The detector looks at one of so many analysed frames; flow carries what it found on."""
 
     def __post_init__(self) -> None:
