@@ -67,6 +67,13 @@ def test_a_picture_lasts_its_own_time_and_the_rest_is_a_gap(tmp_path: Path) -> N
     assert gaps == [(0.0, 8.0)]
 
 
+def test_after_keyframes_all_frames_can_be_read(tmp_path: Path) -> None:
+    path = numbered(tmp_path / "film.mp4", 4, gop=25)
+    with open_video(path, VideoOptions()) as video:
+        assert len(list(video.keyframes(1.0))) == 4
+        assert len(list(video.frames())) == 20
+
+
 def test_a_limit_is_kept(tmp_path: Path) -> None:
     path = numbered(tmp_path / "film.mp4", 8, gop=25)
     with open_video(path, VideoOptions(max_duration_s=3.5)) as video:

@@ -27,7 +27,7 @@ class Indexed(Result):
     profile: str
     seconds: float
     """How long indexing took."""
-    is_quick: bool = False
+    is_quick: bool
     """Only the codec's keyframes were looked at so far."""
 
     @property

@@ -58,12 +58,12 @@ def matches(query: str, names: Sequence[str]) -> Float32:
     return found
 
 
-def known(query: str) -> float:
-    """How far the query asks for something that detectors know, in [0, 1].
+def known(query: str, names: Sequence[str] = COCO) -> float:
+    """How far the query asks for something that a detector of these names knows, in [0, 1].
 
     Raises OptionError for a query without a single word or sign.
     """
-    return float(matches(query, COCO).max())
+    return float(matches(query, names).max())
 
 
 def _matches(text: str, names: Sequence[str]) -> Float32:

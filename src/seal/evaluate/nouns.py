@@ -121,23 +121,23 @@ def evaluate(
     chances = {
         name: _probabilities(asking, tokens, nouns.queries) for name, tokens in shown.items()
     }
-    rows = {
+    found = {
         name: figures(nouns.queries, nouns.labels, each, asking.options)
         for name, each in chances.items()
     }
     result: dict[str, Any] = {
         "clips": len(clips),
         "nouns": nouns.queries,
-        "methods": {"seal": rows.pop("alone")},
-        "spliced": rows,
+        "methods": {"seal": found.pop("alone")},
+        "spliced": found,
     }
     if detector is not None:
-        known = [i for i, query in enumerate(nouns.queries) if _known(query, detector)]
-        labels = nouns.labels[:, known]
-        seen = np.stack([_seen(path, detector, nouns.queries)[known] for path in nouns.clips])
-        names = result["known"] = [nouns.queries[i] for i in known]
+        rows = [i for i, q in enumerate(nouns.queries) if known(q, detector.names) >= _KNOWN]
+        labels = nouns.labels[:, rows]
+        seen = np.stack([_seen(path, detector, nouns.queries)[rows] for path in nouns.clips])
+        names = result["known"] = [nouns.queries[i] for i in rows]
         result["methods"]["detector"] = figures(names, labels, seen, None)
-        mine = chances["alone"][:, known]
+        mine = chances["alone"][:, rows]
         result["methods"]["seal, known nouns"] = figures(names, labels, mine, asking.options)
     return result
 
@@ -165,10 +165,6 @@ def _probabilities(scope: Scope, clips: Sequence[Tokens], queries: Sequence[str]
             for tokens in clips
         ]
     )
-
-
-def _known(query: str, detector: Detector) -> bool:
-    return bool(matches(query, detector.names).max() >= _KNOWN)
 
 
 def _seen(path: Path, detector: Detector, queries: Sequence[str]) -> Float64:

@@ -41,6 +41,7 @@ def render(board: Storyboard, folder: Path) -> str:
         for suffix in ("html", "css", "js")
     )
     links = {reel.video: _link(reel, folder) for reel in board.reels}
+    warning = board.warning()
     return Template(template).substitute(
         page_title=_escaped(_shorten(printable(f"{board.query} · {board.name()}"))),
         style=style + _colours(),
@@ -50,8 +51,7 @@ def render(board: Storyboard, folder: Path) -> str:
         name=_escaped(board.name()),
         length=clock(board.axis.duration_s),
         query=_escaped(board.query),
-        warning=f'<p class="warning" role="status">{_escaped(board.warning())}</p>'
-        * bool(board.warning()),
+        warning=f'<p class="warning" role="status">{_escaped(warning)}</p>' if warning else "",
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
         lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in kinds.known().values())]),

@@ -274,6 +274,7 @@ class VideoReader:
         from_s = self.info.start_s if start_s is None else start_s
         first = max(0, self._grid.at_or_before(from_s))
         # What is not analysed need not be decoded.
+        self._stream.only_keys = False
         self._stream.needs = FrameCandidates(self._grid, self._tick)
         sampler = Sampler(self._grid, self._tick, first)
         steps = Sampler(self._steps, self._tick, _STEPS * first)
