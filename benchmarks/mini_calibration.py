@@ -96,10 +96,11 @@ class Footage:
         """[texts] of their relevance [texts, tokens]."""
         calibration = self.encoder.calibration
         assert calibration is not None
+        embedded = self.encoder.encode_texts(texts)
         return np.array(
             [
-                calibration.probability(row, known=known(text))
-                for text, row in zip(texts, relevance, strict=True)
+                calibration.probability(row, calibration.prior(query, known(text)))
+                for text, query, row in zip(texts, embedded, relevance, strict=True)
             ]
         )
 

@@ -45,9 +45,11 @@ def calibration() -> Calibration:
         texts=TEXTS.mean(0),
         pictures=PICTURES.mean(0),
         covariance=np.cov(PICTURES.T).astype(np.float32),
+        general=units(1200, 8, 4),
         slope=12.0,
         crowd=-0.4,
         bias=-1.8,
+        peak=-3.0,
         named=0.6,
         absent=2.0,
     )
@@ -110,17 +112,30 @@ def test_one_token_is_not_corrected_for_the_crowd(calibration: Calibration) -> N
     for best in (-0.3, 0.0, 0.15, 0.6):
         odds = 12.0 * best - 1.8
         wanted = 1 / (1 + math.exp(-odds))
-        assert calibration.probability(np.float32([best])) == pytest.approx(wanted, rel=1e-5)
+        assert calibration.probability(np.float32([best]), -1.8) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_bar_of_a_crowd_is_where_its_probability_is_reached(calibration: Calibration) -> None:
+    scores = np.float32([0.1, 0.3])
+    odds = 12.0 * 0.3 - 0.4 * math.log(2) - 1.8
+    probability = calibration.probability(scores, -1.8)
+    assert probability == pytest.approx(1 / (1 + math.exp(-odds)), rel=1e-5)
+    assert calibration.threshold(probability, -1.8, 2) == pytest.approx(0.3, abs=1e-5)
 
 
 def test_what_a_detector_knows_and_did_not_name_is_hardly_there(calibration: Calibration) -> None:
-    scores = np.float32([0.1, 0.3])
-    odds = 12.0 * 0.3 - 0.4 * math.log(2) - 1.8
-    for known in (0.0, 0.4, 1.0):
-        wanted = 1 / (1 + math.exp(2.0 * known - odds))
-        probability = calibration.probability(scores, known=known)
-        assert probability == pytest.approx(wanted, rel=1e-5)
-        assert calibration.threshold(probability, 2, known) == pytest.approx(0.3, abs=1e-5)
+    before = calibration.prior(TEXTS[0])
+    for known in (0.4, 1.0):
+        assert calibration.prior(TEXTS[0], known) == pytest.approx(before - 2.0 * known)
+
+
+@pytest.mark.parametrize("row", range(5))
+def test_an_unmistakable_look_must_be_met(calibration: Calibration, row: int) -> None:
+    """The mean of the two best of 1,200 pictures in general."""
+    nearest = sorted(reference(x, TEXTS[row], calibration) for x in calibration.general)[-2:]
+    assert calibration.top(TEXTS[row]) == pytest.approx(sum(nearest) / 2, abs=1e-5)
+    wanted = -1.8 - 3.0 * sum(nearest) / 2
+    assert calibration.prior(TEXTS[row]) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_name_adds_what_the_calibration_says(calibration: Calibration) -> None:
@@ -128,11 +143,11 @@ def test_a_name_adds_what_the_calibration_says(calibration: Calibration) -> None
     tokens = Tokens.of(["object", "object"], [(0, 1)] * 2, Fraction(1), PICTURES[:2, None], **names)
     plain = relevance(tokens, TEXTS[0], calibration)
     named = relevance(tokens, TEXTS[0], calibration, "a dog")
-    np.testing.assert_allclose(named - plain, [0.6 * 0.9, 0], atol=1e-3)
+    np.testing.assert_allclose(named - plain, [0.6 * 0.9**2, 0], atol=1e-3)
 
 
 def test_without_tokens_nothing_matches(calibration: Calibration) -> None:
-    assert calibration.probability(np.empty(0, np.float32)) == 0
+    assert calibration.probability(np.empty(0, np.float32), -1.8) == 0
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50), st.floats(-1, 1, width=32))
@@ -141,32 +156,35 @@ def test_the_best_token_decides_and_a_crowd_weakens_it(scores: list[float], more
         texts=np.zeros(1, np.float32),
         pictures=np.zeros(1, np.float32),
         covariance=np.ones((1, 1), np.float32),
+        general=np.zeros((1, 1), np.float32),
         slope=12.0,
         crowd=-0.4,
         bias=-1.8,
+        peak=-3.0,
         named=0.6,
         absent=2.0,
     )
-    before = c.probability(np.float32(scores))
+    before = c.probability(np.float32(scores), -1.8)
     assert 0 < before < 1
-    assert c.probability(np.float32(scores[::-1])) == before
-    after = c.probability(np.float32([*scores, more]))
+    assert c.probability(np.float32(scores[::-1]), -1.8) == before
+    after = c.probability(np.float32([*scores, more]), -1.8)
     if more <= max(scores):
         assert after < before
-    best = c.probability(np.float32([*scores, 1.0]))
+    best = c.probability(np.float32([*scores, 1.0]), -1.8)
     assert best >= after
 
 
 def test_the_shipped_statistics_are_small_and_of_the_shipped_weights() -> None:
     assert "calibration.npz" in FILES
-    assert (WEIGHTS / "calibration.npz").stat().st_size < 200_000
+    assert (WEIGHTS / "calibration.npz").stat().st_size < 1_300_000
     encoder = MiniEncoder(MiniEncode())
     c = encoder.calibration
     assert c is not None
     d = encoder.dimension
     assert (c.texts.shape, c.pictures.shape, c.covariance.shape) == ((d,), (d,), (d, d))
+    assert c.general.shape == (2000, d)
     assert np.linalg.eigvalsh(c.covariance.astype(np.float64)).min() > -1e-5
-    assert c.slope > 0 > c.crowd
+    assert c.slope > 0 > c.peak
     with np.load(WEIGHTS / "calibration.npz") as stored:
         assert str(stored["encoder"]) == encoder.fingerprint, "run training/mini/calibrate.py"
 

@@ -213,8 +213,10 @@ def test_tokens_reach_the_threshold_of_a_match_or_are_context(library: Library) 
     selection = video.select("a red ball", budget=16)
     calibration = video.content.encoder.calibration
     count = len(video.tokens)
+    (query,) = video.content.encoder.encode_texts(["a red ball"])
+    prior = calibration.prior(query, known("a red ball"))
     for relevance, is_answer in zip(selection.relevance, selection.is_answer, strict=True):
-        probability = calibration.probability(np.array([relevance]), count, known("a red ball"))
+        probability = calibration.probability(np.array([relevance]), prior, count)
         assert is_answer == (probability >= FindOptions().unsure_probability)
     bars = {"find.min_probability": 1, "find.unsure_probability": 1}
     none = video.select("a red ball", options=bars)

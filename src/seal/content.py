@@ -15,6 +15,7 @@ from seal import encode
 from seal.attention import relevance
 from seal.config import Options
 from seal.encode import Encoder
+from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
 from seal.lookup import encoder_settings
 from seal.store import Store, VideoRecord
@@ -39,8 +40,8 @@ class Question:
     """[d] L2-normalised."""
     relevance: Float32
     """[n] R of every token, in [-1, 1], calibrated where the encoder is."""
-    known: Mapping[str, float]
-    """By video, how far it asks for something that a detector has looked for, in [0, 1]."""
+    prior: Mapping[str, float]
+    """By video, the log odds before its tokens are looked at; empty if nothing is calibrated."""
 
 
 class Content(ABC):
@@ -103,16 +104,21 @@ class Content(ABC):
         return self._questions[text]
 
     def _remember(self, text: str, embedding: Float32) -> None:
-        scores = relevance(self.tokens, embedding, self.encoder.calibration, text)
+        calibration = self.encoder.calibration
+        scores = relevance(self.tokens, embedding, calibration, text)
+        prior = {} if calibration is None else self._prior(text, embedding, calibration)
+        self._questions[text] = Question(text, embedding, scores, prior)
+        if len(self._questions) > _REMEMBERED:
+            self._questions.popitem(last=False)
+
+    def _prior(self, text: str, embedding: Float32, calibration: Calibration) -> dict[str, float]:
         # Not at the top: this loads ONNX Runtime, which not every encoder needs.
         from seal.encode.names import known
 
         looked = {record.id: was_detected(record) for record in self.records}
         asked = known(text) if any(looked.values()) else 0.0
-        by_video = {video: asked * was for video, was in looked.items()}
-        self._questions[text] = Question(text, embedding, scores, by_video)
-        if len(self._questions) > _REMEMBERED:
-            self._questions.popitem(last=False)
+        by_look = {was: calibration.prior(embedding, asked * was) for was in set(looked.values())}
+        return {video: by_look[was] for video, was in looked.items()}
 
 
 class Encoders:

@@ -137,7 +137,7 @@ class Scope:
             return None
         chances = [
             calibration.probability(
-                question.relevance[rows], self.content.count(video), question.known[video.id]
+                question.relevance[rows], question.prior[video.id], self.content.count(video)
             )
             for video, rows in self._by_video()
         ]
@@ -163,7 +163,7 @@ class Scope:
         least = min(find.min_probability, find.unsure_probability)
         for video, rows in self._by_video():
             threshold[rows] = calibration.threshold(
-                least, self.content.count(video), question.known[video.id]
+                least, question.prior[video.id], self.content.count(video)
             )
         return np.asarray(scores >= threshold, bool)
 

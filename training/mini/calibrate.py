@@ -15,6 +15,8 @@ from seal.encode.mini import MiniEncoder
 
 SAMPLE = 3000
 """Training pictures that stand for pictures in general."""
+GENERAL = 2000
+"""So many of them are shipped."""
 VIEWS = 8
 """Crops of each picture, the whole one included."""
 
@@ -43,6 +45,7 @@ def main() -> None:
         texts=texts.astype(np.float16),
         pictures=flat.mean(0).astype(np.float16),
         covariance=np.cov(flat.T).astype(np.float16),
+        general=seen[:GENERAL, 0].astype(np.float16),
         # For the test that the statistics are those of the weights beside them.
         encoder=np.array(encoder.fingerprint),
         # Relevance by pictures needs none of these; step 11 fits them.

@@ -16,10 +16,11 @@ import numpy as np
 
 from data import DATA, ROOT, SEED, WEIGHTS, arguments
 from seal.attention import relevance
-from seal.config import Options
+from seal.config import MiniEncode, Options
 from seal.content import Encoders
 from seal.encode.calibration import NUMBERS
-from seal.encode.names import known, matches
+from seal.encode.mini import MiniEncoder
+from seal.encode.names import evidence, known
 from seal.evaluate.nouns import read_nouns
 from seal.ingest import index
 from seal.scope import Scope
@@ -43,7 +44,7 @@ class Clip:
     seen: np.ndarray
     """[tokens, queries] R by the picture alone."""
     named: np.ndarray
-    """[tokens, queries] how likely a token is a thing of a name that the query asks for."""
+    """[tokens, queries] how far a token, by its name, is what the query asks for."""
 
     def best(self, slope: float, named: float) -> tuple[np.ndarray, np.ndarray]:
         """[queries] both, of the token that speaks most for a match."""
@@ -80,12 +81,8 @@ def look(files: list[str], texts: list[str], options: Options, folder: str) -> l
         encoder, tokens = scope.content.encoder, scope.tokens
         embedded = encoder.encode_texts(texts)
         seen = [relevance(tokens, text, encoder.calibration) for text in embedded]
-        named = np.zeros((len(tokens), len(texts)))
-        names, which = np.unique(tokens.text[tokens.named], return_inverse=True)
-        if len(names):
-            asked = np.array([matches(text, names.tolist()) for text in texts])
-            named[tokens.named] = tokens.scores[tokens.named, None] * asked[:, which].T
-        clips.append(Clip(np.stack(seen, 1), named))
+        named = [evidence(tokens, text) for text in texts]
+        clips.append(Clip(np.stack(seen, 1), np.stack(named, 1)))
     return clips
 
 
@@ -113,8 +110,10 @@ def as_rare(y: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return counts
 
 
-def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, float]:
-    """`NUMBERS` by name; `asked` [queries] is k of each."""
+def fit(
+    clips: list[Clip], labels: np.ndarray, top: np.ndarray, asked: np.ndarray
+) -> dict[str, float]:
+    """`NUMBERS` by name; `top` and `asked` [queries] are top and k of each."""
     rng = np.random.default_rng(SEED)
     drawn = [rng.choice(len(clips), size, replace=False) for size in rng.choice(IN_A_ROW, VIDEOS)]
     counts = np.array([clip.seen.shape[0] for clip in clips])
@@ -130,13 +129,14 @@ def fit(clips: list[Clip], labels: np.ndarray, asked: np.ndarray) -> dict[str, f
             best = rows[worth[rows][:, columns].argmax(0)]
             crowd = np.full(len(columns), np.log(counts[rows].sum()))
             seen, name = both[best, 0, columns], both[best, 1, columns]
-            features.append(np.stack([seen, crowd, crowd**0, name, -asked[columns]], 1))
+            one = np.ones(len(columns))
+            features.append(np.stack([seen, crowd, one, top[columns], name, -asked[columns]], 1))
             truth.append(shown[columns])
             sizes.append(np.full(len(columns), len(rows)))
         y = np.concatenate(truth).astype(float)
         weights = logistic(np.concatenate(features), y, as_rare(y, np.concatenate(sizes)))
-        slope, named = weights[0], weights[3]
-    weights[3] /= slope
+        slope, named = weights[0], weights[4]
+    weights[4] /= slope
     return dict(zip(NUMBERS, weights.tolist(), strict=True))
 
 
@@ -149,7 +149,9 @@ def main() -> None:
         kept = {name: stored[name] for name in stored.files}
     with tempfile.TemporaryDirectory() as folder:
         clips = look(files, texts, Options.load(), folder)
-    found = fit(clips, labels, np.array([known(text) for text in texts]))
+    encoder = MiniEncoder(MiniEncode())
+    top = [encoder.calibration.top(text) for text in encoder.encode_texts(texts)]
+    found = fit(clips, labels, np.array(top), np.array([known(text) for text in texts]))
     print({name: round(value, 3) for name, value in found.items()})
     np.savez(file, **kept | found)
 

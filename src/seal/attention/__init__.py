@@ -43,7 +43,7 @@ def relevance(
 
     Where the query's `text` is given, a thing that a detector has named counts by its name as well:
 
-        R + named * (how likely it has that name) * (how far the query asks for it)
+        R + named * `seal.encode.names.evidence`
 
     where `named` is that of the calibration, or `NAMED`.
 
@@ -54,13 +54,12 @@ def relevance(
     best = scores.reshape(len(tokens), -1).max(1) if len(tokens) else scores
     check_finite("the relevance to a query", best)
     scores = best + np.float32(offset)
-    if text and len(named := tokens.named):
+    if text and len(tokens.named):
         # Not at the top: this loads ONNX Runtime, which not every encoder needs.
-        from seal.encode.names import matches
+        from seal.encode.names import evidence
 
-        names, place = np.unique(tokens.text[named], return_inverse=True)
         most = NAMED if calibration is None else calibration.named
-        scores[named] += most * tokens.scores[named] * matches(text, names.tolist())[place]
+        scores = scores + np.float32(most) * evidence(tokens, text)
     clipped: Float32 = np.clip(scores, -1, 1)
     clipped[tokens.without_embedding] = -1
     return clipped

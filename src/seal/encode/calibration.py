@@ -11,15 +11,17 @@ a tenth of how far x lies above pictures in general on the query's axis. All of 
 so that it costs nothing for each token. Whether a video of n tokens shows what the query says is
 then a logistic regression on its best token,
 
-    log odds = slope * max R + crowd * ln n + bias,    crowd < 0
+    log odds = slope * max R + crowd * ln n + prior,    crowd < 0
+    prior = bias + peak * top - absent * k
 
-Where a detector has given things names, a thing counts by its name as well. With p how likely it
-has that name and a how far the query asks for the name, 0 to 1,
+Some things have an unmistakable look and others do not: `top` is the R that the best few of
+`general`, a sample of pictures in general, reach. Where a detector has given things names, a thing
+counts by its name as well: with a its `seal.encode.names.evidence`,
 
-    R + named * p * a
+    R + named * a
 
-takes the place of R. What the detector knows and has not named is hardly there: with k the largest
-a over all names that the detector knows, the log odds are less by absent * k.
+takes the place of R. What the detector knows and has not named is hardly there: k is how far the
+query asks for a name that the detector knows, 0 where no detector has looked.
 
 `training/mini/verdict.py` fits these numbers: so many of its videos match as do so by chance.
 """
@@ -37,9 +39,11 @@ from seal.types import Float32
 UNIT = 10.0
 """Standard deviations in a relevance of 1: cosines of these encoders spread by about a tenth, so
 that R stays on their scale."""
-
-
-NUMBERS = ("slope", "crowd", "bias", "named", "absent")
+_TOP = 500
+"""`top` is the mean over one of so many pictures in general."""
+ARRAYS = ("texts", "pictures", "covariance", "general")
+"""What is measured on texts and pictures in general."""
+NUMBERS = ("slope", "crowd", "bias", "peak", "named", "absent")
 """What is fitted to videos of which it is known what they show."""
 
 
@@ -53,9 +57,12 @@ class Calibration:
     """m, [d]."""
     covariance: Float32
     """C, [d, d]."""
+    general: Float32
+    """[m, d] embeddings of pictures in general."""
     slope: float
     crowd: float
     bias: float
+    peak: float
     named: float
     absent: float
 
@@ -63,11 +70,9 @@ class Calibration:
     def load(path: Path) -> Calibration:
         """From an .npz of these fields by name."""
         with np.load(path, allow_pickle=False) as stored:
-            texts, pictures, covariance = (
-                stored[name].astype(np.float32) for name in ("texts", "pictures", "covariance")
-            )
+            arrays = [stored[name].astype(np.float32) for name in ARRAYS]
             numbers = [float(stored[name]) for name in NUMBERS]
-        return Calibration(texts, pictures, covariance, *numbers)
+        return Calibration(*arrays, *numbers)
 
     def line(self, query: Float32) -> tuple[Float32, float]:
         """w [d] and c, such that R(x, query) = w . x + c of every picture's embedding x."""
@@ -76,26 +81,31 @@ class Calibration:
         direction: Float32 = own / np.float32(UNIT * spread)
         return direction, -float(direction @ self.pictures)
 
-    def probability(
-        self, relevance: Float32, count: int | None = None, known: float = 0.0
-    ) -> float:
-        """The probability that one of these tokens [n] shows what the query says; 0 without tokens.
+    def top(self, query: Float32) -> float:
+        """How near pictures in general come to a query [d] at most."""
+        direction, offset = self.line(query)
+        near = self.general @ direction
+        few = max(1, len(near) // _TOP)
+        return float(np.partition(near, -few)[-few:].mean()) + offset
 
-        `count` is the number of tokens they were taken from, where they are the best of more, and
-        `known` is k, 0 where no detector has looked.
+    def prior(self, query: Float32, known: float = 0.0) -> float:
+        """The log odds of a query [d] before its tokens are looked at; `known` is k."""
+        return self.bias + self.peak * self.top(query) - self.absent * known
+
+    def probability(self, relevance: Float32, prior: float, count: int | None = None) -> float:
+        """The probability that one of these tokens [n] shows what a query of this `prior` says;
+        0 without tokens.
+
+        `count` is the number of tokens they were taken from, where they are the best of more.
         """
         if not len(relevance):
             return 0.0
-        before = self._of_many(count or len(relevance), known)
-        return 1 / (1 + math.exp(-self.slope * float(relevance.max()) - before))
+        odds = self.slope * float(relevance.max()) + self.crowd * math.log(count or len(relevance))
+        return 1 / (1 + math.exp(-odds - prior))
 
-    def threshold(self, probability: float, count: int, known: float = 0.0) -> float:
+    def threshold(self, probability: float, prior: float, count: int) -> float:
         """The relevance that the best of `count` tokens needs for this probability."""
         if not 0 < probability < 1:
             return math.inf if probability >= 1 else -math.inf
         odds = math.log(probability / (1 - probability))
-        return (odds - self._of_many(count, known)) / self.slope
-
-    def _of_many(self, count: int, known: float) -> float:
-        """The log odds of `count` tokens whose best has no relevance."""
-        return self.crowd * math.log(count) + self.bias - self.absent * known
+        return (odds - self.crowd * math.log(count) - prior) / self.slope

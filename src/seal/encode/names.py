@@ -6,6 +6,7 @@ words and words for kinds of people mean several names, which the tower does not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from seal.detect.coco import COCO
 from seal.encode.mini import WEIGHTS, TextTower
-from seal.types import Float32
+from seal.types import Float32, Float64, Mask, Tokens
 
 _GENERAL = {
     "vehicle": ("bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
@@ -40,6 +41,10 @@ _RIVAL = 0.1
 """A name counts less by a factor of e for each such step by which another one is nearer."""
 _WORD = 0.5
 """What a word of a longer query counts."""
+_PLURAL = re.compile(r"(?:people|humans|children|men|women|.*[^su\W]s)")
+"""A word for several things, as far as it is one for things with names: "bus" is none."""
+_LONE = 0.5
+"""What a thing counts that is alone where the query asks for several."""
 
 
 def matches(query: str, names: Sequence[str]) -> Float32:
@@ -47,15 +52,69 @@ def matches(query: str, names: Sequence[str]) -> Float32:
 
     Raises OptionError for a query without a single word or sign.
     """
-    words = [word.strip(".,;:!?") for word in query.lower().split()]
+    words = _words(query)
     found = _matches(query, names)
     if found.max(initial=0) < 1:
-        for word in set(words) - _EMPTY - {""}:
+        for word in words:
             found = np.maximum(found, _WORD * _matches(word, names))
     people = max((_PEOPLE.get(word, 0.0) for word in words), default=0.0)
     persons = np.array([name == _PERSON for name in names], bool)
     found[persons] = np.maximum(found[persons], people)
     return found
+
+
+def several(query: str, names: Sequence[str]) -> Mask:
+    """[n] whether the query asks for more than one thing of each of these names.
+
+    It does so for "dogs" and "people" and not for "a dog": the word that asks most for the name
+    decides.
+    """
+    words = _words(query)
+    asked = np.array([matches(word, names) for word in words]).reshape(len(words), len(names))
+    plural = np.array([_PLURAL.fullmatch(word) and word not in COCO for word in words], bool)
+    most = asked.max(0, initial=0)
+    return np.asarray((most > 0) & ~((asked == most) & ~plural[:, None]).any(0), bool)
+
+
+def evidence(tokens: Tokens, query: str) -> Float32:
+    """[n] how far each token, by its name, is what the query asks for, in [0, 1]:
+
+        (how likely the thing has its name * how far the query asks for that name) ^ 2
+
+    The square is there because detectors are wrong more often where they are unsure than they say.
+    Where the query asks for several things, a thing counts as far as the next likeliest one that is
+    seen at the same time does, or by half if it is alone. Tokens without a name have 0.
+
+    Raises OptionError for a query without a single word or sign.
+    """
+    found = np.zeros(len(tokens), np.float32)
+    rows = tokens.named
+    names, place = np.unique(tokens.text[rows], return_inverse=True)
+    found[rows] = tokens.scores[rows] * matches(query, names.tolist())[place]
+    rows = rows[several(query, names.tolist())[place]]
+    for video in np.unique(tokens.video_ids[rows]):
+        mine = rows[tokens.video_ids[rows] == video]
+        found[mine] = _in_company(tokens.take(mine), found[mine])
+    return np.square(found)
+
+
+def _in_company(tokens: Tokens, likely: Float32) -> Float32:
+    """[n] what things of one video count, each so `likely`, where several are asked for.
+
+    Objects tell how many there are at once: they are looked for in the same pictures.
+    """
+    instant = np.flatnonzero(tokens.where(lambda kind: kind.instant))
+    instant = instant[np.lexsort((-likely[instant], tokens.start_s[instant]))]
+    times: Float64 = tokens.start_s[instant]
+    # The second one of each picture: as late as the one before, and later than that before it.
+    is_second = (times[1:] == times[:-1]) & (times[1:] != np.append(np.nan, times[:-2]))
+    times, seconds = times[1:][is_second], likely[instant][1:][is_second]
+    most = np.zeros(len(tokens), np.float32)
+    spans = np.searchsorted(times, tokens.start_s), np.searchsorted(times, tokens.end_s, "right")
+    for row, (first, end) in enumerate(zip(*spans, strict=True)):
+        most[row] = seconds[first:end].max(initial=0)
+    together: Float32 = np.maximum(_LONE * likely, np.minimum(likely, most))
+    return together
 
 
 def known(query: str, names: Sequence[str] = COCO) -> float:
@@ -64,6 +123,12 @@ def known(query: str, names: Sequence[str] = COCO) -> float:
     Raises OptionError for a query without a single word or sign.
     """
     return float(matches(query, names).max())
+
+
+def _words(query: str) -> list[str]:
+    """The words that may name a thing, each once."""
+    words = [word.strip(".,;:!?") for word in query.lower().split()]
+    return sorted(set(words) - _EMPTY - {""})
 
 
 def _matches(text: str, names: Sequence[str]) -> Float32:

@@ -155,12 +155,15 @@ def _probabilities(scope: Scope, clips: Sequence[Tokens], queries: Sequence[str]
         raise DataError("the encoder is not calibrated: it has no verdict to measure")
     embedded = encoder.encode_texts(list(queries))
     detects = scope.options.detect.backend != "none"
-    sure = [known(query) if detects else 0.0 for query in queries]
+    prior = [
+        calibration.prior(text, known(query) if detects else 0.0)
+        for query, text in zip(queries, embedded, strict=True)
+    ]
     return np.array(
         [
             [
-                calibration.probability(relevance(tokens, query, calibration, text), known=k)
-                for text, query, k in zip(queries, embedded, sure, strict=True)
+                calibration.probability(relevance(tokens, text, calibration, query), before)
+                for query, text, before in zip(queries, embedded, prior, strict=True)
             ]
             for tokens in clips
         ]
