@@ -24,8 +24,9 @@ def recipe(monkeypatch):
     import detector
     import detector_onnx
     import export
+    import scenes
 
-    return detector, detector_onnx, export
+    return detector, detector_onnx, export, scenes
 
 
 def unlike_the_first(net):
@@ -46,7 +47,7 @@ def scenes():
 
 @pytest.mark.parametrize("in_8_bits", [False, True])
 def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bits):
-    detector, detector_onnx, export = recipe
+    detector, detector_onnx, export, _ = recipe
     torch.manual_seed(0)
     net = unlike_the_first(detector.Detector())
     file = tmp_path / "detector.onnx"
@@ -67,7 +68,7 @@ def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bit
 
 def test_a_restored_detector_learns_from_what_it_says(recipe, scenes, tmp_path):
     """Its normalisations are those of its own maps: in training it says nearly the same."""
-    detector, detector_onnx, export = recipe
+    detector, detector_onnx, export, _ = recipe
     torch.manual_seed(0)
     net = unlike_the_first(detector.Detector())
     onnx.save(detector_onnx.build(net), tmp_path / "detector.onnx")
@@ -78,3 +79,36 @@ def test_a_restored_detector_learns_from_what_it_says(recipe, scenes, tmp_path):
     with torch.inference_mode():
         wanted, said = other.eval()(scenes)[0], other.train()(scenes)[0]
     assert (wanted - said).abs().mean() < 0.02 * wanted.std((0, 1)).mean()
+
+
+def test_the_teacher_says_of_a_wide_scene_what_it_says_of_the_square_around_it(recipe, shared_data):
+    assert (shared_data / "teacher" / "yolox_nano.onnx").is_file()
+    detector, _, _, scenes = recipe
+    wide = np.random.default_rng(0).integers(0, 256, (256, 416, 3), np.uint8)
+    square = np.full((416, 416, 3), scenes.REST, np.uint8)
+    square[:256] = wide
+    teacher = scenes.Teacher()
+    parts = {side: teacher(scene)["raw"] for side, scene in ((256, wide), (416, square))}
+    boxes = {
+        side: detector.corners(torch.from_numpy(raw), side, 416) for side, raw in parts.items()
+    }
+    assert len(boxes[256]) == 32 * 52 + 16 * 26 + 8 * 13
+    surest = parts[256][:, 4].argsort()[-50:].copy()
+    apart = (boxes[256][surest, None] - boxes[416][None]).abs().amax(-1)
+    assert apart.amin(1).max() < 1e-3
+
+
+def test_a_scene_fills_its_longer_side_and_may_end_in_grey(recipe):
+    *_, scenes = recipe
+    pictures = [np.full((90, 120, 3), value, np.uint8) for value in (0, 255)]
+    made = scenes.Scenes(pictures, np.arange(2), None)
+    left = []
+    for number in range(40):
+        scene = made(number, (256, 416))
+        assert scene.shape == (256, 416, 3)
+        np.testing.assert_array_equal(scene, made(number, (256, 416)))
+        rest = (scene == scenes.REST).all((1, 2))
+        left.append(int(rest.sum()))
+        assert rest[len(rest) - left[-1] :].all()
+        assert not (scene == scenes.REST).all((0, 2)).any()
+    assert min(left) == 0 < max(left) < 32

@@ -16,8 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seal.encode.mini import resize
-
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SEAL_TEST_DATA", ROOT.parent / "shared" / "data"))
 CACHE = Path(os.environ.get("SEAL_MINI_CACHE", Path.home() / ".cache" / "seal-mini"))
@@ -117,9 +115,8 @@ def crop(picture: np.ndarray, k: int, i: int) -> np.ndarray:
     return picture[y : y + h, x : x + w]
 
 
-def augment(picture: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What cameras and codecs do to a picture. Hues stay: people ask for colours."""
-    image = resize(picture, side)
     if rng.random() < 0.6:
         gain, bias = rng.uniform(0.7, 1.3), rng.uniform(-25, 25)
         grey = image.mean(2, keepdims=True)

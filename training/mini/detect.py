@@ -16,7 +16,7 @@ from detector import Student
 from detector_onnx import written
 from export import restore
 from loop import fit
-from scenes import HINTS, SIDE_PX, Scenes, Teacher
+from scenes import HINTS, SIZE_SHARES, SIZES, Scenes, Teacher
 from torch import Tensor, nn
 
 from data import CACHE, SEED, Pictures, arguments
@@ -43,7 +43,8 @@ class Batches:
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         first = self.first + step * self.size
-        return self.asked([self.scenes(first + i) for i in range(self.size)])
+        size = SIZES[np.random.default_rng((SEED, 3, first)).choice(len(SIZES), p=SIZE_SHARES)]
+        return self.asked([self.scenes(first + i, size) for i in range(self.size)])
 
     def asked(self, scenes: list[np.ndarray]) -> dict[str, Tensor]:
         said = [self.teacher(scene) for scene in scenes]
@@ -59,16 +60,14 @@ def average_precision(found: list[tuple[float, bool]], there: int) -> float:
 
 
 def score(
-    said: Sequence[np.ndarray], wanted: Sequence[np.ndarray], side_px: int
+    said: Sequence[np.ndarray], wanted: Sequence[np.ndarray], height: int, width: int
 ) -> dict[str, float]:
     """AP at IoU 0.5 against the teacher's sure finds, both as cells [n, 5 + names]: names pooled,
     and whatever the name."""
     found: dict[str, list[tuple[float, bool]]] = {"ap": [], "ap_any": []}
     there = 0
     for mine, raw in zip(said, wanted, strict=True):
-        ours, theirs = (
-            detections(one, side_px, side_px, (side_px, side_px)) for one in (mine, raw)
-        )
+        ours, theirs = (detections(one, height, width, (width, height)) for one in (mine, raw))
         theirs = theirs[theirs.scores >= SURE]
         there += len(theirs)
         overlaps = pairwise_iou(ours.boxes, theirs.boxes) > 0.5
@@ -88,7 +87,7 @@ def evaluate(detector: nn.Module, unseen: dict[str, Tensor]) -> dict[str, float]
     """The figures of unseen scenes."""
     said = torch.cat([detector(part)[0].float() for part in unseen["scenes"].split(16)])
     said[..., 4:] = said[..., 4:].sigmoid()
-    return score(list(said.numpy()), list(unseen["raw"].numpy()), SIDE_PX)
+    return score(list(said.numpy()), list(unseen["raw"].numpy()), *SIZES[0])
 
 
 def spreads(batches: Batches) -> dict[str, Tensor]:
@@ -112,7 +111,7 @@ def main() -> None:
         net = student.detector
         restore(net, written(net), Path(options.start), batches(0)["scenes"])
     student.to(memory_format=torch.channels_last)
-    unseen = batches.asked([batches.unseen(i) for i in range(UNSEEN)])
+    unseen = batches.asked([batches.unseen(i, SIZES[0]) for i in range(UNSEEN)])
     fit(
         student,
         student.detector,

@@ -10,7 +10,7 @@ from detector import Detector
 from detector_onnx import build
 from export import quantise
 from loop import averaged
-from scenes import SIDE_PX
+from scenes import SIZES
 
 from data import CACHE, WEIGHTS, Pictures, arguments
 from seal.dependencies import onnx_session
@@ -35,14 +35,14 @@ def main() -> None:
     torch.set_num_threads(1)
     net, step = load(options.run)
     batches, frames = Batches(1), Pictures.load("frames")
-    scenes = [batches.scenes(FRESH + i) for i in range(CALIBRATION)]
+    scenes = [batches.scenes(FRESH + i, SIZES[0]) for i in range(CALIBRATION)]
     model = build(net)
     # Quantising takes the weights out of the model.
     floats = model.SerializeToString()
     file = WEIGHTS / "detector.onnx"
     quantise(model, [scene[None] for scene in scenes], file, "picture")
 
-    unseen = [batches.unseen(i) for i in range(UNSEEN)]
+    unseen = [batches.unseen(i, SIZES[0]) for i in range(UNSEEN)]
     wanted = [batches.teacher(scene)["raw"] for scene in unseen]
     for name, content in (
         ("in floats", floats),
@@ -50,7 +50,7 @@ def main() -> None:
     ):
         run = onnx_session(content).run
         said = [run(None, {"picture": scene[None]})[0][0] for scene in unseen]
-        figures = score(said, wanted, SIDE_PX)
+        figures = score(said, wanted, *SIZES[0])
         frame, seconds = fitted(frames[0])[0][None], []
         for _ in range(20):
             start = time.perf_counter()

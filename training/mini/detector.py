@@ -82,9 +82,9 @@ class Detector(nn.Module):
         return torch.cat(said, 2).transpose(1, 2), maps
 
 
-def corners(raw: Tensor, side_px: int) -> Tensor:
+def corners(raw: Tensor, height: int, width: int) -> Tensor:
     """[..., cells, 4] px x0 y0 x1 y1 of the boxes in raw [..., cells, 4 or more]."""
-    places, strides = (torch.from_numpy(part) for part in cells(side_px, side_px))
+    places, strides = (torch.from_numpy(part) for part in cells(height, width))
     middle = (raw[..., :2] + places) * strides
     half = raw[..., 2:4].clamp(max=6).exp() * strides / 2
     return torch.cat([middle - half, middle + half], -1)
@@ -99,7 +99,7 @@ def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / union - (hull - union) / hull
 
 
-def losses(said: Tensor, raw: Tensor, side_px: int) -> dict[str, Tensor]:
+def losses(said: Tensor, raw: Tensor, height: int, width: int) -> dict[str, Tensor]:
     """How far logits [n, cells, 5 + names] are from what the teacher says, which has probabilities.
 
     Names and boxes count by the square of the probability that a thing is there: the teacher's many
@@ -109,7 +109,7 @@ def losses(said: Tensor, raw: Tensor, side_px: int) -> dict[str, Tensor]:
     sure = thing.square()
     total, total_sure = thing.sum().clamp(min=1), sure.sum().clamp(min=1)
     bce = F.binary_cross_entropy_with_logits
-    apart = 1 - generalised_iou(corners(said, side_px), corners(raw, side_px))
+    apart = 1 - generalised_iou(*(corners(one, height, width) for one in (said, raw)))
     return {
         "thing": bce(said[..., 4], thing, reduction="none").sum() / total,
         "names": (bce(said[..., 5:], names, reduction="none").sum(-1) * sure).sum() / total_sure,
@@ -132,8 +132,7 @@ class Student(nn.Module):
         with torch.autocast("cpu", torch.bfloat16):
             said, maps = self.detector(batch["scenes"])
             read = {name: readout(maps[name]) for name, readout in self.readouts.items()}
-        side_px = batch["scenes"].shape[1]
-        found = losses(said.float(), batch["raw"], side_px)
+        found = losses(said.float(), batch["raw"], *batch["scenes"].shape[1:3])
         hints = [
             ((read[name].float() - batch[name]) / self.spread[name]).square().mean()
             for name in self.readouts

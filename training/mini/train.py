@@ -59,7 +59,7 @@ class Batches:
         flips = rng.random(len(rows)) < 0.5
         images = np.empty((len(rows), side, side, 3), np.uint8)
         for j, (i, k, flip) in enumerate(zip(rows, ks, flips, strict=True)):
-            image = augment(self.pictures.crop(int(i), int(k)), self.side, rng)
+            image = augment(resize(self.pictures.crop(int(i), int(k)), self.side), rng)
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
             images[j] = image[:, ::-1] if flip else image
         head, logits, cells = (

@@ -12,7 +12,7 @@ from seal.types import Float32, UInt8
 
 STRIDES = (8, 16, 32)
 """px of the input from cell to cell, in the order in which the grids follow each other."""
-_REST = 114
+REST = 114
 """The grey that networks were trained to see where the picture does not reach."""
 _SAME_IOU = 0.65
 """Of two boxes of one name that overlap more, the less sure one goes, as in the official demo."""
@@ -24,7 +24,7 @@ def framed(image: UInt8, scale: float, rows: int, columns: int) -> tuple[UInt8, 
     height, width = image.shape[:2]
     inner = max(1, round(width * scale)), max(1, round(height * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    filled = np.full((rows, columns, 3), _REST, np.uint8)
+    filled = np.full((rows, columns, 3), REST, np.uint8)
     filled[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=method)
     return filled, inner
 
