@@ -130,6 +130,26 @@ def test_two_finds_that_overlap_are_a_pair_as_well() -> None:
     assert not (pairwise_iou(crowd.boxes, pair) > 0.99).any()
 
 
+@pytest.mark.parametrize(("overlap", "is_pair"), [(0.01, False), (0.04, True)])
+def test_finds_that_only_touch_are_no_pair(overlap: float, is_pair: bool) -> None:
+    """They share 5 % and 20 % of either."""
+    left, right = [0.1, 0.1, 0.3, 0.5], [0.3 - overlap, 0.1, 0.5 - overlap, 0.5]
+    masks = masks_of([("person", 0.8, left), ("horse", 0.6, right)])
+    around = np.array([[0.1, 0.1, 0.5 - overlap, 0.5]], np.float32)
+    assert (pairwise_iou(masks.boxes, around) > 0.99).any() == is_pair
+
+
+def test_a_region_is_the_mask_of_a_find_that_it_fills() -> None:
+    """The red region is 40 x 30 px: two thirds of the first box, a fifth of the second."""
+    fits = masks_of([("dog", 0.9, [35 / 160, 27 / 90, 85 / 160, 63 / 90])])
+    assert fits.masks[0].sum() == pytest.approx(40 * 30, rel=0.1)
+    red = np.array([[40 / 160, 30 / 90, 80 / 160, 60 / 90]], np.float32)
+    assert (pairwise_iou(fits.boxes[1:], red) < 0.8).all()
+    loose = masks_of([("dog", 0.9, [40 / 160, 20 / 90, 160 / 160, 70 / 90])])
+    assert loose.masks[0].sum() == 120 * 50
+    assert (pairwise_iou(loose.boxes[1:], red) > 0.8).any()
+
+
 @pytest.mark.parametrize(
     ("load", "stage"),
     [
@@ -242,6 +262,118 @@ def test_what_moves_without_a_name_is_followed_beside() -> None:
     # The same thing is one tracklet once it has a name, and not two.
     named = follow(images, [[("dog", 0.8, box)] for box in square])
     assert [one.name for one in named] == ["dog"]
+
+
+@pytest.mark.parametrize(("jump", "things"), [(0.09, 1), (0.15, 2)])
+def test_a_find_far_from_where_a_thing_should_be_is_another_thing(jump: float, things: int) -> None:
+    """Nothing in the picture moves: it should be where it was. IoU 0.29 and 0.08."""
+    boxes = [one[0][2] for one in moving(14, step=0.02)]
+    late = [[x0 + jump, y0, x1 + jump, y1] for x0, y0, x1, y1 in boxes[7:]]
+    finds = [[("dog", 0.8, box)] for box in (*boxes[:7], *late)]
+    assert len(follow([PLAIN] * 14, finds)) == things
+
+
+@pytest.mark.parametrize(("nearer", "name"), [(0.06, "dog"), (0.1, "cat")])
+def test_a_find_of_the_same_name_is_taken_before_a_nearer_one(nearer: float, name: str) -> None:
+    """The cat overlaps by an IoU of 0.82, which counts 0.49; the dog by 0.54 or by 0.33."""
+    finds = moving(9)
+    x0, y0, x1, y1 = finds[7][0][2]
+    places = {"dog": [x0 + nearer, y0, x1 + nearer, y1], "cat": [x0 - 0.02, y0, x1 - 0.02, y1]}
+    finds[8] = [(one, 0.1, box) for one, box in places.items()]
+    [tracklet] = follow([PLAIN] * 9, finds)
+    np.testing.assert_allclose(tracklet.boxes[-1], places[name], atol=1e-6)
+
+
+@pytest.mark.parametrize(("apart", "things"), [(0.04, 1), (0.12, 2)])
+def test_a_second_box_around_the_same_thing_is_no_other_thing(apart: float, things: int) -> None:
+    """The boxes overlap by an IoU of 0.67 and of 0.25."""
+    finds = moving(10)
+    for i in range(3, 10):
+        (_, _, (x0, y0, x1, y1)) = finds[i][0]
+        finds[i].append(("dog", 0.8, [x0 + apart, y0, x1 + apart, y1]))
+    assert len(follow([PLAIN] * 10, finds)) == things
+
+
+@pytest.mark.parametrize(("frames", "things"), [(6, 1), (9, 2)])
+def test_a_thing_is_waited_for_a_second_and_a_half(frames: int, things: int) -> None:
+    finds = moving(26, step=0.01)
+    finds[8 : 8 + frames] = [[]] * frames
+    assert len(follow([PLAIN] * 26, finds)) == things
+
+
+@pytest.mark.parametrize(("count", "things"), [(2, 0), (3, 1)])
+def test_a_thing_is_real_once_it_was_found_three_times(count: int, things: int) -> None:
+    assert len(follow([PLAIN] * 9, moving(count, step=0.06) + [[]] * (9 - count))) == things
+
+
+@pytest.mark.parametrize(
+    ("side", "way", "moves"),
+    [(0.5, 0.05, False), (0.5, 0.12, True), (0.05, 0.012, False), (0.05, 0.04, True)],
+)
+def test_a_thing_moves_by_its_own_size_and_by_pixels(side: float, way: float, moves: bool) -> None:
+    """0.15 of its size, and 3 of the 160 px of the maps: less is noise of the boxes."""
+    steps = [way * i / 11 for i in range(12)]
+    finds = [[("dog", 0.8, [0.3 + x, 0.3, 0.3 + x + side, 0.3 + side])] for x in steps]
+    assert len(follow([PLAIN] * 12, finds)) == moves
+
+
+def stirring(inner: float, outer: float, step_px: float, when: list[bool]) -> list[np.ndarray]:
+    """Pictures of noise, of which the part between two squares around the middle goes to and fro.
+    The squares have the shares `inner` and `outer` of the sides of the box in the middle."""
+    rng = np.random.default_rng(0)
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (180, 320, 3), np.uint8), None, 3)
+    noise = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+    y, x = np.mgrid[:180, :320]
+    far = np.maximum(abs(x - 160) / 80, abs(y - 90) / 60)
+    part = ((far >= inner) & (far <= outer))[..., None]
+    pictures, at = [], 0.0
+    for i, now in enumerate(when):
+        at += now * step_px * (1 if i % 2 else -1)
+        shifted = cv2.warpAffine(noise, np.array([[1, 0, at], [0, 1, 0]]), (320, 180))
+        pictures.append(np.where(part, shifted, noise))
+    return pictures
+
+
+MIDDLE = [80 / 320, 30 / 180, 240 / 320, 150 / 180]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "step_px", "often", "moves"),
+    [
+        (0, 0.95, 3.0, 1, True),
+        (0, 0.95, 0.5, 1, False),
+        (0.65, 1, 3.0, 1, False),
+        (0.15, 0.95, 3.0, 1, True),
+        (0, 0.95, 3.0, 2, True),
+        (0, 0.95, 3.0, 4, False),
+    ],
+    ids=["stirs", "noise", "rim", "all but a spot", "half of the time", "seldom"],
+)
+def test_what_stirs_in_its_place_moves(
+    inner: float, outer: float, step_px: float, often: int, moves: bool
+) -> None:
+    """A dancer on the spot is an action; a waving flag behind somebody who sits is none."""
+    images = stirring(inner, outer, step_px, [i % often == 0 for i in range(16)])
+    tracklets = follow(images, [[("person", 0.8, MIDDLE)]] * 16)
+    assert any(one.name == "person" and one.boxes[0, 0] == 0.25 for one in tracklets) == moves
+
+
+@pytest.mark.parametrize(("found", "tracklets"), [(4, 2), (13, 1)])
+def test_what_is_named_for_most_of_its_time_is_one_thing(found: int, tracklets: int) -> None:
+    frames, [square, _] = film([[(60 + 9 * i, 150) for i in range(16)], [(900, 900)] * 16])
+    finds = [[("dog", 0.8, box)] if i < found else [] for i, box in enumerate(square)]
+    assert len(follow([frame.image for frame in frames], finds)) == tracklets
+
+
+def test_what_ended_is_still_known_when_what_moved_there_ends() -> None:
+    """Motion without a name is waited for longer than a thing with a name is."""
+    frames, [square, _] = film([[(60 + 9 * i, 150) for i in range(16)], [(900, 900)] * 16])
+    empty, _ = film([[(900, 900)] * 24] * 2)
+    images = [frame.image for frame in (*frames, *empty)]
+    finds = [[("dog", 0.8, box)] for box in square] + [[]] * 24
+    for i in range(14, 18):
+        finds[i] = [*finds[i], ("cat", 0.8, [0.7, 0.1, 0.8, 0.2])]
+    assert [one.name for one in follow(images, finds)] == ["dog"]
 
 
 def test_a_cut_ends_everything() -> None:
