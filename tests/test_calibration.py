@@ -13,7 +13,7 @@ from filmed import write_film
 from seal.asked import show
 from seal.attention import relevance
 from seal.config import MiniEncode
-from seal.encode.calibration import UNIT, Calibration
+from seal.encode.calibration import SHARPNESS, UNIT, Calibration
 from seal.encode.mini import FILES, WEIGHTS, MiniEncoder
 from seal.ingest import index as index_video
 from seal.scope import Scope
@@ -116,11 +116,30 @@ def test_one_token_is_not_corrected_for_the_crowd(calibration: Calibration) -> N
 
 
 def test_the_bar_of_a_crowd_is_where_its_probability_is_reached(calibration: Calibration) -> None:
-    scores = np.float32([0.1, 0.3])
+    scores = np.float32([0.3, -1])
     odds = 12.0 * 0.3 - 0.4 * math.log(2) - 1.8
     probability = calibration.probability(scores, -1.8)
     assert probability == pytest.approx(1 / (1 + math.exp(-odds)), rel=1e-5)
     assert calibration.threshold(probability, -1.8, 2) == pytest.approx(0.3, abs=1e-5)
+
+
+def test_tokens_that_are_nearly_as_good_add_to_the_best(calibration: Calibration) -> None:
+    scores = [0.3, 0.28, 0.1, -0.5]
+    soft = math.log(sum(math.exp(SHARPNESS * score) for score in scores)) / SHARPNESS
+    assert 0.3 < soft < 0.32
+    odds = 12.0 * soft - 0.4 * math.log(4) - 1.8
+    wanted = 1 / (1 + math.exp(-odds))
+    assert calibration.probability(np.float32(scores), -1.8) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_what_comes_into_a_long_video_counts_though_it_is_not_the_best(
+    calibration: Calibration,
+) -> None:
+    film = np.float32([0.3] + [0.0] * 999)
+    shown, other = (
+        calibration.probability(np.append(film, np.float32(score)), -1.8) for score in (0.28, 0.1)
+    )
+    assert shown > other * 1.05
 
 
 def test_what_a_detector_knows_and_did_not_name_is_hardly_there(calibration: Calibration) -> None:
@@ -166,9 +185,9 @@ def test_the_best_token_decides_and_a_crowd_weakens_it(scores: list[float], more
     )
     before = c.probability(np.float32(scores), -1.8)
     assert 0 < before < 1
-    assert c.probability(np.float32(scores[::-1]), -1.8) == before
+    assert c.probability(np.float32(scores[::-1]), -1.8) == pytest.approx(before)
     after = c.probability(np.float32([*scores, more]), -1.8)
-    if more <= max(scores):
+    if more <= max(scores) - 0.3:
         assert after < before
     best = c.probability(np.float32([*scores, 1.0]), -1.8)
     assert best >= after

@@ -3,7 +3,7 @@
 A logistic regression on the videos of `benchmarks/split.json` that served to choose, by themselves
 and several in a row: do they show what a query says? The queries are the plain nouns of
 `nouns.json`, labelled by eye, and the descriptions of `needles.json`, of which another video's are
-taken to be wrong. The token that speaks most for a match, by the numbers so far, decides.
+taken to be wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data import DATA, ROOT, SEED, WEIGHTS, arguments
 from seal.attention import relevance
 from seal.config import MiniEncode, Options
 from seal.content import Encoders
-from seal.encode.calibration import NUMBERS
+from seal.encode.calibration import NUMBERS, SHARPNESS
 from seal.encode.mini import MiniEncoder
 from seal.encode.names import evidence, known
 from seal.evaluate.nouns import read_nouns
@@ -46,11 +46,21 @@ class Clip:
     named: np.ndarray
     """[tokens, queries] how far a token, by its name, is what the query asks for."""
 
-    def best(self, slope: float, named: float) -> tuple[np.ndarray, np.ndarray]:
-        """[queries] both, of the token that speaks most for a match."""
-        rows = (slope * self.seen + named * self.named).argmax(0)
-        columns = np.arange(len(rows))
-        return self.seen[rows, columns], self.named[rows, columns]
+    def soft_maximum(self, named: float) -> tuple[np.ndarray, np.ndarray]:
+        """[queries] both, as they add up to M = seen + named * (by name)."""
+        return mixed(self.seen, self.named, named)
+
+
+def mixed(seen: np.ndarray, by_name: np.ndarray, named: float) -> tuple[np.ndarray, np.ndarray]:
+    """M over the first axis of both, in two parts.
+
+    With w the softmax of SHARPNESS * R, M is the sum of w * R and the entropy of w over SHARPNESS.
+    """
+    scaled = SHARPNESS * (seen + named * by_name)
+    logs = scaled - np.logaddexp.reduce(scaled, 0)
+    weights = np.exp(logs)
+    entropy = -(weights * logs).sum(0)
+    return (weights * seen).sum(0) + entropy / SHARPNESS, (weights * by_name).sum(0)
 
 
 def queries(files: list[str]) -> tuple[list[str], np.ndarray]:
@@ -117,26 +127,25 @@ def fit(
     rng = np.random.default_rng(SEED)
     drawn = [rng.choice(len(clips), size, replace=False) for size in rng.choice(IN_A_ROW, VIDEOS)]
     counts = np.array([clip.seen.shape[0] for clip in clips])
-    slope, named = 10.0, 5.0
+    named = 0.5
     for _ in range(ROUNDS):
-        both = np.array([clip.best(slope, named) for clip in clips])
-        worth = slope * both[:, 0] + named * both[:, 1]
+        seen, by_name = np.array([clip.soft_maximum(named) for clip in clips]).swapaxes(0, 1)
         features, truth, sizes = [], [], []
         for rows in drawn:
             of = labels[rows]
             shown, certain = (of == 1).any(0), (of >= 0).all(0)
             columns = np.flatnonzero(shown | certain)
-            best = rows[worth[rows][:, columns].argmax(0)]
-            crowd = np.full(len(columns), np.log(counts[rows].sum()))
-            seen, name = both[best, 0, columns], both[best, 1, columns]
+            parts = mixed(seen[rows][:, columns], by_name[rows][:, columns], named)
             one = np.ones(len(columns))
-            features.append(np.stack([seen, crowd, one, top[columns], name, -asked[columns]], 1))
+            crowd = one * np.log(counts[rows].sum())
+            features.append(
+                np.stack([parts[0], crowd, one, top[columns], parts[1], -asked[columns]], 1)
+            )
             truth.append(shown[columns])
             sizes.append(np.full(len(columns), len(rows)))
         y = np.concatenate(truth).astype(float)
         weights = logistic(np.concatenate(features), y, as_rare(y, np.concatenate(sizes)))
-        slope, named = weights[0], weights[4]
-    weights[4] /= slope
+        named = weights[4] = weights[4] / weights[0]
     return dict(zip(NUMBERS, weights.tolist(), strict=True))
 
 

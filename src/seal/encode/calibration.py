@@ -9,10 +9,15 @@ in general, m and C the mean and covariance of the embeddings of pictures in gen
 takes off what a picture x has in common with any text (x . b) and counts in standard deviations:
 a tenth of how far x lies above pictures in general on the query's axis. All of it is linear in x,
 so that it costs nothing for each token. Whether a video of n tokens shows what the query says is
-then a logistic regression on its best token,
+then a logistic regression,
 
-    log odds = slope * max R + crowd * ln n + prior,    crowd < 0
+    log odds = slope * M + crowd * ln n + prior,    crowd < 0
+    M = ln(sum of exp(SHARPNESS * R)) / SHARPNESS
     prior = bias + peak * top - absent * k
+
+M is a soft maximum: the best token counts most, and others that are nearly as good add to it. So a
+short scene makes a long video likelier to match even if another scene looks a little more like the
+query.
 
 Some things have an unmistakable look and others do not: `top` is the R that the best few of
 `general`, a sample of pictures in general, reach. Where a detector has given things names, a thing
@@ -39,6 +44,8 @@ from seal.types import Float32
 UNIT = 10.0
 """Standard deviations in a relevance of 1: cosines of these encoders spread by about a tenth, so
 that R stays on their scale."""
+SHARPNESS = 40.0
+"""A token that is a tenth (one standard deviation) less relevant adds e^4 times less to M."""
 _TOP = 500
 """`top` is the mean over one of so many pictures in general."""
 ARRAYS = ("texts", "pictures", "covariance", "general")
@@ -100,12 +107,19 @@ class Calibration:
         """
         if not len(relevance):
             return 0.0
-        odds = self.slope * float(relevance.max()) + self.crowd * math.log(count or len(relevance))
-        return 1 / (1 + math.exp(-odds - prior))
+        best = soft_maximum(relevance)
+        odds = self.slope * best + self.crowd * math.log(count or len(relevance)) + prior
+        return 1 / (1 + math.exp(-odds))
 
     def threshold(self, probability: float, prior: float, count: int) -> float:
-        """The relevance that the best of `count` tokens needs for this probability."""
+        """The relevance with which one of `count` tokens reaches this probability by itself."""
         if not 0 < probability < 1:
             return math.inf if probability >= 1 else -math.inf
         odds = math.log(probability / (1 - probability))
         return (odds - self.crowd * math.log(count) - prior) / self.slope
+
+
+def soft_maximum(relevance: Float32) -> float:
+    """M of tokens [n], at least one."""
+    best = float(relevance.max())
+    return best + math.log(float(np.exp(SHARPNESS * (relevance - best)).sum())) / SHARPNESS
