@@ -138,3 +138,16 @@ def test_the_command_says_what_it_did_not_look_at(tmp_path: Path) -> None:
     assert wrong.exit_code == 2
     done = runner.invoke(main, ["index", str(path), "--store", folder, "--json"])
     assert json.loads(done.stdout)["stage"] == "complete"
+
+
+def test_the_command_names_damage_apart_from_what_it_did_not_look_at(tmp_path: Path) -> None:
+    path = numbered(tmp_path / "film.ts", 20, gop=100)
+    content = bytearray(path.read_bytes())
+    packet_bytes = 188
+    half = len(content) // 2 // packet_bytes * packet_bytes
+    content[half : half + len(content) // 4] = bytes(len(content) // 4)
+    path.write_bytes(content)
+    done = CliRunner().invoke(main, ["index", str(path), "--quick", "--store", str(tmp_path / "s")])
+    assert "0:20.0 between keyframes of the codec were not looked at" in done.stderr
+    assert "could not be read: packets are missing or cut off" in done.stderr
+    assert "could not be read: not looked at" not in done.stderr

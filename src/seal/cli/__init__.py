@@ -114,7 +114,7 @@ def index(
     stopped. With --quick a film can be asked within a minute; without it, the next run completes
     the film.
     """
-    from seal.video import shown, sources_in
+    from seal.video import NOT_LOOKED_AT, shown, sources_in
 
     if quick and jobs is not None:
         raise click.UsageError("--quick uses one process: leave --jobs out")
@@ -140,11 +140,11 @@ def index(
             failed = True
             continue
         result = video.describe()
-        if result.is_quick:
-            missing_s = sum(end_s - start_s for start_s, end_s, _ in result.gaps)
+        lost = [gap for gap in result.gaps if not gap[2].startswith(NOT_LOOKED_AT)]
+        if missing_s := sum(gap[1] - gap[0] for gap in result.gaps if gap not in lost):
             text = "between keyframes of the codec were not looked at"
             tell(f"{shown(path)}: {clock(missing_s)} {text}")
-        for start_s, end_s, reason in () if result.is_quick else result.gaps:
+        for start_s, end_s, reason in lost:
             tell(f"{shown(path)}: {span_clock(start_s, end_s)} could not be read: {reason}")
         for time_s, text in result.notes:
             tell(f"{shown(path)}: at {clock(time_s)}: {text}")

@@ -117,8 +117,7 @@ def prepare(
     keys = models.keys(options)
     stored = store.begin(record, keys)
     if known and stored.complete >= set(keys):
-        moved = replace(known[-1], path=record.path, location=record.location)
-        return Stage(moved, None)
+        return _at_hand(known[-1], record)
     if quick:
         if stored.done:
             raise OptionError(
@@ -126,7 +125,7 @@ def prepare(
             )
         keys = {SCENE.name: digest("quick", keys[SCENE.name])}
         if known and store.begin(record, keys).complete:
-            return Stage(replace(known[-1], path=record.path, location=record.location), None)
+            return _at_hand(known[-1], record)
         record = replace(record, is_quick=True)
     starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
@@ -142,6 +141,11 @@ def prepare(
         is_quick=quick,
     )
     return Stage(record, plan)
+
+
+def _at_hand(known: VideoRecord, record: VideoRecord) -> Stage:
+    """Nothing to do: the video is known, by the name that it has now."""
+    return Stage(replace(known, path=record.path, location=record.location), None)
 
 
 def _record(

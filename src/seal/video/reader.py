@@ -27,6 +27,8 @@ from seal.video.stream import DecodedPicture, Note, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
+NOT_LOOKED_AT = "not looked at"
+"""The reason of a gap in which nothing is damaged begins so."""
 _ROUNDING_S = 0.0015
 # `Frame.between` has pictures at this many times the analysis rate at most: 25 Hz by default, at
 # which films are made to look smooth.
@@ -391,7 +393,7 @@ class VideoReader:
             yield last, last.end
 
     def _add_sparse(self, span: Span, longest_s: float) -> None:
-        reason = f"not looked at: whole pictures of the codec are up to {longest_s:.1f} s apart"
+        reason = f"{NOT_LOOKED_AT}: whole pictures of the codec are up to {longest_s:.1f} s apart"
         self._add_gap(span.start_s, span.end_s, reason)
 
     def _add_gap(self, start_s: float, end_s: float, reason: str) -> None:
