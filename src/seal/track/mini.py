@@ -104,7 +104,7 @@ class MiniTracker(Tracker):
         self._every = options.every
         self._detector = detector
         self._unnamed = MotionTracker(MotionTrack(), segmenter)
-        self.fingerprint = f"mini-1 {self._unnamed.fingerprint} {detector.fingerprint}"
+        self.fingerprint = f"mini-2 {self._unnamed.fingerprint} {detector.fingerprint}"
         self._followed: list[_Followed] = []
         self._ended: deque[_Followed] = deque(maxlen=_KEPT)
         self._time_s = 0.0
@@ -149,9 +149,10 @@ class MiniTracker(Tracker):
                 free[rows[row]] = False
         for thing in waiting:
             thing.missed.append(frame.pts)
-        here = np.array([one.box for one in self._followed if not one.missed]).reshape(-1, 4)
+        # Of two finds around one thing, such as a dog that may be a cat, the surer one comes first.
         for row in np.flatnonzero(free & sure).tolist():
             box = found.boxes[row].astype(np.float64)
+            here = np.array([one.box for one in self._followed if not one.missed]).reshape(-1, 4)
             if (pairwise_iou(box[None], here) < _TAKEN_IOU).all():
                 thing = _Followed(box, box, frame.time_s)
                 _find(thing, found, row, frame, motion)
