@@ -9,6 +9,7 @@ Metrics
     plot          recall against the budget, as a picture
 Benchmarks
     questions     what those of questions have in common
+    lettered      options by letter, and right answers, in all their forms
     lvbench, videomme, mlvu, longvideobench   multiple choice
     moviechat     free answers
     ego4d, nlq    Ego4D-NLQ: its files; when does a video show what answers a query?

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.evaluate.asking import ask, asking_options, print_result
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.output import echo
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _command(name: str, title: str, files: str) -> click.Command:
         evaluate = partial(benchmark.evaluate, questions)
         settings = {"annotations": annotations, "resamples": RESAMPLES}
         result: dict[str, Any] = {"benchmark": name, "settings": settings}
+        result["left_out"] = left_out(questions.skipped)
         if outputs is not None:
             settings["outputs"] = outputs
             result |= evaluate(benchmark.read_outputs(outputs))

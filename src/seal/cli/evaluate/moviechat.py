@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.options import writable
 from seal.cli.output import echo, tell
 
@@ -71,11 +71,14 @@ def moviechat(
     )
     result: dict[str, Any] = {"benchmark": "moviechat"}
     if outputs is not None:
+        questions, texts = moviechat.read_outputs(outputs)
         result["settings"] = {"outputs": outputs}
-        result |= moviechat.evaluate(*moviechat.read_outputs(outputs), judge)
+        result["left_out"] = left_out(questions.skipped)
+        result |= moviechat.evaluate(questions, texts, judge)
     else:
         questions = moviechat.PUBLISHED.read(str(annotations))
         result["settings"] = {"annotations": annotations}
+        result["left_out"] = left_out(questions.skipped)
         result |= ask(
             "moviechat",
             questions,
