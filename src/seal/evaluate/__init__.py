@@ -17,6 +17,7 @@ Benchmarks
     nouns         plain nouns in clips that were labelled by eye
 Asking
     asking        a model, with and without selection
+    ways          the ways to choose evidence that are compared, and ablations
     videos        the videos of a store, by a data set's names
 Films and composites
     film, drawing   a film whose contents are known

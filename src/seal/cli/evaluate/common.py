@@ -84,7 +84,7 @@ def interval(estimate: dict[str, float]) -> str:
     return str(Estimate(**estimate))
 
 
-def print_line(name: str, cells: list[str], seconds: str = "") -> None:
-    """A row of a table."""
-    row = f"{name:24s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
+def print_line(name: str, cells: list[str], seconds: str = "", width: int = 24) -> None:
+    """A row of a table; `width` is that of its first column."""
+    row = f"{name:{width}s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
     echo(printable(row))

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
+from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result, refuse_asking
 from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.options import writable
 from seal.cli.output import echo, tell
@@ -51,9 +51,9 @@ def moviechat(
 
     What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official: the
     official code's own corrections of the verdicts. Outputs are JSON, film to a list of question,
-    answer, pred and time. A model is asked twice, with the evidence that SEAL selects and with as
-    many scenes an equal time apart (uniform), at breakpoints of what was shown until then; the
-    videos in the store are known by the names of their files.
+    answer, pred and time. A model is asked once for each of --methods: by default with the evidence
+    that SEAL selects, and with as many scenes an equal time apart (uniform); at breakpoints of what
+    was shown until then. The videos in the store are known by the names of their files.
     """
     from seal.evaluate import moviechat
     from seal.evaluate.judge import PROMPT, Judge
@@ -61,6 +61,8 @@ def moviechat(
 
     if (outputs is None) == (answerer is None) or (answerer is not None and annotations is None):
         raise click.UsageError("expected either --outputs, or --annotations and --answerer")
+    if outputs is not None:
+        refuse_asking(asked)
     judges = judge_settings if answerer is not None else (*settings, *judge_settings)
     prompt = PROMPT if judge_prompt is None else read_text(judge_prompt)
     judge = Judge(
@@ -87,7 +89,14 @@ def moviechat(
             settings=settings,
             **asked,
         )
-    print_result(result, as_json, _print)
+    print_result(result, as_json, _print, _row)
+
+
+def _row(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    from seal.evaluate.moviechat import MODES
+
+    judged = [mode for mode in MODES if "accuracy" in figures.get(mode, {})]
+    return {mode: figures[mode]["accuracy"] for mode in judged}
 
 
 def _print(figures: dict[str, Any]) -> None:
