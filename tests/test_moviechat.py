@@ -253,12 +253,27 @@ def test_the_official_code_corrects_verdicts() -> None:
     assert ruled("What?", "x", "y", False, 2.9) == Judgement(False, 2.9)
 
 
-def test_official_figures_stand_beside(outputs: Path) -> None:
-    figures = evaluate(*read_outputs(outputs), Judge(Friend()))
-    # "home" is not in "outside": as judged; "a man" is in "a man".
-    assert figures["global"]["official"]["accuracy"]["mean"] == 0.5
-    assert figures["global"]["official"]["judged"] == 2
-    assert figures["breakpoint"]["official"]["score"]["mean"] == 4
+def test_official_figures_stand_beside_by_the_name_of_their_rules(tmp_path: Path) -> None:
+    path = tmp_path / "o.json"
+    # The friend calls "a man" right and "a puppy dog" wrong with a score of 1.
+    asked = [
+        {"question": "What is it?", "answer": "dog", "pred": "a puppy dog"},
+        {"question": "Who?", "answer": "a woman", "pred": "a man"},
+        {"question": "Is it a man?", "answer": "No", "pred": "a man"},
+        {"question": "What?", "answer": "rain", "pred": "snow"},
+    ]
+    path.write_text(json.dumps({"1.mp4": asked}))
+    figures = evaluate(*read_outputs(path), Judge(Friend()))
+    assert figures["rules"]["october 2023"]["until"] == figures["rules"]["today"]["from"]
+    by_rules = figures["global"]["official"]
+    # Its words make the first one right, which its score contradicts: it is left out.
+    assert by_rules["october 2023"]["judged"] == 3
+    assert by_rules["october 2023"]["accuracy"]["mean"] == pytest.approx(2 / 3)
+    assert by_rules["october 2023"]["score"]["mean"] == 3
+    # As judged.
+    assert by_rules["today"]["judged"] == 4
+    assert by_rules["today"]["accuracy"]["mean"] == 0.5
+    assert by_rules["today"]["score"]["mean"] == 2.5
 
 
 def test_outputs_may_be_a_line_for_each_film(tmp_path: Path) -> None:

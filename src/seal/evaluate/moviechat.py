@@ -3,7 +3,8 @@
 Global questions are about the whole film, breakpoint questions are asked at a moment of it, about
 what was shown until then. The official code is github.com/rese1f/MovieChat: in `eval_code`,
 `result_prepare/run_inference_qa_moviechat.py` asks, `Acc_score/run_eval_qa_moviechat.py` has the
-answers judged.
+answers judged. The latter file corrected the judge for some weeks, and takes its verdicts as they
+are since: see `RULES`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from seal.files import read_json, read_json_values
 
 MODES = ("global", "breakpoint")
 
-# The official code leaves out verdicts of which "pred" and "score" lie on two sides of this.
+RULES = {
+    "october 2023": {"from": "2023-10-30", "until": "2023-11-23", "commit": "48795020a6f8"},
+    "today": {"from": "2023-11-23", "until": None, "commit": "ca1794bd6d92"},
+}
+"""The rules by which the official code has counted verdicts, with a commit that has them.
+
+october 2023: see `official`. today: a verdict counts as the judge gave it.
+"""
+
+# The official code of October 2023 leaves out verdicts of which "pred" and "score" lie on two sides
+# of this.
 _CORRECT_FROM = 2.9
 _YES_OR_NO = ("do", "is", "are")
 
@@ -120,10 +131,10 @@ def evaluate(
     """The share of correct answers and the mean score, of those judged; intervals over films.
 
     `strict` is the share of correct ones of all, those included that are not answered or that the
-    judge failed to judge. `official` are the figures by the official code's rules: see `official`.
+    judge failed to judge. The official figures are those of each of the `RULES` by name.
     Returns plain values: see `seal eval moviechat --json`.
     """
-    figures: dict[str, Any] = {"judge": judge.name}
+    figures: dict[str, Any] = {"judge": judge.name, "rules": RULES}
     groups = by_type(questions, dict(zip(MODES, MODES, strict=True)))
     for mode, asked in groups.items():
         if mode not in MODES:
@@ -144,7 +155,10 @@ def evaluate(
             "judge_failures": len(answered) - len(judged),
             "strict": bootstrap(correct, [each.video for each in asked])._asdict(),
             **_figures(asked, judged),
-            "official": {"judged": len(kept), **_figures(asked, kept)},
+            "official": {
+                "october 2023": {"judged": len(kept), **_figures(asked, kept)},
+                "today": {"judged": len(judged), **_figures(asked, judged)},
+            },
         }
     return figures
 
@@ -165,7 +179,7 @@ def _figures(
 
 
 def official(question: BenchmarkQuestion, output: str, verdict: Judgement) -> Judgement | None:
-    """What the official code makes of a verdict; None if it leaves it out.
+    """What the official code of October 2023 makes of a verdict; None if it leaves it out.
 
     An answer that holds the right one in its words is correct, and a "Yes" or "No" that does not is
     wrong, whatever the judge says; what its score then contradicts does not count.

@@ -49,11 +49,12 @@ def moviechat(
 ) -> None:
     """MovieChat-1K: free answers, global and at breakpoints, judged by a language model.
 
-    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official: the
-    official code's own corrections of the verdicts. Outputs are JSON, film to a list of question,
-    answer, pred and time. A model is asked once for each of --methods: by default with the evidence
-    that SEAL selects, and with as many scenes an equal time apart (uniform); at breakpoints of what
-    was shown until then. The videos in the store are known by the names of their files.
+    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official figures
+    are by the rules of the official code: those of today, which take verdicts as they are, and those
+    of October 2023, which corrected them. Outputs are JSON, film to a list of question, answer, pred
+    and time. A model is asked once for each of --methods: by default with the evidence that SEAL
+    selects, and with as many scenes an equal time apart (uniform); at breakpoints of what was shown
+    until then. The videos in the store are known by the names of their files.
     """
     from seal.evaluate import moviechat
     from seal.evaluate.judge import PROMPT, Judge
@@ -100,15 +101,17 @@ def _row(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    from seal.evaluate.moviechat import MODES
+    from seal.evaluate.moviechat import MODES, RULES
 
     echo(f"judged by {figures['judge']}; 95 % intervals\n")
     columns = ("accuracy", "strict", "score")
-    print_line("questions", [*columns, "official accuracy", "official score", "judge failures"])
+    pairs = [(rules, column) for rules in RULES for column in ("accuracy", "score")]
+    headings = [f"{rules}: {column}" for rules, column in pairs]
+    print_line("questions", [*columns, *headings, "judge failures"])
     for mode in MODES:
         if mode in figures:
             row = figures[mode]
             estimates = [row.get(column) for column in columns]
-            estimates += [row["official"].get(column) for column in ("accuracy", "score")]
+            estimates += [row["official"][rules].get(column) for rules, column in pairs]
             cells = ["-" if each is None else interval(each) for each in estimates]
             print_line(f"{row['questions']} {mode}", [*cells, str(row["judge_failures"])])
