@@ -8,7 +8,7 @@ from pathlib import PurePath
 from seal.content import Encoders
 from seal.errors import DataError
 from seal.scope import Scope
-from seal.store import Store
+from seal.store import Store, VideoRecord
 
 
 class Videos:
@@ -27,11 +27,16 @@ class Videos:
 
         Raises DataError if there are several.
         """
+        record = self.record(name)
+        if record is None:
+            return None
+        return Scope.of(self._store, record.id, self._task, self._settings, self._encoders)
+
+    def record(self, name: str) -> VideoRecord | None:
+        """The record of the video that `find` opens. Raises DataError as `find` does."""
         wanted = PurePath(name).parts
         found = [record for parts, record in self._records if parts[-len(wanted) :] == wanted]
         if len(found) > 1:
             paths = " and ".join(record.path for record in found)
             raise DataError(f"which video is {name}? {self._store.path} has {paths}")
-        if not found:
-            return None
-        return Scope.of(self._store, found[0].id, self._task, self._settings, self._encoders)
+        return found[0] if found else None
