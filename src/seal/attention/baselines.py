@@ -123,6 +123,10 @@ def inverse_transform(candidates: Candidates, size: int, *, power: float = 3.0) 
     return rows
 
 
+_ROUNDING = 1e-12
+"""By this much, times the number of frames, sums of frames differ that are equal."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Memory:
     """Frames that were merged into one: their mean is `total` over their number."""
@@ -194,7 +198,9 @@ def _represented(memories: Sequence[_Memory], embeddings: Float64) -> Int64:
     for memory in memories:
         own = np.flatnonzero(memory.frames & free)
         among = own if len(own) else np.flatnonzero(free)
-        rows.append(int(among[np.argmax(embeddings[among] @ memory.total)]))
+        near = embeddings[among] @ memory.total
+        # Of two frames both are equally near to their mean: the first one counts.
+        rows.append(int(among[np.argmax(near >= near.max() - _ROUNDING * len(memory.frames))]))
         free[rows[-1]] = False
     return np.array(rows, np.int64)
 

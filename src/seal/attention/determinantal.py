@@ -28,9 +28,10 @@ def dpp(candidates: Candidates, size: int, *, trade_off: float = 0.9) -> Int64:
     """
     n = len(candidates)
     size = min(size, n)
-    embeddings = candidates.embeddings
+    # In float32 the rounding of a product depends on the order of the candidates.
+    embeddings = candidates.embeddings.astype(np.float64)
     quality = trade_off * candidates.relevance.astype(np.float64)
-    diagonal = (1 + (embeddings * embeddings).sum(1, dtype=np.float64)) / 2
+    diagonal = (1 + (embeddings * embeddings).sum(1)) / 2
     residual = _Residual(diagonal[None], size)
     rows = np.empty(size, np.int64)
     for i in range(size):
