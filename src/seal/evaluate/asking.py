@@ -38,17 +38,20 @@ Outputs = dict[str, dict[str, str]]
 _PAUSED = (resources.files("seal.evaluate") / "paused.txt").read_text("utf-8")
 
 
-def manifest(benchmark: str, answerer: Answerer, options: Options) -> dict[str, Any]:
-    """What decides the outputs, but for the videos."""
-    answer = as_dict(options.answer)
-    answer.pop("together", None)
+def manifest(benchmark: str, answerer: Answerer, options: Mapping[str, Options]) -> dict[str, Any]:
+    """What decides the outputs, but for the videos: options by the profile of the videos."""
     return {
         "benchmark": benchmark,
         "seal": __version__,
         "answerer": answerer.name,
-        "attention": as_dict(options.attention),
-        "answer": answer,
+        "options": {profile: _deciding(each) for profile, each in options.items()},
     }
+
+
+def _deciding(options: Options) -> dict[str, Any]:
+    answer = as_dict(options.answer)
+    answer.pop("together", None)
+    return {"attention": as_dict(options.attention), "answer": answer}
 
 
 class AnswerRun:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from seal.config import Options
 from seal.content import Encoders
 from seal.errors import DataError
+from seal.lookup import options_of
 from seal.scope import Scope
-from seal.store import Store
+from seal.store import Store, VideoRecord
 
 
 class Videos:
@@ -22,16 +24,32 @@ class Videos:
             (PurePath(record.path).with_suffix("").parts, record) for record in store.videos()
         ]
 
+    def options(self, names: Iterable[str]) -> dict[str, Options]:
+        """By profile, the options with which those of these videos are asked that are stored.
+
+        Raises DataError as `find` does.
+        """
+        found = [record for name in names if (record := self._record(name)) is not None]
+        by_profile = {record.profile: record for record in found}
+        return {
+            profile: options_of(self._store, by_profile[profile], self._settings, self._task)
+            for profile in sorted(by_profile)
+        }
+
     def find(self, name: str) -> Scope | None:
         """The video whose file, without its suffix, is called so: "film", or "folder/film".
 
         Raises DataError if there are several.
         """
+        found = self._record(name)
+        if found is None:
+            return None
+        return Scope.of(self._store, found.id, self._task, self._settings, self._encoders)
+
+    def _record(self, name: str) -> VideoRecord | None:
         wanted = PurePath(name).parts
         found = [record for parts, record in self._records if parts[-len(wanted) :] == wanted]
         if len(found) > 1:
             paths = " and ".join(record.path for record in found)
             raise DataError(f"which video is {name}? {self._store.path} has {paths}")
-        if not found:
-            return None
-        return Scope.of(self._store, found[0].id, self._task, self._settings, self._encoders)
+        return found[0] if found else None

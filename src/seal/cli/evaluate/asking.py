@@ -78,12 +78,13 @@ def ask(
     from seal.store import Store
 
     chosen = merged(settings, named(None, answerer))
-    options, model = Options.load(settings=chosen, task="ask"), model_of(answerer, settings)
-    manifest = asking.manifest(name, model, options)
+    model, videos = model_of(answerer, settings), Videos(Store(store_path), "ask", chosen)
+    asked_about = dict.fromkeys(question.video for question in questions)
+    manifest = asking.manifest(name, model, videos.options(asked_about))
     run = asking.AnswerRun(run_path, manifest)
     missing = asking.ask_all(
         questions,
-        Videos(Store(store_path), "ask", chosen).find,
+        videos.find,
         model,
         run,
         lambda question, error: tell(f"question {question.id}: {error}"),

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.common import interval, print_line, query_options
+from seal.cli.evaluate.common import interval, print_line
 from seal.cli.options import json_option, query_settings, store_option, writable
 from seal.cli.output import echo, print_json
 from seal.config import as_dict
 
 if TYPE_CHECKING:
     from seal.evaluate.ego4d import NlqQuery, Prediction
+    from seal.evaluate.nlq import Localiser
 
 _MEAN = "mean IoU"
 
@@ -88,7 +89,9 @@ def nlq(
     from seal.evaluate.bootstrap import RESAMPLES
     from seal.evaluate.ego4d import read_annotations, read_predictions, write_submission
     from seal.evaluate.localisation import Rules
+    from seal.evaluate.nlq import IndexedLocaliser
     from seal.files import write_json_lines
+    from seal.store import Store
 
     if files and (submission or settings or head):
         raise click.UsageError(
@@ -108,14 +111,17 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
-        used |= {
-            "store": store_path,
-            "find": as_dict(query_options(settings, "find").find),
-            "head": head,
-        }
-        if head is not None:
-            methods["head"] = _find(queries, store_path, (*settings, f"find.head={head}"))
-        methods["find"] = _find(queries, store_path, settings)
+        # What a head reads has no effect on `seal find` without it.
+        plain = tuple(each for each in settings if not each.startswith("head."))
+        asked_of = {} if head is None else {"head": (*settings, f"find.head={head}")}
+        used |= {"store": store_path, "head": head, "options": {}}
+        for name, chosen in {**asked_of, "find": settings if head is None else plain}.items():
+            finder = IndexedLocaliser(Store(store_path), chosen)
+            methods[name] = _find(queries, finder)
+            used["options"][name] = {
+                profile: {"find": as_dict(each.find), "head": as_dict(each.head)}
+                for profile, each in finder.options(queries).items()
+            }
     first = next(iter(methods))
     if submission is not None:
         write_submission(submission, methods[first])
@@ -133,11 +139,9 @@ def nlq(
         _print(result)
 
 
-def _find(queries: list[NlqQuery], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
-    from seal.evaluate.nlq import IndexedLocaliser, localise
-    from seal.store import Store
+def _find(queries: list[NlqQuery], finder: Localiser) -> list[Prediction]:
+    from seal.evaluate.nlq import localise
 
-    finder = IndexedLocaliser(Store(store_path), settings)
     with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
         return localise(queries, finder, on_query=lambda: bar.update(1))
 
