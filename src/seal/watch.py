@@ -14,7 +14,8 @@ import numpy as np
 
 from seal.attention.streaming import Standing, Stream
 from seal.clock import clock, span_clock
-from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
+from seal.config import Options, VideoOptions, WatchOptions, deciding
+from seal.config.tasks import INDEX_STAGES
 from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
@@ -192,10 +193,9 @@ def watch(
 
 def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
     """Key -> value of the options that decide what is remembered."""
-    stages = [stage for stage in STAGES if stage != "find"]
     values = {
         f"{stage}.{key}": value
-        for stage in stages
+        for stage in (*INDEX_STAGES, "attention")
         for key, value in deciding(getattr(options, stage)).items()
     }
     values = {key: value for key, value in values.items() if key not in _MAY_CHANGE}
