@@ -1,5 +1,6 @@
 """Baselines against slow, obvious forms of what their papers say."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -244,19 +245,76 @@ def test_moviechat_keeps_one_token_of_each_scene() -> None:
         assert row == start + np.argmax(noisy[start:end] @ mean)
 
 
-@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 6))
-def test_moviechat_merges_the_most_similar_neighbours(seed: int, n: int, size: int) -> None:
-    candidates = made(seed, n)
-    memories = [[i] for i in range(n)]
+def slow_moviechat(
+    candidates: Candidates, size: int, window: int, merged: int
+) -> tuple[list[list[int]], list[int]]:
+    """The memories that are left, as the frames in each, and the frames that represent them.
+
+    Step by step as the paper describes it: every mean is computed afresh from all of its frames.
+    """
     e = candidates.embeddings.astype(float)
+    n = len(e)
 
     def cosine(a: list[int], b: list[int]) -> float:
         x, y = e[a].mean(0), e[b].mean(0)
         return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
-    while len(memories) > size:
-        pairs = [cosine(a, b) for a, b in pairwise(memories)]
-        i = int(np.argmax(pairs))
-        memories[i : i + 2] = [memories[i] + memories[i + 1]]
-    want = [m[int(np.argmax(e[m] @ e[m].mean(0)))] for m in memories]
-    assert moviechat(candidates, size).tolist() == want
+    def consolidate(memories: list[list[int]], most: int) -> list[list[int]]:
+        memories = list(memories)
+        while len(memories) > most:
+            pairs = [cosine(a, b) for a, b in pairwise(memories)]
+            i = int(np.argmax(pairs))
+            memories[i : i + 2] = [memories[i] + memories[i + 1]]
+        return memories
+
+    if size >= n:
+        return [[i] for i in range(n)], list(range(n))
+    parts = [list(range(i, min(i + window, n))) for i in range(0, n, window)]
+    while sum(min(merged, window, n) for _ in parts) < size:
+        merged += 1
+    short: list[list[int]] = []
+    long: list[list[int]] = []
+    for part in parts:
+        short = short + [[frame] for frame in part]
+        assert len(short) <= window + merged, "as much as the short-term memory holds"
+        short = consolidate(short, merged)
+        long = consolidate(long + short, size)
+    rows: list[int] = []
+    for frames in long:
+        own = [i for i in sorted(set(frames)) if i not in rows]
+        among = own or [i for i in range(n) if i not in rows]
+        rows.append(max(among, key=lambda i: float(e[i] @ e[frames].mean(0))))
+    return long, rows
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 60),
+    st.integers(1, 24),
+    st.sampled_from([(16, 2), (4, 2), (5, 1), (3, 3)]),
+)
+@settings(deadline=None)
+def test_moviechat_is_the_memory_of_its_paper_step_by_step(
+    seed: int, n: int, size: int, sizes: tuple[int, int]
+) -> None:
+    candidates = made(seed, n)
+    window, merged = sizes
+    memories, want = slow_moviechat(candidates, size, window, merged)
+    assert len(memories) == min(size, n)
+    got = moviechat(candidates, size, window=window, merged=merged)
+    assert got.tolist() == want
+
+
+def test_moviechat_starts_a_window_with_what_it_remembers_of_the_last() -> None:
+    # The first window shows two scenes, the second the latter of them alone.
+    scenes = np.repeat(np.eye(2, dtype=np.float32), [8, 24], axis=0)
+    video = Candidates(np.zeros(32, np.float32), scenes, np.arange(32.0))
+    # After each window the two scenes are remembered, the former from the first window.
+    assert moviechat(video, 4).tolist() == [0, 8, 1, 9]
+    # The capacity of the long-term memory is what it is asked for, however long the video is.
+    assert len(moviechat(video, 3)) == 3
+    # Of two windows the paper keeps four frames; twelve need six of each.
+    rng = np.random.default_rng(0)
+    noisy = scenes + rng.normal(0, 0.1, scenes.shape).astype(np.float32)
+    noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+    assert len(moviechat(replace(video, embeddings=noisy), 12)) == 12

@@ -1,6 +1,7 @@
 """Video-MME, MLVU and LongVideoBench: their published formats, and their scoring to the letter."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from pyarrow import parquet
 
 from filmed import filmed
 from seal.cli import main
+from seal.datacheck import EntryError
 from seal.errors import DataError
 from seal.evaluate import longvideobench, mlvu, videomme
 from seal.evaluate.choices import Benchmark, _balanced
+from seal.evaluate.lettered import lettered, right
 from seal.evaluate.longvideobench import LONGVIDEOBENCH
 from seal.evaluate.lvbench import LVBENCH
 from seal.evaluate.mlvu import MLVU
@@ -141,35 +144,94 @@ def test_longvideobench_is_read_as_published(tmp_path: Path) -> None:
     assert question.types == ("600", "E3E")
 
 
-BROKEN: list[tuple[Benchmark, Callable[[Path, list[Any]], Path], list[Any]]] = [
-    (VIDEOMME, write_mme, [mme(1), mme(2, answer="E")]),
-    (VIDEOMME, write_mme, [mme(1), mme(2, options=None)]),
-    (VIDEOMME, write_mme, [mme(1), mme(2, question_id="001-1")]),
-    (VIDEOMME, write_mme, [mme(1), mme(2, question=None)]),
-    (VIDEOMME, write_mme, [mme(1), mme(2, task_type=None)]),
-    (LONGVIDEOBENCH, write_long, [long(1), long(2, question=" ")]),
-    (LONGVIDEOBENCH, write_long, [long(1), long(2, duration="long")]),
-    (LONGVIDEOBENCH, write_long, [long(1), long(2, right=5)]),
-    (LONGVIDEOBENCH, write_long, [long(1), long(2, right=-1)]),
-    (LONGVIDEOBENCH, write_long, [long(1), {"id": "test split", "question": "x"}]),
-    (LONGVIDEOBENCH, write_long, [long(1), "text"]),
-    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates="text")]),
-    (MLVU, write_mlvu, [one(), one(answer="two")]),
-    (MLVU, write_mlvu, [one(), one(candidates=None)]),
-    (MLVU, write_mlvu, [one(), None]),
+BROKEN: list[tuple[Benchmark, Callable[[Path, list[Any]], Path], list[Any], str]] = [
+    (VIDEOMME, write_mme, [mme(1), mme(2, answer="E")], "none of the options .'E'"),
+    (VIDEOMME, write_mme, [mme(1), mme(2, options=None)], "no list .None"),
+    (VIDEOMME, write_mme, [mme(1), mme(2, options=["one"])], "not 2 to 26"),
+    (VIDEOMME, write_mme, [mme(1), mme(2, question_id="001-1")], "question 001-1 about v2"),
+    (VIDEOMME, write_mme, [mme(1), mme(2, question=None)], "in the place of a text .None"),
+    (VIDEOMME, write_mme, [mme(1), mme(2, task_type=None)], "in the place of a text .None"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, question=" ")], "question without text"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, duration="long")], "no number of seconds"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, right=5)], "no text .5"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, right=-1)], "no text .-1"),
+    (LONGVIDEOBENCH, write_long, [long(1), {"id": "test split", "question": "x"}], "'candidates'"),
+    (LONGVIDEOBENCH, write_long, [long(1), "text"], "not laid out as published"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates="text")], "no list .'text'"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates={"A": 1})], "not 2 to 26"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates={"A": 1, "C": 2})], "not A, B, C"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates=["a", None])], "option that is no"),
+    (LONGVIDEOBENCH, write_long, [long(1), long(2, candidates=["a", True])], "option that is no"),
+    (MLVU, write_mlvu, [one(), one(answer="two")], "none of the options .'two'"),
+    (MLVU, write_mlvu, [one(), one(candidates=None)], "no list .None"),
+    (MLVU, write_mlvu, [one(), one(candidates={"A": 1})], "not 2 to 26"),
+    (MLVU, write_mlvu, [one(), None], "not laid out as published"),
 ]
 
 
-@pytest.mark.parametrize(("benchmark", "write", "rows"), BROKEN)
-def test_entries_that_are_not_as_published_are_named(
-    tmp_path: Path, benchmark: Benchmark, write: Callable[[Path, list[Any]], Path], rows: list[Any]
+@pytest.mark.parametrize(("benchmark", "write", "rows", "message"), BROKEN)
+def test_entries_that_are_not_as_published_are_left_out_and_named(
+    tmp_path: Path,
+    benchmark: Benchmark,
+    write: Callable[[Path, list[Any]], Path],
+    rows: list[Any],
+    message: str,
 ) -> None:
-    path = write(tmp_path, rows)
-    with pytest.raises(
-        DataError, match=r"entry 2 is not as|two questions of the id 001-1"
-    ) as error:
-        benchmark.data.read(path)
-    assert str(tmp_path) in str(error.value)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write(folder, [*rows, mme(3) if benchmark is VIDEOMME else rows[0] | {"id": "x_3"}])
+    questions = benchmark.data.read(folder)
+    files = len(TASKS) if benchmark is MLVU else 1
+    assert (len(questions), len(questions.skipped)) == (2 * files, files)
+    assert re.search(message, questions.skipped[0].message)
+    assert str(folder) in questions.skipped[0].item
+    assert "entry 2" in questions.skipped[0].item or "about v2" in questions.skipped[0].item
+    shutil.rmtree(folder)
+    folder.mkdir()
+    if "001-1" not in message:
+        with pytest.raises(DataError, match=f"no question of .* can be used: .*{message}"):
+            benchmark.data.read(write(folder, [rows[1]]))
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        (["x", "y"], "B"),
+        (["A. x", "B. y"], " B "),
+        (["(A) x", "(B) y"], "(B)"),
+        (["a) x", "b) y"], "b"),
+        (["A: x", "B: y"], "B."),
+        (["[A] x", "[B] y"], "(b) y"),
+        (["A、x", "B、y"], "（B）"),
+        ({"A": "x", "B": "y"}, "B. Y"),
+        ({"A": "A. x", "B": "B. y"}, "y"),
+        (["x", "y"], "Y."),
+    ],
+)
+def test_options_and_answers_are_read_in_every_form(options: Any, answer: str) -> None:
+    found = lettered(options)
+    assert found == {"A": "x", "B": "y"}
+    assert right(answer, found) == "B"
+
+
+def test_what_is_no_mark_stays_in_an_option() -> None:
+    assert lettered(["A. Smith", "C. Jones"]) == {"A": "A. Smith", "B": "C. Jones"}
+    assert lettered(["A. Smith", "Jones"])["A"] == "A. Smith"
+    assert lettered([1, 2.5]) == {"A": "1", "B": "2.5"}
+    options = {"A": "B", "B": "a", "C": "the same", "D": "The same."}
+    assert right("B", options) == "B", "a letter is one before it is a text"
+    assert right("a", options) == "B", "a text is one before it is another form of a letter"
+    assert right("D. the same", options) == "D"
+    for answer, message in (
+        ("the same", "none of the options"),
+        ("A. the same", "of two options"),
+        ("E", "none of the options"),
+        ("", "none of the options"),
+        (2, "no text"),
+        (["B"], "no text"),
+    ):
+        with pytest.raises(EntryError, match=message):
+            right(answer, options)
 
 
 @pytest.mark.parametrize("benchmark", [VIDEOMME, MLVU, LONGVIDEOBENCH, LVBENCH])
@@ -375,6 +437,7 @@ def test_the_command_asks_about_the_videos_in_the_store(
     result = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert result["manifest"]["benchmark"] == "mlvu"
     assert set(result["missing"]) == {f"{task}/film" for task in TASKS[2:]}
+    assert result["left_out"] == {"count": 0, "reasons": {}, "entries": []}
     means = {
         name: figures["methods"]["official"]["strict"]["overall"]["mean"]
         for name, figures in result["evidence"].items()

@@ -1,6 +1,7 @@
 """Data sets of localisation in the formats they are published in, their faults, and features."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,6 @@ def test_several_windows_and_queries_keep_their_order(tmp_path: Path) -> None:
     [
         (ego4d_query(5.0, 4.0), "ends before it starts"),
         (ego4d_query(4.0, 4.0), "of no length"),
-        (ego4d_query(4.0, 490.0), "outside the video"),
         (ego4d_query(490.0, 495.0), "outside the video"),
         (ego4d_query(-9.0, 4.0), "outside the video"),
         (ego4d_query(4.0, float("nan")), "not a number"),
@@ -171,12 +171,131 @@ def test_queries_that_cannot_be_used_are_counted_and_named(
     assert data.reasons() == {skipped.reason: 1}
 
 
-def test_what_is_hardly_past_the_end_is_cut_off(tmp_path: Path) -> None:
-    queries = [ego4d_query(470.0, 480.5), ego4d_query(-0.3, 4.0)]
-    written(tmp_path, {"nlq_val.json": ego4d(*queries)})
-    first, second = read("ego4d-nlq-v2", tmp_path, "val").samples
-    assert first.spans == (Span(470.0, 480.0),)
-    assert second.spans == (Span(0.0, 4.0),)
+def test_what_is_past_the_end_is_cut_off_and_counted(tmp_path: Path) -> None:
+    spans = [(470.0, 480.5), (4.0, 9000.0), (-0.3, 4.0), (-0.3, 481.0), (1.0, 480.0)]
+    written(tmp_path, {"nlq_val.json": ego4d(*(ego4d_query(*span) for span in spans))})
+    data = read("ego4d-nlq-v2", tmp_path, "val")
+    ends = [(470.0, 480.0), (4.0, 480.0), (0.0, 4.0), (0.0, 480.0), (1.0, 480.0)]
+    assert [sample.spans for sample in data.samples] == [(Span(*span),) for span in ends]
+    assert data.corrections() == {
+        "a span that ends after the video, cut off": 3,
+        "a span that starts before the video, cut off": 2,
+    }
+    assert data.corrected[1].item == "query 1 of ann, video clip"
+    assert "4.0 to 9000.0 s of 480.0 s" in data.corrected[1].message
+    assert not data.skipped
+
+
+WINDOWS: list[tuple[Any, str]] = [
+    ([9, 5], "a span that ends before it starts"),
+    ([10, None], "not a number"),
+    ([200, 300], "a span outside the video"),
+    ([126, 127], "a span outside the video"),
+    ([-9, 3], "a span outside the video"),
+    ([7, 7], "a span of no length"),
+    ([7], "not a start and an end"),
+    (7, "not a start and an end"),
+    ("67", "not a start and an end"),
+    (None, "not a start and an end"),
+    ({"a": 1, "b": 2}, "not a start and an end"),
+]
+
+
+def highlights(folder: Path, *lines: Any) -> Path:
+    """QVHighlights of these lines, and of a good one."""
+    good = {"qid": 0, "query": "q", "duration": 126, "vid": "v", "relevant_windows": [[1, 2]]}
+    text = [line if isinstance(line, str) else json.dumps(good | line) for line in (*lines, good)]
+    return written(folder, {"highlight_val_release.jsonl": "\n".join(text)})
+
+
+@pytest.mark.parametrize(("window", "reason"), WINDOWS)
+def test_one_bad_window_drops_no_other(tmp_path: Path, window: Any, reason: str) -> None:
+    highlights(tmp_path, {"relevant_windows": [[3, 4], window, [8, 9]]})
+    data = read("qvhighlights", tmp_path, "val")
+    assert data.samples[0].spans == (Span(3, 4), Span(8, 9))
+    assert data.corrections() == {reason: 1}
+    assert not data.skipped
+    highlights(tmp_path, {"relevant_windows": [window, window]})
+    data = read("qvhighlights", tmp_path, "val")
+    assert [sample.spans for sample in data.samples] == [(Span(1, 2),)]
+    assert data.reasons() == {reason: 1}
+    assert not data.corrected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"relevant_windows": 3}, "no list of spans"),
+        ({"relevant_windows": "all"}, "no list of spans"),
+        ({"relevant_windows": []}, "no span"),
+        ({"vid": 7}, "no name of a video"),
+        ({"duration": "long"}, "not a number"),
+        ({"duration": 0}, "no duration of the video"),
+        ("[]", r"release\.jsonl: entry 1: an entry that is not laid out as published"),
+        ('{"qid": 1}', r"highlight_val_release\.jsonl: entry 1: an entry without 'vid'"),
+        ('{"qid": ', r"an entry that cannot be read .*line 1 is not JSON"),
+    ],
+)
+def test_one_bad_entry_does_not_stop_a_data_set(tmp_path: Path, line: Any, message: str) -> None:
+    data = read("qvhighlights", highlights(tmp_path, line), "val")
+    assert len(data.samples) == 1
+    (skipped,) = data.skipped
+    assert re.search(message, skipped.message)
+
+
+BAD_RATES = [0, 0.0, -25, None, "fast", float("inf"), [25]]
+
+
+@pytest.mark.parametrize("rate_hz", BAD_RATES, ids=str)
+def test_a_video_of_tacos_without_a_frame_rate_is_named(tmp_path: Path, rate_hz: Any) -> None:
+    video = {"timestamps": [[75, 100], [0, 25]], "sentences": ["a", "b"], "num_frames": 1000}
+    videos = {"bad.avi": video | {"fps": rate_hz}, "good.avi": video | {"fps": "25"}}
+    written(tmp_path, {"train.json": json.dumps(videos)})
+    data = read("tacos", tmp_path, "train")
+    assert [sample.spans for sample in data.samples] == [(Span(3, 4),), (Span(0, 1),)]
+    assert sum(data.reasons().values()) == 2, "each query of the video is counted"
+    assert "query 1 of video bad.avi" in data.skipped[1].item
+
+
+@pytest.mark.parametrize("videos", [{"bad": 3}, {"bad": {}}, {"bad": {"duration": 9}}])
+def test_a_bad_video_of_activitynet_is_named(tmp_path: Path, videos: dict[str, Any]) -> None:
+    good = {"duration": 9, "timestamps": [[3, 4], None], "sentences": ["a", "b"]}
+    written(tmp_path, {"train.json": json.dumps({**videos, "good": good})})
+    data = read("activitynet-captions", tmp_path, "train")
+    assert [sample.id for sample in data.samples] == ["good_0"]
+    assert data.skipped[0].item.endswith("video bad")
+    assert "query 1 of good" in data.skipped[1].item
+
+
+@pytest.mark.parametrize("bad", [3, {}, {"clips": [3]}, {"clips": [{"annotations": [{}]}]}])
+def test_a_bad_video_of_ego4d_is_named(tmp_path: Path, bad: Any) -> None:
+    file = json.loads(ego4d(ego4d_query(1.0, 2.0)))
+    file["videos"].insert(0, bad)
+    clip = file["videos"][1]["clips"][0]
+    clip["annotations"][0]["language_queries"].insert(0, "nothing of the kind")
+    file["videos"][1]["clips"].insert(0, {"clip_uid": "bad"})
+    written(tmp_path, {"nlq_val.json": json.dumps(file)})
+    data = read("ego4d-nlq-v2", tmp_path, "val")
+    assert [sample.id for sample in data.samples] == ["ann_1"]
+    assert len(data.skipped) == 3
+
+
+SEPARATORS = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS, ids=ascii)
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=ascii)
+def test_charades_is_split_at_line_feeds_alone(tmp_path: Path, separator: str, end: str) -> None:
+    lines = [f"A 0 1##one{separator}two", "nothing of the kind", "", "A 2 3##three"]
+    files = {"Charades_v1_test.csv": CSV + "A,x,y,6,d,a,9\n"}
+    written(tmp_path, files)
+    (tmp_path / "charades_sta_test.txt").write_bytes(end.join(lines).encode())
+    data = read("charades-sta", tmp_path, "test")
+    assert [sample.query for sample in data.samples] == [f"one{separator}two", "three"]
+    assert [sample.id for sample in data.samples] == ["A_0", "A_1"]
+    assert [skipped.item for skipped in data.skipped] == [
+        f"{tmp_path}/charades_sta_test.txt: line 2"
+    ]
 
 
 def test_only_a_test_split_may_withhold_the_answers(tmp_path: Path) -> None:
@@ -197,12 +316,16 @@ def test_a_video_without_a_duration_is_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "files", "message"),
     [
-        ("charades-sta", {"charades_sta_test.txt": "A 0 1 no marks"}, "line 1: expected VIDEO"),
+        (
+            "charades-sta",
+            {"charades_sta_test.txt": "A 0 1 no marks"},
+            "line 1: a line that",
+        ),
         ("tacos", {"test.json": "[]"}, "not laid out as TACoS"),
-        ("tacos", {"test.json": '{"a": {"sentences": []}}'}, "'fps'"),
+        ("tacos", {"test.json": '{"a": {"sentences": []}}'}, "'timestamps'"),
         ("tacos", {"test.json": "{}"}, "no queries"),
         ("activitynet-captions", {"val_2.json": "{"}, "not JSON"),
-        ("qvhighlights", {"highlight_test_release.jsonl": '{"qid": 1}\nnope'}, "line 2"),
+        ("qvhighlights", {"highlight_test_release.jsonl": 'nope\n{"qid": 1}'}, "line 1"),
         ("ego4d-nlq-v1", {"nlq_test_unannotated.json": "{}"}, "'videos'"),
     ],
 )
@@ -364,7 +487,7 @@ def charades(tmp_path: Path) -> Path:
         tmp_path,
         {
             "charades_sta_train.txt": "A 0 1##one\nA 3 2##backwards\n",
-            "charades_sta_test.txt": "B 0 1##two\n",
+            "charades_sta_test.txt": "B 0 5##two\n",
             "Charades_v1_train.csv": csv,
             "Charades_v1_test.csv": csv,
         },
@@ -383,6 +506,10 @@ def test_a_complete_data_set_passes(charades: Path) -> None:
     assert report["problems"] == []
     assert report["found"] == {"annotations": 2, "queries": 2, "videos": 2, "features": 2}
     assert report["skipped"] == {"a span that ends before it starts": 1}
+    assert report["corrected"] == {"a span that ends after the video, cut off": 1}
+    assert [message[:12] for message in report["left_out"]] == ["query 1 of A", "query 0 of B"]
+    text = CliRunner().invoke(main, ["data", "check", "charades-sta", str(charades)]).stdout
+    assert "corrected: 1 annotations with a span that ends after the video" in text
 
 
 def test_what_is_missing_or_damaged_is_told_with_where_to_get_it(charades: Path) -> None:

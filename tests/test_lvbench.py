@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from seal.answer.letters import extract
 from seal.cli import main
 from seal.errors import DataError
+from seal.evaluate.lettered import split
 from seal.evaluate.lvbench import LVBENCH, extract_official
 
 read, evaluate, read_outputs = LVBENCH.data.read, LVBENCH.evaluate, LVBENCH.read_outputs
@@ -146,16 +148,104 @@ def test_the_question_and_its_options_are_told_apart(tmp_path: Path) -> None:
     assert list(question.options.items())[1:3] == [("B", "a red cup"), ("C", "cup")]
 
 
+FORMS = [
+    "What?\n(A) one\n(B) two\n(C) three",
+    "What?\n  (a) one\n  (b) two\n  (c) three",
+    "What?\nA. one\nB. two\nC. three",
+    "What?\r\nA. one\r\nB. two\r\nC. three\r\n",
+    "What?\nA) one\nB) two\nC) three",
+    "What?\na. one\nb. two\nc. three",
+    "What?\nA: one\nB: two\nC: three",
+    "What?\n[A] one\n[B] two\n[C] three",
+    "What? (A) one (B) two (C) three",
+    "What? (a) one (b) two (c) three",
+    "What?(A)one(B)two(C)three",
+    "What? A. one B. two C. three",
+    "What? A) one B) two C) three",
+    "What? a) one b) two c) three",
+    "What?\nA. one B. two C. three",
+    "What?\uff08A\uff09one\uff08B\uff09two\uff08C\uff09three",
+    "What?\nA\u3001one\nB\u3001two\nC\u3001three",
+]
+
+
+@pytest.mark.parametrize("text", FORMS)
+@pytest.mark.parametrize("answer", ["B", "b", "(B)", "B.", "(b) two", "two", "Two."])
+def test_options_are_read_in_every_form(tmp_path: Path, text: str, answer: str) -> None:
+    (question,) = read(write(tmp_path / "a.jsonl", [entry(1, answer, [], text)]))
+    assert (question.text, question.answer) == ("What?", "B")
+    assert question.options == {"A": "one", "B": "two", "C": "three"}
+
+
+def test_letters_in_a_question_are_no_options() -> None:
+    text = "Who is Mr. A. B. Cook (b. 1950)?\n(A) a man (B) of old\n(B) vitamin A. or B."
+    assert split(text) == (
+        "Who is Mr. A. B. Cook (b. 1950)?",
+        {"A": "a man (B) of old", "B": "vitamin A. or B."},
+    )
+    stem, options = split("Does vitamin A. or B. help? A. yes B. no")
+    assert (stem, options) == ("Does vitamin A. or B. help?", {"A": "yes", "B": "no"})
+    # Lines of which a letter comes twice: those of the last run are the options.
+    stem, options = split("(A) says x.\n(B) says y.\nWho?\n(A) he\n(B) she\n(C) both")
+    assert (stem, [*options.values()]) == ("(A) says x.\n(B) says y.\nWho?", ["he", "she", "both"])
+    # A letter that is skipped stays so.
+    assert split("Who?\n(A) he\n(B) she\n(D) both")[1] == {"A": "he", "B": "she", "D": "both"}
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "message"),
+    [
+        ("What?", "A", "a question without options"),
+        ("What is vitamin A. exactly?", "A", "a question without options"),
+        ("What? (B) two (C) three", "B", "a question without options"),
+        (TEXT, "E", "an answer that is none of the options"),
+        (TEXT, "two dogs", "an answer that is none of the options"),
+        (TEXT, "(B) cup", "an answer whose letter and text are of two options"),
+        (TEXT, None, "an answer that is no text"),
+        (TEXT, ["B"], "an answer that is no text"),
+        ("\n(A) one\n(B) two", "A", "a question without text"),
+        (None, "A", "an entry that is not laid out as published"),
+    ],
+)
+def test_a_bad_question_is_named_and_drops_no_other(
+    tmp_path: Path, text: Any, answer: Any, message: str
+) -> None:
+    good = entry(1, "A", ["reasoning"])
+    path = write(tmp_path / "a.jsonl", [good, entry(2, answer, ["reasoning"], text)])
+    questions = read(path)
+    assert [question.id for question in questions] == ["1"]
+    (skipped,) = questions.skipped
+    assert skipped.reason == message
+    assert skipped.item == f"{path}: entry 1, question 2 of video video0"
+    (tmp_path / "outputs.json").write_text('{"1": "A", "2": "B"}')
+    command = ["eval", "lvbench", "--annotations", str(path), "--json"]
+    run = CliRunner().invoke(main, [*command, "--outputs", str(tmp_path / "outputs.json")])
+    left_out = json.loads(run.stdout)["left_out"]
+    assert left_out["reasons"] == {message: 1}
+    assert left_out["entries"] == [skipped.message]
+    assert "left out: " in run.stderr
+    assert "1 entries of the data set cannot be used: 1 an" in run.stderr.replace("1 a q", "1 an")
+
+
 def test_files_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     good = write(tmp_path / "good.jsonl", [entry(1, "A", [])])
     with pytest.raises(DataError, match="do these outputs belong"):
         evaluate(read(good), {"2": "A"})
     for text in ("{", "[]", '{"key": "v"}', json.dumps({"key": "v", "qa": [{"uid": 1}]})):
         (tmp_path / "bad").write_text(good.read_text() + text)
-        with pytest.raises(DataError, match=r"line 2|entry 2"):
+        questions = read(tmp_path / "bad")
+        assert [question.id for question in questions] == ["1"]
+        (skipped,) = questions.skipped
+        assert "bad: entry 2" in skipped.message
+        (tmp_path / "bad").write_text(text)
+        with pytest.raises(DataError, match="bad: entry 1"):
             read(tmp_path / "bad")
-    with pytest.raises(DataError, match="entry 1"):
-        read(write(tmp_path / "bad", [{**entry(1, "A", []), "question_type": "reasoning"}]))
+    wrong = {**entry(9, "A", []), "question_type": "reasoning"}
+    questions = read(write(tmp_path / "bad", [wrong, entry(1, "A", [])]))
+    assert len(questions) == 1
+    assert "question 9 of video video0: a question_type that is no list" in (
+        questions.skipped[0].message
+    )
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(DataError, match="no questions"):
         read(tmp_path / "empty")

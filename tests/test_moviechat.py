@@ -166,23 +166,46 @@ def test_annotations_are_read_as_published(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "questions", "skipped"),
     [
-        {"global": [{"question": "no answer"}]},
-        {"breakpoint": [{"question": "no", "answer": "time"}]},
-        {"info": {"video_path": "x.mp4", "num_frame": 1, "fps": 0}},
-        {"info": {}},
+        ({"global": [{"question": "no answer"}, {"question": "a", "answer": "b"}]}, 4, 1),
+        ({"global": "all"}, 3, 1),
+        ({"breakpoint": [{"question": "no", "answer": "time"}]}, 3, 1),
+        ({"info": {"video_path": "x.mp4", "num_frame": 1, "fps": 0}}, 2, 2),
+        ({"info": {}}, 2, 1),
     ],
 )
-def test_films_that_are_not_as_published_are_named(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_films_that_are_not_as_published_are_named(
+    tmp_path: Path, changes: dict[str, Any], questions: int, skipped: int
+) -> None:
     write_films(tmp_path, film("good"), film(**changes))
-    with pytest.raises(DataError, match=r"1\.json: entry 1 is not as MovieChat-1K"):
-        PUBLISHED.read(tmp_path)
+    read = PUBLISHED.read(tmp_path)
+    assert (len(read), len(read.skipped)) == (questions, skipped)
+    assert all("1.json: entry 1" in one.item for one in read.skipped)
     run = CliRunner().invoke(main, ["data", "check", "moviechat", str(tmp_path), "--json"])
     report = json.loads(run.stdout)
     assert run.exit_code == 1
-    assert [problem["kind"] for problem in report["problems"]] == ["annotations", "videos"]
-    assert report["found"] == {"questions": 2, "videos": 0}
+    kinds = [problem["kind"] for problem in report["problems"]]
+    assert kinds == ["annotations"] * skipped + ["videos"]
+    assert report["found"] == {"questions": questions, "videos": 0}
+
+
+def test_a_film_that_cannot_be_read_drops_no_other(tmp_path: Path) -> None:
+    write_films(tmp_path, film("good"))
+    (tmp_path / "bad.json").write_text("{")
+    read = PUBLISHED.read(tmp_path)
+    assert len(read) == 2
+    assert "bad.json is not JSON" in read.skipped[0].message
+
+
+def test_a_bad_output_drops_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "o.json"
+    path.write_text(json.dumps(OUTPUTS | {"3.mp4": [{"question": "x"}, 3], "4.mp4": 3}) + "[]")
+    questions, texts = read_outputs(path)
+    assert len(questions) == len(texts) == 4
+    assert len(questions.skipped) == 4
+    named = [one.item.removeprefix(f"{path}: ") for one in questions.skipped]
+    assert named == ["question 0 of 3.mp4", "question 1 of 3.mp4", "4.mp4", "object 2"]
 
 
 @pytest.mark.parametrize("method", asking.METHODS)
@@ -230,12 +253,27 @@ def test_the_official_code_corrects_verdicts() -> None:
     assert ruled("What?", "x", "y", False, 2.9) == Judgement(False, 2.9)
 
 
-def test_official_figures_stand_beside(outputs: Path) -> None:
-    figures = evaluate(*read_outputs(outputs), Judge(Friend()))
-    # "home" is not in "outside": as judged; "a man" is in "a man".
-    assert figures["global"]["official"]["accuracy"]["mean"] == 0.5
-    assert figures["global"]["official"]["judged"] == 2
-    assert figures["breakpoint"]["official"]["score"]["mean"] == 4
+def test_official_figures_stand_beside_by_the_name_of_their_rules(tmp_path: Path) -> None:
+    path = tmp_path / "o.json"
+    # The friend calls "a man" right and "a puppy dog" wrong with a score of 1.
+    asked = [
+        {"question": "What is it?", "answer": "dog", "pred": "a puppy dog"},
+        {"question": "Who?", "answer": "a woman", "pred": "a man"},
+        {"question": "Is it a man?", "answer": "No", "pred": "a man"},
+        {"question": "What?", "answer": "rain", "pred": "snow"},
+    ]
+    path.write_text(json.dumps({"1.mp4": asked}))
+    figures = evaluate(*read_outputs(path), Judge(Friend()))
+    assert figures["rules"]["october 2023"]["until"] == figures["rules"]["today"]["from"]
+    by_rules = figures["global"]["official"]
+    # Its words make the first one right, which its score contradicts: it is left out.
+    assert by_rules["october 2023"]["judged"] == 3
+    assert by_rules["october 2023"]["accuracy"]["mean"] == pytest.approx(2 / 3)
+    assert by_rules["october 2023"]["score"]["mean"] == 3
+    # As judged.
+    assert by_rules["today"]["judged"] == 4
+    assert by_rules["today"]["accuracy"]["mean"] == 0.5
+    assert by_rules["today"]["score"]["mean"] == 2.5
 
 
 def test_outputs_may_be_a_line_for_each_film(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 `seal data check` takes the names that `seal.backends` has under "data set": each is something with
 a `check`. What data sets have in common, such as videos, is checked by functions here.
+
+One damaged entry stops no data set. Every reader goes through its entries with `each`, which leaves
+out the entries that cannot be used and names each of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from seal.config import VideoOptions
 from seal.errors import DataError, VideoError
@@ -20,8 +24,71 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 # Annotations round durations, and some count from the first picture and others from zero.
 _SLACK_S = 2.0
 
+_SHOWN = 200
+"""An error shows so many characters of a value."""
+
 Say = Callable[[str], None]
 """Told what is looked at now, for that can take long."""
+
+T = TypeVar("T")
+
+
+class EntryError(ValueError):
+    """An entry of a data set that cannot be used.
+
+    `reason` is the same for all entries with the same fault; `came` is what the entry has.
+    """
+
+    def __init__(self, reason: str, came: object) -> None:
+        super().__init__(f"{reason} ({repr(came)[:_SHOWN]})")
+        self.reason = reason
+
+
+class Skipped(NamedTuple):
+    """An entry that was left out of a data set, or a part of it."""
+
+    item: str
+    reason: str
+    message: str
+    """All that is to be said."""
+
+
+Named = tuple[str, Any]
+"""An entry of a file, or a part of an entry, after the name that errors give it."""
+
+
+def each(
+    entries: Iterable[Named | Skipped], read: Callable[[Any], Iterable[T]]
+) -> Iterator[T | Skipped]:
+    """What `read` makes of every entry; of one that is not as published, why it is left out.
+
+    An entry may be the DataError that reading it ended in. Entries that were left out before stay
+    left out, so that calls can follow each other: from a video to its questions, for example.
+    """
+    for named in entries:
+        if isinstance(named, Skipped):
+            yield named
+            continue
+        item, entry = named
+        try:
+            if isinstance(entry, DataError):
+                raise EntryError("an entry that cannot be read", str(entry))
+            found = list(read(entry))
+        except EntryError as error:
+            yield Skipped(item, error.reason, f"{item}: {error}")
+        except KeyError as error:
+            reason = f"an entry without {error}"
+            yield Skipped(item, reason, f"{item}: {reason}")
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = "an entry that is not laid out as published"
+            yield Skipped(item, reason, f"{item}: {reason} ({error!r})")
+        else:
+            yield from found
+
+
+def reasons(skipped: Iterable[Skipped]) -> dict[str, int]:
+    """How many entries were left out, by reason."""
+    return dict(Counter(each.reason for each in skipped))
 
 
 class Problem(NamedTuple):
@@ -44,8 +111,10 @@ class DataReport:
     found: Mapping[str, int]
     """How many there are of each kind, damaged ones included."""
     problems: tuple[Problem, ...]
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    """How many annotations cannot be used, by reason: the data set is published with them."""
+    skipped: tuple[Skipped, ...] = ()
+    """The annotations that cannot be used: the data set is published with them."""
+    corrected: tuple[Skipped, ...] = ()
+    """What was cut off or left out of annotations that can be used."""
 
 
 class Checkable(Protocol):

@@ -12,9 +12,10 @@ from seal.errors import DataError
 
 
 def read_text(path: str | Path) -> str:
-    """The UTF-8 text of a file, of which a mark at its beginning is no part."""
+    """The UTF-8 text of a file as it stands there, line ends included; a mark at the beginning of
+    the file is no part of its text."""
     try:
-        return Path(path).read_text("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -29,6 +30,11 @@ def read_json(path: str | Path) -> Any:
 def read_json_lines(path: str | Path) -> list[Any]:
     """The values of a file with one JSON value a line; empty lines are none."""
     return _lines(path, read_text(path))
+
+
+def tried_json_lines(path: str | Path) -> list[Any]:
+    """As `read_json_lines`, with a DataError in the place of each line that is not JSON."""
+    return [_tried(where, line) for where, line in _numbered(path, read_text(path))]
 
 
 def read_json_values(path: str | Path) -> list[Any]:
@@ -76,9 +82,22 @@ def read_parquet(path: str | Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: str | Path, text: str) -> list[Any]:
+    return [_parsed(where, line) for where, line in _numbered(path, text)]
+
+
+def _numbered(path: str | Path, text: str) -> Iterator[tuple[str, str]]:
+    """The lines that are not empty, each after the name that errors give it."""
     # Not splitlines: JSON strings may hold other line separators, such as U+2028, as they are.
-    lines = enumerate(text.split("\n"), start=1)
-    return [_parsed(f"{path}, line {number}", line) for number, line in lines if line.strip()]
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path}, line {number}", line
+
+
+def _tried(where: str, text: str) -> Any:
+    try:
+        return _parsed(where, text)
+    except DataError as error:
+        return error
 
 
 def _parsed(where: str, text: str) -> Any:

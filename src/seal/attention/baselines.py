@@ -7,12 +7,14 @@ determinants are in `seal.attention.determinantal`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
 from seal.attention.candidates import Candidates
-from seal.types import Float32, Float64, Int64
+from seal.types import Float32, Float64, Int64, Mask
 
 
 def uniform(candidates: Candidates, size: int) -> Int64:
@@ -121,49 +123,80 @@ def inverse_transform(candidates: Candidates, size: int, *, power: float = 3.0) 
     return rows
 
 
-def moviechat(candidates: Candidates, size: int) -> Int64:
-    """Memory consolidation (MovieChat: Song et al., CVPR 2024, section 3.3), query-free.
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """Frames that were merged into one: their mean is `total` over their number."""
 
-    Every token is a memory at first. The two neighbours in time whose means are most alike (cosine)
-    merge into one, weighted by how many tokens each stands for, until `size` are left. Tokens are
-    what is asked for, not means, so each memory is represented by its token nearest to its mean.
+    total: Float64
+    """[d] the sum of the frames' embeddings, each as often as it was merged."""
+    frames: Mask
+    """[n] which frames were merged."""
+
+
+def moviechat(candidates: Candidates, size: int, *, window: int = 16, merged: int = 2) -> Int64:
+    """The memory of MovieChat (Song et al., CVPR 2024, section 3.3), query-free.
+
+    A window slides over the frames and fills a short-term memory of `window` + `merged` frames (18
+    in the paper). The full memory is consolidated: the two neighbours that are most alike (cosine)
+    merge into their weighted mean, until `merged` are left. These are appended to the long-term
+    memory, and the short-term memory starts again with them. `size` is the capacity of the
+    long-term memory, which is consolidated in the same way where it is exceeded.
+
+    Defaults are the paper's. Where they leave fewer than `size` memories, because the video is
+    short, each consolidation keeps as many more as `size` needs. What is chosen are frames and not
+    means: each memory is represented by its frame nearest to its mean that represents no other one,
+    or by such a frame of another memory if it has none left.
     """
     n = len(candidates)
-    if not n or not size:
-        return np.empty(0, np.int64)
     order = np.argsort(candidates.times_s, kind="stable")
+    if size >= n:
+        return order
+    if not size:
+        return order[:0]
     embeddings = candidates.embeddings[order].astype(np.float64)
-    # A memory is known by its first token: the sum of its tokens, and where the next one starts.
-    total = embeddings.copy()
-    following = np.arange(1, n + 1)
-    preceding = np.arange(-1, n - 1)
+    windows = -(-n // window)
+    merged = max(merged, -(-size // windows))
+    short: list[_Memory] = []
+    long: list[_Memory] = []
+    for start in range(0, n, window):
+        frames = range(start, min(start + window, n))
+        short += [_Memory(embeddings[frame], np.arange(n) == frame) for frame in frames]
+        short = _consolidated(short, merged)
+        long = _consolidated([*long, *short], size)
+    return order[_represented(long, embeddings)]
 
-    def alike(first: int) -> float:
-        """How much a memory is like the next one."""
-        if following[first] == n:
-            return -np.inf
-        a, b = total[first], total[following[first]]
-        norms = np.linalg.norm(a) * np.linalg.norm(b)
-        return float(a @ b / norms) if norms > 0 else 0.0
 
-    similarity = np.array([alike(i) for i in range(n)])
-    for _ in range(n - size):
-        first = int(np.argmax(similarity))
-        second = following[first]
-        total[first] += total[second]
-        following[first] = following[second]
-        if following[first] < n:
-            preceding[following[first]] = first
-        similarity[second] = -np.inf
-        similarity[first] = alike(first)
-        if first:
-            similarity[preceding[first]] = alike(preceding[first])
-    rows, first = [], 0
-    while first < n:
-        members = embeddings[first : following[first]]
-        rows.append(first + int(np.argmax(members @ total[first])))
-        first = int(following[first])
-    return order[rows]
+def _consolidated(memories: Sequence[_Memory], size: int) -> list[_Memory]:
+    """At most `size` memories: the most similar neighbours merge first, the first of equals."""
+    left = list(memories)
+    if len(left) <= size:
+        return left
+    totals = np.array([memory.total for memory in left])
+    # A merge adds two rows and two columns of it, so that no cosine is computed twice.
+    gram = totals @ totals.T
+    while len(left) > size:
+        norms = np.sqrt(gram.diagonal())
+        products = norms[:-1] * norms[1:]
+        cosines = np.divide(gram.diagonal(1), products, np.zeros(len(products)), where=products > 0)
+        first = int(np.argmax(cosines))
+        one, other = left[first : first + 2]
+        left[first : first + 2] = [_Memory(one.total + other.total, one.frames | other.frames)]
+        gram[first] += gram[first + 1]
+        gram[:, first] += gram[:, first + 1]
+        gram = np.delete(np.delete(gram, first + 1, 0), first + 1, 1)
+    return left
+
+
+def _represented(memories: Sequence[_Memory], embeddings: Float64) -> Int64:
+    """A frame for each memory, all of them different."""
+    free = np.ones(len(embeddings), bool)
+    rows = []
+    for memory in memories:
+        own = np.flatnonzero(memory.frames & free)
+        among = own if len(own) else np.flatnonzero(free)
+        rows.append(int(among[np.argmax(embeddings[among] @ memory.total)]))
+        free[rows[-1]] = False
+    return np.array(rows, np.int64)
 
 
 def _unit_range(relevance: Float32) -> Float64:

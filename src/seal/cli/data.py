@@ -60,22 +60,30 @@ def list_(as_json: bool) -> None:
 
 
 def _values(name: str, folder: str, report: DataReport) -> dict[str, Any]:
+    from seal.datacheck import reasons
+
     return {
         "data": name,
         "folder": folder,
         "complete": not report.problems,
         "found": dict(report.found),
         "problems": [problem._asdict() for problem in report.problems],
-        "skipped": dict(report.skipped),
+        "skipped": reasons(report.skipped),
+        "corrected": reasons(report.corrected),
+        "left_out": [each.message for each in (*report.skipped, *report.corrected)],
         "page": report.page,
     }
 
 
 def _print(report: DataReport) -> None:
+    from seal.datacheck import reasons
+
     found = ", ".join(f"{count:,} {kind}" for kind, count in report.found.items())
     echo(f"{report.title}: {found}")
-    for reason, count in report.skipped.items():
+    for reason, count in reasons(report.skipped).items():
         echo(f"cannot be used: {count:,} annotations with {reason}")
+    for reason, count in reasons(report.corrected).items():
+        echo(f"corrected: {count:,} annotations with {reason}")
     for problem in report.problems[:_LISTED]:
         echo(printable(f"{problem.kind}: {problem.item}: {problem.fault}"))
     if len(report.problems) > _LISTED:

@@ -131,6 +131,8 @@ def _annotated(
     found = read(dataset, data, split)
     for reason, count in found.reasons().items():
         tell(f"{count} queries left out: {reason}")
+    for reason, count in found.corrections().items():
+        tell(f"{count} queries corrected: {reason}")
     videos = store.videos()
     if not videos:
         raise DataError(f"{store.path} has no videos: run seal index on those of {dataset}")

@@ -9,6 +9,7 @@ Metrics
     plot          recall against the budget, as a picture
 Benchmarks
     questions     what those of questions have in common
+    lettered      options by letter, and right answers, in all their forms
     lvbench, videomme, mlvu, longvideobench   multiple choice
     moviechat     free answers
     ego4d, nlq    Ego4D-NLQ: its files; when does a video show what answers a query?
@@ -16,6 +17,7 @@ Benchmarks
     nouns         plain nouns in clips that were labelled by eye
 Asking
     asking        a model, with and without selection
+    ways          the ways to choose evidence that are compared, and ablations
     videos        the videos of a store, by a data set's names
 Films and composites
     film, drawing   a film whose contents are known

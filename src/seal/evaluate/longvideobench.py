@@ -7,13 +7,12 @@ the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePath
-from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
+from seal.evaluate.lettered import lettered, right
+from seal.evaluate.questions import BenchmarkQuestion, Published, single
 from seal.files import read_json
 
 _STATED = (
@@ -38,17 +37,16 @@ def extract_official(output: str) -> str | None:
     return first_letter(output, _STATED, "ABCDE")
 
 
-def _questions(_: str, __: int, entry: Any) -> Iterator[BenchmarkQuestion]:
-    """Raises KeyError, TypeError or ValueError."""
-    options = lettered(entry["candidates"])
-    right = entry["correct_choice"]
-    if not 0 <= right < len(options):
-        raise ValueError(f"correct_choice {right} is none of the candidates {options}")
-    yield BenchmarkQuestion(
+def _question(_: str, __: int, entry: Any) -> BenchmarkQuestion:
+    options, answer = lettered(entry["candidates"]), entry["correct_choice"]
+    # Published is the number of the option, from 0.
+    if isinstance(answer, int) and answer in range(len(options)):
+        answer = [*options][answer]
+    return BenchmarkQuestion(
         id=entry["id"],
         video=PurePath(entry["video_path"]).stem,
         text=entry["question"],
-        answer=ascii_uppercase[right],
+        answer=right(answer, options),
         options=options,
         types=(str(entry["duration_group"]), entry["question_category"]),
         duration_s=entry.get("duration"),
@@ -60,7 +58,8 @@ PUBLISHED = Published(
     "github.com/longvideobench/LongVideoBench: lvb_val.json and the folder videos",
     ("lvb_val.json",),
     read_json,
-    _questions,
+    single("id"),
+    _question,
 )
 
 LONGVIDEOBENCH = Benchmark(PUBLISHED, extract_official, guesses=True, types=_TYPES)

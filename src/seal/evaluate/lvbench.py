@@ -6,13 +6,14 @@ of an output, `lvbench/metrics/compute_accuracy.py` counts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from seal.datacheck import EntryError, Named
 from seal.evaluate.choices import Benchmark
+from seal.evaluate.lettered import right, split
 from seal.evaluate.questions import BenchmarkQuestion, Published
-from seal.files import read_json_lines
+from seal.files import tried_json_lines
 
 
 def extract_official(output: str) -> str:
@@ -26,32 +27,39 @@ def extract_official(output: str) -> str:
     return inside[:1]
 
 
-def _questions(_: str, __: int, video: Any) -> Iterator[BenchmarkQuestion]:
-    """Those of a video: `key` is its YouTube id. Raises KeyError, TypeError or ValueError."""
-    minutes = video.get("video_info", {}).get("duration_minutes")
+def _parts(video: Any) -> Iterator[Named]:
+    """The questions of a video; `key` is its YouTube id."""
     for entry in video["qa"]:
-        types = entry["question_type"]
-        if not isinstance(types, list):
-            raise TypeError(f"question_type is a list, got {types!r}")
-        text, *options = re.split(r"^\s*\(([A-Z])\)", entry["question"], flags=re.MULTILINE)
-        yield BenchmarkQuestion(
-            id=str(entry["uid"]),
-            video=str(video["key"]),
-            text=text.strip(),
-            answer=entry["answer"],
-            options=dict(zip(options[::2], map(str.strip, options[1::2]), strict=True)),
-            types=tuple(types),
-            # Rounded to minutes.
-            duration_s=None if minutes is None else 60 * max(0.0, minutes - 0.5),
-        )
+        uid = entry.get("uid", "without uid") if isinstance(entry, dict) else "that is no object"
+        yield f"question {uid} of video {video['key']}", (video, entry)
+
+
+def _question(_: str, __: int, part: tuple[dict[str, Any], dict[str, Any]]) -> BenchmarkQuestion:
+    video, entry = part
+    minutes = video.get("video_info", {}).get("duration_minutes")
+    types = entry["question_type"]
+    if not isinstance(types, list):
+        raise EntryError("a question_type that is no list", types)
+    text, options = split(entry["question"])
+    return BenchmarkQuestion(
+        id=str(entry["uid"]),
+        video=str(video["key"]),
+        text=text,
+        answer=right(entry["answer"], options),
+        options=options,
+        types=tuple(types),
+        # Rounded to minutes.
+        duration_s=None if minutes is None else 60 * max(0.0, minutes - 0.5),
+    )
 
 
 PUBLISHED = Published(
     "LVBench",
     "github.com/zai-org/LVBench: video_info.meta.jsonl, and the videos as KEY.mp4",
     ("video_info.meta.jsonl",),
-    read_json_lines,
-    _questions,
+    tried_json_lines,
+    _parts,
+    _question,
     folders=(".", "data"),
 )
 

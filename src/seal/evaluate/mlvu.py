@@ -7,13 +7,12 @@ tasks with free answers, sub_scene and summary, are not read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import PurePath
-from string import ascii_uppercase
 from typing import Any
 
 from seal.evaluate.choices import Benchmark
-from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
+from seal.evaluate.lettered import lettered, right
+from seal.evaluate.questions import BenchmarkQuestion, Published, single
 from seal.files import read_json
 
 _FILES = (
@@ -39,21 +38,22 @@ def extract_official(output: str) -> str:
     return output if end < 0 else output[max(0, end - 1) : end]
 
 
-def _questions(file: str, number: int, entry: Any) -> Iterator[BenchmarkQuestion]:
+def _question(file: str, number: int, entry: Any) -> BenchmarkQuestion:
     """Of the file "1_plotQA"; the videos of each task have a folder of its name, and their own
-    names repeat. Raises KeyError, TypeError or ValueError."""
+    names repeat."""
     task = file.partition("_")[2] or file
-    candidates = entry["candidates"]
-    # Of candidates of one text the official code takes the last.
-    rows = [row for row, text in enumerate(candidates) if text == entry["answer"]]
-    if not rows:
-        raise ValueError(f"the answer {entry['answer']!r} is none of the candidates {candidates}")
-    yield BenchmarkQuestion(
+    candidates, answer = entry["candidates"], entry["answer"]
+    options = lettered(candidates)
+    # Of candidates of one text the official code takes the last. A list has its texts, a mapping
+    # its letters: `lettered` takes both.
+    texts = candidates.values() if isinstance(candidates, dict) else candidates
+    same = [letter for letter, text in zip(options, texts, strict=True) if text == answer]
+    return BenchmarkQuestion(
         id=f"{task} {number}",
         video=f"{file}/{PurePath(entry['video']).stem}",
         text=entry["question"],
-        answer=ascii_uppercase[rows[-1]],
-        options=lettered(candidates),
+        answer=same[-1] if same else right(answer, options),
+        options=options,
         types=(task,),
         duration_s=entry.get("duration"),
     )
@@ -76,7 +76,8 @@ PUBLISHED = Published(
     "github.com/JUNJIE99/MLVU: the folders json and video of the development set",
     _FILES,
     read_json,
-    _questions,
+    single("video"),
+    _question,
     folders=("json", "."),
     videos=("video", "."),
 )

@@ -6,12 +6,11 @@ one duration by domain are not given here. Subtitles are not shown to the model.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from seal.evaluate.choices import STATED, Benchmark, first_letter
-from seal.evaluate.questions import BenchmarkQuestion, Published, lettered
+from seal.evaluate.lettered import lettered, right
+from seal.evaluate.questions import BenchmarkQuestion, Published, single
 from seal.files import read_parquet
 
 # Two commas are missing in the official list: these are its last two entries.
@@ -23,20 +22,14 @@ def extract_official(output: str) -> str | None:
     return first_letter(output, _STATED, "ABCD")
 
 
-def _questions(_: str, __: int, row: Any) -> Iterator[BenchmarkQuestion]:
-    """Raises KeyError, TypeError or ValueError."""
-    options = {
-        letter: re.sub(rf"^\s*{letter}[.:)]\s*", "", option)
-        for letter, option in lettered(row["options"]).items()
-    }
-    if row["answer"] not in options:
-        raise ValueError(f"the answer {row['answer']!r} is none of the options {options}")
+def _question(_: str, __: int, row: Any) -> BenchmarkQuestion:
+    options = lettered(row["options"])
     types = (row["duration"], row["domain"], row["task_type"], row["sub_category"])
-    yield BenchmarkQuestion(
+    return BenchmarkQuestion(
         id=row["question_id"],
         video=row["videoID"],
         text=row["question"],
-        answer=row["answer"],
+        answer=right(row["answer"], options),
         options=options,
         # A domain and its only category can have one name.
         types=tuple(dict.fromkeys(types)),
@@ -55,7 +48,8 @@ PUBLISHED = Published(
     "github.com/BradyFU/Video-MME: the parquet file, and the videos as VIDEOID.mp4",
     ("test-*.parquet",),
     read_parquet,
-    _questions,
+    single("question_id"),
+    _question,
     folders=("videomme", "."),
     videos=("data", "video", "videos", "."),
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seal import backends
+from seal.cli.evaluate.common import interval, print_line
 from seal.cli.options import json_option, query_settings, store_option
 from seal.cli.output import echo, print_json, tell
 from seal.config import Options
@@ -15,13 +17,14 @@ from seal.errors import OptionError
 if TYPE_CHECKING:
     from seal.answer import Answerer
     from seal.evaluate.questions import BenchmarkQuestion
+    from seal.evaluate.ways import Choose
 
 
 def asking_options(
     name: str, files: str, *, required: bool
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `settings`,
-    `store_path`, `as_json`."""
+    """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `methods`,
+    `kind_sets`, `alphas`, `settings`, `store_path`, `as_json`."""
     options: list[Callable[..., Callable[..., None]]] = [
         click.option(
             "--annotations",
@@ -45,6 +48,25 @@ def asking_options(
             metavar="FILE",
             help="Where its outputs are kept, to go on from there after an interruption.",
         ),
+        click.option(
+            "--methods",
+            metavar="NAME,...",
+            help="How evidence is chosen, one run for each: seal, "
+            + ", ".join([*backends.names("baseline"), "topk", "bolt"])
+            + ".  [seal,uniform]",
+        ),
+        click.option(
+            "--kinds",
+            "kind_sets",
+            metavar="KINDS|...",
+            help='Ablation: seal with these kinds alone, such as "scene|scene,object|all".',
+        ),
+        click.option(
+            "--alpha",
+            "alphas",
+            metavar="FIRST:LAST:STEP",
+            help="Ablation: seal with each of these weights of relevance, such as 0:1:0.1.",
+        ),
         query_settings,
         store_option,
         json_option,
@@ -64,6 +86,9 @@ def ask(
     evaluate: Callable[[Mapping[str, str]], dict[str, Any]],
     answerer: str,
     run_path: str,
+    methods: str | None,
+    kind_sets: str | None,
+    alphas: str | None,
     settings: tuple[str, ...],
     store_path: str,
 ) -> dict[str, Any]:
@@ -73,18 +98,19 @@ def ask(
     """
     from seal.asked import asking as named
     from seal.asked import merged
-    from seal.evaluate import asking
+    from seal.evaluate import asking, ways
     from seal.evaluate.videos import Videos
     from seal.store import Store
 
+    compared = compared_ways(methods, kind_sets, alphas)
     chosen = merged(settings, named(None, answerer))
-    model, videos = model_of(answerer, settings), Videos(Store(store_path), "ask", chosen)
-    asked_about = dict.fromkeys(question.video for question in questions)
-    manifest = asking.manifest(name, model, videos.options(asked_about))
-    run = asking.AnswerRun(run_path, manifest)
+    Options.load(settings=chosen, task="ask")  # A wrong option is an error before the work.
+    model = model_of(answerer, settings)
+    manifest = asking.manifest(name, model, chosen)
+    run = asking.AnswerRun(run_path, manifest, compared)
     missing = asking.ask_all(
         questions,
-        videos.find,
+        Videos(Store(store_path), "ask", chosen).find,
         model,
         run,
         lambda question, error: tell(f"question {question.id}: {error}"),
@@ -92,20 +118,81 @@ def ask(
     if missing:
         tell(f"not in the store: {', '.join(missing)}")
     evidence = {method: evaluate(outputs) for method, outputs in run.outputs.items()}
+    manifest |= {"methods": ways.describe(compared), "videos": run.summary}
     return {"manifest": manifest, "missing": missing, "evidence": evidence}
 
 
+def refuse_asking(asked: Mapping[str, Any]) -> None:
+    """Raise UsageError if an option about a model that is asked comes with --outputs."""
+    names = {
+        "settings": "--set",
+        "methods": "--methods",
+        "kind_sets": "--kinds",
+        "alphas": "--alpha",
+    }
+    given = [option for key, option in names.items() if asked.get(key)]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)} is about a model that is asked: leave out --outputs"
+        )
+
+
+def compared_ways(
+    methods: str | None, kind_sets: str | None, alphas: str | None
+) -> dict[str, Choose]:
+    """The ways to choose evidence that the options name, with the variants of `seal` in its place.
+
+    Raises OptionError for an unknown name, and if there are variants of `seal` without `seal`.
+    """
+    from seal.evaluate.asking import METHODS
+    from seal.evaluate.ways import SEAL, variants, ways
+
+    varied = variants(kind_sets, alphas)
+    names = [each.strip() for each in methods.split(",")] if methods is not None else None
+    if names is None:
+        names = [SEAL] if varied else [*METHODS]
+    if varied and SEAL not in names:
+        raise OptionError(f"--kinds and --alpha are about {SEAL}: name it in --methods {methods}")
+    found: dict[str, Choose] = {}
+    for name, way in ways(names).items():
+        found |= varied if varied and name == SEAL else {name: way}
+    return found
+
+
 def print_result(
-    result: dict[str, Any], as_json: bool, print_figures: Callable[[dict[str, Any]], None]
+    result: dict[str, Any],
+    as_json: bool,
+    print_figures: Callable[[dict[str, Any]], None],
+    row: Callable[[dict[str, Any]], Mapping[str, dict[str, float]]],
 ) -> None:
-    """One JSON object, or a table for each kind of evidence."""
+    """One JSON object, or a table for each kind of evidence and one that compares them.
+
+    `row` takes the estimates by type of question out of what `evaluate` found; they are in the JSON
+    under `methods`.
+    """
+    evidence = result.get("evidence")
+    if evidence is not None:
+        result["methods"] = {method: dict(row(figures)) for method, figures in evidence.items()}
     if as_json:
         print_json(result)
         return
-    for method, figures in result.get("evidence", {"": result}).items():
+    for method, figures in (evidence or {"": result}).items():
         if method:
             echo(f"\nevidence: {method}")
         print_figures(figures)
+    if evidence is not None:
+        _print_compared(result["methods"])
+
+
+def _print_compared(methods: Mapping[str, Mapping[str, dict[str, float]]]) -> None:
+    """A line for each way to choose evidence, a column for each type of question."""
+    types = list(dict.fromkeys(each for row in methods.values() for each in row))
+    echo("\nall kinds of evidence: share of right answers, of those answered; 95 % intervals\n")
+    width = max(24, *(len(name) + 1 for name in methods))
+    print_line("evidence", types, width=width)
+    for name, row in methods.items():
+        cells = [interval(row[each]) if each in row else "-" for each in types]
+        print_line(name, cells, width=width)
 
 
 def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.asking import ask, asking_options, print_result
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.asking import ask, asking_options, print_result, refuse_asking
+from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.output import echo
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ _BENCHMARKS = {
 _HELP = """{title}: the share of right answers by type of question, of those answered and of all.
 
     Answers are taken out of the outputs as the official code does it, and, beside it, by reading
-    them more carefully (seal). Strict: what is not answered is wrong. A model is asked twice, with
-    the evidence that SEAL selects and with as many scenes an equal time apart (uniform); the videos
-    in the store are known by the names of their files.
+    them more carefully (seal). Strict: what is not answered is wrong. A model is asked once for
+    each of --methods: by default with the evidence that SEAL selects, and with as many scenes an
+    equal time apart (uniform). The videos in the store are known by the names of their files.
     """
 
 
@@ -44,19 +44,20 @@ def _command(name: str, title: str, files: str) -> click.Command:
 
         if (outputs is None) == (answerer is None):
             raise click.UsageError("expected either --outputs or --answerer")
-        if outputs is not None and asked["settings"]:
-            raise click.UsageError("--set is about a model that is asked: leave out --outputs")
+        if outputs is not None:
+            refuse_asking(asked)
         benchmark = _benchmark(name)
         questions = benchmark.data.read(annotations)
         evaluate = partial(benchmark.evaluate, questions)
         settings = {"annotations": annotations, "resamples": RESAMPLES}
         result: dict[str, Any] = {"benchmark": name, "settings": settings}
+        result["left_out"] = left_out(questions.skipped)
         if outputs is not None:
             settings["outputs"] = outputs
             result |= evaluate(benchmark.read_outputs(outputs))
         else:
             result |= ask(name, questions, evaluate, str(answerer), **asked)
-        print_result(result, as_json, _print)
+        print_result(result, as_json, _print, _row)
 
     return command
 
@@ -66,6 +67,11 @@ def _benchmark(name: str) -> Benchmark:
 
     found: Benchmark = backends.resolve("choices", name)
     return found
+
+
+def _row(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    row: dict[str, dict[str, float]] = figures["methods"]["seal"]["accuracy"]
+    return row
 
 
 def _print(figures: dict[str, Any]) -> None:

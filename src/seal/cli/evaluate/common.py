@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seal import backends
 from seal.cli.options import data_option, json_option, query_settings
-from seal.cli.output import echo
+from seal.cli.output import echo, tell
 from seal.config import Options, as_dict
 from seal.errors import DataError
 from seal.printing import printable
+
+if TYPE_CHECKING:
+    from seal.datacheck import Skipped
 
 # The heavy imports stand inside the functions: `seal --help` must be instant.
 
@@ -54,6 +57,26 @@ def folder_of(data: str, name: str = ".") -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
 
+_LISTED = 20
+"""So many entries that were left out are named on a terminal; the JSON has all."""
+
+
+def left_out(skipped: Sequence[Skipped]) -> dict[str, Any]:
+    """The entries of a data set that were left out, for the JSON; stderr is told of them too."""
+    from seal.datacheck import reasons
+
+    counts = reasons(skipped)
+    for one in skipped[:_LISTED]:
+        tell(f"left out: {one.message}")
+    if len(skipped) > _LISTED:
+        tell(f"left out: {len(skipped) - _LISTED:,} more; --json names them all")
+    if skipped:
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+        tell(f"{len(skipped):,} entries of the data set cannot be used: {listed}")
+    messages = [one.message for one in skipped]
+    return {"count": len(skipped), "reasons": counts, "entries": messages}
+
+
 def interval(estimate: dict[str, float]) -> str:
     """The cell of an estimate: its value and its 95 % interval."""
     from seal.evaluate.bootstrap import Estimate
@@ -61,7 +84,7 @@ def interval(estimate: dict[str, float]) -> str:
     return str(Estimate(**estimate))
 
 
-def print_line(name: str, cells: list[str], seconds: str = "") -> None:
-    """A row of a table."""
-    row = f"{name:24s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
+def print_line(name: str, cells: list[str], seconds: str = "", width: int = 24) -> None:
+    """A row of a table; `width` is that of its first column."""
+    row = f"{name:{width}s}" + "".join(f"{cell:>25s}" for cell in cells) + f"{seconds:>9s}"
     echo(printable(row))

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result, refuse_asking
+from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.options import writable
 from seal.cli.output import echo, tell
 
@@ -49,11 +49,12 @@ def moviechat(
 ) -> None:
     """MovieChat-1K: free answers, global and at breakpoints, judged by a language model.
 
-    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official: the
-    official code's own corrections of the verdicts. Outputs are JSON, film to a list of question,
-    answer, pred and time. A model is asked twice, with the evidence that SEAL selects and with as
-    many scenes an equal time apart (uniform), at breakpoints of what was shown until then; the
-    videos in the store are known by the names of their files.
+    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official figures
+    are by the rules of the official code: those of today, which take verdicts as they are, and those
+    of October 2023, which corrected them. Outputs are JSON, film to a list of question, answer, pred
+    and time. A model is asked once for each of --methods: by default with the evidence that SEAL
+    selects, and with as many scenes an equal time apart (uniform); at breakpoints of what was shown
+    until then. The videos in the store are known by the names of their files.
     """
     from seal.evaluate import moviechat
     from seal.evaluate.judge import PROMPT, Judge
@@ -61,6 +62,8 @@ def moviechat(
 
     if (outputs is None) == (answerer is None) or (answerer is not None and annotations is None):
         raise click.UsageError("expected either --outputs, or --annotations and --answerer")
+    if outputs is not None:
+        refuse_asking(asked)
     judges = judge_settings if answerer is not None else (*settings, *judge_settings)
     prompt = PROMPT if judge_prompt is None else read_text(judge_prompt)
     judge = Judge(
@@ -71,11 +74,14 @@ def moviechat(
     )
     result: dict[str, Any] = {"benchmark": "moviechat"}
     if outputs is not None:
+        questions, texts = moviechat.read_outputs(outputs)
         result["settings"] = {"outputs": outputs}
-        result |= moviechat.evaluate(*moviechat.read_outputs(outputs), judge)
+        result["left_out"] = left_out(questions.skipped)
+        result |= moviechat.evaluate(questions, texts, judge)
     else:
         questions = moviechat.PUBLISHED.read(str(annotations))
         result["settings"] = {"annotations": annotations}
+        result["left_out"] = left_out(questions.skipped)
         result |= ask(
             "moviechat",
             questions,
@@ -84,19 +90,28 @@ def moviechat(
             settings=settings,
             **asked,
         )
-    print_result(result, as_json, _print)
+    print_result(result, as_json, _print, _row)
+
+
+def _row(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    from seal.evaluate.moviechat import MODES
+
+    judged = [mode for mode in MODES if "accuracy" in figures.get(mode, {})]
+    return {mode: figures[mode]["accuracy"] for mode in judged}
 
 
 def _print(figures: dict[str, Any]) -> None:
-    from seal.evaluate.moviechat import MODES
+    from seal.evaluate.moviechat import MODES, RULES
 
     echo(f"judged by {figures['judge']}; 95 % intervals\n")
     columns = ("accuracy", "strict", "score")
-    print_line("questions", [*columns, "official accuracy", "official score", "judge failures"])
+    pairs = [(rules, column) for rules in RULES for column in ("accuracy", "score")]
+    headings = [f"{rules}: {column}" for rules, column in pairs]
+    print_line("questions", [*columns, *headings, "judge failures"])
     for mode in MODES:
         if mode in figures:
             row = figures[mode]
             estimates = [row.get(column) for column in columns]
-            estimates += [row["official"].get(column) for column in ("accuracy", "score")]
+            estimates += [row["official"][rules].get(column) for rules, column in pairs]
             cells = ["-" if each is None else interval(each) for each in estimates]
             print_line(f"{row['questions']} {mode}", [*cells, str(row["judge_failures"])])

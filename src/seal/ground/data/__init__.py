@@ -11,9 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from seal import backends
+from seal.datacheck import Skipped
 from seal.errors import OptionError
 from seal.ground.data.features import Features
-from seal.ground.data.samples import Dataset, Sample, SampleError, Skipped, SplitPart
+from seal.ground.data.samples import Dataset, Sample, SampleError, SplitPart
 from seal.ground.data.sources import Source
 
 __all__ = [
@@ -41,6 +42,7 @@ def read(name: str, folder: str | Path, split: str) -> Dataset:
     """The queries of a split of a data set, which is laid out in `folder` as published.
 
     Raises OptionError for an unknown name or split, DataError, naming the file, if one is missing
-    or not as published. Queries that cannot be used are left out and told of.
+    or not as published. Queries that cannot be used are left out and told of, and so is what was
+    cut off or left out of the spans of the others.
     """
     return source(name).read(folder, split)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +18,18 @@ from typing import Any, NamedTuple
 from seal.datacheck import (
     VIDEO_SUFFIXES,
     DataReport,
+    EntryError,
+    Named,
     Problem,
     Say,
+    Skipped,
     check_videos,
+    each,
     files_by_name,
     find_files,
 )
 from seal.errors import DataError, OptionError
-from seal.files import read_json, read_json_lines, read_text
+from seal.files import read_json, read_text, tried_json_lines
 from seal.ground.data.features import Features, check_features, feature_stores
 from seal.ground.data.samples import Dataset, Sample, SourceRow, SplitPart, collect
 from seal.types import Span
@@ -39,9 +44,9 @@ class Source:
     """Where to get it."""
     files: Mapping[str, tuple[str, ...]]
     """split -> the names of its annotation files, the one with the queries first."""
-    rows: Callable[..., Iterable[SourceRow]]
-    """From the paths of a split's files to its queries; KeyError, TypeError or ValueError if a file
-    is not as published."""
+    rows: Callable[..., Iterable[SourceRow | Skipped]]
+    """From the paths of a split's files to its queries, those left out included; AttributeError,
+    KeyError, TypeError or ValueError if a file is not as published."""
     folders: tuple[str, ...] = ("annotations",)
     """Where the files may be in the data set's folder, besides in itself."""
     videos: tuple[str, ...] = ("videos",)
@@ -74,8 +79,11 @@ class Source:
             raise DataError(f"{paths[0]} is not laid out as {self.title}: {error!r}") from error
         if not rows:
             raise DataError(f"{paths[0]} has no queries")
+        left_out = [row.message for row in rows if isinstance(row, Skipped)]
+        if len(left_out) == len(rows):
+            raise DataError(f"no query of {self.title} can be used: {left_out[0]}")
         if split not in self.withheld:
-            rows = [row if row.times_s else replace(row, times_s=[]) for row in rows]
+            rows = [_answered(row) for row in rows]
         return collect(rows, split)
 
     def features(self, folder: str | Path, dimension: int | None = None) -> Features:
@@ -86,7 +94,8 @@ class Source:
         """What of the data set is in `folder`. It takes videos, or features, or both."""
         samples: dict[str, Sample] = {}
         problems: list[Problem] = []
-        skipped: Counter[str] = Counter()
+        skipped: list[Skipped] = []
+        corrected: list[Skipped] = []
         found = dict.fromkeys(("annotations", "queries", "videos", "features"), 0)
         for split in self.files:
             try:
@@ -96,7 +105,8 @@ class Source:
                 continue
             found["annotations"] += 1
             found["queries"] += len(data.samples)
-            skipped.update(data.reasons())
+            skipped += data.skipped
+            corrected += data.corrected
             samples |= {sample.video: sample for sample in data.samples}
         stores = [store for place in self.stored for store in feature_stores(folder / place)]
         for store in stores if samples else ():
@@ -110,7 +120,16 @@ class Source:
             found["videos"] = len(samples.keys() & files.keys())
             lengths = {video: sample.duration_s for video, sample in samples.items()}
             problems += check_videos(lengths, files)
-        return DataReport(self.title, self.page, found, tuple(problems), dict(skipped))
+        return DataReport(
+            self.title, self.page, found, tuple(problems), tuple(skipped), tuple(corrected)
+        )
+
+
+def _answered(row: SourceRow | Skipped) -> SourceRow | Skipped:
+    """A row of a split with answers: a row without times has none where it should have some."""
+    if isinstance(row, Skipped) or row.times_s is not None:
+        return row
+    return replace(row, times_s=[])
 
 
 class LanguageQuery(NamedTuple):
@@ -132,18 +151,43 @@ def language_queries(path: str | Path) -> Iterator[LanguageQuery]:
                     yield LanguageQuery(video, clip, annotation["annotation_uid"], index, entry)
 
 
-def _ego4d_rows(path: Path) -> Iterator[SourceRow]:
-    for video, clip, annotation, index, entry in language_queries(path):
-        times_s = entry.get("clip_start_sec"), entry.get("clip_end_sec")
-        yield SourceRow(
-            video=clip["clip_uid"],
-            duration_s=clip["clip_end_sec"],
-            query=entry.get("query"),
-            times_s=None if times_s == (None, None) else [times_s],
-            annotation=annotation,
-            index=index,
-            part_of=_part(video["video_uid"], clip),
-        )
+def _ego4d_rows(path: Path) -> Iterator[SourceRow | Skipped]:
+    def clips(video: dict[str, Any]) -> Iterator[Named]:
+        for clip in video["clips"]:
+            yield f"{path}: a clip of video {video['video_uid']}", (video, clip)
+
+    def annotations(of: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Named]:
+        video, clip = of
+        for annotation in clip["annotations"]:
+            yield f"{path}: an annotation of clip {clip['clip_uid']}", (video, clip, annotation)
+
+    def queries(of: tuple[dict[str, Any], ...]) -> Iterator[Named]:
+        video, clip, annotation = of
+        uid = annotation["annotation_uid"]
+        for index, entry in enumerate(annotation["language_queries"]):
+            asked = LanguageQuery(video, clip, uid, index, entry)
+            yield f"{path}: query {index} of {uid}, video {clip['clip_uid']}", asked
+
+    videos = _numbered(path, "video", read_json(path)["videos"])
+    return each(each(each(each(videos, clips), annotations), queries), _ego4d_row)
+
+
+def _ego4d_row(of: LanguageQuery) -> Iterator[SourceRow]:
+    times_s = of.entry.get("clip_start_sec"), of.entry.get("clip_end_sec")
+    yield SourceRow(
+        video=of.clip["clip_uid"],
+        duration_s=of.clip["clip_end_sec"],
+        query=of.entry.get("query"),
+        times_s=None if times_s == (None, None) else [times_s],
+        annotation=of.annotation_uid,
+        index=of.query_idx,
+        part_of=_part(of.video["video_uid"], of.clip),
+    )
+
+
+def _numbered(path: Path, noun: str, entries: Iterable[Any]) -> Iterator[Named]:
+    for number, entry in enumerate(entries, start=1):
+        yield f"{path}: {noun} {number}", entry
 
 
 def _part(video: str, clip: dict[str, Any]) -> SplitPart | None:
@@ -151,47 +195,71 @@ def _part(video: str, clip: dict[str, Any]) -> SplitPart | None:
     return None if start_s is None or end_s is None else SplitPart(video, Span(start_s, end_s))
 
 
-def _charades_rows(path: Path, durations: Path) -> Iterator[SourceRow]:
+def _charades_rows(path: Path, durations: Path) -> Iterator[SourceRow | Skipped]:
     lengths = {
         row["id"]: row["length"] for row in csv.DictReader(io.StringIO(read_text(durations)))
     }
     index: Counter[str] = Counter()
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+
+    def rows(line: str) -> Iterator[SourceRow]:
         head, marks, query = line.partition("##")
         words = head.split()
-        if not line.strip():
-            continue
         if not marks or len(words) != 3:
-            raise ValueError(f"line {number}: expected VIDEO START END##QUERY, got {line!r}")
+            raise EntryError("a line that is not VIDEO START END##QUERY", line)
         video, *times_s = words
         yield SourceRow(video, lengths.get(video), query, [times_s], video, index[video])
         index[video] += 1
 
+    # Not splitlines: a query may hold other line separators, such as U+2028, as they are.
+    lines = _numbered(path, "line", read_text(path).split("\n"))
+    return each(((item, line) for item, line in lines if line.strip()), rows)
 
-def _tacos_rows(path: Path) -> Iterator[SourceRow]:
+
+def _sentences(
+    path: Path, row: Callable[[str, dict[str, Any], int, Any, Any], SourceRow]
+) -> Iterator[SourceRow | Skipped]:
+    """The rows of a file of videos by name, each with its `sentences` and their `timestamps`.
+
+    `row` is handed the name, the video, and number, text and times of a sentence.
+    """
+
+    def asked(of: tuple[str, dict[str, Any]]) -> Iterator[Named]:
+        name, video = of
+        sentences = zip(video["sentences"], video["timestamps"], strict=True)
+        for index, (query, times) in enumerate(sentences):
+            yield f"{path}: query {index} of video {name}", (name, video, index, query, times)
+
+    videos = ((f"{path}: video {name}", (name, video)) for name, video in read_json(path).items())
+    return each(each(videos, asked), lambda of: [row(*of)])
+
+
+def _tacos_rows(path: Path) -> Iterator[SourceRow | Skipped]:
     """Times are numbers of frames at a constant rate."""
-    for name, video in read_json(path).items():
-        rate_hz = video["fps"]
-        duration_s = video["num_frames"] / rate_hz
-        asked = zip(video["sentences"], video["timestamps"], strict=True)
-        for index, (query, frames) in enumerate(asked):
-            times_s = [frame / rate_hz for frame in frames]
-            stem = name.removesuffix(".avi")
-            yield SourceRow(stem, duration_s, query, [times_s], stem, index)
+
+    def row(name: str, video: dict[str, Any], index: int, query: Any, frames: Any) -> SourceRow:
+        rate_hz = float(video["fps"])
+        if not (math.isfinite(rate_hz) and rate_hz > 0):
+            raise EntryError("no frame rate of the video", video["fps"])
+        times_s = [frame / rate_hz for frame in frames]
+        stem = name.removesuffix(".avi")
+        return SourceRow(stem, video["num_frames"] / rate_hz, query, [times_s], stem, index)
+
+    return _sentences(path, row)
 
 
-def _activitynet_rows(path: Path) -> Iterator[SourceRow]:
-    for name, video in read_json(path).items():
-        asked = zip(video["sentences"], video["timestamps"], strict=True)
-        for index, (query, times_s) in enumerate(asked):
-            yield SourceRow(name, video["duration"], query, [times_s], name, index)
+def _activitynet_rows(path: Path) -> Iterator[SourceRow | Skipped]:
+    def row(name: str, video: dict[str, Any], index: int, query: Any, times_s: Any) -> SourceRow:
+        return SourceRow(name, video["duration"], query, [times_s], name, index)
+
+    return _sentences(path, row)
 
 
-def _qvhighlights_rows(path: Path) -> Iterator[SourceRow]:
-    for entry in read_json_lines(path):
-        times_s = entry.get("relevant_windows")
-        qid = str(entry["qid"])
+def _qvhighlights_rows(path: Path) -> Iterator[SourceRow | Skipped]:
+    def rows(entry: dict[str, Any]) -> Iterator[SourceRow]:
+        times_s, qid = entry.get("relevant_windows"), str(entry["qid"])
         yield SourceRow(entry["vid"], entry["duration"], entry["query"], times_s, qid, 0)
+
+    return each(_numbered(path, "entry", tried_json_lines(path)), rows)
 
 
 def _ego4d(version: str) -> Source:

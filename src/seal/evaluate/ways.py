@@ -1,0 +1,200 @@
+"""The ways to choose evidence that benchmarks of questions compare.
+
+`seal` is what `seal ask` does. The others choose frames (scene tokens), as their papers do: so many
+that they cost as much. An ablation asks the same questions once for each `Variant` of `seal`: with
+some kinds of token alone, or with another weight of relevance.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from seal import backends, kinds
+from seal.answer.evidence import Evidence, gather, uniformly
+from seal.attention import Candidates
+from seal.attention.candidates import costs
+from seal.config.querying import OBJECTIVES_WITH
+from seal.errors import OptionError
+from seal.scope import Scope
+from seal.types import Int64, Mask
+
+Choose = Callable[..., Evidence]
+"""How evidence is chosen: see `seal.answer.evidence.gather`."""
+
+SEAL, UNIFORM = "seal", "uniform"
+ALIASES = {"topk": "top-k", "bolt": "inverse-transform"}
+"""Other names of baselines, by which their papers are known."""
+
+_MOST = 101
+"""So many values of alpha are compared at most: 0 to 1 in steps of 0.01."""
+
+
+def ways(wanted: Iterable[str]) -> dict[str, Choose]:
+    """The ways of these names, in their order: `seal`, or a baseline of `seal.backends`.
+
+    Raises OptionError, listing the valid names, for an unknown one.
+    """
+    valid = [SEAL, *backends.names("baseline"), *ALIASES]
+    found: dict[str, Choose] = {}
+    for name in wanted:
+        if name not in valid:
+            raise OptionError(f"unknown method {name!r}; valid: {', '.join(valid)}")
+        if name == SEAL:
+            found[name] = gather
+        elif name == UNIFORM:
+            found[name] = uniformly
+        else:
+            found[name] = _Frames(backends.resolve("baseline", ALIASES.get(name, name)))
+    return found
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Frames that a baseline chooses for the whole question, for as much as `gather` may spend."""
+
+    baseline: Callable[[Candidates, int], Int64]
+
+    def __call__(
+        self,
+        scope: Scope,
+        question: str,
+        budget: float,
+        *,
+        shown: Int64 | None = None,
+        new: float = np.inf,
+        exclude: Mask | None = None,
+    ) -> Evidence:
+        tokens, scores = scope.tokens, scope.relevance(question)
+        free = tokens.where(lambda kind: kind.uniform)
+        if shown is not None:
+            free[shown] = False
+        if exclude is not None:
+            free &= ~exclude
+        frames = np.flatnonzero(free)
+        price = costs(tokens, scope.options.attention)[frames].max(initial=1)
+        count = max(0, int(min(budget, new) / price))
+        rows = frames[self.baseline(scope.candidates(scores).take(frames), count)]
+        return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`seal` with some kinds of token alone, or with another weight of relevance."""
+
+    kinds: tuple[str, ...] = ()
+    """None stands for all."""
+    alpha: float | None = None
+    _varied: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        changed = [f"kinds={','.join(self.kinds)}"] if self.kinds else []
+        changed += [] if self.alpha is None else [f"alpha={self.alpha:g}"]
+        return " ".join([SEAL, *changed])
+
+    def __call__(
+        self,
+        scope: Scope,
+        question: str,
+        budget: float,
+        *,
+        exclude: Mask | None = None,
+        **more: Any,
+    ) -> Evidence:
+        """As `gather`. Raises OptionError if the objective of the scope does not read alpha."""
+        if self.kinds:
+            others = ~np.isin(scope.tokens.kinds, self.kinds)
+            exclude = others if exclude is None else exclude | others
+        return gather(self._scope(scope), question, budget, exclude=exclude, **more)
+
+    def _scope(self, scope: Scope) -> Scope:
+        """The scope with this variant's options; one for all questions about a video."""
+        if self.alpha is None:
+            return scope
+        attention = scope.options.attention
+        if attention.objective not in OBJECTIVES_WITH["alpha"]:
+            valid = ", ".join(OBJECTIVES_WITH["alpha"])
+            raise OptionError(
+                f"--alpha has no effect on the objective {attention.objective}: set"
+                f" attention.objective to one of {valid}"
+            )
+        if self._varied.get("of") is not scope:
+            varied = copy.copy(scope)
+            varied.options = replace(scope.options, attention=replace(attention, alpha=self.alpha))
+            self._varied.update(of=scope, varied=varied)
+        found: Scope = self._varied["varied"]
+        return found
+
+
+def variants(kind_sets: str | None, alphas: str | None) -> dict[str, Choose]:
+    """Each set of kinds with each alpha, by name: see `read_kinds` and `read_alphas`.
+
+    Nothing where neither is given.
+    """
+    if kind_sets is None and alphas is None:
+        return {}
+    sets = [()] if kind_sets is None else read_kinds(kind_sets)
+    values = [None] if alphas is None else read_alphas(alphas)
+    found = [Variant(names, alpha) for names in sets for alpha in values]
+    return {variant.name: variant for variant in found}
+
+
+def read_kinds(text: str) -> list[tuple[str, ...]]:
+    """The sets of kinds in "scene|scene,object|all"; the empty one stands for all.
+
+    Raises OptionError, listing the valid names, for an unknown kind.
+    """
+    sets = []
+    for part in text.split("|"):
+        names = tuple(name.strip() for name in part.split(","))
+        sets.append(() if names == ("all",) else tuple(kinds.get(name).name for name in names))
+    return list(dict.fromkeys(sets))
+
+
+def read_alphas(text: str) -> list[float]:
+    """The values in "0:1:0.1", first, last and step, or in "0,0.5,0.9". Raises OptionError."""
+    wrong = f"expected FIRST:LAST:STEP or values between 0 and 1, such as 0:1:0.1, got {text!r}"
+    try:
+        numbers = [Decimal(part) for part in text.replace(":", ",").split(",")]
+    except InvalidOperation:
+        raise OptionError(wrong) from None
+    if not all(number.is_finite() for number in numbers):
+        raise OptionError(wrong)
+    if ":" in text:
+        # Decimal: 0.1 three times is 0.3 then, and the last value is met.
+        if len(numbers) != 3 or "," in text or numbers[2] <= 0 or numbers[1] < numbers[0]:
+            raise OptionError(wrong)
+        first, last, step = numbers
+        count = min(int((last - first) / step) + 1, _MOST + 1)
+        numbers = [first + i * step for i in range(count)]
+    if len(numbers) > _MOST or not all(0 <= number <= 1 for number in numbers):
+        raise OptionError(wrong)
+    return [float(number) for number in dict.fromkeys(numbers)]
+
+
+def describe(ways: Mapping[str, Choose]) -> dict[str, dict[str, Any]]:
+    """What each way does, for a manifest: its selector, and the selector's own options."""
+    described: dict[str, dict[str, Any]] = {}
+    for name, way in ways.items():
+        if isinstance(way, _Frames):
+            parameters = inspect.signature(way.baseline).parameters.values()
+            defaults = {
+                each.name: each.default for each in parameters if each.default is not each.empty
+            }
+            described[name] = {"selector": way.baseline.__name__, "of": "frames", **defaults}
+        elif isinstance(way, Variant):
+            changed = {} if way.alpha is None else {"attention.alpha": way.alpha}
+            of = ",".join(way.kinds) or "all kinds"
+            described[name] = {"selector": "attention", "of": of, **changed}
+        elif way is uniformly:
+            described[name] = {"selector": "uniform", "of": "frames"}
+        else:
+            described[name] = {"selector": "attention", "of": "all kinds"}
+    return described
