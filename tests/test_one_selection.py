@@ -226,7 +226,7 @@ def test_benchmarks_choose_what_the_plain_greedy_chooses(
     for i, question in enumerate(asked):
         scores = relevance_by_formula(encoder, question, tokens.embeddings)
         wanted[str(i)] = greedy(scores, tokens.embeddings, BUDGET)
-    _lvbench(tmp_path, store, [each for each in rules if "head" not in each], asked, server)
+    ask_lvbench(tmp_path, store, [each for each in rules if "head" not in each], asked, server)
     lines = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     evidence = {line["id"]: line["evidence"] for line in lines if line.get("method") == "seal"}
     assert evidence.keys() == wanted.keys()
@@ -237,7 +237,7 @@ def test_benchmarks_choose_what_the_plain_greedy_chooses(
     assert ran["attention"]["solver"] == "greedy"
     assert (ran["answer"]["query"], ran["answer"]["intent"]) == ("question", "off")
     head = mini_head(tmp_path / "head", BUDGET)
-    result = _nlq(tmp_path, store, rules, asked, head)
+    result = ask_nlq(tmp_path, store, rules, asked, head)
     ran = result["settings"]["options"]["head"][record.profile]
     assert ran["head"]["select"] == "paper"
     assert ran["find"]["head"] == str(head)
@@ -246,9 +246,15 @@ def test_benchmarks_choose_what_the_plain_greedy_chooses(
         assert as_set(seen) == as_set(tokens.embeddings[rows])
 
 
-def _lvbench(
-    folder: Path, store: Store, rules: Sequence[str], asked: list[str], server: Server
-) -> None:
+def ask_lvbench(
+    folder: Path,
+    store: Store,
+    rules: Sequence[str],
+    asked: list[str],
+    server: Server,
+    *flags: str,
+) -> dict[str, Any]:
+    """What `seal eval lvbench` prints; its run is `run.jsonl`."""
     qa = [
         {
             "uid": i,
@@ -264,13 +270,20 @@ def _lvbench(
     command = ["eval", "lvbench", "--annotations", str(folder / "a.jsonl"), "--json"]
     command += ["--answerer", "openai:m", "--store", str(store.path)]
     command += ["--run", str(folder / "run.jsonl"), *(f"--set={each}" for each in settings)]
+    return result_of([*command, *flags])
+
+
+def result_of(command: list[str]) -> dict[str, Any]:
     run = CliRunner().invoke(main, command, catch_exceptions=False)
     assert run.exit_code == 0, run.output
+    result: dict[str, Any] = json.loads(run.stdout)
+    return result
 
 
-def _nlq(
-    folder: Path, store: Store, rules: Sequence[str], asked: list[str], head: Path
+def ask_nlq(
+    folder: Path, store: Store, rules: Sequence[str], asked: list[str], head: Path, *flags: str
 ) -> dict[str, Any]:
+    """What `seal eval nlq` prints."""
     entries = [
         {"query": question, "clip_start_sec": 1.0, "clip_end_sec": 3.0, "template": "t"}
         for question in asked
@@ -282,11 +295,7 @@ def _nlq(
     command = ["eval", "nlq", "--annotations", str(folder / "nlq.json"), "--json"]
     command += ["--store", str(store.path), "--head", str(head)]
     head_rules = [each for each in rules if each.startswith("head.")]
-    command += [f"--set={each}" for each in head_rules]
-    run = CliRunner().invoke(main, command, catch_exceptions=False)
-    assert run.exit_code == 0, run.output
-    result: dict[str, Any] = json.loads(run.stdout)
-    return result
+    return result_of([*command, *(f"--set={each}" for each in head_rules), *flags])
 
 
 def test_an_answerer_keeps_what_the_profile_says_of_questions() -> None:

@@ -258,7 +258,7 @@ def _check_head(options: Options, settings: Iterable[str]) -> None:
         stage, _, name = split(setting)[0].partition(".")
         if stage == "head" and options.find.head is None:
             raise OptionError(f"{setting} has no effect without a trained head: set find.head")
-        if stage == "head" and name != "select" and options.head.select != "paper":
+        if name in ("alpha", "s_min") and stage == "head" and options.head.select != "paper":
             raise OptionError(f"{setting} has no effect: it is for head.select=paper")
 
 

@@ -35,6 +35,8 @@ class HeadOptions:
     """The fingerprint of the encoder that made its embeddings."""
     dimension: int = 256
     """d of the stored embeddings."""
+    stream_s: float | None = None
+    """See `SelectOptions.stream_s`: training chooses from all tokens at once."""
     width: int = 96
     """Channels of the backbone, which sees the video once."""
     heads: int = 4
@@ -70,6 +72,8 @@ class HeadOptions:
             check(self, self.patch_px >= 1, "patch_px must be at least 1")
             whole = self.crop_px >= 1 and self.crop_px % self.patch_px == 0
             check(self, whole, "crop_px must be a multiple of patch_px")
+        if self.stream_s is not None:
+            check(self, self.stream_s >= 1, "stream_s must be at least 1")
         if self.select == "paper":
             check(self, self.positions == "tokens", "positions must be tokens to select them")
             _ = self.attention  # Which checks the numbers.
@@ -86,7 +90,7 @@ class HeadOptions:
     @staticmethod
     def unused(crops: object, select: object) -> set[str]:
         """The options that have no effect on a head with these values of two others."""
-        names = set() if crops else {"crops", "crop_px", "patch_px"}
+        names = {"stream_s"} if crops else {"stream_s", "crops", "crop_px", "patch_px"}
         # Checkpoints that are older than `select` were trained with its default.
         return names if select == "paper" else {*names, "select", *_PUBLISHED}
 
@@ -110,12 +114,20 @@ class SelectOptions:
     s_min: float = AttentionOptions.s_min
     """Paper: similarities are clipped to [s_min, 1]."""
 
+    stream_s: float | None = None
+    """Choose window by window of so many seconds, as a stream does, instead of all at once."""
+
     def __post_init__(self) -> None:
+        if self.stream_s is not None:
+            check(self, self.stream_s >= 1, "stream_s must be at least 1")
         AttentionOptions(alpha=self.alpha, s_min=self.s_min)  # Which checks the numbers.
 
     def on(self, head: HeadOptions) -> HeadOptions:
         """The options of a head that chooses in this way."""
-        if self.select == "trained" or head.positions == "frames":
+        if head.positions == "frames":
+            return head
+        head = replace(head, stream_s=self.stream_s)
+        if self.select == "trained":
             return head
         return replace(head, select=self.select, alpha=self.alpha, s_min=self.s_min)
 

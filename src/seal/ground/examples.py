@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from seal.attention import Budget, Candidates, pick
+from seal.attention.streaming import windows_of
 from seal.config import AttentionOptions, HeadOptions
 from seal.errors import OptionError
 from seal.ground.strips import Pictures, strips
@@ -123,15 +124,33 @@ def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
     known = np.flatnonzero(video.kinds != _UNKNOWN)
     if len(known) <= options.budget:
         return known
-    attention, context, worth = options.attention, known[:0], relevance.max(0)
+    relevance = relevance[:, known]
+    if options.stream_s is not None:
+        return known[_streamed(video.take(known), relevance, options, options.stream_s)]
+    return known[_at_once(video.take(known), relevance, options)]
+
+
+def _streamed(video: Timeline, relevance: Float32, options: HeadOptions, window_s: float) -> Int64:
+    """The rows chosen window by window: what a window brings meets what was chosen before."""
+    kept = np.empty(0, np.int64)
+    for new in windows_of(video.spans[:, 0], window_s):
+        kept = np.concatenate([kept, new])
+        if len(kept) > options.budget:
+            kept = kept[_at_once(video.take(kept), relevance[:, kept], options)]
+    return kept
+
+
+def _at_once(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
+    """The rows chosen of more tokens than the budget, of kinds that heads know."""
+    middle_s, scenes = video.spans.mean(1), np.flatnonzero(video.kinds == SCENE)
+    attention, context, worth = options.attention, scenes[:0], relevance.max(0)
     if options.select == "nearby":
         # A quarter shows the whole video, whatever was asked.
-        attention, context = _MOST_RELEVANT, evenly(scenes, middle_s, options.budget // 4)
+        attention = _MOST_RELEVANT
+        context = evenly(scenes, middle_s, options.budget // 4) if len(scenes) else context
         worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
-    unknown = np.flatnonzero(video.kinds == _UNKNOWN)
-    budget = Budget(options.budget, np.ones(len(video)), context, unknown)
     candidates = Candidates(worth.astype(np.float32), video.embeddings, middle_s, is_checked=True)
-    return pick(candidates, attention, budget)
+    return pick(candidates, attention, Budget(options.budget, np.ones(len(video)), context))
 
 
 def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.common import (
+    interval,
+    mode_options,
+    print_line,
+    stream_window,
+)
 from seal.cli.options import json_option, query_settings, store_option
 from seal.cli.output import echo, print_json, tell
 from seal.config import Options
@@ -24,7 +29,7 @@ def asking_options(
     name: str, files: str, *, required: bool
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `methods`,
-    `kind_sets`, `alphas`, `settings`, `store_path`, `as_json`."""
+    `kind_sets`, `alphas`, `mode`, `window_s`, `settings`, `store_path`, `as_json`."""
     options: list[Callable[..., Callable[..., None]]] = [
         click.option(
             "--annotations",
@@ -67,6 +72,7 @@ def asking_options(
             metavar="FIRST:LAST:STEP",
             help="Ablation: seal with each of these weights of relevance, such as 0:1:0.1.",
         ),
+        *mode_options,
         query_settings,
         store_option,
         json_option,
@@ -89,6 +95,8 @@ def ask(
     methods: str | None,
     kind_sets: str | None,
     alphas: str | None,
+    mode: str,
+    window_s: float | None,
     settings: tuple[str, ...],
     store_path: str,
 ) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def ask(
     from seal.evaluate.videos import Videos
     from seal.store import Store
 
-    compared = compared_ways(methods, kind_sets, alphas)
+    compared = compared_ways(methods, kind_sets, alphas) | streamed_ways(mode, window_s)
     chosen = merged(settings, named(None, answerer))
     Options.load(settings=chosen, task="ask")  # A wrong option is an error before the work.
     model = model_of(answerer, settings)
@@ -122,6 +130,15 @@ def ask(
     return {"manifest": manifest, "missing": missing, "evidence": evidence}
 
 
+def streamed_ways(mode: str, window_s: float | None) -> dict[str, Choose]:
+    """What `--mode` adds: the choice window by window. Raises as `stream_window`."""
+    from seal.evaluate.methods import STREAMING
+    from seal.evaluate.ways import SEAL, Streamed
+
+    seconds = stream_window(mode, window_s)
+    return {} if seconds is None else {SEAL + STREAMING: Streamed(seconds)}
+
+
 def refuse_asking(asked: Mapping[str, Any]) -> None:
     """Raise UsageError if an option about a model that is asked comes with --outputs."""
     names = {
@@ -129,8 +146,10 @@ def refuse_asking(asked: Mapping[str, Any]) -> None:
         "methods": "--methods",
         "kind_sets": "--kinds",
         "alphas": "--alpha",
+        "window_s": "--window",
     }
     given = [option for key, option in names.items() if asked.get(key)]
+    given += ["--mode"] if asked["mode"] == "streaming" else []
     if given:
         raise click.UsageError(
             f"{', '.join(given)} is about a model that is asked: leave out --outputs"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.common import interval, print_line
+from seal.cli.evaluate.common import add_mode_options, interval, print_line, stream_window
 from seal.cli.options import json_option, query_settings, store_option, writable
 from seal.cli.output import echo, print_json
 from seal.config import as_dict
@@ -60,6 +60,7 @@ _MEAN = "mean IoU"
 @click.option(
     "--log", "log_path", callback=writable, metavar="FILE", help="Write a JSON line for each query."
 )
+@add_mode_options
 @query_settings
 @store_option
 @json_option
@@ -75,6 +76,8 @@ def nlq(
     inclusive: bool,
     submission: str | None,
     log_path: str | None,
+    mode: str,
+    window_s: float | None,
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
@@ -89,6 +92,7 @@ def nlq(
     from seal.evaluate.bootstrap import RESAMPLES
     from seal.evaluate.ego4d import read_annotations, read_predictions, write_submission
     from seal.evaluate.localisation import Rules
+    from seal.evaluate.methods import STREAMING
     from seal.evaluate.nlq import IndexedLocaliser
     from seal.files import write_json_lines
     from seal.store import Store
@@ -97,6 +101,9 @@ def nlq(
         raise click.UsageError(
             "--head, --submission and --set are about `seal find`: leave out --predictions"
         )
+    window_s = stream_window(mode, window_s)
+    if window_s is not None and head is None:
+        raise click.UsageError("--mode streaming is about the tokens that --head looks at")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
     asked: dict[str, Any]
     if annotations is not None and folder is None:
@@ -114,6 +121,8 @@ def nlq(
         # What a head reads has no effect on `seal find` without it.
         plain = tuple(each for each in settings if not each.startswith("head."))
         asked_of = {} if head is None else {"head": (*settings, f"find.head={head}")}
+        if window_s is not None:
+            asked_of["head" + STREAMING] = (*asked_of["head"], f"head.stream_s={window_s}")
         used |= {"store": store_path, "head": head, "options": {}}
         for name, chosen in {**asked_of, "find": settings if head is None else plain}.items():
             finder = IndexedLocaliser(Store(store_path), chosen)
