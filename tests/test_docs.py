@@ -30,6 +30,7 @@ PAGES = [
     DOCS / "answering.md",
     DOCS / "localisation.md",
     DOCS / "paper.md",
+    DOCS / "lab.md",
     PROJECT / "Makefile",
 ]
 

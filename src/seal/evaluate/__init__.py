@@ -18,6 +18,7 @@ Benchmarks
 Asking
     asking        a model, with and without selection
     ways          the ways to choose evidence that are compared, and ablations
+    lab           what a benchmark takes: videos, time and disk of each step
     videos        the videos of a store, by a data set's names
 Films and composites
     film, drawing   a film whose contents are known

@@ -144,7 +144,7 @@ class Published:
         ]
         questions = [one for _, one in found if isinstance(one, BenchmarkQuestion)]
         lengths = {question.video: question.duration_s for question in questions}
-        videos = self._videos(folder, lengths)
+        videos = self.find_videos(folder, lengths)
         if lengths:
             say(f"{len(lengths):,} videos in {folder}")
             problems += check_videos(lengths, videos)
@@ -185,7 +185,7 @@ class Published:
         for name, part in self.parts(entry):
             yield f"{path}: entry {number + 1}, {name}", part
 
-    def _videos(self, folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    def find_videos(self, folder: Path, names: Iterable[str]) -> dict[str, Path]:
         """The video files that are there, by the names that questions have for them."""
         return {
             str(inside / name): path

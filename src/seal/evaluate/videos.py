@@ -29,7 +29,7 @@ class Videos:
 
         Raises DataError as `find` does.
         """
-        found = [record for name in names if (record := self._record(name)) is not None]
+        found = [record for name in names if (record := self.record(name)) is not None]
         by_profile = {record.profile: record for record in found}
         return {
             profile: options_of(self._store, by_profile[profile], self._settings, self._task)
@@ -41,12 +41,13 @@ class Videos:
 
         Raises DataError if there are several.
         """
-        found = self._record(name)
-        if found is None:
+        record = self.record(name)
+        if record is None:
             return None
-        return Scope.of(self._store, found.id, self._task, self._settings, self._encoders)
+        return Scope.of(self._store, record.id, self._task, self._settings, self._encoders)
 
-    def _record(self, name: str) -> VideoRecord | None:
+    def record(self, name: str) -> VideoRecord | None:
+        """The record of the video that `find` opens. Raises DataError as `find` does."""
         wanted = PurePath(name).parts
         found = [record for parts, record in self._records if parts[-len(wanted) :] == wanted]
         if len(found) > 1:

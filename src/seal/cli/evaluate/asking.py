@@ -9,6 +9,7 @@ import click
 
 from seal import backends
 from seal.cli.evaluate.common import (
+    LISTED,
     interval,
     mode_options,
     print_line,
@@ -21,7 +22,7 @@ from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.answer import Answerer
-    from seal.evaluate.questions import BenchmarkQuestion
+    from seal.evaluate.questions import BenchmarkQuestion, Published
     from seal.evaluate.ways import Choose
 
 
@@ -29,7 +30,8 @@ def asking_options(
     name: str, files: str, *, required: bool
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `methods`,
-    `kind_sets`, `alphas`, `mode`, `window_s`, `settings`, `store_path`, `as_json`."""
+    `kind_sets`, `alphas`, `mode`, `window_s`, `settings`, `store_path`, `as_json`, and of a dry
+    run: `dry_run`, `gpus`, `throughput`, `request_s`, `picture_tokens`."""
     options: list[Callable[..., Callable[..., None]]] = [
         click.option(
             "--annotations",
@@ -73,6 +75,27 @@ def asking_options(
             help="Ablation: seal with each of these weights of relevance, such as 0:1:0.1.",
         ),
         *mode_options,
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Print what is there, and the time and disk of each step; ask nothing.",
+        ),
+        click.option("--gpus", type=int, help="Dry run: so many GPUs index at once.  [1]"),
+        click.option(
+            "--throughput",
+            type=float,
+            metavar="X",
+            help="Dry run: times real time that a GPU indexes at, where none was measured.",
+        ),
+        click.option(
+            "--request-s", type=float, metavar="S", help="Dry run: seconds for one answer."
+        ),
+        click.option(
+            "--picture-tokens",
+            type=float,
+            metavar="N",
+            help="Dry run: tokens of the model that a picture takes.",
+        ),
         query_settings,
         store_option,
         json_option,
@@ -137,6 +160,76 @@ def streamed_ways(mode: str, window_s: float | None) -> dict[str, Choose]:
 
     seconds = stream_window(mode, window_s)
     return {} if seconds is None else {SEAL + STREAMING: Streamed(seconds)}
+
+
+_LAB = ("gpus", "throughput", "request_s", "picture_tokens")
+
+
+def take_lab(dry_run: bool, asked: dict[str, Any]) -> dict[str, float]:
+    """Take the options of a dry run out of `asked`. Raises UsageError if there is none."""
+    given = {name: asked.pop(name) for name in _LAB}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not dry_run:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{names} has no effect without --dry-run")
+    return given
+
+
+def planned(
+    published: Published,
+    annotations: str,
+    questions: Sequence[BenchmarkQuestion],
+    answerer: str | None,
+    lab: Mapping[str, Any],
+    asked: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What it takes to run a benchmark: see `seal.evaluate.lab.plan`. `asked` is as for `ask`."""
+    from seal.asked import asking as named
+    from seal.asked import merged
+    from seal.evaluate.lab import Asking, Lab, plan
+    from seal.files import read_appended
+
+    compared = compared_ways(asked["methods"], asked["kind_sets"], asked["alphas"])
+    compared |= streamed_ways(asked["mode"], asked["window_s"])
+    chosen = merged(asked["settings"], named(None, answerer))
+    options = Options.load(settings=chosen, task="ask")
+    ids = {question.id for question in questions}
+    lines = read_appended(asked["run_path"])
+    done = {(line.get("method"), line.get("id")) for line in lines if isinstance(line, dict)}
+    answered = sum(method in compared and name in ids for method, name in done)
+    asking = Asking(
+        len(compared), options.attention.budget, options.answer.at_once, answered=answered
+    )
+    return plan(published, annotations, questions, asked["store_path"], asking, Lab(**lab))
+
+
+def print_plan(figures: dict[str, Any]) -> None:
+    """The plan as a person reads it."""
+    videos = figures["videos"]
+    echo(
+        f"{videos['wanted']:,} videos, {figures['hours_of_video']:,.1f} hours:"
+        f" {videos['found']:,} found, {videos['indexed']:,} indexed,"
+        f" {len(videos['missing']):,} missing"
+    )
+    for step in figures["steps"]:
+        cells = [
+            f"{key.replace('_', ' ')} {_number(value)}"
+            for key, value in step.items()
+            if key != "step"
+        ]
+        echo(f"{step['step']}: {', '.join(cells)}")
+    for name in videos["missing"][:LISTED]:
+        tell(f"missing: {name}")
+    if len(videos["missing"]) > LISTED:
+        tell(f"missing: {len(videos['missing']) - LISTED:,} more; --json names them all")
+    for advice in figures["advice"]:
+        tell(advice)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:.3g}"
 
 
 def refuse_asking(asked: Mapping[str, Any]) -> None:

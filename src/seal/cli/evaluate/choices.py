@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.asking import ask, asking_options, print_result, refuse_asking
+from seal.cli.evaluate.asking import (
+    ask,
+    asking_options,
+    planned,
+    print_plan,
+    print_result,
+    refuse_asking,
+    take_lab,
+)
 from seal.cli.evaluate.common import interval, left_out, print_line
-from seal.cli.output import echo
+from seal.cli.output import echo, print_json
 
 if TYPE_CHECKING:
     from seal.evaluate.choices import Benchmark
@@ -38,11 +46,15 @@ def _command(name: str, title: str, files: str) -> click.Command:
         outputs: str | None,
         answerer: str | None,
         as_json: bool,
+        dry_run: bool,
         **asked: Any,
     ) -> None:
         from seal.evaluate.bootstrap import RESAMPLES
 
-        if (outputs is None) == (answerer is None):
+        lab = take_lab(dry_run, asked)
+        if dry_run and outputs is not None:
+            raise click.UsageError("--dry-run is about a model that is asked: leave out --outputs")
+        if not dry_run and (outputs is None) == (answerer is None):
             raise click.UsageError("expected either --outputs or --answerer")
         if outputs is not None:
             refuse_asking(asked)
@@ -52,6 +64,11 @@ def _command(name: str, title: str, files: str) -> click.Command:
         settings = {"annotations": annotations, "resamples": RESAMPLES}
         result: dict[str, Any] = {"benchmark": name, "settings": settings}
         result["left_out"] = left_out(questions.skipped)
+        if dry_run:
+            data = benchmark.data
+            result |= planned(data, annotations, questions, answerer, lab, asked)
+            print_json(result) if as_json else print_plan(result)
+            return
         if outputs is not None:
             settings["outputs"] = outputs
             result |= evaluate(benchmark.read_outputs(outputs))

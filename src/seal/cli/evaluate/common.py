@@ -93,8 +93,8 @@ def folder_of(data: str, name: str = ".") -> Path:
     return folder / name if (folder / name).is_dir() else folder
 
 
-_LISTED = 20
-"""So many entries that were left out are named on a terminal; the JSON has all."""
+LISTED = 20
+"""So many entries that were left out, or videos, are named on a terminal; the JSON has all."""
 
 
 def left_out(skipped: Sequence[Skipped]) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def left_out(skipped: Sequence[Skipped]) -> dict[str, Any]:
     from seal.datacheck import reasons
 
     counts = reasons(skipped)
-    for one in skipped[:_LISTED]:
+    for one in skipped[:LISTED]:
         tell(f"left out: {one.message}")
-    if len(skipped) > _LISTED:
-        tell(f"left out: {len(skipped) - _LISTED:,} more; --json names them all")
+    if len(skipped) > LISTED:
+        tell(f"left out: {len(skipped) - LISTED:,} more; --json names them all")
     if skipped:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
         tell(f"{len(skipped):,} entries of the data set cannot be used: {listed}")

@@ -6,15 +6,27 @@ from typing import Any
 
 import click
 
-from seal.cli.evaluate.asking import ask, asking_options, model_of, print_result, refuse_asking
+from seal.cli.evaluate.asking import (
+    ask,
+    asking_options,
+    model_of,
+    planned,
+    print_plan,
+    print_result,
+    refuse_asking,
+    take_lab,
+)
 from seal.cli.evaluate.common import interval, left_out, print_line
 from seal.cli.options import writable
-from seal.cli.output import echo, tell
+from seal.cli.output import echo, print_json, tell
 
 
 @click.command()
 @click.option(
-    "--judge", "name", required=True, metavar="NAME:MODEL", help="Who judges, as in seal ask."
+    "--judge",
+    "name",
+    metavar="NAME:MODEL",
+    help="Required but for a dry run: who judges, as in seal ask.",
 )
 @click.option(
     "--judge-set",
@@ -36,7 +48,7 @@ from seal.cli.output import echo, tell
 )
 @asking_options("moviechat", "The published JSON of a film", required=False)
 def moviechat(
-    name: str,
+    name: str | None,
     judge_settings: tuple[str, ...],
     judge_prompt: str | None,
     verdicts: str | None,
@@ -45,21 +57,35 @@ def moviechat(
     answerer: str | None,
     settings: tuple[str, ...],
     as_json: bool,
+    dry_run: bool,
     **asked: Any,
 ) -> None:
     """MovieChat-1K: free answers, global and at breakpoints, judged by a language model.
 
-    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official figures
-    are by the rules of the official code: those of today, which take verdicts as they are, and those
-    of October 2023, which corrected them. Outputs are JSON, film to a list of question, answer, pred
-    and time. A model is asked once for each of --methods: by default with the evidence that SEAL
-    selects, and with as many scenes an equal time apart (uniform); at breakpoints of what was shown
-    until then. The videos in the store are known by the names of their files.
+    What the judge fails to judge is counted apart. Strict: such an answer is wrong. Official
+    figures are by the rules of the official code: those of today, which take verdicts as they are,
+    and those of October 2023, which corrected them. Outputs are JSON, film to a list of question,
+    answer, pred and time. A model is asked once for each of --methods: by default with the evidence
+    that SEAL selects, and with as many scenes an equal time apart (uniform); at breakpoints of what
+    was shown until then. The videos in the store are known by the names of their files.
     """
     from seal.evaluate import moviechat
     from seal.evaluate.judge import PROMPT, Judge
     from seal.files import read_text
 
+    lab = take_lab(dry_run, asked)
+    if dry_run:
+        if annotations is None or outputs is not None:
+            raise click.UsageError("expected --annotations, and no --outputs, with --dry-run")
+        films = moviechat.PUBLISHED.read(annotations)
+        plan = planned(
+            moviechat.PUBLISHED, annotations, films, answerer, lab, {**asked, "settings": settings}
+        )
+        plan = {"benchmark": "moviechat", "left_out": left_out(films.skipped)} | plan
+        print_json(plan) if as_json else print_plan(plan)
+        return
+    if name is None:
+        raise click.UsageError("give --judge NAME:MODEL: who judges the answers")
     if (outputs is None) == (answerer is None) or (answerer is not None and annotations is None):
         raise click.UsageError("expected either --outputs, or --annotations and --answerer")
     if outputs is not None:
