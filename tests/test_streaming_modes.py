@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import seal.watch
+from filmed import write_film
 from seal.answer.evidence import gather
+from seal.attention import relevance
 from seal.attention.streaming import windows_of
 from seal.cli import main
 from seal.cli.evaluate.asking import streamed_ways
-from seal.config import HeadOptions
+from seal.config import DecodeOptions, HeadOptions, MiniEncode, Options, SelectOptions, WatchOptions
 from seal.encode import load
-from seal.encode.mini import MiniEncode
 from seal.errors import OptionError
 from seal.evaluate.ways import Streamed
+from seal.ground.checkpoint import load as load_head
 from seal.ground.examples import Timeline, chosen
+from seal.ground.localise import localise
 from seal.scope import Scope
 from seal.types import Tokens
 from test_answer_endpoint import Server, server
@@ -144,3 +148,45 @@ def test_a_window_without_streaming_is_refused(tmp_path: Path) -> None:
 def test_streams_of_a_head_need_windows() -> None:
     with pytest.raises(OptionError, match="stream_s must be at least 1"):
         HeadOptions(stream_s=0)
+
+
+def test_a_head_finds_moments_while_a_file_is_watched(tmp_path: Path) -> None:
+    """After each window the moments are those that the head finds among the tokens of its line."""
+    write_film(tmp_path / "film.mp4", seed=0, duration_s=12.0)
+    head = mini_head(tmp_path / "head", BUDGET)
+    flags = ["--window", "4", "--budget", "12", "--head", str(head)]
+    command = ["watch", str(tmp_path / "film.mp4"), "--query", "a red ball", *flags]
+    said = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
+    windows = [json.loads(line)["queries"][0] for line in said.stdout.splitlines()]
+    assert len(windows) == 3
+    watched = seal.watch.watch(
+        str(tmp_path / "film.mp4"),
+        Options.load("mini", task="watch"),
+        WatchOptions(4.0, 12),
+        ["a red ball"],
+    )
+    encoder, network = load(MiniEncode()), load_head(str(head))
+    for window, line in zip(watched, windows, strict=True):
+        (standing,) = window.choices
+        assert [row["id"] for row in line["selection"]] == standing.tokens.ids.tolist()
+        asked = encoder.encode_texts(["a red ball"])
+        scores = relevance(standing.tokens, asked[0], encoder.calibration, "a red ball")
+        # All chosen tokens are its positions, scenes among them or not.
+        rule = SelectOptions("paper")
+        wanted = localise(
+            network, standing.tokens, asked, [scores], DecodeOptions(), BUDGET, select=rule
+        )[0]
+        found = [(moment["start_s"], moment["end_s"]) for moment in line["moments"]]
+        times_s = [(each.span.start_s, each.span.end_s) for each in wanted]
+        np.testing.assert_allclose(found, times_s, atol=1e-3)
+        assert found
+    text = CliRunner().invoke(main, command, catch_exceptions=False).stdout
+    assert text.count(", moment ") == 3
+
+
+def test_a_head_that_a_stream_cannot_serve_is_refused(tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mp4", seed=0, duration_s=2.0)
+    head = mini_head(tmp_path / "head", BUDGET, positions="frames")
+    run = CliRunner().invoke(main, ["watch", str(tmp_path / "film.mp4"), "--head", str(head)])
+    assert run.exit_code == 1
+    assert "looks at frames, which a stream does not keep" in run.stderr

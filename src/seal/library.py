@@ -312,13 +312,15 @@ class Library:
         budget: int = WatchOptions.budget,
         give_up_s: float = WatchOptions.give_up_s,
         state: str | Path | None = None,
+        head: str | None = None,
         profile: str = Options.profile,
         options: Settings = (),
         say: Any = lambda text: None,
     ) -> Iterator[Window]:
         """Watch a file, an address or a camera, window by window, in fixed memory.
 
-        Nothing is written to the store: see `seal.watch.watch`.
+        Nothing is written to the store. `head` is a trained localisation head, which finds moments
+        as it goes: see `seal.watch.watch`.
         """
         from seal.watch import watch
 
@@ -327,7 +329,7 @@ class Library:
         chosen = Options.load(profile, options, "watch")
         watching = WatchOptions(window_s, budget, give_up_s)
         saved = None if state is None else Path(state)
-        return watch(source, chosen, watching, queries, state=saved, say=say)
+        return watch(source, chosen, watching, queries, state=saved, head=head, say=say)
 
     def _nearest(
         self,

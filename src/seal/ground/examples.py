@@ -117,7 +117,7 @@ def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
     """
     middle_s = video.spans.mean(1)
     scenes = np.flatnonzero(video.kinds == SCENE)
-    if not len(scenes):
+    if not len(scenes) and options.select == "nearby":
         raise OptionError("the video has no scene tokens; index it with them")
     if options.positions == "frames":
         return evenly(scenes, middle_s, options.budget)
