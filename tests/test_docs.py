@@ -29,6 +29,7 @@ PAGES = [
     DOCS / "first-video.md",
     DOCS / "answering.md",
     DOCS / "localisation.md",
+    DOCS / "paper.md",
     DOCS / "lab.md",
     PROJECT / "Makefile",
 ]

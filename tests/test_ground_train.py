@@ -72,7 +72,11 @@ def footage(seconds: float, seed: int, offset_s: float = 0.0, texts: int = 0) ->
 FILMS = (footage(60, 0), footage(40, 1, offset_s=7.0))
 CLIPS = tuple(footage(4 + i, 10 + i, offset_s=i, texts=2 if i % 2 else 0) for i in range(4))
 CALIBRATION = Calibration(
-    np.zeros(D, np.float32), np.zeros(D, np.float32), np.eye(D, dtype=np.float32), 1, 0, 0, 0, 0
+    np.zeros(D, np.float32),
+    np.zeros(D, np.float32),
+    np.eye(D, dtype=np.float32),
+    np.zeros((1, D), np.float32),
+    *(1, 0, 0, 0, 0, 0),
 )
 
 

@@ -12,14 +12,14 @@ a mapping or as "key=value". An option that the method does not read is an Optio
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from seal import asked
 from seal.asked import Settings, asking, describe, merged, selecting
-from seal.config import DEFAULT_STORE, Options, WatchOptions, as_settings
+from seal.config import DEFAULT_STORE, NoAnswer, Options, WatchOptions, as_settings
 from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
 from seal.detect import Detector
@@ -263,12 +263,12 @@ class Library:
         Words of time, such as "before" and "at the end", are about one video; of several they say
         nothing and are read as any other words.
         """
-        from seal.answer.intent import subject
+        from seal.answer.evidence import searched_by
 
         settings = merged(options, asking(budget, answerer))
-        scope = self._nearest(subject(question), "ask", settings)
+        scope = self._nearest(question, "ask", settings, searched_by)
         answer = asked.answer(scope, question, answerer, choices, verify, on_text)
-        moments = self._moments(scope, subject(question))
+        moments = self._moments(scope, searched_by(question, scope.options.answer))
         return replace(answer, moments=moments, several=True)
 
     def prompt(
@@ -281,9 +281,10 @@ class Library:
         options: Settings = (),
     ) -> str:
         """What `ask` would send, as a person reads it."""
-        from seal.answer.intent import subject
+        from seal.answer.evidence import searched_by
 
-        scope = self._nearest(subject(question), "ask", merged(options, asking(budget, answerer)))
+        settings = merged(options, asking(budget, answerer))
+        scope = self._nearest(question, "ask", settings, searched_by)
         return asked.prompt(scope, question, choices)
 
     def show(
@@ -311,13 +312,15 @@ class Library:
         budget: int = WatchOptions.budget,
         give_up_s: float = WatchOptions.give_up_s,
         state: str | Path | None = None,
+        head: str | None = None,
         profile: str = Options.profile,
         options: Settings = (),
         say: Any = lambda text: None,
     ) -> Iterator[Window]:
         """Watch a file, an address or a camera, window by window, in fixed memory.
 
-        Nothing is written to the store: see `seal.watch.watch`.
+        Nothing is written to the store. `head` is a trained localisation head, which finds moments
+        as it goes: see `seal.watch.watch`.
         """
         from seal.watch import watch
 
@@ -326,10 +329,18 @@ class Library:
         chosen = Options.load(profile, options, "watch")
         watching = WatchOptions(window_s, budget, give_up_s)
         saved = None if state is None else Path(state)
-        return watch(source, chosen, watching, queries, state=saved, say=say)
+        return watch(source, chosen, watching, queries, state=saved, head=head, say=say)
 
-    def _nearest(self, query: str, task: str, settings: list[str]) -> Scope:
+    def _nearest(
+        self,
+        query: str,
+        task: str,
+        settings: list[str],
+        text_of: Callable[[str, NoAnswer], str] = lambda query, options: query,
+    ) -> Scope:
         """The tokens of all videos that are nearest to a query, and the options of a task.
+
+        `text_of` says by which text of a question the tokens are near.
 
         Raises NotIndexedError if there is no video, and StoreError, naming videos, if they were
         not all indexed with one encoder.
@@ -349,7 +360,8 @@ class Library:
             )
         options = options_of(self.store, latest, settings, task)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
-        return Scope(NearestContent(self.store, records, encoder, query, limit), options)
+        text = text_of(query, options.answer)
+        return Scope(NearestContent(self.store, records, encoder, text, limit), options)
 
     def _found(self, scope: Scope, query: str) -> Found:
         match = scope.match(scope.content.question(query))

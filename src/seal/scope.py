@@ -204,7 +204,8 @@ class Scope:
         options = DecodeOptions(top=top, candidates=max(top, DecodeOptions().candidates))
         look = looking(self.pictures, self.tokens, head.sizes)
         asked = [question.embedding], [question.relevance]
-        return localise(head, self.tokens, *asked, options, look=look)[0]
+        select = self.options.head
+        return localise(head, self.tokens, *asked, options, look=look, select=select)[0]
 
     @property
     def head(self) -> Head:

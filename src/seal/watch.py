@@ -14,15 +14,17 @@ import numpy as np
 
 from seal.attention.streaming import Standing, Stream
 from seal.clock import clock, span_clock
-from seal.config import STAGES, Options, VideoOptions, WatchOptions, deciding
+from seal.config import Options, VideoOptions, WatchOptions, deciding
+from seal.config.tasks import INDEX_STAGES
 from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.printing import printable
-from seal.results import Result, token_json
-from seal.types import Span, Tokens, is_real
+from seal.results import Result, moments_json, token_json
+from seal.types import Moment, Span, Tokens, is_real
 from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
 from seal.video.source import is_device
+from seal.weights import require
 
 _FIRST_PAUSE_S = 0.25
 """The pause before the first try to reach a lost source. Each further pause is twice as long."""
@@ -56,6 +58,8 @@ class Window(Result):
     """What was noticed about the source since then, such as a clock that restarts."""
     choices: list[Standing]
     """The queries, each with its chosen tokens."""
+    moments: list[list[Moment]] | None = None
+    """For each of `choices`, what a trained head finds among its tokens; None without a head."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,8 +70,14 @@ class Window(Result):
             "tokens": dict(self.counts),
             "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in self.gaps],
             "notes": [[note.time_s, note.text] for note in self.notes],
-            "queries": [_standing_json(standing) for standing in self.choices],
+            "queries": self._queries_json(),
         }
+
+    def _queries_json(self) -> list[dict[str, Any]]:
+        queries = [_standing_json(standing) for standing in self.choices]
+        for query, moments in zip(queries, self.moments or (), strict=False):
+            query["moments"] = moments_json(moments)
+        return queries
 
     def __str__(self) -> str:
         counts = ", ".join(f"{n} {kind}" for kind, n in self.counts.items())
@@ -75,7 +85,12 @@ class Window(Result):
         parts = [f"{span_clock(self.start_s, self.end_s)}  {counts or 'nothing new'}"]
         parts += [f"{clock(missing_s)} missing"] if missing_s else []
         parts += [f"at {clock(note.time_s)} {note.text}" for note in self.notes]
-        return "  ".join(parts + [_standing_line(standing) for standing in self.choices])
+        lines = [_standing_line(standing) for standing in self.choices]
+        for i, moments in enumerate(self.moments or ()):
+            if moments:
+                best = moments[0].span
+                lines[i] += f", moment {span_clock(best.start_s, best.end_s)}"
+        return "  ".join(parts + lines)
 
 
 def _standing_json(standing: Standing) -> dict[str, Any]:
@@ -114,6 +129,7 @@ def watch(
     queries: Iterable[str] = (),
     *,
     state: Path | None = None,
+    head: str | None = None,
     say: Say = lambda text: None,
 ) -> Iterator[Window]:
     """The windows of a source as they end, each with a choice of tokens for every query.
@@ -121,6 +137,9 @@ def watch(
     Without a query nothing is more relevant than anything else. In memory are a window and the
     choices. A connection that is lost is tried again for `watching.give_up_s`; `say` is told. The
     clock goes on meanwhile, and what was missed is a gap.
+
+    With `head`, a trained localisation head, each window has the moments that it finds for every
+    query among the tokens chosen for it so far.
 
     With `state`, a file, all that is remembered is saved after each window. If it is there, its
     queries go on standing beside `queries`, which then come late, and a file is read on from where
@@ -147,6 +166,7 @@ def watch(
         _check_notes(state, notes)
         _check_same(state, notes, fixed)
     known = {query.text for query in stream.queries}
+    found = _found_by(head, encoder.fingerprint)
     late = [stream.ask(text, asked[text]) for text in asked if text not in known]
     if not stream.queries:
         stream.ask("", None)
@@ -175,7 +195,8 @@ def watch(
         noted, feed.notes = feed.notes, []
         window_end_s = feed.origin_s + (number + 1) * watching.window_s
         end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
-        yield Window(name, number, seen.start_s, end_s, brought, gaps, noted, stream.queries)
+        asked_for, moments = stream.queries, found(stream.queries)
+        yield Window(name, number, seen.start_s, end_s, brought, gaps, noted, asked_for, moments)
         if state is not None:
             notes = {"last": [number, seen.start_s], "reached_s": end_s}
             notes |= {"origin_s": feed.origin_s, "at": time.time()}
@@ -185,17 +206,29 @@ def watch(
     if late and number is None and notes:
         # All of it was seen before these were asked.
         number, start_s = notes["last"]
-        yield Window(name, number, start_s, notes["reached_s"], {}, [], [], stream.queries)
+        asked_for, end_s = stream.queries, notes["reached_s"]
+        yield Window(name, number, start_s, end_s, {}, [], [], asked_for, found(asked_for))
         if state is not None:
             stream.save(state, fixed | notes)
 
 
+def _found_by(
+    head: str | None, encoder: str
+) -> Callable[[list[Standing]], list[list[Moment]] | None]:
+    """What finds the moments of standing queries; nothing without a head."""
+    if head is None:
+        return lambda queries: None
+    require("torch")
+    from seal.ground.standing import StandingHead
+
+    return StandingHead(head, encoder)
+
+
 def _deciding(options: Options, watching: WatchOptions) -> dict[str, Any]:
     """Key -> value of the options that decide what is remembered."""
-    stages = [stage for stage in STAGES if stage != "find"]
     values = {
         f"{stage}.{key}": value
-        for stage in stages
+        for stage in (*INDEX_STAGES, "attention")
         for key, value in deciding(getattr(options, stage)).items()
     }
     values = {key: value for key, value in values.items() if key not in _MAY_CHANGE}

@@ -1,6 +1,7 @@
 """Which tokens a question is answered from: relevance, time and cause.
 
-A question without words of time or cause gets the tokens that attention selects. Words such as
+A question without words of time or cause gets the tokens that attention selects, and so does every
+question with `answer.intent=off`. Words such as
 "before", "after", "at the end" and "the first time" say where to look. For "why", the effect is
 found first. A share of the budget then goes to the time before the effect. The tokens chosen there
 represent all of that time, and near times more than far ones.
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal.answer.intent import Intent, read, subject
-from seal.attention import Budget, choose
+from seal.attention import Budget, pick
 from seal.attention.candidates import costs
-from seal.config import AttentionOptions
+from seal.config import AttentionOptions, NoAnswer
 from seal.ground import find_moments, relevance_curve
 from seal.scope import Scope
 from seal.types import Float32, Int64, Mask, Moment, Span, Tokens
@@ -72,15 +73,15 @@ def gather(
     """The tokens worth showing for a question, at a cost of no more than `budget`.
 
     Of these, those in `shown` are in the prompt already and are not paid for again; others come
-    for no more than `new`, in the order in which they are chosen. `causal=False` ignores what the
-    question says of time and cause.
+    for no more than `new`, in the order in which they are chosen. `causal=False` and
+    `answer.intent=off` ignore what the question says of time and cause.
     """
     tokens = scope.tokens
     attention = scope.options.attention
-    about = subject(question)
+    options = scope.options.answer
     # Words of time say nothing of several videos.
-    intent = read(question) if causal and scope.is_one else Intent(about)
-    asked = scope.content.question(about)
+    causal = causal and options.intent == "on" and scope.is_one
+    asked = scope.content.question(searched_by(question, options))
     scores, moments = asked.relevance, scope.moments(asked) if scope.is_one else []
     free = np.zeros(len(tokens), bool)
     free[_NONE if shown is None else shown] = True
@@ -88,9 +89,10 @@ def gather(
     prices = costs(tokens, attention)
     owed, chosen = np.where(free, 0.0, prices), np.zeros(len(tokens), bool)
     share = spent = 0.0
+    plan = _plan(scope, read(question), scores, moments, attention) if causal else []
     # What one part cannot spend the next one may, and what is left in the end goes to all tokens.
-    rest = BudgetShare(0.0, _all(tokens), scores, attention)
-    for part in [*_plan(scope, intent, scores, moments, attention), rest]:
+    left_over = 1 - sum(part.share for part in plan)
+    for part in [*plan, BudgetShare(left_over, _all(tokens), scores, attention)]:
         share += part.share
         left = share * budget - prices[chosen].sum()
         pool = np.flatnonzero(part.allowed & ~never)
@@ -99,11 +101,16 @@ def gather(
             continue
         candidates = scope.candidates(part.relevance).take(pool)
         within = Budget(price[include].sum() + left, price, include)
-        for row in pool[choose(candidates, part.options, within).rows]:
+        for row in pool[pick(candidates, part.options, within)]:
             if not chosen[row] and spent + owed[row] <= share * new + 1e-9:
                 chosen[row], spent = True, spent + owed[row]
     rows = np.flatnonzero(chosen & ~free)
     return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, moments)
+
+
+def searched_by(question: str, options: NoAnswer) -> str:
+    """The text by which evidence for a question is looked for: see `answer.query`."""
+    return question if options.query == "question" else subject(question)
 
 
 def uniformly(
@@ -125,7 +132,7 @@ def uniformly(
     order = scenes[np.argsort(scope.start_s[scenes], kind="stable")]
     count = min(int(min(budget, new) / prices.max(initial=1)), len(order))
     rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
-    return Evidence(rows, scope.relevance(question), [])
+    return Evidence(rows, scope.relevance(searched_by(question, scope.options.answer)), [])
 
 
 def _plan(
@@ -135,7 +142,8 @@ def _plan(
     moments: list[Moment],
     usual: AttentionOptions,
 ) -> list[BudgetShare]:
-    """How the budget is spent, given what a question says of cause and time. Shares sum to 1."""
+    """How the budget is spent, given what a question says of cause and time. Shares sum to 1, or
+    there are none where the question says nothing of them."""
     tokens, options = scope.tokens, scope.options.answer
     if intent.why and moments:
         near = np.zeros(len(tokens), np.float32)
@@ -150,7 +158,7 @@ def _plan(
         anchors = scope.relevance(intent.anchor)
         found = _moments(scope, anchors)
         if not found:
-            return [BudgetShare(1.0, _all(tokens), scores, usual)]
+            return []
         # Where nothing else is asked for than what comes next, it is what comes next.
         reach_s = np.inf if intent.query else options.cause_s
         allowed = _related(tokens, intent, found[0].span, reach_s)
@@ -169,7 +177,7 @@ def _plan(
         alike = [moment.span for moment in every if moment.score >= _SAME * every[0].score]
         span = min(alike) if intent.place == "first" else max(alike)
         return [BudgetShare(1.0, _between(tokens, span.start_s, span.end_s), scores, usual)]
-    return [BudgetShare(1.0, _all(tokens), scores, usual)]
+    return []
 
 
 def _moments(scope: Scope, scores: Float32) -> list[Moment]:

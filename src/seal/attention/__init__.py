@@ -15,7 +15,7 @@ baselines, determinantal   published ways to choose, to compare with
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,12 +25,12 @@ from seal.attention.objective import Objective, tolerance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError
-from seal.types import Choice, Float32, Tokens, check_finite
+from seal.types import Choice, Float32, Int64, Tokens, check_finite
 
 NAMED = 0.5
 """What the name of a thing adds to a relevance at most that is a mere cosine."""
 
-__all__ = ["Budget", "Candidates", "Objective", "choose", "relevance", "select"]
+__all__ = ["Budget", "Candidates", "Objective", "choose", "pick", "relevance", "select"]
 
 
 def relevance(
@@ -98,25 +98,59 @@ def choose(
     Raises OptionError, listing the valid names, for an unknown objective or solver, and if what the
     budget includes does not fit into it.
     """
-    n = len(candidates)
-    budget = budget or Budget.of(options.budget, n)
-    if budget.left(budget.include) < 0:
-        raise OptionError(f"the tokens to include cost more than the budget of {budget.amount:g}")
-    make: type[Objective] = backends.resolve("objective", options.objective)
-    most = max(options.candidates, 4 * budget.size)
-    if make.pairwise and n > most:
-        rows, candidates = candidates.sample(most, budget.include)
-        found = choose(candidates, options, budget.take(rows))
-        return replace(found, rows=rows[found.rows])
-    objective = make(candidates, budget.size, options)
-    solver = backends.resolve("solver", options.solver)
-    if budget.size == n:
-        rows = candidates.ranked()
-        value = objective.value(rows)
-        # Of one size there is only one choice, whose value is its own bound.
-        bound = value if budget.uniform else objective.upper_bound(rows, budget, options.certify_s)
-        if bound - value <= 2 * tolerance(value):
-            return Choice(rows, candidates.relevance[rows], value, bound)
-    rows = solver(objective, budget, options)
-    bound = objective.upper_bound(rows, budget, options.certify_s)
-    return Choice(rows, candidates.relevance[rows], objective.value(rows), bound)
+    problem = _Problem.of(candidates, options, budget)
+    rows, bound = problem.solve()
+    objective = problem.objective
+    if bound is None:
+        bound = objective.upper_bound(rows, problem.budget, options.certify_s)
+    relevance = objective.candidates.relevance[rows]
+    return Choice(problem.rows[rows], relevance, objective.value(rows), bound)
+
+
+def pick(candidates: Candidates, options: AttentionOptions, budget: Budget | None = None) -> Int64:
+    """The rows that `choose` returns, in the order chosen, without their value and its upper bound.
+
+    The bound of a choice of hundreds of tokens takes longer than the choice. Raises as `choose`.
+    """
+    problem = _Problem.of(candidates, options, budget)
+    return problem.rows[problem.solve()[0]]
+
+
+class _Problem(NamedTuple):
+    """A choice to be made: from which rows, within which budget, and by what."""
+
+    rows: Int64
+    """The candidates of `objective`, as rows of those that were given."""
+    objective: Objective
+    budget: Budget
+    options: AttentionOptions
+
+    @staticmethod
+    def of(candidates: Candidates, options: AttentionOptions, budget: Budget | None) -> _Problem:
+        n = len(candidates)
+        budget = budget or Budget.of(options.budget, n)
+        if budget.left(budget.include) < 0:
+            raise OptionError(
+                f"the tokens to include cost more than the budget of {budget.amount:g}"
+            )
+        make: type[Objective] = backends.resolve("objective", options.objective)
+        rows, most = np.arange(n), max(options.candidates, 4 * budget.size)
+        if make.pairwise and n > most:
+            rows, candidates = candidates.sample(most, budget.include)
+            budget = budget.take(rows)
+        return _Problem(rows, make(candidates, budget.size, options), budget, options)
+
+    def solve(self) -> tuple[Int64, float | None]:
+        """The chosen rows of the objective's candidates, and the bound if it is known already."""
+        objective, budget, options = self.objective, self.budget, self.options
+        solver = backends.resolve("solver", options.solver)
+        if budget.size == len(objective.candidates):
+            rows = objective.candidates.ranked()
+            value = objective.value(rows)
+            # Of one size there is only one choice, whose value is its own bound.
+            bound = (
+                value if budget.uniform else objective.upper_bound(rows, budget, options.certify_s)
+            )
+            if bound - value <= 2 * tolerance(value):
+                return rows, bound
+        return solver(objective, budget, options), None

@@ -33,6 +33,8 @@ class Objective(ABC):
     """Whether no gain ever rises as tokens join: what lazy solvers live on."""
     pairwise: ClassVar[bool]
     """Whether all pairs of candidates are looked at: then `attention.candidates` of them are."""
+    modular: bool = False
+    """Whether the value is a weighted sum of relevance, so that the most relevant are the best."""
 
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         self.candidates = candidates

@@ -40,8 +40,10 @@ class Paper(Objective):
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         super().__init__(candidates, size, options)
         relevance_weight, self._pair_weight = self._weights(options.alpha)
+        self.modular = self._pair_weight == 0
         self._relevance: Float64 = relevance_weight * candidates.relevance.astype(np.float64)
         self._gains = self._relevance.copy()
+        self._no_pairs = np.zeros(len(candidates), np.float32)
         self._inside: dict[int, Float32] = {}
         """The choice, with what each token's pairs add to the gains of all."""
         self._columns: dict[int, Float32] = {}
@@ -60,6 +62,9 @@ class Paper(Objective):
 
     def add(self, row: int) -> None:
         # Each pair counts in both orders.
+        if self.modular:
+            self._inside[row] = self._no_pairs
+            return
         pairs = 2 * self._difference(self._similarities(row))
         pairs[row] = 0
         self._inside[row] = pairs

@@ -46,13 +46,15 @@ def _affordable(budget: Budget, chosen: list[int]) -> Int64:
     return rows
 
 
-def _best(objective: Objective, rows: Int64, gains: Float64, costs: Float64, value: float) -> int:
-    """The one of `rows` with the largest gain for its cost, where a choice is worth `value`.
+def _best(objective: Objective, rows: Int64, gains: Float64, costs: Float64) -> int:
+    """The one of `rows` with the largest gain for its cost.
 
-    A gain is known up to half a tolerance. Tokens are equal where the intervals of their gains for
-    their costs overlap that of the best, and then the first of them is returned.
+    A gain is known up to half a tolerance: that of the largest gain, because the value of hundreds
+    of tokens is larger by so much that its tolerance would hide all relevance. Tokens are equal
+    where the intervals of their gains for their costs overlap that of the best, and then the first
+    of them is returned.
     """
-    half = tolerance(value) / 2
+    half = tolerance(abs(float(gains.max()))) / 2
     worth = gains / costs
     # Most tokens are far from the best.
     near = np.flatnonzero(worth >= worth.max() - 2 * half / costs.min())
@@ -96,7 +98,7 @@ def _best_next(
     much it adds."""
     value = objective.value(np.array(chosen, np.int64))
     gains = np.array([objective.value(np.array([*chosen, row])) for row in rows.tolist()]) - value
-    row = _best(objective, rows, gains, budget.costs[rows], value)
+    row = _best(objective, rows, gains, budget.costs[rows])
     return row, float(gains[rows == row][0])
 
 
@@ -104,11 +106,17 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
     """The token with the largest gain for its cost joins, again and again.
 
     Gains are kept up to date as tokens join; those of submodular objectives only where they may
-    have become the largest: the choice is the same.
+    have become the largest, and those of modular ones not at all: the choice is the same.
     """
+    if objective.modular and budget.uniform:
+        more = objective.candidates.ranked(budget.free)[: budget.size - len(budget.include)]
+        rows = np.concatenate([budget.include, more])
+        for row in rows.tolist():
+            objective.add(row)
+        return rows
     if objective.submodular:
         return _lazy(objective, budget)
-    chosen, value = _begin(objective, budget), objective.value(budget.include)
+    chosen = _begin(objective, budget)
     taken: list[float] = []
     every = np.arange(len(budget.costs))
     open_ = np.zeros(len(every), bool)
@@ -116,12 +124,11 @@ def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> I
     left = budget.left(budget.include)
     while (open_ := open_ & (budget.costs <= left)).any():
         gains = np.where(open_, objective.gains(), -np.inf)
-        row = _best(objective, every, gains, budget.costs, value)
+        row = _best(objective, every, gains, budget.costs)
         objective.add(row)
         chosen.append(row)
         taken.append(float(gains[row]))
         open_[row] = False
-        value += gains[row]
         left -= budget.costs[row]
     kept = _worth_most(objective, budget, chosen, taken)
     for row in chosen[len(kept) :]:
@@ -174,18 +181,17 @@ def stochastic(objective: Objective, budget: Budget, options: AttentionOptions) 
     """Greedy that looks at a random sample for each pick, O(n log(1 / epsilon)) gains in all,
     whatever the budget (Mirzasoleiman et al. 2015). The same sample for the same instance."""
     rng = np.random.default_rng(0)
-    chosen, value = _begin(objective, budget), objective.value(budget.include)
+    chosen = _begin(objective, budget)
     n = len(budget.costs)
     sample = int(np.ceil(n / max(budget.size, 1) * np.log(1 / _EPSILON)))
     taken: list[float] = []
     while len(rows := _affordable(budget, chosen)):
         rows = np.sort(rng.choice(rows, min(sample, len(rows)), replace=False))
         gains = objective.gains(rows)
-        row = _best(objective, rows, gains, budget.costs[rows], value)
+        row = _best(objective, rows, gains, budget.costs[rows])
         objective.add(row)
         chosen.append(row)
         taken.append(float(gains[rows == row][0]))
-        value += taken[-1]
     return _worth_most(objective, budget, chosen, taken)
 
 

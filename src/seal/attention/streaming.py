@@ -14,18 +14,18 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seal.attention import Budget, Candidates, choose, relevance
+from seal.attention import Budget, Candidates, choose, pick, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
-from seal.types import TEXT, Choice, Float32, Int64, Tokens, check_finite, is_count
+from seal.types import TEXT, Choice, Float32, Float64, Int64, Tokens, check_finite, is_count
 
 _VERSION = 2
 """The layout of a saved state."""
@@ -228,16 +228,40 @@ def stream_choose(candidates: Candidates, options: AttentionOptions, window: int
     The very steps of `Stream`, `window` candidates at a time, where relevance is known and every
     candidate costs the same.
     """
-    n = len(candidates)
+    rows = np.arange(len(candidates))
+    windows = [rows[start : start + window] for start in range(0, len(rows), window)]
+    return stream_pick(candidates, options, windows, Budget.of(options.budget, len(rows)))
+
+
+def stream_pick(
+    candidates: Candidates,
+    options: AttentionOptions,
+    windows: Iterable[Int64],
+    budget: Budget,
+) -> Int64:
+    """As `stream_choose`, for `windows` of rows in order of time, within a budget for all rows."""
     kept = sample = np.empty(0, np.int64)
-    for start in range(0, n, window):
-        new = np.arange(start, min(start + window, n))
+    seen = 0
+    for new in windows:
         offered = np.concatenate([new, kept])
         past = candidates.take(sample) if len(sample) else None
-        chosen = choose(_beside(past, start, candidates.take(offered)), options)
-        kept = offered[chosen.rows]
-        sample = np.concatenate([sample, new])[_remember(start, len(new), options.memory)]
+        from_these = _beside(past, seen, candidates.take(offered))
+        kept = offered[pick(from_these, options, budget.take(offered))]
+        sample = np.concatenate([sample, new])[_remember(seen, len(new), options.memory)]
+        seen += len(new)
     return kept
+
+
+def windows_of(start_s: Float64, window_s: float) -> list[Int64]:
+    """The rows of tokens that start in one window after the other, in order of time.
+
+    Windows have `window_s` seconds from the first token on; those without tokens are left out.
+    """
+    if not len(start_s):
+        return []
+    order = np.argsort(start_s, kind="stable")
+    number = ((start_s[order] - start_s[order[0]]) // window_s).astype(np.int64)
+    return np.split(order, np.flatnonzero(np.diff(number)) + 1)
 
 
 def _beside(past: Candidates | None, seen: int, candidates: Candidates) -> Candidates:

@@ -49,6 +49,11 @@ _DEFAULTS = WatchOptions()
     help="Remember everything in this file, and go on from there after a restart.",
 )
 @click.option(
+    "--head",
+    metavar="HEAD",
+    help="A trained head that finds moments as it goes: a folder, or on the hub.",
+)
+@click.option(
     "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
 )
 @settings_option("attention.objective=coverage")
@@ -60,6 +65,7 @@ def watch(
     budget: int,
     give_up_s: float,
     state: Path | None,
+    head: str | None,
     profile: str,
     settings: tuple[str, ...],
     as_json: bool,
@@ -67,14 +73,14 @@ def watch(
     """Watch a file, an address or a camera, and choose tokens as it goes, in fixed memory.
 
     After each window one line says, for every query, which tokens are chosen from all that was
-    seen so far. Without a query the chosen tokens represent the whole video. A lost connection is
-    tried again.
+    seen so far and, with --head, the moments found among them. Without a query the chosen tokens
+    represent the whole video. A lost connection is tried again.
     """
     from seal.watch import watch as windows
 
     options = Options.load(profile, settings, "watch")
     watching = WatchOptions(window_s, budget, give_up_s)
-    for window in windows(source, options, watching, queries, state=state, say=tell):
+    for window in windows(source, options, watching, queries, state=state, head=head, say=tell):
         for gap in window.gaps:
             span = span_clock(gap.span.start_s, gap.span.end_s)
             tell(f"{window.source}: {span} is missing: {gap.reason}")

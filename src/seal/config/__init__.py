@@ -16,7 +16,7 @@ from typing import Any
 
 from seal import backends, kinds
 from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
-from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
+from seal.config.grounding import DecodeOptions, HeadOptions, SelectOptions, TrainOptions
 from seal.config.indexing import (
     ActionOptions,
     Blip2Encode,
@@ -82,6 +82,7 @@ __all__ = [
     "Sam3Segment",
     "SamSegment",
     "SceneOptions",
+    "SelectOptions",
     "SiglipEncode",
     "TrainOptions",
     "TuneOptions",
@@ -117,7 +118,11 @@ PROFILES: dict[str, dict[str, str]] = {
         "encode.backend": "blip2",
         "video.short_side_px": "720",
         "attention.objective": "paper",
+        "attention.solver": "greedy",
         "attention.alpha": "0.9",
+        "answer.query": "question",
+        "answer.intent": "off",
+        "head.select": "paper",
     },
 }
 """What a profile sets; everything else keeps its default."""
@@ -139,6 +144,7 @@ class Options:
     encode: Any = field(default_factory=MiniEncode)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)
+    head: SelectOptions = field(default_factory=SelectOptions)
     answer: NoAnswer = field(default_factory=NoAnswer)
 
     @staticmethod
@@ -168,6 +174,7 @@ class Options:
         if doing is not None:
             doing.check(settings, STAGES)
             _check_objective(options, settings)
+            _check_head(options, settings)
         return options
 
     def _set(self, key: str, value: str) -> Options:
@@ -178,7 +185,7 @@ class Options:
             # Options that are set already stay if the back end does.
             if getattr(self, stage).backend == value:
                 return self
-            return self.replace(stage, backends.default_options(stage, value))
+            return self._with_backend(stage, backends.default_options(stage, value))
         if key not in (keys := self.keys()):
             valid = [k for k in keys if k.startswith(f"{stage}.")]
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(valid)}")
@@ -191,6 +198,14 @@ class Options:
             name, _, entry = name.partition("_")
             changed = {name: {**getattr(group, name), entry: parse(key, value, float)}}
         return self.replace(stage, dataclasses.replace(group, **changed))
+
+    def _with_backend(self, stage: str, group: Any) -> Options:
+        if stage == "answer" and isinstance(group, NoAnswer):
+            # What a question is answered from is set for all answerers alike, by a profile too.
+            values = {f.name: getattr(self.answer, f.name) for f in dataclasses.fields(NoAnswer)}
+            changed = {name: v for name, v in values.items() if v != getattr(NoAnswer, name)}
+            group = dataclasses.replace(group, **changed)
+        return self.replace(stage, group)
 
     def replace(self, stage: str, group: Any) -> Options:
         """These options with others for one stage."""
@@ -235,6 +250,16 @@ def _check_objective(options: Options, settings: Iterable[str]) -> None:
                 f"{setting} has no effect on the objective {chosen};"
                 f" it is for attention.objective={' or '.join(having)}"
             )
+
+
+def _check_head(options: Options, settings: Iterable[str]) -> None:
+    """Raise OptionError for a setting of a trained head that is not asked, or does not read it."""
+    for setting in settings:
+        stage, _, name = split(setting)[0].partition(".")
+        if stage == "head" and options.find.head is None:
+            raise OptionError(f"{setting} has no effect without a trained head: set find.head")
+        if name in ("alpha", "s_min") and stage == "head" and options.head.select != "paper":
+            raise OptionError(f"{setting} has no effect: it is for head.select=paper")
 
 
 def as_dict(group: Any) -> dict[str, Any]:

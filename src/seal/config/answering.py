@@ -26,6 +26,12 @@ class NoAnswer:
     """How much of the budget each turn of a dialogue after the first may spend on new evidence."""
     dialogue: int = 80
     """The budget of a whole dialogue."""
+    query: Literal["phrase", "question"] = "phrase"
+    """What evidence is looked for by: the phrase of a question that says what a picture shows, or
+    the whole question, as in the paper."""
+    intent: Literal["on", "off"] = "on"
+    """Whether words of time and cause in a question decide where evidence is looked for. With off,
+    the whole budget goes to the tokens that attention selects, as in the paper."""
 
     def __post_init__(self) -> None:
         check(self, self.margin >= 0, "margin must be at least 0")

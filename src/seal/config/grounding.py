@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from seal.config.querying import AttentionOptions
 from seal.config.training import FitOptions
 from seal.settings import check
+
+PositionRule = Literal["nearby", "paper"]
+
+_PUBLISHED = ("alpha", "s_min")
+"""Options of the published objective."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +23,20 @@ class HeadOptions:
     """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
     budget: int = 450
     """How many positions it sees of a video."""
+    select: PositionRule = "nearby"
+    """How the tokens are chosen that the budget is spent on. nearby: a quarter of the budget for
+    scenes an equal time apart, the rest for the most relevant tokens and those near them. paper:
+    greedy on the published objective."""
+    alpha: float = AttentionOptions.alpha
+    """Paper: the weight of relevance against diversity, in [0, 1]."""
+    s_min: float = AttentionOptions.s_min
+    """Paper: similarities are clipped to [s_min, 1]."""
     encoder: str = ""
     """The fingerprint of the encoder that made its embeddings."""
     dimension: int = 256
     """d of the stored embeddings."""
+    stream_s: float | None = None
+    """See `SelectOptions.stream_s`: training chooses from all tokens at once."""
     width: int = 96
     """Channels of the backbone, which sees the video once."""
     heads: int = 4
@@ -56,11 +72,64 @@ class HeadOptions:
             check(self, self.patch_px >= 1, "patch_px must be at least 1")
             whole = self.crop_px >= 1 and self.crop_px % self.patch_px == 0
             check(self, whole, "crop_px must be a multiple of patch_px")
+        if self.stream_s is not None:
+            check(self, self.stream_s >= 1, "stream_s must be at least 1")
+        if self.select == "paper":
+            check(self, self.positions == "tokens", "positions must be tokens to select them")
+            _ = self.attention  # Which checks the numbers.
+        else:
+            for name in _PUBLISHED:
+                unset = getattr(self, name) == getattr(AttentionOptions, name)
+                check(self, unset, f"{name} has no effect: it is for select=paper")
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide what it computes."""
-        unused = () if self.crops else ("crops", "crop_px", "patch_px")
+        unused = self.unused(self.crops, self.select)
         return {key: value for key, value in asdict(self).items() if key not in unused}
+
+    @staticmethod
+    def unused(crops: object, select: object) -> set[str]:
+        """The options that have no effect on a head with these values of two others."""
+        names = {"stream_s"} if crops else {"stream_s", "crops", "crop_px", "patch_px"}
+        # Checkpoints that are older than `select` were trained with its default.
+        return names if select == "paper" else {*names, "select", *_PUBLISHED}
+
+    @property
+    def attention(self) -> AttentionOptions:
+        """The published objective and its solver, for the positions within the budget."""
+        return AttentionOptions(
+            self.budget, objective="paper", solver="greedy", alpha=self.alpha, s_min=self.s_min
+        )
+
+
+@dataclass(frozen=True)
+class SelectOptions:
+    """How a trained head chooses the tokens that it looks at, where a query says so."""
+
+    select: Literal["trained", PositionRule] = "trained"
+    """As in `HeadOptions.select`; trained: as the head was trained. A head of frames always looks
+    at frames an equal time apart."""
+    alpha: float = AttentionOptions.alpha
+    """Paper: the weight of relevance against diversity, in [0, 1]."""
+    s_min: float = AttentionOptions.s_min
+    """Paper: similarities are clipped to [s_min, 1]."""
+
+    stream_s: float | None = None
+    """Choose window by window of so many seconds, as a stream does, instead of all at once."""
+
+    def __post_init__(self) -> None:
+        if self.stream_s is not None:
+            check(self, self.stream_s >= 1, "stream_s must be at least 1")
+        AttentionOptions(alpha=self.alpha, s_min=self.s_min)  # Which checks the numbers.
+
+    def on(self, head: HeadOptions) -> HeadOptions:
+        """The options of a head that chooses in this way."""
+        if head.positions == "frames":
+            return head
+        head = replace(head, stream_s=self.stream_s)
+        if self.select == "trained":
+            return head
+        return replace(head, select=self.select, alpha=self.alpha, s_min=self.s_min)
 
 
 @dataclass(frozen=True)

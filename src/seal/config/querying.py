@@ -26,7 +26,8 @@ class AttentionOptions:
     """The weight of relevance against diversity, in [0, 1]; the paper's value."""
     s_min: float = 0.5
     """Similarities S are clipped to [s_min, 1], because 1/S has a pole at 0. With the default, 1/S
-    lies in [1, 2], and an odd token has no advantage over a token that is merely different."""
+    lies in [1, 2], and an odd token has no advantage over a token that is merely different:
+    docs/paper.md has the cosines of real tokens."""
     query_weight: float = 0.45
     """Coverage and seal: the share of the weight that goes to tokens that are relevant to the
     query. The rest goes to all tokens alike."""

@@ -48,10 +48,10 @@ def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
 TASKS = {
     "index": Task(INDEX_STAGES, "it belongs to a query, such as `seal find` or `seal ask`"),
     "select": _query("attention", "find.min_probability", "find.unsure_probability"),
-    "find": _query("find"),
-    "find all": _query("find", "attention.candidates"),
-    "show": _query("attention", "find"),
-    "ask": _query("attention", "find", "answer", settings=_ABOUT_ONE_THING),
+    "find": _query("find", "head"),
+    "find all": _query("find", "head", "attention.candidates"),
+    "show": _query("attention", "find", "head"),
+    "ask": _query("attention", "find", "head", "answer", settings=_ABOUT_ONE_THING),
     "prepare": Task(
         (
             "find.head",

@@ -87,6 +87,7 @@ def ran(scope: Scope) -> dict[str, Any]:
         "quick": record.is_quick,
         "attention": as_dict(options.attention),
         "find": as_dict(options.find),
+        "head": as_dict(options.head),
         "answer": answer,
     }
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seal.config import Options
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.ego4d import Key, NlqQuery, Prediction, read_annotations
@@ -66,6 +67,10 @@ class IndexedLocaliser:
     def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
         self._store, self._videos = store, Videos(store, "find", settings)
         self._opened: tuple[str, Scope] | None = None
+
+    def options(self, queries: Iterable[NlqQuery]) -> dict[str, Options]:
+        """By profile, the options with which the videos of these queries are asked."""
+        return self._videos.options(dict.fromkeys(query.key.clip_uid for query in queries))
 
     def __call__(self, video: str, query: str) -> list[Moment]:
         """Raises NotIndexedError."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from seal.config import Options
 from seal.content import Encoders
 from seal.errors import DataError
+from seal.lookup import options_of
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 
@@ -21,6 +23,18 @@ class Videos:
         self._records = [
             (PurePath(record.path).with_suffix("").parts, record) for record in store.videos()
         ]
+
+    def options(self, names: Iterable[str]) -> dict[str, Options]:
+        """By profile, the options with which those of these videos are asked that are stored.
+
+        Raises DataError as `find` does.
+        """
+        found = [record for name in names if (record := self.record(name)) is not None]
+        by_profile = {record.profile: record for record in found}
+        return {
+            profile: options_of(self._store, by_profile[profile], self._settings, self._task)
+            for profile in sorted(by_profile)
+        }
 
     def find(self, name: str) -> Scope | None:
         """The video whose file, without its suffix, is called so: "film", or "folder/film".

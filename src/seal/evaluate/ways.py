@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from seal import backends, kinds
-from seal.answer.evidence import Evidence, gather, uniformly
-from seal.attention import Candidates
+from seal.answer.evidence import Evidence, gather, searched_by, uniformly
+from seal.attention import Budget, Candidates
 from seal.attention.candidates import costs
+from seal.attention.streaming import stream_pick, windows_of
 from seal.config.querying import OBJECTIVES_WITH
 from seal.errors import OptionError
 from seal.scope import Scope
@@ -81,6 +82,42 @@ class _Frames:
         price = costs(tokens, scope.options.attention)[frames].max(initial=1)
         count = max(0, int(min(budget, new) / price))
         rows = frames[self.baseline(scope.candidates(scores).take(frames), count)]
+        return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """The tokens that attention chooses window by window, as `seal watch` does: in fixed memory.
+
+    A stream cannot look back for what a question says of time and cause, so that these words are
+    read as any others. Costs and options are those of `gather`.
+    """
+
+    window_s: float
+
+    def __call__(
+        self,
+        scope: Scope,
+        question: str,
+        budget: float,
+        *,
+        shown: Int64 | None = None,
+        new: float = np.inf,
+        exclude: Mask | None = None,
+    ) -> Evidence:
+        tokens, attention = scope.tokens, scope.options.attention
+        scores = scope.relevance(searched_by(question, scope.options.answer))
+        free = np.ones(len(tokens), bool) if exclude is None else ~exclude
+        if shown is not None:
+            free[shown] = False
+        pool = np.flatnonzero(free)
+        rows = stream_pick(
+            scope.candidates(scores).take(pool),
+            attention,
+            windows_of(scope.start_s[pool], self.window_s),
+            Budget(min(budget, new), costs(tokens, attention)[pool]),
+        )
+        rows = pool[rows]
         return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
 
 
@@ -193,6 +230,9 @@ def describe(ways: Mapping[str, Choose]) -> dict[str, dict[str, Any]]:
             changed = {} if way.alpha is None else {"attention.alpha": way.alpha}
             of = ",".join(way.kinds) or "all kinds"
             described[name] = {"selector": "attention", "of": of, **changed}
+        elif isinstance(way, Streamed):
+            how = {"mode": "streaming", "window_s": way.window_s}
+            described[name] = {"selector": "attention", "of": "all kinds", **how}
         elif way is uniformly:
             described[name] = {"selector": "uniform", "of": "frames"}
         else:

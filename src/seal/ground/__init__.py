@@ -8,7 +8,7 @@ The head
     crops, strips   how actions move, from stored pictures of them
     examples, batches   what it is shown of a video: the budget spent, as tensors
     decode        from scored spans to moments
-    localise      all of it, in place of `moments`
+    localise, standing   all of it, in place of `moments`; on a stream
     checkpoint    on disk and on the hub
 Training
     losses, train   what it learns, and how

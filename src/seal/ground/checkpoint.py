@@ -43,7 +43,7 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
 
 def _check(weights: Weights, sizes: dict[str, Any]) -> None:
     every = {field.name for field in dataclasses.fields(HeadOptions)}
-    wanted = every if sizes.get("crops") else HeadOptions().deciding().keys()
+    wanted = every - HeadOptions.unused(sizes.get("crops"), sizes.get("select"))
     if sizes.keys() != wanted:
         odd = ", ".join(sorted(sizes.keys() ^ wanted))
         raise BackendError(

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from seal.config import HeadOptions
+from seal.attention import Budget, Candidates, pick
+from seal.attention.streaming import windows_of
+from seal.config import AttentionOptions, HeadOptions
 from seal.errors import OptionError
 from seal.ground.strips import Pictures, strips
 from seal.kinds import SEEN
@@ -16,6 +18,9 @@ from seal.types import Float32, Float64, Int64, Tokens, UInt8
 SCENE, OBJECT, ACTION = range(len(SEEN))
 _UNKNOWN = -1
 """A kind that no head knows."""
+
+# The most relevant, and nothing else: the published objective without its second sum.
+_MOST_RELEVANT = AttentionOptions(objective="paper", solver="greedy", alpha=1.0)
 
 # How fast the relevance that a token lends to those near it fades, in R for each second: a match
 # brings what is around it into the budget, where its moment ends.
@@ -106,22 +111,46 @@ def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:
 
 
 def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
-    """The rows that the budget is spent on, given R [m, n] to m queries; in any order."""
+    """The rows that the budget is spent on, given R [m, n] to m queries; in any order.
+
+    Of several queries the largest relevance of each token counts.
+    """
     middle_s = video.spans.mean(1)
     scenes = np.flatnonzero(video.kinds == SCENE)
-    if not len(scenes):
+    if not len(scenes) and options.select == "nearby":
         raise OptionError("the video has no scene tokens; index it with them")
     if options.positions == "frames":
         return evenly(scenes, middle_s, options.budget)
     known = np.flatnonzero(video.kinds != _UNKNOWN)
     if len(known) <= options.budget:
         return known
-    # A quarter shows the whole video, whatever was asked.
-    context = evenly(scenes, middle_s, options.budget // 4)
-    worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
-    worth[context] = worth[video.kinds == _UNKNOWN] = -np.inf
-    best = np.argpartition(-worth, options.budget - len(context))
-    return np.concatenate([context, best[: options.budget - len(context)]])
+    relevance = relevance[:, known]
+    if options.stream_s is not None:
+        return known[_streamed(video.take(known), relevance, options, options.stream_s)]
+    return known[_at_once(video.take(known), relevance, options)]
+
+
+def _streamed(video: Timeline, relevance: Float32, options: HeadOptions, window_s: float) -> Int64:
+    """The rows chosen window by window: what a window brings meets what was chosen before."""
+    kept = np.empty(0, np.int64)
+    for new in windows_of(video.spans[:, 0], window_s):
+        kept = np.concatenate([kept, new])
+        if len(kept) > options.budget:
+            kept = kept[_at_once(video.take(kept), relevance[:, kept], options)]
+    return kept
+
+
+def _at_once(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
+    """The rows chosen of more tokens than the budget, of kinds that heads know."""
+    middle_s, scenes = video.spans.mean(1), np.flatnonzero(video.kinds == SCENE)
+    attention, context, worth = options.attention, scenes[:0], relevance.max(0)
+    if options.select == "nearby":
+        # A quarter shows the whole video, whatever was asked.
+        attention = _MOST_RELEVANT
+        context = evenly(scenes, middle_s, options.budget // 4) if len(scenes) else context
+        worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
+    candidates = Candidates(worth.astype(np.float32), video.embeddings, middle_s, is_checked=True)
+    return pick(candidates, attention, Budget(options.budget, np.ones(len(video)), context))
 
 
 def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:

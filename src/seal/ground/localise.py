@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from seal.config import DecodeOptions
+from seal.config import DecodeOptions, SelectOptions
 from seal.errors import OptionError
 from seal.ground.batches import collate
 from seal.ground.decode import decode
@@ -25,12 +25,14 @@ def localise(
     options: DecodeOptions,
     budget: int | None = None,
     look: Look | None = None,
+    select: SelectOptions | None = None,
 ) -> list[list[Moment]]:
     """For each of the queries [d] or [words, d] at most `options.top` moments, best first.
 
     `relevance` has R [n] of every token to each query; a query has the `budget` for itself. Scores
     lie in (0, 1) and are comparable between queries. Without tokens there are no moments. A head
-    with crops needs to `look` at them.
+    with crops needs to `look` at them. `select` says how the positions are chosen that the budget
+    is spent on, by default as the head was trained (`seal.ground.examples.chosen`).
 
     Raises OptionError for embeddings of another dimension than the head's, and without crops.
     """
@@ -41,7 +43,7 @@ def localise(
             f"the head takes embeddings of {head.sizes.dimension} dimensions, these have"
             f" {tokens.embeddings.shape[1]}: it was trained with another encoder"
         )
-    sizes = replace(head.sizes, budget=budget or head.sizes.budget)
+    sizes = (select or SelectOptions()).on(replace(head.sizes, budget=budget or head.sizes.budget))
     video = Timeline.of(tokens)
     within = Span(float(tokens.start_s.min()), float(tokens.end_s.max()))
     # Tokens see a moment in several ways at once. Frames, one at a time, only agree the more the

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
-from seal.cli.evaluate.common import LISTED, interval, print_line
+from seal.cli.evaluate.common import (
+    LISTED,
+    interval,
+    mode_options,
+    print_line,
+    stream_window,
+)
 from seal.cli.options import json_option, query_settings, store_option
 from seal.cli.output import echo, print_json, tell
 from seal.config import Options
@@ -24,8 +30,8 @@ def asking_options(
     name: str, files: str, *, required: bool
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options of a benchmark: `annotations`, `outputs`, `answerer`, `run_path`, `methods`,
-    `kind_sets`, `alphas`, `settings`, `store_path`, `as_json`, and of a dry run: `dry_run`, `gpus`,
-    `throughput`, `request_s`, `picture_tokens`."""
+    `kind_sets`, `alphas`, `mode`, `window_s`, `settings`, `store_path`, `as_json`, and of a dry
+    run: `dry_run`, `gpus`, `throughput`, `request_s`, `picture_tokens`."""
     options: list[Callable[..., Callable[..., None]]] = [
         click.option(
             "--annotations",
@@ -68,6 +74,7 @@ def asking_options(
             metavar="FIRST:LAST:STEP",
             help="Ablation: seal with each of these weights of relevance, such as 0:1:0.1.",
         ),
+        *mode_options,
         click.option(
             "--dry-run",
             is_flag=True,
@@ -111,6 +118,8 @@ def ask(
     methods: str | None,
     kind_sets: str | None,
     alphas: str | None,
+    mode: str,
+    window_s: float | None,
     settings: tuple[str, ...],
     store_path: str,
 ) -> dict[str, Any]:
@@ -124,7 +133,7 @@ def ask(
     from seal.evaluate.videos import Videos
     from seal.store import Store
 
-    compared = compared_ways(methods, kind_sets, alphas)
+    compared = compared_ways(methods, kind_sets, alphas) | streamed_ways(mode, window_s)
     chosen = merged(settings, named(None, answerer))
     Options.load(settings=chosen, task="ask")  # A wrong option is an error before the work.
     model = model_of(answerer, settings)
@@ -142,6 +151,15 @@ def ask(
     evidence = {method: evaluate(outputs) for method, outputs in run.outputs.items()}
     manifest |= {"methods": ways.describe(compared), "videos": run.summary}
     return {"manifest": manifest, "missing": missing, "evidence": evidence}
+
+
+def streamed_ways(mode: str, window_s: float | None) -> dict[str, Choose]:
+    """What `--mode` adds: the choice window by window. Raises as `stream_window`."""
+    from seal.evaluate.methods import STREAMING
+    from seal.evaluate.ways import SEAL, Streamed
+
+    seconds = stream_window(mode, window_s)
+    return {} if seconds is None else {SEAL + STREAMING: Streamed(seconds)}
 
 
 _LAB = ("gpus", "throughput", "request_s", "picture_tokens")
@@ -172,6 +190,7 @@ def planned(
     from seal.files import read_appended
 
     compared = compared_ways(asked["methods"], asked["kind_sets"], asked["alphas"])
+    compared |= streamed_ways(asked["mode"], asked["window_s"])
     chosen = merged(asked["settings"], named(None, answerer))
     options = Options.load(settings=chosen, task="ask")
     ids = {question.id for question in questions}
@@ -220,8 +239,10 @@ def refuse_asking(asked: Mapping[str, Any]) -> None:
         "methods": "--methods",
         "kind_sets": "--kinds",
         "alphas": "--alpha",
+        "window_s": "--window",
     }
     given = [option for key, option in names.items() if asked.get(key)]
+    given += ["--mode"] if asked["mode"] == "streaming" else []
     if given:
         raise click.UsageError(
             f"{', '.join(given)} is about a model that is asked: leave out --outputs"

@@ -11,7 +11,7 @@ import click
 from seal import backends
 from seal.cli.options import data_option, json_option, query_settings
 from seal.cli.output import echo, tell
-from seal.config import Options, as_dict
+from seal.config import Options, WatchOptions, as_dict
 from seal.errors import DataError
 from seal.printing import printable
 
@@ -29,6 +29,42 @@ method_option = click.option(
     + ", ".join(backends.names("baseline") + backends.names("objective"))
     + "; and, window by window, objectives followed by (streaming)]",
 )
+
+
+mode_options = [
+    click.option(
+        "--mode",
+        type=click.Choice(["global", "streaming"]),
+        default="global",
+        show_default=True,
+        help="streaming: also choose window by window, with the same budget, beside all at once.",
+    ),
+    click.option(
+        "--window",
+        "window_s",
+        type=float,
+        help=f"With --mode streaming: seconds at a time.  [{WatchOptions.window_s:g}]",
+    ),
+]
+
+
+def add_mode_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`mode` and `window_s`: see `stream_window`."""
+    for option in reversed(mode_options):
+        command = option(command)
+    return command
+
+
+def stream_window(mode: str, window_s: float | None) -> float | None:
+    """The length of the windows of `--mode streaming`, or None for the mode global.
+
+    Raises UsageError for a window without streaming, OptionError for one of less than a second.
+    """
+    if mode == "streaming":
+        return WatchOptions(WatchOptions.window_s if window_s is None else window_s).window_s
+    if window_s is not None:
+        raise click.UsageError("--window has no effect without --mode streaming")
+    return None
 
 
 def benchmark_options(holds: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

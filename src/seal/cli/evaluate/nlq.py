@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.evaluate.common import interval, print_line, query_options
+from seal.cli.evaluate.common import add_mode_options, interval, print_line, stream_window
 from seal.cli.options import json_option, query_settings, store_option, writable
 from seal.cli.output import echo, print_json
 from seal.config import as_dict
 
 if TYPE_CHECKING:
     from seal.evaluate.ego4d import NlqQuery, Prediction
+    from seal.evaluate.nlq import Localiser
 
 _MEAN = "mean IoU"
 
@@ -59,6 +60,7 @@ _MEAN = "mean IoU"
 @click.option(
     "--log", "log_path", callback=writable, metavar="FILE", help="Write a JSON line for each query."
 )
+@add_mode_options
 @query_settings
 @store_option
 @json_option
@@ -74,6 +76,8 @@ def nlq(
     inclusive: bool,
     submission: str | None,
     log_path: str | None,
+    mode: str,
+    window_s: float | None,
     settings: tuple[str, ...],
     store_path: str,
     as_json: bool,
@@ -88,12 +92,18 @@ def nlq(
     from seal.evaluate.bootstrap import RESAMPLES
     from seal.evaluate.ego4d import read_annotations, read_predictions, write_submission
     from seal.evaluate.localisation import Rules
+    from seal.evaluate.methods import STREAMING
+    from seal.evaluate.nlq import IndexedLocaliser
     from seal.files import write_json_lines
+    from seal.store import Store
 
     if files and (submission or settings or head):
         raise click.UsageError(
             "--head, --submission and --set are about `seal find`: leave out --predictions"
         )
+    window_s = stream_window(mode, window_s)
+    if window_s is not None and head is None:
+        raise click.UsageError("--mode streaming is about the tokens that --head looks at")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
     asked: dict[str, Any]
     if annotations is not None and folder is None:
@@ -108,14 +118,19 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
-        used |= {
-            "store": store_path,
-            "find": as_dict(query_options(settings, "find").find),
-            "head": head,
-        }
-        if head is not None:
-            methods["head"] = _find(queries, store_path, (*settings, f"find.head={head}"))
-        methods["find"] = _find(queries, store_path, settings)
+        # What a head reads has no effect on `seal find` without it.
+        plain = tuple(each for each in settings if not each.startswith("head."))
+        asked_of = {} if head is None else {"head": (*settings, f"find.head={head}")}
+        if window_s is not None:
+            asked_of["head" + STREAMING] = (*asked_of["head"], f"head.stream_s={window_s}")
+        used |= {"store": store_path, "head": head, "options": {}}
+        for name, chosen in {**asked_of, "find": settings if head is None else plain}.items():
+            finder = IndexedLocaliser(Store(store_path), chosen)
+            methods[name] = _find(queries, finder)
+            used["options"][name] = {
+                profile: {"find": as_dict(each.find), "head": as_dict(each.head)}
+                for profile, each in finder.options(queries).items()
+            }
     first = next(iter(methods))
     if submission is not None:
         write_submission(submission, methods[first])
@@ -133,11 +148,9 @@ def nlq(
         _print(result)
 
 
-def _find(queries: list[NlqQuery], store_path: str, settings: tuple[str, ...]) -> list[Prediction]:
-    from seal.evaluate.nlq import IndexedLocaliser, localise
-    from seal.store import Store
+def _find(queries: list[NlqQuery], finder: Localiser) -> list[Prediction]:
+    from seal.evaluate.nlq import localise
 
-    finder = IndexedLocaliser(Store(store_path), settings)
     with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
         return localise(queries, finder, on_query=lambda: bar.update(1))
 
