@@ -264,7 +264,8 @@ def slow_moviechat(
         memories = list(memories)
         while len(memories) > most:
             pairs = [cosine(a, b) for a, b in pairwise(memories)]
-            i = int(np.argmax(pairs))
+            # What is in the short-term memory comes into the long-term memory again and again.
+            i = next(i for i, value in enumerate(pairs) if value >= max(pairs) - 1e-6)
             memories[i : i + 2] = [memories[i] + memories[i + 1]]
         return memories
 
@@ -285,7 +286,10 @@ def slow_moviechat(
         own = [i for i in sorted(set(frames)) if i not in rows]
         among = own or [i for i in range(n) if i not in rows]
         # Of two frames both are equally near to their mean, but for rounding.
-        rows.append(max(among, key=lambda i: round(float(e[i] @ e[frames].mean(0)), 9)))
+        mean = e[frames].mean(0)
+        near = [float(e[i] @ mean) for i in among]
+        least = max(near) - 1e-6 * np.linalg.norm(mean)
+        rows.append(next(i for i, value in zip(among, near, strict=True) if value >= least))
     return long, rows
 
 

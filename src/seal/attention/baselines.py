@@ -123,8 +123,8 @@ def inverse_transform(candidates: Candidates, size: int, *, power: float = 3.0) 
     return rows
 
 
-_ROUNDING = 1e-12
-"""By this much, times the number of frames, sums of frames differ that are equal."""
+_ROUNDING = 1e-6
+"""Cosines of float32 embeddings that differ by less are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def _consolidated(memories: Sequence[_Memory], size: int) -> list[_Memory]:
         norms = np.sqrt(gram.diagonal())
         products = norms[:-1] * norms[1:]
         cosines = np.divide(gram.diagonal(1), products, np.zeros(len(products)), where=products > 0)
-        first = int(np.argmax(cosines))
+        first = int(np.argmax(cosines >= cosines.max() - _ROUNDING))
         one, other = left[first : first + 2]
         left[first : first + 2] = [_Memory(one.total + other.total, one.frames | other.frames)]
         gram[first] += gram[first + 1]
@@ -200,7 +200,13 @@ def _represented(memories: Sequence[_Memory], embeddings: Float64) -> Int64:
         among = own if len(own) else np.flatnonzero(free)
         near = embeddings[among] @ memory.total
         # Of two frames both are equally near to their mean: the first one counts.
-        rows.append(int(among[np.argmax(near >= near.max() - _ROUNDING * len(memory.frames))]))
+        rows.append(
+            int(
+                among[
+                    np.argmax(near >= near.max() - _ROUNDING * float(np.linalg.norm(memory.total)))
+                ]
+            )
+        )
         free[rows[-1]] = False
     return np.array(rows, np.int64)
 
