@@ -11,13 +11,14 @@ a tenth of how far x lies above pictures in general on the query's axis. All of 
 so that it costs nothing for each token. Whether a video of n tokens shows what the query says is
 then a logistic regression,
 
-    log odds = slope * M + crowd * ln n + prior,    crowd < 0
-    M = ln(sum of exp(SHARPNESS * R)) / SHARPNESS
+    log odds = slope * M + prior
+    M = ln(mean of exp(SHARPNESS * R)) / SHARPNESS
     prior = bias + peak * top - absent * k
 
 M is a soft maximum: the best token counts most, and others that are nearly as good add to it. So a
 short scene makes a long video likelier to match even if another scene looks a little more like the
-query.
+query. It is a mean because the best of many tokens is high by chance: with the sum in its place and
+ln n as a feature, the fit gives that feature the weight of a mean.
 
 Some things have an unmistakable look and others do not: `top` is the R that the best few of
 `general`, a sample of pictures in general, reach. Where a detector has given things names, a thing
@@ -50,7 +51,7 @@ _TOP = 500
 """`top` is the mean over one of so many pictures in general."""
 ARRAYS = ("texts", "pictures", "covariance", "general")
 """What is measured on texts and pictures in general."""
-NUMBERS = ("slope", "crowd", "bias", "peak", "named", "absent")
+NUMBERS = ("slope", "bias", "peak", "named", "absent")
 """What is fitted to videos of which it is known what they show."""
 
 
@@ -67,7 +68,6 @@ class Calibration:
     general: Float32
     """[m, d] embeddings of pictures in general."""
     slope: float
-    crowd: float
     bias: float
     peak: float
     named: float
@@ -107,8 +107,7 @@ class Calibration:
         """
         if not len(relevance):
             return 0.0
-        best = soft_maximum(relevance)
-        odds = self.slope * best + self.crowd * math.log(count or len(relevance)) + prior
+        odds = self.slope * soft_maximum(relevance, count or len(relevance)) + prior
         return 1 / (1 + math.exp(-odds))
 
     def threshold(self, probability: float, prior: float, count: int) -> float:
@@ -116,10 +115,11 @@ class Calibration:
         if not 0 < probability < 1:
             return math.inf if probability >= 1 else -math.inf
         odds = math.log(probability / (1 - probability))
-        return (odds - self.crowd * math.log(count) - prior) / self.slope
+        return (odds - prior) / self.slope + math.log(count) / SHARPNESS
 
 
-def soft_maximum(relevance: Float32) -> float:
-    """M of tokens [n], at least one."""
+def soft_maximum(relevance: Float32, count: int) -> float:
+    """M of `count` tokens, of which these [n], one at least, are the best."""
     best = float(relevance.max())
-    return best + math.log(float(np.exp(SHARPNESS * (relevance - best)).sum())) / SHARPNESS
+    total = float(np.exp(SHARPNESS * (relevance - best)).sum())
+    return best + math.log(total / count) / SHARPNESS
