@@ -117,9 +117,9 @@ class FindOptions:
     """How many moments are returned at most."""
     smoothing_s: float = 2.0
     """Standard deviation of the Gaussian that spreads a token's relevance over time."""
-    min_probability: float = 0.5
+    min_probability: float = 0.4
     """A video is likely to match a query if the probability of a match is at least this."""
-    unsure_probability: float = 0.03
+    unsure_probability: float = 0.02
     """Below this probability it is unlikely to match. In between nobody can tell."""
     head: str | None = None
     """A trained localisation head that finds the moments: a folder, or a name on the hub."""
