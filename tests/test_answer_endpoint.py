@@ -152,8 +152,16 @@ def answerer(server: Server, **changes: Any) -> EndpointAnswerer:
 
 def jpeg(color: str = "red") -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (8, 6), color).save(buffer, "JPEG")
+    Image.new("RGB", (48, 36), color).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def sizes(asked: dict[str, Any]) -> list[tuple[int, int]]:
+    """Of the pictures of a request, in pixels."""
+    parts = [part for turn in asked["messages"] for part in turn["content"]]
+    urls = [part["image_url"]["url"] for part in parts if "image_url" in part]
+    jpegs = [base64.b64decode(url.partition(",")[2]) for url in urls]
+    return [Image.open(io.BytesIO(each)).size for each in jpegs]
 
 
 PROMPT = [Message("system", ("Be brief.",)), Message("user", ("What is it?",))]
@@ -208,7 +216,7 @@ def test_the_answer_comes_piece_by_piece(server: Server) -> None:
 
 def test_pictures_go_along_where_they_stand(server: Server) -> None:
     server.replies = [says("a dog")]
-    picture = PromptPicture(jpeg(), "scene-1", (8, 6))
+    picture = PromptPicture(jpeg(), "scene-1", (48, 36))
     prompt = [PROMPT[0], Message("user", ("[0:01.0] scene", picture, "What is it?"))]
     answerer(server, max_tokens=7, temperature=0.5).answer(prompt)
     (request,) = server.requests
@@ -219,6 +227,18 @@ def test_pictures_go_along_where_they_stand(server: Server) -> None:
     head, _, data = image["image_url"]["url"].partition(",")
     assert (head, base64.b64decode(data)) == ("data:image/jpeg;base64", jpeg())
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 400), (640, 5), (12, 20), (31, 31)])
+def test_pictures_are_never_smaller_than_a_patch(server: Server, size: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, "JPEG")
+    server.replies = [says("a dog")]
+    picture = PromptPicture(buffer.getvalue(), "object-1", size)
+    answerer(server).answer([Message("user", (picture, "What is it?"))])
+    ((width, height),) = sizes(server.requests[0])
+    assert min(width, height) >= 32
+    assert max(width, height) <= 8 * max(size) + 32
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The local back end with a tiny network that is saved and loaded as published ones are."""
 
 import io
+import json
 import time
 from pathlib import Path
 
@@ -11,11 +12,11 @@ from transformers import AutoModelForImageTextToText
 from transformers.utils import is_torchvision_available
 
 import tiny_answerer
-from seal.answer.answerer import load
+from seal.answer.answerer import Reply, load
 from seal.answer.local import LocalAnswerer
 from seal.answer.prompt import Message, PromptPicture
 from seal.config import HfAnswer, Options
-from seal.errors import AnswerError, BackendError, ContextError
+from seal.errors import AnswerError, BackendError, ContextError, OptionError
 
 LETTERS = ["A", "B", "C", "D"]
 
@@ -137,7 +138,7 @@ def test_a_prompt_that_is_too_long_is_told_apart(family: str, tmp_path: Path) ->
 def test_a_failure_of_the_network_reaches_the_caller(
     answerer: LocalAnswerer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answerer._model, "lm_head", None)
+    monkeypatch.setitem(answerer._model._modules, "lm_head", None)
     with pytest.raises(AnswerError, match="failed"):
         answerer.answer(prompt("red"))
     with pytest.raises(AnswerError, match="failed"):
@@ -170,6 +171,157 @@ def test_models_that_cannot_be_asked_are_refused(folder: Path, tmp_path: Path) -
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(BackendError, match="no usable processor"):
         LocalAnswerer(HfAnswer(model=str(tmp_path)))
+
+
+TEMPLATE = (
+    "{%- for message in messages %}SYSTEM<|im_start|>{{ message['role'] }}\n"
+    "CONTENT<|im_end|>\n{%- endfor %}"
+    "{%- if add_generation_prompt %}<|im_start|>assistant\n{%- endif %}"
+)
+PARTS = (
+    "{%- for part in message['content'] %}"
+    "{%- if part['type'] == 'image' %}<image>{%- else %}{{ part['text'] }}{%- endif %}{%- endfor %}"
+)
+TEXTS_ALONE = (
+    "{%- for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{%- endfor %}"
+)
+STRING = "{{ message['content'] }}"
+ADDED = "{{ 'said: ' + message['content'] }}"
+REFUSED = "{%- if message['role'] == 'system' %}{{ raise_exception('No system role') }}{%- endif %}"
+ALTERNATE = (
+    "{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate') }}{%- endif %}"
+)
+DROPPED = "{%- if message['role'] == 'system' %}{%- continue %}{%- endif %}"
+
+
+def templated(folder: Path, system: str, content: str, end: str = "") -> Path:
+    tiny_answerer.save(folder)
+    text = TEMPLATE.replace("SYSTEM", system).replace("CONTENT", content)
+    (folder / "chat_template.jinja").write_text(text.replace("assistant\n", f"assistant\n{end}"))
+    return folder
+
+
+@pytest.mark.parametrize("system", ["", REFUSED, ALTERNATE, DROPPED])
+@pytest.mark.parametrize("content", [PARTS, TEXTS_ALONE, STRING, ADDED])
+def test_every_template_shows_instructions_question_and_pictures(
+    system: str, content: str, tmp_path: Path
+) -> None:
+    folder = templated(tmp_path, system, content)
+    model = LocalAnswerer(HfAnswer(model=str(folder), device="cpu", max_tokens=8))
+    talk = [*prompt("red", "blue"), Message("assistant", ("A ball.",)), *prompt(text="And?")[1:]]
+    text = model._reader._text(talk, writing=True)
+    said = ["Be brief.", "<image>", "<image>", "What is it?", "A ball.", "And?"]
+    places = [text.find(word) for word in said]
+    assert -1 not in places
+    assert text.count("<image>") == 2
+    assert text.count("<|im_start|>system") == (not system)
+    assert "'type'" not in text
+    assert model.answer(prompt("red")) != model.answer(prompt("blue"))
+    assert model._reader.answer(prompt("red"), "It is red.", [2])
+
+
+def test_a_template_that_shows_no_pictures_is_one_line(tmp_path: Path) -> None:
+    folder = templated(tmp_path, "", "nothing")
+    with pytest.raises(BackendError, match=r"cannot be asked with pictures.*vLLM") as caught:
+        LocalAnswerer(HfAnswer(model=str(folder), device="cpu"))
+    assert "\n" not in str(caught.value)
+
+
+def test_thoughts_that_the_template_begins_are_taken_off(tmp_path: Path) -> None:
+    """The tiny network never ends them."""
+    folder = templated(tmp_path, "", PARTS, end="<think>\n")
+    model = LocalAnswerer(HfAnswer(model=str(folder), device="cpu", max_tokens=8))
+    heard: list[str] = []
+    with pytest.raises(AnswerError, match=r"thoughts and no answer: .*answer\.max_tokens higher"):
+        model.reply(prompt("red"), heard.append)
+    assert not heard
+    (error,) = model.answer_all([prompt("red")])
+    assert isinstance(error, AnswerError)
+
+
+def test_the_processor_reads_as_the_library_does(answerer: LocalAnswerer) -> None:
+    prompts = [prompt("red", "blue"), prompt()]
+    messages = [
+        [
+            {
+                "role": turn.role,
+                "content": [
+                    {"type": "text", "text": part}
+                    if isinstance(part, str)
+                    else {"type": "image", "image": part.image()}
+                    for part in turn.parts
+                ],
+            }
+            for turn in each
+        ]
+        for each in prompts
+    ]
+    whole = answerer._reader._processor.apply_chat_template(
+        messages,
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+        processor_kwargs={"padding": True, "padding_side": "left"},
+    )
+    torch.testing.assert_close(dict(answerer._reader.read(prompts, 1)), dict(whole))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1), (3, 40), (13, 13)])
+def test_pictures_are_never_smaller_than_a_patch(
+    answerer: LocalAnswerer, family: str, size: tuple[int, int]
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "red").save(buffer, "JPEG")
+    picture = PromptPicture(buffer.getvalue(), "object-1", size)
+    assert answerer.answer([Message("user", (picture, "What is it?"))])
+    least_px = {"llava": 8, "internvl": 8, "qwen2_5_vl": 28, "qwen3_vl": 32}
+    assert answerer._reader._least_px == least_px[family]
+
+
+def test_an_answer_that_reaches_its_longest_length_is_cut(folder: Path) -> None:
+    model = LocalAnswerer(HfAnswer(model=str(folder), device="cpu", max_tokens=4))
+    model._model.generation_config.eos_token_id = None
+    wrote = set(model._generate(model._inputs([prompt("red")], 4))[0, -4:].tolist())
+    never = next(number for number in range(100) if number not in wrote)
+    for ends, cut in (({never}, True), ({never, *wrote}, False)):
+        model._ends = frozenset(ends)
+        reply = model.answer(prompt("red"))
+        (other,) = model.answer_all([prompt("red")])
+        assert isinstance(other, Reply)
+        assert ("answer.max_tokens higher than 4" in reply.cut) == cut
+        assert (other, other.cut) == (reply, reply.cut)
+
+
+def test_layers_are_spread_over_devices(
+    answerer: LocalAnswerer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How they are is accelerate's work; here is one device."""
+    given: list[str] = []
+    load_whole = AutoModelForImageTextToText.from_pretrained
+
+    def noting(*arguments: object, **named: object) -> object:
+        given.append(str(named["device_map"]))
+        return load_whole(*arguments, **named)
+
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", noting)
+    options = HfAnswer(model=str(folder), device_map="balanced", dtype="float32", max_tokens=8)
+    assert LocalAnswerer(options).answer(prompt("red")) == answerer.answer(prompt("red"))
+    assert given == ["balanced"]
+    with pytest.raises(OptionError, match="leave device at auto"):
+        HfAnswer(device_map="auto", device="cpu")
+
+
+def test_internvl_of_old_is_refused_in_one_line(tmp_path: Path) -> None:
+    auto = {"AutoConfig": "configuration_internvl_chat.InternVLChatConfig"}
+    config = {"model_type": "internvl_chat", "auto_map": auto}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "configuration_internvl_chat.py").write_text("raise SystemExit")
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(BackendError, match=r"never runs such code.* end in -hf.*vLLM") as caught:
+        LocalAnswerer(HfAnswer(model=str(tmp_path), device="cpu"))
+    assert "\n" not in str(caught.value)
 
 
 def test_it_is_loaded_by_its_name(folder: Path) -> None:

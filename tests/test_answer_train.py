@@ -18,9 +18,9 @@ import tiny_answerer
 from filmed import filmed
 from seal.answer.lessons import LessonExample, Lessons, read
 from seal.answer.local import LocalAnswerer
-from seal.answer.processor import Reader
+from seal.answer.processor import Reader, ends_of
 from seal.answer.prompt import Message
-from seal.answer.train import Adapter, LessonBatch, _Batches, _ends, train
+from seal.answer.train import Adapter, LessonBatch, _Batches, train
 from seal.cli import main
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import BackendError, DataError, OptionError
@@ -82,7 +82,8 @@ def test_after_sixty_steps_a_tenth_of_the_loss_is_left(folder: Path, tmp_path: P
     assert sum(losses[60:]) < 0.1 * sum(losses[:2])
     answerer = LocalAnswerer(HfAnswer(model=str(tmp_path / "adapter"), max_tokens=16))
     taught = [lessons(folder)[number] for number in range(8)]
-    right = [answerer.answer(lesson.prompt) == lesson.example.answer for lesson in taught]
+    answers = [answerer.answer_all([lesson.prompt]) for lesson in taught]
+    right = [answer == [each.example.answer] for answer, each in zip(answers, taught, strict=True)]
     assert sum(right) >= 4
 
 
@@ -95,7 +96,7 @@ def test_the_loss_is_that_of_the_answer_behind_what_is_sent(
     task = Adapter(HfAnswer(model=str(tmp_path)), weights, TuneOptions())
     for number in range(2):
         prompt, example = lessons(folder)[number]
-        batch = _Batches(lessons(folder), "tiny", weights, _ends(asker._model))[number]
+        batch = _Batches(lessons(folder), "tiny", weights, ends_of(asker._model))[number]
         sent = asker._inputs([prompt], 1)
         count = len(batch.answer)
         assert batch.inputs.keys() == sent.keys()

@@ -64,4 +64,9 @@ class AnswerError(SealError):
 
 
 class ContextError(AnswerError):
-    """A prompt that is longer than the model can read."""
+    """A prompt that is longer, or has more pictures, than the model can read."""
+
+    def __init__(self, message: str, *, most_pictures: int | None = None) -> None:
+        super().__init__(message)
+        self.most_pictures = most_pictures
+        """How many pictures the model can read, where it says so."""

@@ -260,6 +260,8 @@ class Answer(Result):
     """The model's second answer, given without the cited evidence; None if it was not asked."""
     changed: bool | None = None
     """Whether the second answer differs."""
+    cut: str = ""
+    """Why the text ends before it is whole; "" where it is whole."""
     notes: tuple[str, ...] = ()
     """What else there is to know, such as cited times at which nothing was shown."""
     model: str | None = None

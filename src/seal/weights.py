@@ -217,8 +217,11 @@ def load_model(
     device: str,
     renamed: dict[str, str] | None = None,
     dtype: str = "float32",
+    device_map: str | None = None,
 ) -> Any:
     """A transformers model on `device`, of this `dtype` of torch and in evaluation mode.
+
+    With a `device_map` of accelerate, its layers are spread over all devices instead.
 
     `renamed` gives patterns in the names of the weights and what to put in their place, where the
     library does not know that a checkpoint has them under other names.
@@ -238,6 +241,7 @@ def load_model(
                 output_loading_info=True,
                 key_mapping=renamed,
                 ignore_mismatched_sizes=True,
+                device_map=device_map,
             )
     # Damaged files and another model's configuration fail anywhere inside, with errors of any kind.
     except Exception as error:
@@ -251,7 +255,7 @@ def load_model(
             f"{weights.folder} is no {class_name}: {len(lacking)} of its weights are not there or"
             f" of another shape, {lacking[0]} for one"
         )
-    return model.to(device).eval()
+    return (model if device_map else model.to(device)).eval()
 
 
 def check_whole(folder: Path) -> None:

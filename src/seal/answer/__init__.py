@@ -7,7 +7,11 @@ intent        what the question is about, when to look, whether it asks why
 evidence      the tokens that are worth showing for it, within the budget
 prompt        their pictures and times, and the question
 answerer      the model's interface
+thoughts      what a model thinks before it answers, taken off
+fitting       prompts and pictures as a model takes them
 endpoint      a model behind an OpenAI-compatible endpoint
+replies       what its server sends as an answer
+complaints    what its server says in place of an answer
 local         a model on this machine
 processor     what its network reads: a prompt in tensors
 adapter       the few weights that training adds to it
@@ -22,8 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seal.answer.answerer import Answerer, load
-from seal.answer.conversation import Conversation, OnText
+from seal.answer.answerer import Answerer, Ending, OnText, Reply, load
+from seal.answer.conversation import Conversation
 from seal.answer.prompt import Message, Prompt, describe
 from seal.results import Answer
 from seal.scope import Scope
@@ -31,9 +35,11 @@ from seal.scope import Scope
 __all__ = [
     "Answerer",
     "Conversation",
+    "Ending",
     "Message",
     "OnText",
     "Prompt",
+    "Reply",
     "ask",
     "describe",
     "load",

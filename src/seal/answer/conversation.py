@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal.answer import prompt as prompts
-from seal.answer.answerer import Answerer
+from seal.answer.answerer import Answerer, OnText, Reply
 from seal.answer.citations import resolve
 from seal.answer.evidence import Evidence, gather
 from seal.answer.intent import complete, points_back
@@ -25,9 +25,6 @@ from seal.files import read_json, write_text
 from seal.results import Answer
 from seal.scope import Scope
 from seal.types import Float64, Int64
-
-OnText = Callable[[str], None]
-"""Is handed the answer piece by piece as it is written."""
 
 _log = logging.getLogger("seal.answer")
 _VERSION = 2
@@ -86,6 +83,7 @@ class Conversation:
         self.turns: list[Turn] = []
         self._seen: list[Turn] = []
         self._drawn: dict[Turn, Message] = {}
+        self._noted: set[str] = set()
 
     def ask(
         self,
@@ -98,12 +96,13 @@ class Conversation:
         """The answer to a question; `options` are those of a multiple choice, by letter.
 
         `verify` asks again without the evidence that the answer cites. If the prompt is too long
-        for the model, the oldest turns are forgotten, then the budget halved, and the answer's
-        notes say so.
+        for the model, or has too many pictures, the oldest turns are forgotten. Then the budget
+        shrinks to what the model says that it takes, or to half. The answer's notes say so.
 
         Raises OptionError for a question that is empty or no text, AnswerError if the model fails.
         """
-        whole, new, notes = self._complete(question), self._allowance(), []
+        whole, notes = self._complete(question)
+        new = self._allowance()
         while True:
             evidence = self._evidence(whole, new)
             try:
@@ -118,12 +117,12 @@ class Conversation:
         answer = self._answer(text, evidence, options)
         if verify:
             answer = self._verified(question, evidence, answer, options)
-        self._remember(Turn(question, whole, self._ids(evidence.rows), text))
+        self._remember(Turn(question, whole, self._ids(evidence.rows), answer.text))
         return replace(answer, notes=(*notes, *answer.notes))
 
     def put(self, question: str, options: Mapping[str, str] | None = None) -> Asked:
         """What would be sent to ask this now. Raises as `ask` does."""
-        whole = self._complete(question)
+        whole, _ = self._complete(question)
         evidence = self._evidence(whole, self._allowance())
         prompt = self._messages(question, evidence.rows, options)
         return Asked(question, whole, options, evidence, prompt)
@@ -132,7 +131,7 @@ class Conversation:
         """The answer to what was `put`, of which a model wrote `text`."""
         answer = self._answer(text, asked.evidence, asked.options)
         ids = self._ids(asked.evidence.rows)
-        self._remember(Turn(asked.question, asked.complete, ids, text))
+        self._remember(Turn(asked.question, asked.complete, ids, answer.text))
         return answer
 
     @property
@@ -176,14 +175,19 @@ class Conversation:
             conversation._remember(turn)
         return conversation
 
-    def _complete(self, question: str) -> str:
+    def _complete(self, question: str) -> tuple[str, list[str]]:
+        """A question in words that can be understood alone, and notes on how it got them."""
         check_unicode(question)
         if not self.turns or not points_back(question):
-            return question
+            return question, []
+        words = complete(question, self.turns[-1].complete)
         if self.answerer is None:
-            return complete(question, self.turns[-1].complete)
+            return words, []
         asked = [*(turn.question for turn in self.turns), question]
-        return self.answerer.answer([prompts.rewrite(asked)]) or question
+        written = self.answerer.answer([prompts.rewrite(asked)])
+        if written.cut:
+            return words, [f"evidence is for {words!r}; the model's is cut off: {written.cut}"]
+        return written, []
 
     def _allowance(self) -> float:
         options = self.scope.options
@@ -196,13 +200,16 @@ class Conversation:
         return self._gather(self.scope, question, budget, shown=self._shown(), new=new)
 
     def _shrink(self, new: float, evidence: Evidence, error: ContextError) -> float:
-        """Forget the oldest turn; where there is none, half of the budget."""
+        """Forget the oldest turn; where there is none, part of the budget."""
         if self._seen:
             del self._seen[0]
             return new
-        if len(evidence.rows) <= 1:
+        rows = evidence.rows
+        if len(rows) <= 1:
             raise error
-        return float(self._prices()[evidence.rows].sum()) / 2
+        shown = int(self.scope.tokens.take(rows).where(lambda kind: kind.has_picture).sum())
+        most, spent = error.most_pictures, float(self._prices()[rows].sum())
+        return spent * (most / shown if most and most < shown else 0.5)
 
     def _asked(
         self, question: str, rows: Int64, options: Mapping[str, str] | None = None
@@ -228,19 +235,14 @@ class Conversation:
         rows: Int64,
         options: Mapping[str, str] | None,
         on_text: OnText | None = None,
-    ) -> str | None:
+    ) -> Reply | None:
         if self.answerer is None:
             return None
         prompt = self._messages(question, rows, options)
         _log.debug("asking %s:\n%s", self.answerer.name, describe(prompt))
         if options and self.scope.options.answer.by == "likelihood":
-            return self.answerer.choose(prompt, list(options))
-        pieces = []
-        for piece in self.answerer.stream(prompt):
-            pieces.append(piece)
-            if on_text is not None:
-                on_text(piece)
-        return "".join(pieces).strip()
+            return Reply(self.answerer.choose(prompt, list(options)))
+        return self.answerer.reply(prompt, on_text)
 
     def _answer(
         self, text: str | None, evidence: Evidence, options: Mapping[str, str] | None
@@ -249,15 +251,28 @@ class Conversation:
         tokens = self.scope.tokens.take(rows)
         numbers = [self.scope.number(video) for video in tokens.video_ids.tolist()]
         cited, nothing = resolve(text or "", tokens, np.array(numbers, np.int64))
+        choice = extract(text or "", options) if options else ""
+        notes = [f"cites {span}, where nothing was shown" for span in nothing]
+        if options and text and not choice:
+            notes.insert(0, "the answer chooses none of the options, or several")
         return Answer(
-            text=text,
+            text=None if text is None else str(text),
             evidence=tokens,
             relevance=evidence.relevance[rows],
             cited=cited,
             moments=evidence.moments,
-            choice=extract(text or "", options) if options else "",
-            notes=tuple(f"cites {span}, where nothing was shown" for span in nothing),
+            choice=choice,
+            notes=(*self._said_of(text), *notes),
+            cut=text.cut if isinstance(text, Reply) else "",
         )
+
+    def _said_of(self, text: str | None) -> list[str]:
+        """Notes on how an answer came about; a dialogue has each of them once."""
+        if not isinstance(text, Reply):
+            return []
+        new = [note for note in text.notes if note not in self._noted]
+        self._noted.update(new)
+        return [*new, *([f"the answer is cut off: {text.cut}"] if text.cut else [])]
 
     def _verified(
         self,
@@ -271,9 +286,10 @@ class Conversation:
         if not cited.any():
             note = "nothing to verify: the answer cites no evidence that it was shown for it"
             return replace(answer, notes=(*answer.notes, note))
-        again = self._reply(question, evidence.rows[~cited], options) or ""
+        again = self._reply(question, evidence.rows[~cited], options) or Reply("")
         changed = answer.choice != extract(again, options) if options else answer.text != again
-        return replace(answer, without=again, changed=changed)
+        notes = [f"the second answer is cut off: {again.cut}"] if again.cut else []
+        return replace(answer, without=str(again), changed=changed, notes=(*answer.notes, *notes))
 
     def _remember(self, turn: Turn) -> None:
         self.turns.append(turn)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Any
 
 from seal.answer.adapter import attach, base_of
-from seal.answer.answerer import Answerer
-from seal.answer.processor import Reader
+from seal.answer.answerer import Answerer, Ending, Reply, said_by
+from seal.answer.processor import Reader, ends_of
 from seal.answer.prompt import Prompt
+from seal.answer.thoughts import Spoken
 from seal.config import HfAnswer
 from seal.errors import AnswerError, ContextError
 from seal.weights import library_class, load_model, locate, require, resolve_device
@@ -31,22 +32,30 @@ class LocalAnswerer(Answerer):
             dtype = "float32" if device == "cpu" else "bfloat16"
         base = base_of(weights)
         self._reader = Reader(options.model, base)
-        network = load_model("AutoModelForImageTextToText", base, device, dtype=dtype)
+        spread = None if options.device_map == "none" else options.device_map
+        if spread is not None:
+            require("accelerate", "train")
+        network = load_model(
+            "AutoModelForImageTextToText", base, device, dtype=dtype, device_map=spread
+        )
         self._model = attach(network, weights)
+        self._ends = frozenset(ends_of(network))
         self._options = options
         self.name = f"hf:{options.model}"
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
+    def stream(self, prompt: Prompt) -> Generator[str, None, Ending]:
         inputs = self._inputs([prompt], self._options.max_tokens)
         streamer = library_class("TextIteratorStreamer")(
             self._reader.tokenizer, skip_prompt=True, skip_special_tokens=True
         )
-        failed, stop = list[AnswerError](), Event()
+        made, failed, stop = list[Any](), list[AnswerError](), Event()
 
         def generate() -> None:
             try:
-                self._generate(
-                    inputs, streamer=streamer, stopping_criteria=[lambda *_: stop.is_set()]
+                made.append(
+                    self._generate(
+                        inputs, streamer=streamer, stopping_criteria=[lambda *_: stop.is_set()]
+                    )
                 )
             # It has to reach the thread that waits for the text.
             except AnswerError as error:
@@ -56,6 +65,8 @@ class LocalAnswerer(Answerer):
         thread = Thread(target=generate, daemon=True)
         thread.start()
         try:
+            if self._reader.thinks_first:
+                yield "<think>"
             yield from filter(None, streamer)
         finally:
             # A network that computes while Python ends would end it badly.
@@ -63,6 +74,7 @@ class LocalAnswerer(Answerer):
             thread.join()
         if failed:
             raise failed[0]
+        return Ending(self._cut(made[0][0, inputs["input_ids"].shape[1] :].tolist()))
 
     def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
         if not prompts:
@@ -76,10 +88,8 @@ class LocalAnswerer(Answerer):
         except AnswerError as error:
             # A new one, because this one's traceback holds the memory of the batch.
             return [AnswerError(str(error))] * len(prompts)
-        texts: list[str] = self._reader.tokenizer.batch_decode(
-            made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        return [text.strip() for text in texts]
+        numbers = made[:, inputs["input_ids"].shape[1] :].tolist()
+        return [self._read(each) for each in numbers]
 
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         inputs = self._inputs([prompt], 1)
@@ -88,6 +98,25 @@ class LocalAnswerer(Answerer):
         encode = self._reader.tokenizer.encode
         first = [encode(letter, add_special_tokens=False)[0] for letter in letters]
         return letters[int(logits[first].argmax())]
+
+    def _read(self, numbers: Sequence[int]) -> Reply | AnswerError:
+        """The answer that the numbers of its tokens are."""
+        spoken = Spoken()
+        spoken.hear("<think>" if self._reader.thinks_first else "")
+        spoken.hear(self._reader.tokenizer.decode(numbers, skip_special_tokens=True))
+        spoken.finish()
+        cut = self._cut(numbers)
+        try:
+            return Reply(said_by(self.name, spoken, cut), cut)
+        except AnswerError as error:
+            return error
+
+    def _cut(self, numbers: Sequence[int]) -> str:
+        """Why the answer that the numbers of its tokens are is cut off; "" where it is whole."""
+        most = self._options.max_tokens
+        if len(numbers) < most or not self._ends or not self._ends.isdisjoint(numbers):
+            return ""
+        return f"the answer reached its longest length: set answer.max_tokens higher than {most}"
 
     def _generate(self, inputs: Any, **more: Any) -> Any:
         most = self._options.max_tokens
@@ -99,9 +128,12 @@ class LocalAnswerer(Answerer):
         """Errors of the network, which may be of any kind, become AnswerErrors."""
         try:
             yield
+        except AnswerError:
+            raise
         except Exception as error:
             raise AnswerError(f"{self.name} failed: {error}") from error
 
     def _inputs(self, prompts: Sequence[Prompt], room: int) -> Any:
-        inputs = self._reader.read(prompts, room)
+        with self._failing():
+            inputs = self._reader.read(prompts, room)
         return inputs.to(self._model.device, self._model.dtype)

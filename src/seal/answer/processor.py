@@ -9,14 +9,20 @@ resizes the pictures, and their pixels differ by rounding: two levels of 255 at 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from seal.answer.fitting import sized, without_system
 from seal.answer.prompt import Message, Prompt, PromptPicture
 from seal.errors import BackendError, ContextError
 from seal.weights import Weights, library_class, load_part, needs_code, reason, require
 
 _VIDEO = "video_processor"
+_WITHOUT_CODE = (
+    " (of InternVL the weights whose names end in -hf), or serve it with vLLM and ask it as"
+    " openai:MODEL with answer.base_url"
+)
 # The other parts that the library's processors have, and who loads them.
 _PARTS = {
     "image_processor": "AutoImageProcessor",
@@ -25,10 +31,37 @@ _PARTS = {
 }
 
 
+class _Form(NamedTuple):
+    """How a chat template takes a conversation."""
+
+    system: bool
+    """Whether instructions have a message of their own; else they begin the first question."""
+    parts: bool
+    """Whether what is said is a list of parts; else it is one text."""
+    mark: str
+    """What stands in the text for a picture; "" where the template writes it."""
+
+    def messages(self, prompt: Prompt) -> list[dict[str, Any]]:
+        turns = prompt if self.system else without_system(prompt)
+        return [{"role": turn.role, "content": self._content(turn)} for turn in turns]
+
+    def _content(self, turn: Message) -> Any:
+        parts: list[dict[str, str]] = []
+        for part in turn.parts:
+            if isinstance(part, str):
+                parts.append({"type": "text", "text": part})
+            elif self.mark:
+                parts.append({"type": "text", "text": f"{self.mark}\n"})
+            else:
+                parts.append({"type": "image"})
+        return parts if self.parts else "".join(part["text"] for part in parts)
+
+
 class Reader:
     """Prompts as the network of the model `name` reads them, whose files are `weights`.
 
-    Raises BackendError if it has no usable processor or no chat template.
+    Raises BackendError if it has no usable processor, or no chat template that shows a model
+    instructions, questions and pictures.
     """
 
     def __init__(self, name: str, weights: Weights) -> None:
@@ -36,21 +69,31 @@ class Reader:
         if not getattr(self._processor, "chat_template", None):
             raise BackendError(f"{name} has no chat template: it is no model to ask")
         self.tokenizer: Any = self._processor.tokenizer
-        config = load_part(library_class("AutoConfig"), weights).get_text_config()
-        self._limit = getattr(config, "max_position_embeddings", math.inf)
+        config = load_part(library_class("AutoConfig"), weights)
+        self._limit = getattr(config.get_text_config(), "max_position_embeddings", math.inf)
+        self._least_px = _patch_px(self._processor, config)
+        self._form = self._fitting()
+        asked = self._text([Message("user", ("?",))], writing=True)
+        self.thinks_first = bool(re.search(r"<think>\s*\Z", asked))
+        """Whether the chat template begins the answer with the mark of thoughts."""
 
     def read(self, prompts: Sequence[Prompt], room: int) -> Any:
         """Tensors by name, up to where the answers begin; shorter prompts are filled up before.
 
         Raises ContextError where an answer would have no `room`, in tokens.
         """
-        inputs = self._processor.apply_chat_template(
-            [[_message(message, _picture) for message in prompt] for prompt in prompts],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
+        texts = [self._text(prompt, writing=True) for prompt in prompts]
+        pictures = [
+            [sized(picture.image(), self._least_px) for turn in prompt for picture in turn.pictures]
+            for prompt in prompts
+        ]
+        inputs = self._processor(
+            text=texts,
+            images=pictures if any(pictures) else None,
             return_tensors="pt",
-            processor_kwargs={"padding": len(prompts) > 1, "padding_side": "left"},
+            padding=len(prompts) > 1,
+            padding_side="left",
+            **self._special(texts[0]),
         )
         length = inputs["input_ids"].shape[1]
         if length + room > self._limit:
@@ -80,27 +123,96 @@ class Reader:
 
     def _numbers(self, prompt: Prompt, writing: bool) -> list[int]:
         """Those of all tokens, with one for each picture."""
-        text = self._processor.apply_chat_template(
-            [_message(message, lambda picture: {"type": "image"}) for message in prompt],
-            add_generation_prompt=writing,
-            tokenize=False,
-        )
+        text = self._text(prompt, writing)
         numbers: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return numbers
 
+    def _special(self, text: str) -> dict[str, bool]:
+        """Tokenizers add the token of the beginning where a template did not write it."""
+        begin = self.tokenizer.bos_token
+        return {"add_special_tokens": False} if begin and text.startswith(begin) else {}
 
-def _message(
-    message: Message, picture: Callable[[PromptPicture], dict[str, Any]]
-) -> dict[str, Any]:
-    parts = [
-        {"type": "text", "text": part} if isinstance(part, str) else picture(part)
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": parts}
+    def _text(self, prompt: Prompt, writing: bool, form: _Form | None = None) -> str:
+        """What the chat template makes of a prompt. Raises errors of any kind."""
+        text: str = self._processor.apply_chat_template(
+            (form or self._form).messages(prompt), add_generation_prompt=writing, tokenize=False
+        )
+        return text
+
+    def _fitting(self) -> _Form:
+        """The first form in which the template shows all that a conversation has."""
+        mark = getattr(self._processor, "image_token", None) or ""
+        kinds = [(True, ""), *([(True, mark), (False, mark)] if mark else [])]
+        failed: list[str] = []
+        for parts, shown in kinds:
+            for system in (True, False):
+                form = _Form(system, parts, shown)
+                if why := self._unfit(form):
+                    failed.append(why)
+                else:
+                    return form
+        raise BackendError(
+            f"{self._name} cannot be asked with pictures: its chat template fails"
+            f" ({'; '.join(dict.fromkeys(failed))}). Serve it with vLLM, and ask it as openai:MODEL"
+            " with answer.base_url"
+        )
+
+    def _unfit(self, form: _Form) -> str:
+        """Why a form does not do for the chat template; "" where it does."""
+        try:
+            shown = self._text(_PROBE, writing=True, form=form)
+            hidden = self._text(_BLIND, writing=True, form=form)
+        # Templates are programs, which fail with errors of any kind.
+        except Exception as error:
+            return reason(error)
+        words = [part for turn in _PROBE for part in turn.parts if isinstance(part, str)]
+        if not re.search(".*".join(map(re.escape, words)), shown, re.DOTALL):
+            return "it leaves out a part of the conversation"
+        # A template for texts writes a list as Python does.
+        if re.search(r"""['"]type['"]\s*:""", shown):
+            return "it takes no list of parts"
+        return "" if shown != hidden else "it leaves out pictures"
 
 
-def _picture(picture: PromptPicture) -> dict[str, Any]:
-    return {"type": "image", "image": picture.image()}
+_EMPTY = PromptPicture(b"", "", (0, 0))
+_PROBE = (
+    Message("system", ("seal-instructions",)),
+    Message("user", ("seal-before", _EMPTY, "seal-question")),
+    Message("assistant", ("seal-answer",)),
+    Message("user", ("seal-last",)),
+)
+"""A conversation by which a chat template is tried."""
+_BLIND = (
+    _PROBE[0],
+    Message("user", ("seal-before", "seal-question")),
+    *_PROBE[2:],
+)
+_LEAST_PX = 28
+"""The patch of a model whose files name none."""
+
+
+def _patch_px(processor: Any, config: Any) -> int:
+    """The shortest side that a picture may have: a patch, times those that are merged into one."""
+    reader, vision = processor.image_processor, getattr(config, "vision_config", None)
+    sizes = [_side(getattr(holder, "patch_size", None)) for holder in (reader, vision)]
+    merged = getattr(reader, "merge_size", None) or getattr(vision, "spatial_merge_size", None) or 1
+    return max(sizes) * int(merged) or _LEAST_PX
+
+
+def _side(size: Any) -> int:
+    """The longest side of a size, which has several forms; 0 for none."""
+    values = size.values() if isinstance(size, dict) else size
+    if isinstance(values, int):
+        return values
+    return max((side for side in values or () if isinstance(side, int)), default=0)
+
+
+def ends_of(network: Any) -> list[int]:
+    """The numbers of the tokens at which a network stops writing."""
+    ends = network.generation_config.eos_token_id
+    if ends is None:
+        return []
+    return ends if isinstance(ends, list) else [ends]
 
 
 def load_processor(name: str, weights: Weights) -> Any:
@@ -120,6 +232,8 @@ def load_processor(name: str, weights: Weights) -> Any:
     except Exception as error:
         known = has_torchvision or needs_code(error)
         hint = "" if known else "; it may need torchvision, which is not installed"
+        if needs_code(error):
+            hint = _WITHOUT_CODE
         raise BackendError(f"{name} has no usable processor: {reason(error)}{hint}") from error
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from seal.answer.adapter import adapted, base_of, part_of
 from seal.answer.lessons import Lessons
-from seal.answer.processor import Reader
+from seal.answer.processor import Reader, ends_of
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import ContextError, OptionError
 from seal.training.loop import Step, TrainingTask, fit
@@ -44,7 +44,7 @@ def train(
         raise OptionError(f"{model.model} is an adapter: train its base model, or a whole one")
     torch.manual_seed(options.seed)
     task = (Adapter if options.method == "lora" else Whole)(model, weights, options)
-    batches = _Batches(lessons, model.model, weights, _ends(task.network))
+    batches = _Batches(lessons, model.model, weights, ends_of(task.network))
     settings = {"tune": options.deciding(), "model": weights.fingerprint, **lessons.made_from}
     return fit(task, batches, options, folder, settings, on_step)
 
@@ -151,11 +151,3 @@ def _load(weights: Weights, dtype: str) -> Any:
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     return load_model("AutoModelForImageTextToText", weights, "cpu", dtype=dtype)
-
-
-def _ends(network: Any) -> list[int]:
-    """The tokens at which the model stops writing."""
-    ends = network.generation_config.eos_token_id
-    if ends is None:
-        return []
-    return ends if isinstance(ends, list) else [ends]

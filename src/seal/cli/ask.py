@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,10 @@ from seal.cli.options import all_option, asked, json_option, query_settings, sto
 from seal.cli.output import echo, emit, print_json, tell
 from seal.config import Options
 from seal.errors import OptionError
+
+if TYPE_CHECKING:
+    from seal.answer import OnText
+    from seal.results import Answer
 
 NO_MODEL = (
     "no answering model is set: these are the moments and the evidence;"
@@ -32,6 +37,29 @@ def lettered(texts: tuple[str, ...]) -> dict[str, str]:
     if len(texts) > len(ascii_uppercase):
         raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
     return dict(zip(ascii_uppercase, texts, strict=False))
+
+
+class Streamed:
+    """Prints an answer while it is written, where a person reads along."""
+
+    def __init__(self) -> None:
+        self._shown: list[str] = []
+        self.on_text: OnText | None = self._show if sys.stdout.isatty() else None
+
+    def _show(self, text: str) -> None:
+        self._shown.append(text)
+        echo(text, nl=False)
+
+    def finish(self, answer: Answer) -> None:
+        """Prints what is not on the terminal yet."""
+        shown, self._shown = "".join(self._shown).strip(), []
+        if shown:
+            echo()
+        if answer.text is None or shown == answer.text:
+            return
+        if shown:
+            tell("the model was thinking aloud; this is its answer:")
+        echo(answer.text)
 
 
 @click.command()
@@ -77,21 +105,15 @@ def ask(
         prompt = opened.prompt(question, **put)
         print_json({"prompt": prompt}) if as_json else echo(prompt)
         return
-    streamed: list[str] = []
-
-    def on_text(text: str) -> None:
-        streamed.append(text)
-        echo(text, nl=False)
-
-    answer = opened.ask(question, verify=verify, on_text=None if as_json else on_text, **put)
+    shown = Streamed()
+    on_text = None if as_json else shown.on_text
+    answer = opened.ask(question, verify=verify, on_text=on_text, **put)
     if answer.model is None:
         tell(NO_MODEL)
     if as_json:
         emit(answer, as_json)
         return
-    if answer.model is not None:
-        # The text was printed as it came, but for a letter that was chosen by its likelihood.
-        echo("" if streamed else answer.text)
+    shown.finish(answer)
     echo(answer.besides_text())
     for note in answer.notes:
         tell(note)

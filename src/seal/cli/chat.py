@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.ask import NO_MODEL, answerer_option
+from seal.cli.ask import NO_MODEL, Streamed, answerer_option
 from seal.cli.options import json_option, library, query_settings, store_option
 from seal.cli.output import complain, echo, print_json, tell
 from seal.errors import AnswerError, OptionError
@@ -43,11 +43,11 @@ def chat(
         tell(NO_MODEL)
     if talk.turns:
         tell(f"going on after {len(talk.turns)} questions")
+    shown = Streamed()
+    on_text = None if as_json else shown.on_text
     while question := _next():
         try:
-            answer = talk.ask(
-                question, on_text=None if as_json else lambda text: echo(text, nl=False)
-            )
+            answer = talk.ask(question, on_text=on_text)
         except (AnswerError, OptionError) as error:
             # The dialogue goes on: the model may be back for the next question.
             complain(error)
@@ -57,7 +57,7 @@ def chat(
         if as_json:
             print_json(answer.to_json() | {"cost": talk.cost})
         else:
-            echo()
+            shown.finish(answer)
             echo(answer.besides_text())
             for note in answer.notes:
                 tell(note)

@@ -105,11 +105,19 @@ class HfAnswer(ModelAnswer):
     """A name on the hub, or a folder."""
     revision: str = "main"
     device: str = "auto"
+    device_map: Literal["none", "auto", "balanced", "balanced_low_0", "sequential"] = "none"
+    """How its layers are spread over all devices, as accelerate does it; none puts the whole model
+    on `device`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What it computes in; auto is float32 on a CPU, otherwise bfloat16."""
     choice: Literal["letter", "likelihood"] = "letter"
     """How one of several options is chosen: by the letter that the model writes, or by how likely
     each letter is as the first thing it writes."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole = self.device_map == "none" or self.device == "auto"
+        check(self, whole, "device_map spreads a model over all devices: leave device at auto")
 
     @property
     def by(self) -> Literal["letter", "likelihood"]:

@@ -205,6 +205,8 @@ def ask_all(
             for (question, method), answer in zip(left[first:], answers, strict=False):
                 if isinstance(answer, AnswerError):
                     on_failure(question, answer)
+                elif answer.cut:
+                    on_failure(question, AnswerError(f"the answer is cut off: {answer.cut}"))
                 else:
                     run.add(method, question, answer.text or "", answer.evidence.ids.tolist())
     return missing
