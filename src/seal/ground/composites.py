@@ -30,6 +30,7 @@ from seal.ground.examples import (
     Look,
     Timeline,
     example,
+    varied,
 )
 from seal.types import Float32, Float64, Int64, Span, Tokens, UInt8
 
@@ -161,8 +162,8 @@ class Composites:
     """Examples without end: number i is always the same one.
 
     A part of the films has clips put into it, and some of them are asked for: by a text that
-    describes one, or by one of its tokens, which stands in for a text (`stand_in`). The budget is a
-    third of that of the options, or up to all of it: one head then serves all of these.
+    describes one, or by one of its tokens, which stands in for a text (`stand_in`). Budgets are
+    drawn (`varied`).
 
     Raises DataError if there is no film or no clip, or if they lack the crops that the head sees.
     """
@@ -208,9 +209,7 @@ class Composites:
             moments = np.array([[moment.start_s, moment.end_s]])
             scores = relevance(tokens, query, self._calibration)
             questions.append(HeadQuestion(query[None], scores, moments))
-        budget = self._options.budget
-        budget = int(np.exp(rng.uniform(np.log(max(1, budget // 3)), np.log(budget))))
-        options, look = replace(self._options, budget=budget), partial(self._library.look, tokens)
+        options, look = varied(self._options, rng), partial(self._library.look, tokens)
         return example(Timeline.of(tokens), questions, options, look)
 
     def _part(self, source: int, rng: np.random.Generator) -> Stretch:

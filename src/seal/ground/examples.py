@@ -17,6 +17,9 @@ SCENE, OBJECT, ACTION = range(len(SEEN))
 _UNKNOWN = -1
 """A kind that no head knows."""
 
+_BUDGETS = 5
+"""450 positions are trained together with 200 and 100."""
+
 # How fast the relevance that a token lends to those near it fades, in R for each second: a match
 # brings what is around it into the budget, where its moment ends.
 _FADES = 0.03
@@ -75,6 +78,14 @@ class HeadExample:
     """[k, frames, side, side, 3] of the k actions among them, for a head that sees crops."""
 
 
+def varied(options: HeadOptions, rng: np.random.Generator) -> HeadOptions:
+    """The options with a budget between a fifth of theirs and all of it, uniform in its logarithm:
+    one head is trained for all budgets in between."""
+    most = options.budget
+    budget = int(np.exp(rng.uniform(np.log(max(1, most // _BUDGETS)), np.log(most))))
+    return replace(options, budget=budget)
+
+
 Look = Callable[[Int64], UInt8]
 """The crops [k, frames, side, side, 3] of k rows of a video, which are actions."""
 
@@ -87,11 +98,23 @@ def example(
 ) -> HeadExample:
     """Questions about a whole video, within the budget, which they share.
 
-    Raises OptionError if the video has none of the positions that the head looks at, or if it sees
-    crops and nothing gives them.
+    Raises OptionError as `chosen` and `shown` do.
     """
     relevance = np.stack([question.relevance for question in questions])
-    rows = chosen(video, relevance, options)
+    return shown(video, questions, chosen(video, relevance, options), options, look)
+
+
+def shown(
+    video: Timeline,
+    questions: Sequence[HeadQuestion],
+    rows: Int64,
+    options: HeadOptions,
+    look: Look | None = None,
+) -> HeadExample:
+    """Questions about the positions in `rows` of a video.
+
+    Raises OptionError if the head sees crops and nothing gives them.
+    """
     rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
     asked = [replace(each, relevance=each.relevance[rows]) for each in questions]
     if options.crops and look is None:
@@ -106,12 +129,16 @@ def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:
 
 
 def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
-    """The rows that the budget is spent on, given R [m, n] to m queries; in any order."""
+    """The rows that the budget is spent on, given R [m, n] to m queries; in any order.
+
+    Raises OptionError if the video has no scene tokens, or too few for a head over frames.
+    """
     middle_s = video.spans.mean(1)
     scenes = np.flatnonzero(video.kinds == SCENE)
     if not len(scenes):
         raise OptionError("the video has no scene tokens; index it with them")
     if options.positions == "frames":
+        check_frames(len(scenes), options.budget)
         return evenly(scenes, middle_s, options.budget)
     known = np.flatnonzero(video.kinds != _UNKNOWN)
     if len(known) <= options.budget:
@@ -124,18 +151,29 @@ def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
     return np.concatenate([context, best[: options.budget - len(context)]])
 
 
+def check_frames(frames: int, budget: int) -> None:
+    """Raise OptionError for a video with fewer frames than a head over frames looks at."""
+    if frames < budget:
+        raise OptionError(
+            f"the head looks at {budget} frames, and the video has {frames} scene tokens: index it"
+            f" with --set scenes.count={budget} (a second has video.rate_hz frames at most), or set"
+            f" find.head_budget={frames}"
+        )
+
+
 def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:
-    """Those of `rows` that are nearest to the middles of `count` equal parts of their time."""
+    """`count` different ones of `rows`, or all if there are fewer: those that are nearest to the
+    middles of `count` equal parts of their time, and the next one where that is taken."""
     rows = rows[np.argsort(times_s[rows], kind="stable")]
-    times_s = times_s[rows]
-    start_s, end_s = times_s[0], times_s[-1]
-    wanted = start_s + (np.arange(count) + 0.5) * (end_s - start_s) / count
-    right = np.searchsorted(times_s, wanted).clip(1, max(1, len(rows) - 1))
-    if len(rows) == 1:
+    if len(rows) <= count:
         return rows
+    times_s, order = times_s[rows], np.arange(count)
+    wanted = times_s[0] + (order + 0.5) * (times_s[-1] - times_s[0]) / count
+    right = np.searchsorted(times_s, wanted).clip(1, len(rows) - 1)
     left_is_nearer = wanted - times_s[right - 1] <= times_s[right] - wanted
-    nearest: Int64 = rows[np.unique(right - left_is_nearer)]
-    return nearest
+    later = np.maximum.accumulate(right - left_is_nearer - order) + order
+    different: Int64 = rows[np.minimum(later, len(rows) - count + order)]
+    return different
 
 
 def lent(times_s: Float64, relevance: Float32) -> Float64:
