@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,6 +23,10 @@ from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
 from seal.types import Float32, Float64, Tokens
 from seal.weights import nothing_fetched
+
+if TYPE_CHECKING:
+    from seal.ground.localise import Localiser
+    from seal.ground.model import Head
 
 LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
@@ -52,6 +57,7 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
+        self._localiser: tuple[Head, int | None, Localiser] | None = None
 
     @property
     @abstractmethod
@@ -86,6 +92,20 @@ class Content(ABC):
             for row, picture in zip(rows.tolist(), pictures, strict=True):
                 found[row] = picture
         return found
+
+    def localiser(self, head: Head, budget: int | None = None) -> Localiser:
+        """A head over these tokens, with the encodings that it has made of them.
+
+        The last one is kept. Raises OptionError for a head of another dimension.
+        """
+        # Not at the top: this loads torch.
+        from seal.ground.examples import looking
+        from seal.ground.localise import Localiser
+
+        if self._localiser is None or self._localiser[:2] != (head, budget):
+            look = looking(self.pictures, self.tokens, head.sizes)
+            self._localiser = head, budget, Localiser(head, self.tokens, budget, look)
+        return self._localiser[2]
 
     def doubt(self, text: str) -> str:
         """Why a verdict about a text is worth little, as a sentence; empty where it is not."""

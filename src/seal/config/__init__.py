@@ -41,6 +41,7 @@ from seal.config.indexing import (
     YoloxDetect,
 )
 from seal.config.querying import (
+    HEAD_OPTIONS,
     OBJECTIVES_WITH,
     AttentionOptions,
     FindOptions,
@@ -168,6 +169,7 @@ class Options:
         if doing is not None:
             doing.check(settings, STAGES)
             _check_objective(options, settings)
+            _check_head(options, settings)
         return options
 
     def _set(self, key: str, value: str) -> Options:
@@ -235,6 +237,13 @@ def _check_objective(options: Options, settings: Iterable[str]) -> None:
                 f"{setting} has no effect on the objective {chosen};"
                 f" it is for attention.objective={' or '.join(having)}"
             )
+
+
+def _check_head(options: Options, settings: Iterable[str]) -> None:
+    """Raise OptionError for a setting of the localisation head where no head is asked."""
+    for setting in settings:
+        if split(setting)[0] in HEAD_OPTIONS and options.find.head is None:
+            raise OptionError(f"{setting} has no effect without a head; it is for find.head=HEAD")
 
 
 def as_dict(group: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,26 @@ from seal.config import HeadOptions
 from seal.errors import BackendError, OptionError
 from seal.ground.model import Head
 from seal.weights import Weights, locate
+
+_KEPT = 2
+"""Heads that stay loaded."""
+
+
+def opened(name: str, encoder: str, device: str) -> Head:
+    """The head as `load` gives it, on a device as torch writes it, loaded once.
+
+    Of a folder whose files have changed the head is loaded again. It is shared: leave it as it is.
+    """
+    folder = locate(name, "main").folder
+    files = [folder / file for file in ("config.json", WEIGHTS)]
+    stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists())
+    return _opened(name, encoder, device, stamp)
+
+
+@lru_cache(_KEPT)
+def _opened(name: str, encoder: str, device: str, stamp: object) -> Head:
+    head: Head = load(name, encoder=encoder).to(device)
+    return head
 
 
 def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,9 +13,12 @@ from seal.config import DecodeOptions
 from seal.errors import OptionError
 from seal.ground.batches import collate
 from seal.ground.decode import decode
-from seal.ground.examples import HeadQuestion, Look, Timeline, example
-from seal.ground.model import Head
+from seal.ground.examples import HeadQuestion, Look, Timeline, chosen, shown
+from seal.ground.model import Head, Level
 from seal.types import Float32, Moment, Span, Tokens
+
+_KEPT = 16
+"""Sets of positions of one video whose encodings are kept, about 1 MB each."""
 
 
 def localise(
@@ -26,37 +30,74 @@ def localise(
     budget: int | None = None,
     look: Look | None = None,
 ) -> list[list[Moment]]:
-    """For each of the queries [d] or [words, d] at most `options.top` moments, best first.
+    """The moments of each query in one video: see `Localiser`."""
+    return Localiser(head, tokens, budget, look)(queries, relevance, options)
 
-    `relevance` has R [n] of every token to each query; a query has the `budget` for itself. Scores
-    lie in (0, 1) and are comparable between queries. Without tokens there are no moments. A head
-    with crops needs to `look` at them.
 
-    Raises OptionError for embeddings of another dimension than the head's, and without crops.
+class Localiser:
+    """Finds moments in one video, on the device of the head.
+
+    Queries that look at the same positions share one pass of the head's encoder: all queries do if
+    the video has no more tokens than the budget, or if the head looks at frames. Otherwise the
+    positions depend on the query. A query has the `budget`, by default the one that the head was
+    trained with, for itself. A head with crops needs to `look` at them.
+
+    Raises OptionError for embeddings of another dimension than the head's.
     """
-    if not len(tokens):
-        return [[] for _ in queries]
-    if tokens.embeddings.shape[1] != head.sizes.dimension:
-        raise OptionError(
-            f"the head takes embeddings of {head.sizes.dimension} dimensions, these have"
-            f" {tokens.embeddings.shape[1]}: it was trained with another encoder"
-        )
-    sizes = replace(head.sizes, budget=budget or head.sizes.budget)
-    video = Timeline.of(tokens)
-    within = Span(float(tokens.start_s.min()), float(tokens.end_s.max()))
-    # Tokens see a moment in several ways at once. Frames, one at a time, only agree the more the
-    # longer a shot is (LOG).
-    agree = sizes.positions == "tokens"
-    moments = []
-    for query, scores in zip(queries, relevance, strict=True):
-        shown = example(video, [HeadQuestion(np.atleast_2d(query), scores)], sizes, look)
-        batch = collate([shown])
+
+    def __init__(
+        self, head: Head, tokens: Tokens, budget: int | None = None, look: Look | None = None
+    ) -> None:
+        if len(tokens) and tokens.embeddings.shape[1] != head.sizes.dimension:
+            raise OptionError(
+                f"the head takes embeddings of {head.sizes.dimension} dimensions, these have"
+                f" {tokens.embeddings.shape[1]}: it was trained with another encoder"
+            )
+        self._head, self._tokens, self._look = head, tokens, look
+        self._sizes = replace(head.sizes, budget=budget or head.sizes.budget)
+        self._video = Timeline.of(tokens)
+        self._encoded: OrderedDict[bytes, list[Level]] = OrderedDict()
+
+    def __call__(
+        self, queries: Sequence[Float32], relevance: Sequence[Float32], options: DecodeOptions
+    ) -> list[list[Moment]]:
+        """For each of the queries [d] or [words, d] at most `options.top` moments, best first.
+
+        `relevance` has R [n] of every token to each query. Scores lie in (0, 1) and are comparable
+        between queries. Without tokens there are no moments.
+
+        Raises OptionError if a head with crops cannot look at them, and if the video has fewer
+        frames than a head over frames looks at.
+        """
+        if not len(self._tokens):
+            return [[] for _ in queries]
+        return [
+            self._moments(HeadQuestion(np.atleast_2d(query), scores), options)
+            for query, scores in zip(queries, relevance, strict=True)
+        ]
+
+    def _moments(self, question: HeadQuestion, options: DecodeOptions) -> list[Moment]:
+        rows = np.sort(chosen(self._video, question.relevance[None], self._sizes))
+        key = rows.tobytes()
+        known = key in self._encoded
+        # Crops are pictures to read: they are looked at for the encoder alone.
+        sizes = replace(self._sizes, crops=0) if known else self._sizes
+        example = shown(self._video, [question], rows, sizes, self._look)
+        device = next(self._head.parameters()).device
+        batch = collate([example]).to(device)
         with torch.inference_mode():
-            answer = head(batch.video, batch.queries)
+            if not known:
+                self._encoded[key] = self._head.encode(batch.video)
+                if len(self._encoded) > _KEPT:
+                    self._encoded.popitem(last=False)
+            self._encoded.move_to_end(key)
+            answer = self._head.answer(self._encoded[key], batch.queries)
         real = answer.real[0]
         # As `collate` counts times.
-        begin_s = float(shown.video.spans[:, 0].min())
-        spans = answer.spans[0, 0, real].double().numpy() + begin_s
-        likely = answer.logits[0, 0, real].sigmoid().double().numpy()
-        moments.append(decode(spans, likely, within, options, agree))
-    return moments
+        begin_s = float(example.video.spans[:, 0].min())
+        spans = answer.spans[0, 0, real].double().cpu().numpy() + begin_s
+        likely = answer.logits[0, 0, real].sigmoid().double().cpu().numpy()
+        within = Span(float(self._tokens.start_s.min()), float(self._tokens.end_s.max()))
+        # Tokens see a moment in several ways at once. Frames, one at a time, only agree the more
+        # the longer a shot is (LOG).
+        return decode(spans, likely, within, options, agree=self._sizes.positions == "tokens")
