@@ -25,8 +25,8 @@ def opened(name: str, encoder: str, device: str) -> Head:
 
     Of a folder whose files have changed the head is loaded again. It is shared: leave it as it is.
     """
-    folder = locate(name, "main").folder
-    files = [folder / file for file in ("config.json", WEIGHTS)]
+    # Not by `locate`, which reads all of the weights.
+    files = [Path(name, file) for file in ("config.json", WEIGHTS)]
     stamp = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists())
     return _opened(name, encoder, device, stamp)
 
