@@ -261,7 +261,7 @@ def test_a_video_is_encoded_once_for_all_that_look_at_the_same(
     ]
     encode, calls = head.encode, []
     monkeypatch.setattr(head, "encode", lambda video: calls.append(1) or encode(video))
-    localiser = Localiser(head, tokens)
+    localiser = Localiser.of(head, tokens)
     assert localiser(queries, relevance, DecodeOptions()) == one_by_one
     assert len(calls) == encodings
     assert localiser(queries, relevance, DecodeOptions()) == one_by_one
@@ -592,13 +592,11 @@ def test_unseen_clips_are_measured_one_by_one() -> None:
     described = tuple(clip for clip in CLIPS if len(clip.queries))
     material = Material(FILMS, CLIPS, (), FILMS, described, None, {})
 
-    def perfect(sheet, queries):
-        # The queries are tokens of the clips: it is where they are.
-        (clip,) = [i for i, c in enumerate(described) if (c.queries[0] == queries[0]).all()]
-        return [[Moment(sheet.spans[clip], 1.0)] for _ in queries]
+    def perfect(sheet, asked):
+        return [[Moment(sheet.spans[described.index(asked)], 1.0)] for _ in asked.queries]
 
-    def blind(sheet, queries):
-        return [[] for _ in queries]
+    def blind(sheet, asked):
+        return [[] for _ in asked.queries]
 
     found = measure(material, {"perfect": perfect, "blind": blind}, count=3)
     assert [len(of_clip) for of_clip in found["perfect"]] == [6, 6]

@@ -26,7 +26,7 @@ from seal.weights import nothing_fetched
 
 if TYPE_CHECKING:
     from seal.ground.localise import Localiser
-    from seal.ground.model import Head
+    from seal.ground.networks import Network
 
 LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
@@ -57,7 +57,7 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
-        self._localiser: tuple[Head, int | None, Localiser] | None = None
+        self._localiser: tuple[Network, int | None, Localiser] | None = None
 
     @property
     @abstractmethod
@@ -93,7 +93,7 @@ class Content(ABC):
                 found[row] = picture
         return found
 
-    def localiser(self, head: Head, budget: int | None = None) -> Localiser:
+    def localiser(self, head: Network, budget: int | None = None) -> Localiser:
         """A head over these tokens, with the encodings that it has made of them.
 
         The last one is kept. Raises OptionError for a head of another dimension.
@@ -104,7 +104,7 @@ class Content(ABC):
 
         if self._localiser is None or self._localiser[:2] != (head, budget):
             look = looking(self.pictures, self.tokens, head.sizes)
-            self._localiser = head, budget, Localiser(head, self.tokens, budget, look)
+            self._localiser = head, budget, Localiser.of(head, self.tokens, budget, look)
         return self._localiser[2]
 
     def doubt(self, text: str) -> str:

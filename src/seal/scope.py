@@ -195,11 +195,15 @@ class Scope:
         find = self.options.find
         device = resolve_device(find.device)
         from seal.ground.checkpoint import opened
+        from seal.ground.words import words_of
 
         head = opened(str(find.head), self.record.encoder, device)
         localiser = self.content.localiser(head, find.head_budget)
         options = DecodeOptions(top=find.top, candidates=max(find.top, DecodeOptions().candidates))
-        return localiser([question.embedding], [question.relevance], options)[0]
+        query = question.embedding
+        if head.sizes.by_words:
+            query = words_of(self.content.encoder, question.text)
+        return localiser([query], [question.relevance], options)[0]
 
     def _shown_by(self, moments: list[Moment], scores: Float32) -> list[Moment]:
         """The moments, with their video and the most relevant token on the screen in each."""

@@ -16,7 +16,14 @@ from typing import Any
 
 from seal import backends, kinds
 from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
-from seal.config.grounding import DecodeOptions, HeadOptions, TrainOptions
+from seal.config.grounding import (
+    DecodeOptions,
+    HeadOptions,
+    InputOptions,
+    NetworkOptions,
+    SnagOptions,
+    TrainOptions,
+)
 from seal.config.indexing import (
     ActionOptions,
     Blip2Encode,
@@ -66,12 +73,14 @@ __all__ = [
     "FitOptions",
     "HeadOptions",
     "HfAnswer",
+    "InputOptions",
     "Instance",
     "MiniDetect",
     "MiniEncode",
     "MiniSegment",
     "MiniTrack",
     "MotionTrack",
+    "NetworkOptions",
     "NoAnswer",
     "NoDetect",
     "ObjectOptions",
@@ -84,6 +93,7 @@ __all__ = [
     "SamSegment",
     "SceneOptions",
     "SiglipEncode",
+    "SnagOptions",
     "TrainOptions",
     "TuneOptions",
     "VideoOptions",

@@ -1,4 +1,4 @@
-"""The localisation head: its sizes, and how it is trained."""
+"""The localisation heads: their sizes, and how they are trained."""
 
 from __future__ import annotations
 
@@ -10,17 +10,47 @@ from seal.settings import check
 
 
 @dataclass(frozen=True)
-class HeadOptions:
-    """The localisation head: what it looks at, and its sizes. They are part of a checkpoint."""
+class InputOptions:
+    """What a head that finds moments takes in. The options of a head are part of its checkpoint."""
 
-    positions: Literal["tokens", "frames"] = "tokens"
-    """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
     budget: int = 450
     """How many positions it sees of a video."""
     encoder: str = ""
-    """The fingerprint of the encoder that made its embeddings."""
+    """The fingerprint of the encoder that made its embeddings, or the name of published features.
+    """
     dimension: int = 256
-    """d of the stored embeddings."""
+    """d of the embeddings of positions."""
+    words: str = ""
+    """What made the embeddings of the words of queries, where that is not `encoder`."""
+    query_dimension: int | None = None
+    """d of these words, where it is not `dimension`."""
+
+    by_words = False
+    """Whether it reads a query word by word; otherwise as one embedding, unless words are given."""
+
+    def __post_init__(self) -> None:
+        check(self, self.budget >= 1, "budget must be at least 1")
+        check(self, self.dimension >= 1, "dimension must be at least 1")
+        enough = self.query_dimension is None or self.query_dimension >= 1
+        check(self, enough, "query_dimension must be at least 1")
+
+    @property
+    def words_dimension(self) -> int:
+        """d of the words of queries."""
+        return self.query_dimension or self.dimension
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide what it computes."""
+        unused = [key for key in ("words", "query_dimension") if not getattr(self, key)]
+        return {key: value for key, value in asdict(self).items() if key not in unused}
+
+
+@dataclass(frozen=True)
+class HeadOptions(InputOptions):
+    """SEAL's localisation head: what it looks at, and its sizes."""
+
+    positions: Literal["tokens", "frames"] = "tokens"
+    """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
     width: int = 96
     """Channels of the backbone, which sees the video once."""
     heads: int = 4
@@ -41,7 +71,8 @@ class HeadOptions:
     """TimeSformer sees them in patches of this side."""
 
     def __post_init__(self) -> None:
-        for name in ("budget", "dimension", "width", "heads", "window", "levels", "fused"):
+        super().__post_init__()
+        for name in ("width", "heads", "window", "levels", "fused"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         # A quarter of a head turns with a token's start, and as much with its end.
         whole = self.width % (4 * self.heads) == 0
@@ -58,9 +89,47 @@ class HeadOptions:
             check(self, whole, "crop_px must be a multiple of patch_px")
 
     def deciding(self) -> dict[str, Any]:
-        """The options that decide what it computes."""
         unused = () if self.crops else ("crops", "crop_px", "patch_px")
-        return {key: value for key, value in asdict(self).items() if key not in unused}
+        return {key: value for key, value in super().deciding().items() if key not in unused}
+
+
+@dataclass(frozen=True)
+class SnagOptions(InputOptions):
+    """The baseline SnAG (`seal.ground.snag`): its sizes, small enough for a CPU."""
+
+    width: int = 128
+    """Channels of everything."""
+    heads: int = 4
+    layers: int = 2
+    """Blocks of local attention before the pyramid."""
+    window: int = 9
+    """Attention is within blocks of so many positions and the two blocks beside."""
+    levels: int = 6
+    """Of the pyramid; each has half the positions of the one below."""
+    text_layers: int = 2
+    """Blocks of its text encoder."""
+    dropout: float = 0.1
+
+    # What it looks at is not for choice.
+    positions = "frames"
+    crops = crop_px = 0
+    by_words = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "heads", "window", "levels"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        whole = self.width % (2 * self.heads) == 0
+        check(self, whole, "width must be a multiple of two times heads")
+        check(self, self.layers >= 0, "layers must be at least 0")
+        check(self, self.text_layers >= 0, "text_layers must be at least 0")
+        check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+
+    def deciding(self) -> dict[str, Any]:
+        return {"design": "snag", **super().deciding()}
+
+
+NetworkOptions = HeadOptions | SnagOptions
 
 
 @dataclass(frozen=True)

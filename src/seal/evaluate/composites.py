@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import DecodeOptions, FindOptions, HeadOptions, Options
+from seal.config import DecodeOptions, FindOptions, HeadOptions, NetworkOptions, Options
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
 from seal.evaluate.bootstrap import Estimate, bootstrap
@@ -24,6 +24,7 @@ from seal.evaluate.haystack import read_needles
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
+from seal.ground.words import words_of
 from seal.ingest import default_jobs, index
 from seal.scope import Scope
 from seal.store import Store
@@ -59,7 +60,7 @@ def gather(
     films: Iterable[str] = FILMS,
     photos: int = PHOTO_COUNT,
     jobs: int | None = None,
-    head: HeadOptions | None = None,
+    head: NetworkOptions | None = None,
     on_video: Callable[[str], None] = lambda path: None,
 ) -> Material:
     """The footage in the folder `data`, indexed densely into `store` unless it is there.
@@ -111,14 +112,15 @@ def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def _footage(
-    video: Scope, name: str, encoder: Encoder, head: HeadOptions, texts: Sequence[str] = ()
+    video: Scope, name: str, encoder: Encoder, head: NetworkOptions, texts: Sequence[str] = ()
 ) -> Footage:
     start_s = video.record.start_s
     queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)
     span = Span(start_s, start_s + video.record.duration_s)
     actions = video.tokens.take(video.tokens.where(lambda kind: kind.has_track))
     crops = strips(video.pictures, actions, head.crops, head.crop_px) if head.crops else None
-    return Footage(name, video.tokens, span, queries, crops)
+    words = tuple(words_of(encoder, text) for text in texts) if head.by_words else ()
+    return Footage(name, video.tokens, span, queries, crops, words)
 
 
 def _half(film: Footage, which: int) -> Footage:
@@ -127,15 +129,15 @@ def _half(film: Footage, which: int) -> Footage:
     return replace(film, span=half)
 
 
-Finder = Callable[[Sheet, list[Any]], list[list[Moment]]]
-"""What finds moments: for a composite and query embeddings, those of each, best first."""
+Finder = Callable[[Sheet, Footage], list[list[Moment]]]
+"""What finds moments: for a composite and a clip, those of each of the clip's texts, best first."""
 
 
 def untrained(encoder: Encoder, options: FindOptions) -> Finder:
     """`seal find` as it is without a head."""
 
-    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
-        scores = [relevance(sheet.tokens, query, encoder.calibration) for query in queries]
+    def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
+        scores = [relevance(sheet.tokens, query, encoder.calibration) for query in asked.queries]
         curves = [relevance_curve(sheet.tokens, score, options) for score in scores]
         return [find_moments(curve, options) for curve in curves]
 
@@ -146,9 +148,10 @@ def trained(encoder: Encoder, head: Any, options: DecodeOptions, budget: int) ->
     """A head, on the positions that it was trained for, within a budget."""
     from seal.ground.localise import localise
 
-    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
+    def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
         shown: Tokens = sheet.frames if head.sizes.positions == "frames" else sheet.tokens
-        scores = [relevance(shown, query, encoder.calibration) for query in queries]
+        scores = [relevance(shown, query, encoder.calibration) for query in asked.queries]
+        queries = [asked.asked(i, head.sizes.by_words) for i in range(len(asked.queries))]
         return localise(head, shown, queries, scores, options, budget, sheet.look)
 
     return find
@@ -167,8 +170,7 @@ def measure(
     for sheet in sheets(material.test_films, clips, count):
         for name, find in finders.items():
             for i, span in enumerate(sheet.spans):
-                asked = list(clips[(i + mismatched) % len(clips)].queries)
-                ranked = find(sheet, asked)
+                ranked = find(sheet, clips[(i + mismatched) % len(clips)])
                 found[name][i] += [best[0].span.iou(span) if best else 0.0 for best in ranked]
     return found
 

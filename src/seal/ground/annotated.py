@@ -9,11 +9,12 @@ from pathlib import PurePath
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import HeadOptions
+from seal.config import NetworkOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.data import Sample
 from seal.ground.examples import HeadExample, HeadQuestion, Timeline, example, looking, varied
+from seal.ground.words import words_of
 from seal.store import Store
 from seal.training.feed import shuffled
 from seal.types import Tokens
@@ -36,7 +37,7 @@ class Annotated:
         samples: Sequence[Sample],
         store: Store,
         encoder: Encoder,
-        options: HeadOptions,
+        options: NetworkOptions,
         seed: int = 0,
     ) -> None:
         records = {PurePath(record.path).stem: record for record in store.videos()}
@@ -57,6 +58,8 @@ class Annotated:
         if options.positions == "frames":
             self._check_frames(store, options.budget)
         self._queries = encoder.encode_texts([each.query for each in self._samples])
+        asked = self._samples if options.by_words else ()
+        self._words = [words_of(encoder, each.query) for each in asked]
         # By its path: an open store cannot go to the processes that make examples.
         self._store, self._calibration = str(store.path), encoder.calibration
         self._options, self._seed = options, seed
@@ -71,7 +74,8 @@ class Annotated:
         moments = np.array([[span.start_s, span.end_s] for span in sample.spans]) + record.start_s
         scores = relevance(tokens, query, self._calibration)
         look = looking(partial(_open(self._store).pictures, record.id), tokens, self._options)
-        question = HeadQuestion(query[None], scores, moments)
+        words = self._words[chosen] if self._options.by_words else query[None]
+        question = HeadQuestion(words, scores, moments)
         rng = np.random.default_rng([self._seed, number])
         return example(Timeline.of(tokens), [question], varied(self._options, rng), look)
 

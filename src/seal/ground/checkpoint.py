@@ -11,16 +11,16 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from seal.config import HeadOptions
+from seal.config import HeadOptions, SnagOptions
 from seal.errors import BackendError, OptionError
-from seal.ground.model import Head
+from seal.ground.networks import Network, network
 from seal.weights import Weights, locate
 
 _KEPT = 2
 """Heads that stay loaded."""
 
 
-def opened(name: str, encoder: str, device: str) -> Head:
+def opened(name: str, encoder: str, device: str) -> Network:
     """The head as `load` gives it, on a device as torch writes it, loaded once.
 
     Of a folder whose files have changed the head is loaded again. It is shared: leave it as it is.
@@ -32,12 +32,12 @@ def opened(name: str, encoder: str, device: str) -> Head:
 
 
 @lru_cache(_KEPT)
-def _opened(name: str, encoder: str, device: str, stamp: object) -> Head:
-    head: Head = load(name, encoder=encoder).to(device)
+def _opened(name: str, encoder: str, device: str, stamp: object) -> Network:
+    head: Network = load(name, encoder=encoder).to(device)
     return head
 
 
-def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
+def load(name: str, revision: str = "main", encoder: str | None = None) -> Network:
     """The head in a folder, or of this name on the hub, ready to answer.
 
     Raises BackendError if it is not there, is damaged or is no localisation head, or if it was
@@ -45,13 +45,14 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
     """
     weights = locate(name, revision)
     sizes = weights.json("config.json")
-    _check(weights, sizes)
+    design = SnagOptions if sizes.pop("design", "") == "snag" else HeadOptions
+    _check(weights, sizes, design)
     if encoder is not None and sizes["encoder"] not in ("", encoder):
         raise BackendError(
             f"{name} was trained with tokens of {sizes['encoder']}, these are of {encoder}"
         )
     try:
-        head = Head(**sizes)
+        head = network(design(**sizes))
         head.load_state_dict(load_file(weights.folder / WEIGHTS))
     except (OptionError, SafetensorError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise BackendError(
@@ -62,11 +63,14 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Head:
     return head
 
 
-def _check(weights: Weights, sizes: dict[str, Any]) -> None:
-    every = {field.name for field in dataclasses.fields(HeadOptions)}
-    wanted = every if sizes.get("crops") else HeadOptions().deciding().keys()
-    if sizes.keys() != wanted:
-        odd = ", ".join(sorted(sizes.keys() ^ wanted))
+def _check(
+    weights: Weights, sizes: dict[str, Any], design: type[HeadOptions | SnagOptions]
+) -> None:
+    """Options that decide nothing by default may be there or not."""
+    every = {field.name for field in dataclasses.fields(design)}
+    needed = every & design().deciding().keys()
+    if wrong := (sizes.keys() - every) | (needed - sizes.keys()):
+        odd = ", ".join(sorted(wrong))
         raise BackendError(
             f"{Path(weights.folder) / 'config.json'} is not that of a localisation head:"
             f" it lacks or should not have {odd}"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
-from seal.config import HeadOptions
+from seal.config import InputOptions, NetworkOptions
 from seal.errors import OptionError
 from seal.ground.strips import Pictures, strips
 from seal.kinds import SEEN
 from seal.types import Float32, Float64, Int64, Tokens, UInt8
+
+S = TypeVar("S", bound=InputOptions)
 
 SCENE, OBJECT, ACTION = range(len(SEEN))
 _UNKNOWN = -1
@@ -78,7 +81,7 @@ class HeadExample:
     """[k, frames, side, side, 3] of the k actions among them, for a head that sees crops."""
 
 
-def varied(options: HeadOptions, rng: np.random.Generator) -> HeadOptions:
+def varied(options: S, rng: np.random.Generator) -> S:
     """The options with a budget between a fifth of theirs and all of it, uniform in its logarithm:
     one head is trained for all budgets in between."""
     most = options.budget
@@ -93,42 +96,55 @@ Look = Callable[[Int64], UInt8]
 def example(
     video: Timeline,
     questions: Sequence[HeadQuestion],
-    options: HeadOptions,
+    options: NetworkOptions,
     look: Look | None = None,
 ) -> HeadExample:
     """Questions about a whole video, within the budget, which they share.
 
-    Raises OptionError as `chosen` and `shown` do.
+    Raises OptionError as `chosen` and `crops_of` do.
     """
     relevance = np.stack([question.relevance for question in questions])
-    return shown(video, questions, chosen(video, relevance, options), options, look)
+    rows = in_time(video, chosen(video, relevance, options))
+    return shown(video, questions, rows, crops_of(video, rows, options, look))
 
 
 def shown(
     video: Timeline,
     questions: Sequence[HeadQuestion],
     rows: Int64,
-    options: HeadOptions,
-    look: Look | None = None,
+    crops: UInt8 | None = None,
 ) -> HeadExample:
-    """Questions about the positions in `rows` of a video.
-
-    Raises OptionError if the head sees crops and nothing gives them.
-    """
-    rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
+    """Questions about the positions in `rows` of a video, which are in order of time."""
     asked = [replace(each, relevance=each.relevance[rows]) for each in questions]
-    if options.crops and look is None:
-        raise OptionError("this head sees the crops of actions: it needs the video's pictures")
-    crops = look(rows[video.kinds[rows] == ACTION]) if options.crops and look else None
     return HeadExample(video.take(rows), tuple(asked), crops)
 
 
-def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:
+def in_time(video: Timeline, rows: Int64) -> Int64:
+    """Rows in the order of the middles of their spans."""
+    ordered: Int64 = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
+    return ordered
+
+
+def crops_of(
+    video: Timeline, rows: Int64, options: NetworkOptions, look: Look | None
+) -> UInt8 | None:
+    """The crops of the actions among `rows`, for a head that sees crops.
+
+    Raises OptionError if nothing gives them.
+    """
+    if not options.crops:
+        return None
+    if look is None:
+        raise OptionError("this head sees the crops of actions: it needs the video's pictures")
+    return look(rows[video.kinds[rows] == ACTION])
+
+
+def looking(pictures: Pictures, tokens: Tokens, options: NetworkOptions) -> Look:
     """The crops of tokens from the stored pictures of their video, read when they are needed."""
     return lambda rows: strips(pictures, tokens.take(rows), options.crops, options.crop_px)
 
 
-def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
+def chosen(video: Timeline, relevance: Float32, options: NetworkOptions) -> Int64:
     """The rows that the budget is spent on, given R [m, n] to m queries; in any order.
 
     Raises OptionError if the video has no scene tokens, or too few for a head over frames.

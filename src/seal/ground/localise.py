@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,16 +14,16 @@ from seal.config import DecodeOptions
 from seal.errors import OptionError
 from seal.ground.batches import collate
 from seal.ground.decode import decode
-from seal.ground.examples import HeadQuestion, Look, Timeline, chosen, shown
-from seal.ground.model import Head, Level
-from seal.types import Float32, Moment, Span, Tokens
+from seal.ground.examples import HeadQuestion, Look, Timeline, chosen, crops_of, in_time, shown
+from seal.ground.networks import Network
+from seal.types import Float32, Int64, Moment, Span, Tokens
 
 _KEPT = 16
-"""Sets of positions of one video whose encodings are kept, about 1 MB each."""
+"""Sets of positions of one video whose encodings are kept: about 1 MB each in the default sizes."""
 
 
 def localise(
-    head: Head,
+    head: Network,
     tokens: Tokens,
     queries: Sequence[Float32],
     relevance: Sequence[Float32],
@@ -31,32 +32,52 @@ def localise(
     look: Look | None = None,
 ) -> list[list[Moment]]:
     """The moments of each query in one video: see `Localiser`."""
-    return Localiser(head, tokens, budget, look)(queries, relevance, options)
+    return Localiser.of(head, tokens, budget, look)(queries, relevance, options)
 
 
 class Localiser:
     """Finds moments in one video, on the device of the head.
 
-    Queries that look at the same positions share one pass of the head's encoder: all queries do if
-    the video has no more tokens than the budget, or if the head looks at frames. Otherwise the
-    positions depend on the query. A query has the `budget`, by default the one that the head was
-    trained with, for itself. A head with crops needs to `look` at them.
+    `choose` says which rows of the video a query with R [n] looks at. Queries that look at the same
+    rows share one pass of the head's encoder.
 
     Raises OptionError for embeddings of another dimension than the head's.
     """
 
     def __init__(
-        self, head: Head, tokens: Tokens, budget: int | None = None, look: Look | None = None
+        self,
+        head: Network,
+        video: Timeline,
+        within: Span,
+        choose: Callable[[Float32], Int64],
+        look: Look | None = None,
     ) -> None:
-        if len(tokens) and tokens.embeddings.shape[1] != head.sizes.dimension:
+        if len(video) and video.embeddings.shape[1] != head.sizes.dimension:
             raise OptionError(
                 f"the head takes embeddings of {head.sizes.dimension} dimensions, these have"
-                f" {tokens.embeddings.shape[1]}: it was trained with another encoder"
+                f" {video.embeddings.shape[1]}: it was trained with another encoder"
             )
-        self._head, self._tokens, self._look = head, tokens, look
-        self._sizes = replace(head.sizes, budget=budget or head.sizes.budget)
-        self._video = Timeline.of(tokens)
-        self._encoded: OrderedDict[bytes, list[Level]] = OrderedDict()
+        self._head, self._video, self._within = head, video, within
+        self._choose, self._look = choose, look
+        self._encoded: OrderedDict[bytes, Any] = OrderedDict()
+
+    @staticmethod
+    def of(
+        head: Network, tokens: Tokens, budget: int | None = None, look: Look | None = None
+    ) -> Localiser:
+        """Over the tokens of a video. A query has the `budget`, by default the one that the head
+        was trained with, for itself. A head with crops needs to `look` at them.
+
+        All queries look at the same positions if the video has no more tokens than the budget, or
+        if the head looks at frames.
+        """
+        sizes = replace(head.sizes, budget=budget or head.sizes.budget)
+        video, within = Timeline.of(tokens), Span(0.0, 0.0)
+        if len(tokens):
+            within = Span(float(tokens.start_s.min()), float(tokens.end_s.max()))
+        return Localiser(
+            head, video, within, lambda scores: chosen(video, scores[None], sizes), look
+        )
 
     def __call__(
         self, queries: Sequence[Float32], relevance: Sequence[Float32], options: DecodeOptions
@@ -69,7 +90,7 @@ class Localiser:
         Raises OptionError if a head with crops cannot look at them, and if the video has fewer
         frames than a head over frames looks at.
         """
-        if not len(self._tokens):
+        if not len(self._video):
             return [[] for _ in queries]
         return [
             self._moments(HeadQuestion(np.atleast_2d(query), scores), options)
@@ -77,12 +98,12 @@ class Localiser:
         ]
 
     def _moments(self, question: HeadQuestion, options: DecodeOptions) -> list[Moment]:
-        rows = np.sort(chosen(self._video, question.relevance[None], self._sizes))
+        rows = in_time(self._video, self._choose(question.relevance))
         key = rows.tobytes()
         known = key in self._encoded
         # Crops are pictures to read: they are looked at for the encoder alone.
-        sizes = replace(self._sizes, crops=0) if known else self._sizes
-        example = shown(self._video, [question], rows, sizes, self._look)
+        crops = None if known else crops_of(self._video, rows, self._head.sizes, self._look)
+        example = shown(self._video, [question], rows, crops)
         device = next(self._head.parameters()).device
         batch = collate([example]).to(device)
         with torch.inference_mode():
@@ -97,7 +118,7 @@ class Localiser:
         begin_s = float(example.video.spans[:, 0].min())
         spans = answer.spans[0, 0, real].double().cpu().numpy() + begin_s
         likely = answer.logits[0, 0, real].sigmoid().double().cpu().numpy()
-        within = Span(float(self._tokens.start_s.min()), float(self._tokens.end_s.max()))
         # Tokens see a moment in several ways at once. Frames, one at a time, only agree the more
         # the longer a shot is (LOG).
-        return decode(spans, likely, within, options, agree=self._sizes.positions == "tokens")
+        agree = self._head.sizes.positions == "tokens"
+        return decode(spans, likely, self._within, options, agree)
