@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal.cli.evaluate.common import interval, print_line, query_options
-from seal.cli.options import json_option, query_settings, store_option, writable
+from seal.cli.options import (
+    features_options,
+    json_option,
+    query_settings,
+    store_option,
+    writable,
+)
 from seal.cli.output import echo, print_json
 from seal.config import as_dict
+from seal.config.querying import HEAD_OPTIONS
+from seal.settings import split as split_setting
 
 if TYPE_CHECKING:
     from seal.evaluate.ego4d import NlqQuery, Prediction
@@ -40,9 +48,13 @@ _MEAN = "mean IoU"
 )
 @click.option(
     "--head",
+    "heads",
+    multiple=True,
     metavar="HEAD",
-    help="Ask this trained head as well: a folder, or on the hub. `seal find` stands beside it.",
+    help="Ask this trained head as well: a folder, or on the hub; can be given several times."
+    " `seal find` stands beside it.",
 )
+@features_options
 @click.option(
     "--top", multiple=True, type=int, help="k of R@k; can be given several times.  [1, 3, 5]"
 )
@@ -68,7 +80,9 @@ def nlq(
     dataset: str,
     split: str,
     files: tuple[str, ...],
-    head: str | None,
+    heads: tuple[str, ...],
+    features: str | None,
+    words: str | None,
     top: tuple[int, ...],
     iou: tuple[float, ...],
     inclusive: bool,
@@ -90,10 +104,12 @@ def nlq(
     from seal.evaluate.localisation import Rules
     from seal.files import write_json_lines
 
-    if files and (submission or settings or head):
+    if files and (submission or settings or heads):
         raise click.UsageError(
             "--head, --submission and --set are about `seal find`: leave out --predictions"
         )
+    if features is not None and (not heads or folder is None):
+        raise click.UsageError("--features are what --head looks at, of the videos of --data")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
     asked: dict[str, Any]
     if annotations is not None and folder is None:
@@ -108,14 +124,25 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
+        asked_head = (f"find.head={heads[0]}",) if heads else ()
         used |= {
             "store": store_path,
-            "find": as_dict(query_options(settings, "find").find),
-            "head": head,
+            "find": as_dict(query_options(settings + asked_head, "find").find),
+            "heads": list(heads),
+            "features": features,
+            "words": words,
         }
-        if head is not None:
-            methods["head"] = _find(queries, store_path, (*settings, f"find.head={head}"))
-        methods["find"] = _find(queries, store_path, settings)
+        for head in heads:
+            name = "head" if len(heads) == 1 else head
+            chosen = (*settings, f"find.head={head}")
+            if features is not None:
+                source = (dataset, str(folder), split, features, words)
+                methods[name] = _find_in_features(queries, source, chosen)
+            else:
+                methods[name] = _find(queries, store_path, chosen)
+        if features is None:
+            plain = [one for one in settings if split_setting(one)[0] not in HEAD_OPTIONS]
+            methods["find"] = _find(queries, store_path, tuple(plain))
     first = next(iter(methods))
     if submission is not None:
         write_submission(submission, methods[first])
@@ -140,6 +167,16 @@ def _find(queries: list[NlqQuery], store_path: str, settings: tuple[str, ...]) -
     finder = IndexedLocaliser(Store(store_path), settings)
     with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
         return localise(queries, finder, on_query=lambda: bar.update(1))
+
+
+def _find_in_features(
+    queries: list[NlqQuery], source: tuple[str, str, str, str, str | None], settings: Any
+) -> list[Prediction]:
+    from seal.evaluate.nlq import localise_in_features
+
+    options = query_options(settings, "find").find
+    with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
+        return localise_in_features(queries, *source, options, on_query=lambda: bar.update(1))
 
 
 def _print(result: dict[str, Any]) -> None:
