@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -517,9 +518,9 @@ def test_a_head_is_trained_and_finds(data: Path) -> None:
     # A hundred queries load the head once, and encode the video once where all see all of it.
     with pytest.MonkeyPatch.context() as patch:
         calls, loads = [], []
-        encode, network = Head.encode, checkpoint.Head
+        encode, network = Head.encode, checkpoint.network
         patch.setattr(Head, "encode", lambda *given: calls.append(1) or encode(*given))
-        patch.setattr(checkpoint, "Head", lambda **sizes: loads.append(1) or network(**sizes))
+        patch.setattr(checkpoint, "network", lambda sizes: loads.append(1) or network(sizes))
         video = open_library(data / "store").video(film)
         few = {"find.head_budget": 4, "find.device": "cpu"}
         for number in range(100):
@@ -578,10 +579,11 @@ def test_wrong_settings_of_training_are_named(data: Path) -> None:
     common = ("train", "ground", "--data", data, "--store", data / "s", "-o", data / "x")
     wrong = seal(*common, "--set", "head.depth=3")
     assert wrong.exit_code == 1
-    assert "unknown option 'head.depth'; valid: head.positions" in wrong.stderr
+    assert "unknown option 'head.depth'; valid: head.budget" in wrong.stderr
     few = seal(*common, "--film", "*.avi")
     assert few.exit_code == 1
-    assert "needs a film (*.avi)" in few.stderr
+    assert "has 3 described clips and 0 films; needed are at least two clips" in few.stderr
+    assert few.stderr.rstrip().endswith("and a film: *.avi")
     for pattern in ("", "/films/*"):
         wrong = seal(*common, "--film", pattern)
         assert wrong.exit_code == 1
@@ -611,12 +613,32 @@ def test_training_and_test_material_share_no_clip_and_no_scene(data: Path) -> No
     first, second = (
         gather(data, store, fold=fold, films=["videos/film.mp4"], jobs=1) for fold in (0, 1)
     )
-    assert [clip.id for clip in first.clips] == ["clip1"]
-    assert [clip.id for clip in first.test_clips] == ["clip0", "clip2"]
+    assert [clip.id for clip in first.clips] == ["clip1", "clip2"]
+    assert [clip.id for clip in first.test_clips] == ["clip0"]
     assert [clip.id for clip in second.clips] == ["clip0", "clip2"]
     assert first.films[0].span.end_s == first.test_films[0].span.start_s
     assert first.checksums.keys() == second.checksums.keys()
     assert len(first.checksums) == 4
+
+
+def test_a_folder_of_the_user_s_clips_is_enough(data: Path, tmp_path: Path) -> None:
+    """Films and undescribed clips are found by their length, descriptions in folders."""
+    empty = seal("train", "ground", "--data", tmp_path, "-o", tmp_path / "run")
+    assert empty.exit_code == 1
+    assert "0 described clips and 0 films" in empty.stderr
+    assert '"queries": ["a dog on grass"]' in empty.stderr
+    assert "a video of 60 s or more that is not described" in empty.stderr
+    for i in range(3):
+        shutil.copy(data / "videos" / f"clip{i}.mp4", tmp_path / f"mine{i}.mp4")
+    needles = [{"id": f"m{i}", "file": f"mine{i}.mp4", "queries": ["a ball"]} for i in range(2)]
+    (tmp_path / "needles.json").write_text(json.dumps({"needles": needles}))
+    more = tmp_path / "more"
+    shutil.copytree(data / "videos", more / "videos")
+    write_film(tmp_path / "long.mp4", 9, 62.0, (64, 36), 5)
+    found = gather(tmp_path, Store(tmp_path / "dense", create=True), jobs=1)
+    assert [film.span.end_s for film in found.films] == [pytest.approx(31, abs=0.2)]
+    assert [clip.id for clip in found.test_clips] == ["m0", "clip1"]
+    assert [clip.id for clip in found.clips] == ["m1", "clip0", "clip2", "mine2", "film"]
 
 
 def test_two_processes_train_one_head(tmp_path: Path) -> None:

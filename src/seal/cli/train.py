@@ -48,13 +48,22 @@ output_option = click.option(
 
 @train.command()
 @output_option
-@data_option("videos/needles.json, the described clips and films; or with the files of --dataset")
+@data_option("needles.json, the described clips and films; or with the files of --dataset")
 @click.option(
     "--film",
     "films",
     multiple=True,
     metavar="GLOB",
-    help="Into what the clips are spliced, below DIR; can be given several times.",
+    help="Into what the clips are spliced, below DIR; can be given several times. By default every"
+    " video of a minute or more that is not described.",
+)
+@click.option(
+    "--clip",
+    "others",
+    multiple=True,
+    metavar="GLOB",
+    help="Clips without descriptions, below DIR; can be given several times. By default every"
+    " shorter video that is not described.",
 )
 @click.option(
     "--store",
@@ -66,7 +75,7 @@ output_option = click.option(
 )
 @click.option("--dataset", metavar="NAME", help="Learn from this data set in DIR instead.")
 @click.option("--split", default="train", show_default=True, help="Which part of the data set.")
-@click.option("--fold", type=click.IntRange(0, 1), default=0, help="Which clips are held out.")
+@click.option("--fold", type=click.IntRange(0, 2), default=0, help="Which third is held out.")
 @click.option(
     "--design",
     type=click.Choice(["seal", "snag"]),
@@ -81,6 +90,7 @@ def ground(
     output: str,
     data: str,
     films: tuple[str, ...],
+    others: tuple[str, ...],
     store_path: str,
     dataset: str | None,
     split: str,
@@ -93,7 +103,7 @@ def ground(
 ) -> None:
     """Train the localisation head on clips spliced into films, or on a data set.
 
-    Every second clip is held out, and half of each film. The videos of a data set (see `seal data
+    Every third clip is held out, and half of each film. The videos of a data set (see `seal data
     list`) have to be indexed in the store, or have published --features. A run that was interrupted
     goes on where it was; started by `accelerate launch --module seal.cli train ground` it uses
     every device.
@@ -117,7 +127,7 @@ def ground(
         lesson = _annotated(store, data, dataset, split, sizes, training)
     else:
         store = Store(store_path, create=True)
-        lesson = _composites(store, data, films, fold, sizes, training)
+        lesson = _composites(store, data, films, others, fold, sizes, training)
     with _bar(training.steps) as on_step:
         figures = train(*lesson[:2], training, output, lesson[2], on_step)
     _report("head", output, training.steps, figures, as_json)
@@ -127,18 +137,19 @@ def _composites(
     store: Store,
     data: str,
     films: tuple[str, ...],
+    others: tuple[str, ...],
     fold: int,
     head: NetworkOptions,
     train: TrainOptions,
 ) -> tuple[Any, NetworkOptions, dict[str, str]]:
     """What to learn from, the head's sizes for it, and what it was made from."""
-    from seal.evaluate.composites import FILMS, gather
+    from seal.evaluate.composites import gather
     from seal.ground.composites import Composites
 
     def say(path: str) -> None:
         tell(f"indexing {path} unless it is")
 
-    found = gather(data, store, fold=fold, films=films or FILMS, head=head, on_video=say)
+    found = gather(data, store, fold=fold, films=films, others=others, head=head, on_video=say)
     head = _fitting(head, found.encoder)
     examples = Composites(
         found.films, found.clips, head, found.encoder.calibration, train.seed, found.stills

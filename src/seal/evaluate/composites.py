@@ -1,8 +1,8 @@
 """The localisation head on composites: what it learns from, and what it reaches on unseen clips.
 
-Described clips are those of `seal eval haystack`: every second one is held out. Films are cut in
-two: the first half of each is for training, the second for testing. Clips without descriptions and
-photos with captions, where there are some, are for training only.
+Of the described clips every third one is held out. Films are cut in two: the first half of each is
+for training, the second for testing. Clips without descriptions and photos with captions, where
+there are some, are for training only.
 """
 
 from __future__ import annotations
@@ -16,11 +16,19 @@ from typing import Any
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import DecodeOptions, FindOptions, HeadOptions, NetworkOptions, Options
+from seal.config import (
+    DecodeOptions,
+    FindOptions,
+    HeadOptions,
+    NetworkOptions,
+    Options,
+    VideoOptions,
+)
+from seal.datacheck import VIDEO_SUFFIXES
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
 from seal.evaluate.bootstrap import Estimate, bootstrap
-from seal.evaluate.haystack import read_needles
+from seal.evaluate.haystack import Needle, read_needles
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
@@ -29,9 +37,13 @@ from seal.ingest import default_jobs, index
 from seal.scope import Scope
 from seal.store import Store
 from seal.types import Moment, Span, Tokens
+from seal.video import open_video
 
-FILMS = ("videos/big_buck_bunny_360p.mp4", "videos/popeye_*.mkv")
-UNDESCRIBED = ("videos/asl/*.mkv",)
+MANIFESTS = ("needles.json", "videos/needles.json", "clips/needles.json")
+"""Where descriptions of clips are looked for, in a folder and in each folder in it."""
+FILM_S = 60.0
+"""A video that nobody describes is a film if it is at least this long, and else a clip."""
+FOLDS = 3
 PHOTOS = "encoder"
 PHOTO_COUNT = 400
 SHEETS = 12
@@ -57,7 +69,8 @@ def gather(
     store: Store,
     *,
     fold: int = 0,
-    films: Iterable[str] = FILMS,
+    films: Iterable[str] = (),
+    others: Iterable[str] = (),
     photos: int = PHOTO_COUNT,
     jobs: int | None = None,
     head: NetworkOptions | None = None,
@@ -65,8 +78,11 @@ def gather(
 ) -> Material:
     """The footage in the folder `data`, indexed densely into `store` unless it is there.
 
-    Of the described clips those at even places are held out, or with `fold` 1 the others. If `head`
-    sees crops, they come along. Raises DataError if there are no films or fewer than two clips.
+    Clips are those that the files `MANIFESTS` describe; every third one, from number `fold` on, is
+    held out. Films and clips without descriptions (`others`) are given as patterns below `data`; by
+    default they are all other videos, by their length. What the `head` needs, such as crops, comes
+    along. Raises DataError, which says what is needed, if there are no films or fewer than two
+    described clips.
     """
     from seal.ground.stills import clips_of
 
@@ -80,28 +96,65 @@ def gather(
         checksums[str(path)] = record.content_id
         return Scope.of(store, record.id, "find")
 
-    needles, paths = read_needles(root), _matching(root, films)
+    needles = described_clips(root)
+    films, others = list(films), list(others)
+    rest = _undescribed(root, needles) if not films or not others else []
+    paths = _matching(root, films) or [path for path, is_film in rest if is_film and not films]
     if not paths or len(needles) < 2:
+        wanted = ", ".join(films) or f"a video of {FILM_S:.0f} s or more that is not described"
         raise DataError(
-            f"{root} needs a film ({', '.join(films)}) and at least two described clips"
+            f"{root} has {len(needles)} described clips and {len(paths)} films; needed are at least"
+            f" two clips, described in one of {', '.join(MANIFESTS)} as"
+            ' {"needles": [{"id": "dog", "file": "dog.mp4", "queries": ["a dog on grass"]}]},'
+            f" and a film: {wanted}"
         )
+    shorter = [path for path, is_film in rest if not is_film and not others]
+    clips = [path for path in _matching(root, others) or shorter if path not in paths]
     hay = [open_(path) for path in paths]
     encoder = hay[0].content.encoder
     footage = partial(_footage, encoder=encoder, head=head)
     described = [footage(open_(each.path), each.id, texts=each.texts) for each in needles]
-    others = [footage(open_(path), path.stem) for path in _matching(root, UNDESCRIBED)]
+    plain = [footage(open_(path), path.stem) for path in clips]
     pictured = photos and (root / PHOTOS).is_dir()
     stills = clips_of(root / PHOTOS, photos, encoder, head) if pictured else []
     whole = [footage(each, each.record.id) for each in hay]
     return Material(
         films=tuple(_half(film, 0) for film in whole),
-        clips=(*described[1 - fold :: 2], *others),
+        clips=(*(each for i, each in enumerate(described) if i % FOLDS != fold), *plain),
         stills=tuple(stills),
         test_films=tuple(_half(film, 1) for film in whole),
-        test_clips=tuple(described[fold::2]),
+        test_clips=tuple(described[fold::FOLDS]),
         encoder=encoder,
         checksums=checksums,
     )
+
+
+def described_clips(root: Path) -> list[Needle]:
+    """The clips that the files `MANIFESTS` of a folder, and of each folder in it, describe.
+
+    Paths in a file are relative to the folder that is looked into. Raises DataError, naming a file
+    that is not as it should be.
+    """
+    places = [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+    found: dict[Path, Needle] = {}
+    for place in places:
+        for manifest in MANIFESTS:
+            # videos/needles.json is that of `root`, and not needles.json of the folder `videos`.
+            if (place / manifest).is_file() and (place == root or "/" in manifest):
+                found |= {needle.path: needle for needle in read_needles(place, manifest)}
+    return list(found.values())
+
+
+def _undescribed(root: Path, needles: Iterable[Needle]) -> list[tuple[Path, bool]]:
+    """The videos below `root` that nobody describes, and whether each is long enough for a film."""
+    described = {needle.path.resolve() for needle in needles}
+    found = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() not in VIDEO_SUFFIXES or path.resolve() in described:
+            continue
+        with open_video(path, VideoOptions(), threads=1) as video:
+            found.append((path, (video.info.duration_s or 0.0) >= FILM_S))
+    return found
 
 
 def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
