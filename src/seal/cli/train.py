@@ -118,6 +118,10 @@ def ground(
     options = replaced({name: sizes, "train": TrainOptions()}, settings)
     sizes, training = options[name], options["train"]
     _require("torch", "accelerate", "tensorboard")
+    if isinstance(sizes, HeadOptions) and sizes.crop_weights:
+        from seal.ground.crops import started
+
+        sizes = started(sizes)
     from seal.ground.train import train
 
     if dataset is not None and features is not None:

@@ -69,6 +69,12 @@ class HeadOptions(InputOptions):
     """Their side."""
     patch_px: int = 16
     """TimeSformer sees them in patches of this side."""
+    crop_weights: str = ""
+    """What TimeSformer starts from: a folder or a name on the hub; random weights by default."""
+    crop_width: int | None = None
+    """Channels of TimeSformer, where they are not those of the backbone; so are the next two."""
+    crop_layers: int | None = None
+    crop_heads: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,6 +87,10 @@ class HeadOptions(InputOptions):
         check(self, self.layers >= 0, "layers must be at least 0")
         check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
         check(self, self.crops >= 0, "crops must be at least 0")
+        for name in ("crop_width", "crop_layers", "crop_heads"):
+            given = getattr(self, name)
+            known = given is None or (given >= 1 and self.crop_weights != "")
+            check(self, known, f"{name} is that of the network in crop_weights")
         if self.crops:
             check(self, self.positions == "tokens", "positions must be tokens to have crops")
             check(self, self.layers >= 1, "layers must be at least 1 to see crops")
@@ -89,7 +99,11 @@ class HeadOptions(InputOptions):
             check(self, whole, "crop_px must be a multiple of patch_px")
 
     def deciding(self) -> dict[str, Any]:
-        unused = () if self.crops else ("crops", "crop_px", "patch_px")
+        unused = ["crop_weights", "crop_width", "crop_layers", "crop_heads"]
+        if not self.crops:
+            unused += ["crops", "crop_px", "patch_px"]
+        elif self.crop_weights:
+            unused = []
         return {key: value for key, value in super().deciding().items() if key not in unused}
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from seal.config import NetworkOptions, TrainOptions
 from seal.ground.batches import HeadBatch, collate
 from seal.ground.examples import HeadExample
+from seal.ground.model import Head
 from seal.ground.networks import LOSSES, Network, network
 from seal.training.loop import Step, TrainingTask, fit
 
@@ -42,7 +43,10 @@ def train(
     folder holds a run with other options or data, BackendError if its state is damaged.
     """
     torch.manual_seed(options.seed)
-    task, batches = Localisation(network(sizes)), _Batches(examples, options.batch_size)
+    head = network(sizes)
+    if isinstance(head, Head) and head.crops is not None and head.sizes.crop_weights:
+        head.crops.start_from(head.sizes.crop_weights)
+    task, batches = Localisation(head), _Batches(examples, options.batch_size)
     settings = {"head": sizes.deciding(), "train": options.deciding(), "data": data}
     return fit(task, batches, options, folder, settings, on_step)
 
