@@ -3,9 +3,9 @@
     python benchmarks/mini_calibration.py --store DIR
 
 The real clips of `videos/needles.json` are asked for with every needle's description: alone, and
-spliced into real films that show none of them. Raw cosines tell by their best token, and the verdict
-by its probability. Found is what is likely there, and refused what is unlikely; of what is in no
-video, some is likely, which is wrong. The films and clips are indexed into DIR first, which
+spliced into real films that show none of them. Raw cosines tell by their best token, and the
+verdict by its probability. Found is what is likely there, and refused what is unlikely; of what is
+in no video, some is likely, which is wrong. The films and clips are indexed into DIR first, which
 takes some minutes and is kept. The intervals are 95 % bootstrap intervals over the needles.
 """
 
@@ -171,7 +171,8 @@ def main() -> None:
     clips = np.median([len(footage.tokens[clip]) for clip in footage.clips])
     print(f"{footage.encoder.fingerprint}; {sizes}; clips: {clips:.0f} in the median\n")
     print(
-        "| needle in | AUC, cosines | AUC, verdict | found | others refused | absent refused | absent likely |"
+        "| needle in | AUC, cosines | AUC, verdict | found | others refused | absent refused"
+        " | absent likely |"
     )
     print("|---|---|---|---|---|---|---|")
     for film in (None, *FILMS):
