@@ -1,12 +1,12 @@
 """The localisation head on composites of real clips: what training brings, and what it costs.
 
-    python benchmarks/localisation.py train --out DIR     # both heads, with tokens and with frames
+    python benchmarks/localisation.py train --out DIR     # tokens, frames, and the baseline SnAG
     python benchmarks/localisation.py clips --out DIR     # unseen clips, against `seal find`
     python benchmarks/localisation.py speed               # what a further query costs
 
-`train` and `clips` take --fold 1 for the other half of the clips, and `train` settings such as
---set train.steps=500. Clips and films are indexed once, into --store. Intervals are 95 % bootstrap
-intervals over clips; all queries for a clip count as one.
+`train` and `clips` take --fold 1 or 2 for the other thirds of the clips, and `train` settings such
+as --set train.steps=500. Clips and films are indexed once, into --store. Intervals are 95 %
+bootstrap intervals over clips; all queries for a clip count as one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seal.config import DecodeOptions, FindOptions, HeadOptions
+from seal.config import DecodeOptions, FindOptions, HeadOptions, SnagOptions
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.composites import gather, measure, recall, trained, untrained
 from seal.ground.checkpoint import load
@@ -31,19 +31,27 @@ from seal.ground.model import Head, Positions, Queries
 from seal.store import Store
 
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
-KINDS = ("tokens", "frames")
-BUDGETS = (450, 200)
+KINDS = {
+    "tokens": ["--set", "head.positions=tokens"],
+    "frames": ["--set", "head.positions=frames"],
+    "snag": ["--design", "snag"],
+}
+"""The runs, and what they add to the command."""
+FILMS = ("videos/big_buck_bunny_360p.mp4", "videos/popeye_*.mkv")
+UNDESCRIBED = ("videos/asl/*.mkv",)
+BUDGETS = (450, 200, 100)
 LEAST = 0.5
 POSITIONS, QUERIES, REPEATS = 2304, 32, 5
 
 
 def train(out: Path, store: str, fold: int, settings: list[str]) -> None:
     """One run for each kind of position, by the command that users have."""
-    for kind in KINDS:
+    for kind, design in KINDS.items():
         command = [sys.executable, "-m", "seal.cli", "train", "ground", "--data", DATA]
         command += ["--output", str(out / f"{kind}-{fold}"), "--store", store, "--fold", str(fold)]
-        for setting in (f"head.positions={kind}", *settings):
-            command += ["--set", setting]
+        command += [part for film in FILMS for part in ("--film", film)]
+        command += [part for clip in UNDESCRIBED for part in ("--clip", clip)]
+        command += [*design, *(part for setting in settings for part in ("--set", setting))]
         cpu = os.times()
         subprocess.run(command, check=True)
         spent = os.times()
@@ -56,7 +64,14 @@ def train(out: Path, store: str, fold: int, settings: list[str]) -> None:
 
 def clips(out: Path, store: str, fold: int) -> None:
     """Recall on the clips that the runs in `out` have not seen."""
-    material = gather(DATA, Store(store, create=True), fold=fold, photos=0)
+    material = gather(
+        *(DATA, Store(store, create=True)),
+        fold=fold,
+        films=FILMS,
+        others=UNDESCRIBED,
+        photos=0,
+        head=SnagOptions(),
+    )
     encoder = material.encoder
     find = {"seal find": untrained(encoder, FindOptions())}
     for kind in KINDS:
@@ -73,11 +88,13 @@ def clips(out: Path, store: str, fold: int) -> None:
     best = {name: recall(of_clips, LEAST).mean for name, of_clips in found.items()}
     print(f"\ntokens, 450 against seal find: {best['tokens, 450'] / best['seal find']:.2f} times")
     for budget in BUDGETS:
-        hits = [
-            [np.mean(np.array(each) >= LEAST) for each in found[f"{kind}, {budget}"]]
+        hits = {
+            kind: [np.mean(np.array(each) >= LEAST) for each in found[f"{kind}, {budget}"]]
             for kind in KINDS
-        ]
-        print(f"tokens ahead of frames at {budget}: {bootstrap(np.subtract(*hits))}")
+        }
+        for kind in ("frames", "snag"):
+            ahead = bootstrap(np.subtract(hits["tokens"], hits[kind]))
+            print(f"tokens ahead of {kind} at {budget}: {ahead}")
     control = {"asked for another clip": find["tokens, 450"]}
     ((_, of_clips),) = measure(material, control, mismatched=True).items()
     print(f"tokens, 450, asked for another clip: {recall(of_clips, LEAST)}")
@@ -129,7 +146,7 @@ def main() -> None:
     parser.add_argument("what", choices=("train", "clips", "speed"))
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where the runs are")
     parser.add_argument("--store", default=".seal-ground")
-    parser.add_argument("--fold", type=int, choices=(0, 1), default=0)
+    parser.add_argument("--fold", type=int, choices=(0, 1, 2), default=0)
     parser.add_argument("--set", dest="settings", action="append", default=[])
     given = parser.parse_args()
     if given.what == "train":

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from filmed import filmed
 from seal.answer import Conversation, ask, load
 from seal.cli import main
-from seal.cli.ask import Streamed
+from seal.cli.ask import StreamedAnswer
 from seal.errors import AnswerError, ContextError
 from seal.scope import Scope
 from seal.store import Store
@@ -1021,7 +1021,7 @@ def test_a_terminal_is_told_which_part_was_thought(
     server.replies = [sends(*text("Could be (A).", "</think>", SAID))]
     film = opened(store, server)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    shown = Streamed()
+    shown = StreamedAnswer()
     assert shown.on_text is not None
     shown.finish(ask(film, QUESTION, load(film.options.answer), on_text=shown.on_text))
     out, err = capsys.readouterr()

@@ -311,7 +311,7 @@ def test_what_cannot_be_written_is_said_before_the_work(
     [
         (["eval", "haystack"], "videos/needles.json"),
         (["eval", "qfvs"], "QFVS"),
-        (["train", "ground", "--output", "run"], "videos/needles.json"),
+        (["train", "ground", "--output", "run"], "the folder with needles.json"),
     ],
 )
 def test_the_folder_of_data_is_named_by_the_user(

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,11 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from torch.nn import functional as F  # noqa: N812 (its usual name)
-from transformers import TimesformerConfig, TimesformerModel
+from transformers import (
+    TimesformerConfig,
+    TimesformerForVideoClassification,
+    TimesformerModel,
+)
 
 import test_ground_train as made_up
 from filmed import write_film
@@ -23,7 +28,7 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import Composites, Footage, sheets
-from seal.ground.crops import Crops
+from seal.ground.crops import Crops, started
 from seal.ground.examples import ACTION, HeadExample, HeadQuestion, Timeline
 from seal.ground.localise import localise
 from seal.ground.losses import loss
@@ -344,3 +349,55 @@ def test_a_head_is_trained_and_finds(data: Path) -> None:
         found = seal("find", film, "a red ball", "--head", folder, *store, "--json")
         assert found.exit_code == 0, found.stderr
         assert json.loads(found.stdout)["moments"]
+
+
+def published(folder: Path, **changes: object) -> Path:
+    """A tiny TimeSformer as the published ones are: with a classifier, of another width."""
+    sizes = {"image_size": SIDE, "patch_size": 4, "num_frames": FRAMES, "hidden_size": 24}
+    sizes |= {"num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 96}
+    torch.manual_seed(7)
+    config = TimesformerConfig(**sizes | changes)
+    TimesformerForVideoClassification(config).save_pretrained(folder)
+    return folder
+
+
+def test_timesformer_starts_from_published_weights(tmp_path: Path) -> None:
+    """Saved and loaded by the library's own path; a step of rate 0 leaves them as they were."""
+    weights = published(tmp_path / "k400")
+    options = started(replace(TINY, crop_weights=str(weights)))
+    assert (options.crop_width, options.crop_layers, options.crop_heads) == (24, 3, 3)
+    still = TrainOptions(steps=1, batch_size=2, warmup=0, workers=0, learning_rate=1e-12, ema=0)
+    train(composites(options), options, still, tmp_path / "run", {})
+    head = load(str(tmp_path / "run" / "head"))
+    assert head.sizes == options
+    want = TimesformerModel.from_pretrained(weights).state_dict()
+    for name, weight in head.crops.model.state_dict().items():
+        torch.testing.assert_close(weight, want[name], atol=1e-6, rtol=0)
+    # The head has all it needs: the published weights are not looked for again.
+    shutil.rmtree(weights)
+    assert load(str(tmp_path / "run" / "head")).sizes == options
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    weights = published(tmp_path / "k400")
+    with pytest.raises(OptionError, match=r"sees 3 pictures of 8 pixels .* set head\.crops=3"):
+        started(replace(made_up.TINY, crop_weights=str(weights)))
+    other = published(tmp_path / "joint", attention_type="joint_space_time")
+    with pytest.raises(BackendError, match="is no TimeSformer with divided space-time attention"):
+        started(replace(TINY, crop_weights=str(other)))
+    narrow = published(tmp_path / "narrow", intermediate_size=48)
+    with pytest.raises(BackendError, match="has 48 channels between its 24"):
+        started(replace(TINY, crop_weights=str(narrow)))
+    with pytest.raises(BackendError, match="no weights 'nobody/none'"):
+        started(replace(TINY, crop_weights="nobody/none"))
+    with pytest.raises(OptionError, match="crop_width is that of the network in crop_weights"):
+        replace(TINY, crop_width=32)
+    told = CliRunner().invoke(
+        main,
+        [
+            *("train", "ground", "--data", str(tmp_path), "-o", str(tmp_path / "run")),
+            *("--set", f"head.crop_weights={weights}"),
+        ],
+    )
+    assert told.exit_code == 1
+    assert "set head.crops=3, head.crop_px=8 and head.patch_px=4" in told.stderr

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,10 +17,11 @@ from click.testing import CliRunner, Result
 
 from filmed import write_film
 from seal.cli import main
-from seal.config import HeadOptions, TrainOptions
+from seal.config import DecodeOptions, HeadOptions, TrainOptions
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.composites import Material, gather, measure, recall
+from seal.ground import checkpoint
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
 from seal.ground.composites import (
@@ -30,8 +33,20 @@ from seal.ground.composites import (
     sheets,
     spliced,
 )
-from seal.ground.examples import SCENE, HeadQuestion, Timeline, chosen, example, lent
+from seal.ground.examples import (
+    SCENE,
+    HeadQuestion,
+    Timeline,
+    chosen,
+    evenly,
+    example,
+    lent,
+    varied,
+)
+from seal.ground.localise import Localiser, localise
+from seal.ground.model import Head
 from seal.ground.train import train
+from seal.library import open_library
 from seal.store import Store
 from seal.training.state import State
 from seal.types import Moment, Span, Tokens
@@ -72,11 +87,15 @@ def footage(seconds: float, seed: int, offset_s: float = 0.0, texts: int = 0) ->
 FILMS = (footage(60, 0), footage(40, 1, offset_s=7.0))
 CLIPS = tuple(footage(4 + i, 10 + i, offset_s=i, texts=2 if i % 2 else 0) for i in range(4))
 CALIBRATION = Calibration(
-    np.zeros(D, np.float32),
-    np.zeros(D, np.float32),
-    np.eye(D, dtype=np.float32),
-    np.zeros((1, D), np.float32),
-    *(1, 0, 0, 0, 0, 0),
+    texts=np.zeros(D, np.float32),
+    pictures=np.zeros(D, np.float32),
+    covariance=np.eye(D, dtype=np.float32),
+    general=np.zeros((1, D), np.float32),
+    slope=1.0,
+    bias=0.0,
+    peak=0.0,
+    named=0.0,
+    absent=0.0,
 )
 
 
@@ -140,7 +159,7 @@ def test_an_example_is_always_the_same_and_within_its_budget(positions: str) -> 
             one.video.spans.shape != other.video.spans.shape
             or (one.video.spans != other.video.spans).any()
         )
-        assert 8 <= len(one.video) <= 24
+        assert 4 <= len(one.video) <= 24
         assert (np.diff(one.video.spans.mean(1)) >= 0).all()
         if positions == "frames":
             assert (one.video.kinds == SCENE).all()
@@ -185,6 +204,73 @@ def test_lent_relevance_is_that_of_the_slow_reference() -> None:
     times_s, scores = rng.uniform(0, 60, 40), rng.normal(0, 0.2, 40).astype(np.float32)
     want = (scores[None] - 0.03 * np.abs(times_s[:, None] - times_s[None])).max(1)
     assert lent(times_s, scores) == pytest.approx(want, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 5, 24, 39, 40, 99])
+def test_even_frames_are_different_ones_and_as_many_as_asked_for(count: int) -> None:
+    rng = np.random.default_rng(count)
+    # Half of the frames crowd into one second.
+    times_s = np.concatenate([rng.uniform(0, 60, 20), rng.uniform(30, 31, 20)])
+    rows = evenly(np.arange(40), times_s, count)
+    assert len(set(rows.tolist())) == len(rows) == min(count, 40)
+    assert (np.diff(times_s[rows]) >= 0).all()
+    regular = evenly(np.arange(40), np.arange(40.0), count)
+    if count < 40:
+        want = (np.arange(count) + 0.5) * 39 / count
+        assert np.abs(regular - want).max() <= 0.5
+
+
+def test_a_head_over_frames_does_not_look_at_fewer_silently() -> None:
+    line = Timeline.of(dense(30, 5))
+    frames = HeadOptions(dimension=D, positions="frames", budget=150)
+    nothing = np.zeros((1, len(line)), np.float32)
+    assert len(chosen(line, nothing, frames)) == 150
+    with pytest.raises(OptionError, match=r"looks at 151 .* has 150 .* scenes\.count=151"):
+        chosen(line, nothing, replace(frames, budget=151))
+    # A head over tokens sees all of them: there is nothing more to see.
+    assert len(chosen(line, nothing, HeadOptions(dimension=D, budget=10**4))) == len(line)
+
+
+def test_one_head_is_trained_for_all_budgets_down_to_a_fifth() -> None:
+    rng = np.random.default_rng(0)
+    budgets = [varied(HeadOptions(budget=450), rng).budget for _ in range(300)]
+    assert 90 <= min(budgets) < 100
+    assert 430 < max(budgets) <= 450
+    assert np.median(budgets) == pytest.approx((90 * 450) ** 0.5, rel=0.15)
+    assert varied(HeadOptions(budget=1), rng).budget == 1
+
+
+def asked(line: Timeline, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """So many queries about a video, and their relevance."""
+    queries = [line.embeddings[7 * i] for i in range(count)]
+    return queries, [line.embeddings @ query for query in queries]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "encodings"),
+    [
+        (replace(TINY, positions="frames"), 1),
+        (replace(TINY, budget=10**4), 1),
+        (replace(TINY, budget=24), 12),
+    ],
+)
+def test_a_video_is_encoded_once_for_all_that_look_at_the_same(
+    sizes: HeadOptions, encodings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    head, tokens = Head.of(sizes).eval(), dense(40, 3)
+    queries, relevance = asked(Timeline.of(tokens), 12)
+    one_by_one = [
+        localise(head, tokens, [query], [scores], DecodeOptions())[0]
+        for query, scores in zip(queries, relevance, strict=True)
+    ]
+    encode, calls = head.encode, []
+    monkeypatch.setattr(head, "encode", lambda video: calls.append(1) or encode(video))
+    localiser = Localiser.of(head, tokens)
+    assert localiser(queries, relevance, DecodeOptions()) == one_by_one
+    assert len(calls) == encodings
+    assert localiser(queries, relevance, DecodeOptions()) == one_by_one
+    assert len(calls) == encodings
 
 
 def test_examples_side_by_side_are_filled_up() -> None:
@@ -278,6 +364,8 @@ def test_what_a_killed_run_left_half_written_is_cleared(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("head.*"))
 
 
+BESIDE = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+
 KILLED = """
 import sys, time
 import test_ground_train as t
@@ -297,7 +385,7 @@ def test_a_killed_run_goes_on_to_the_last_digit(tmp_path: Path) -> None:
     """SIGKILL in the middle, with a worker process that makes examples; then on without one."""
     script = tmp_path / "run.py"
     script.write_text(KILLED)
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    env = os.environ | {"PYTHONPATH": BESIDE}
     command = [sys.executable, str(script), str(tmp_path / "killed"), "0.3", "1"]
     run = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, start_new_session=True)
     with run:
@@ -431,12 +519,37 @@ def test_a_head_is_trained_and_finds(data: Path) -> None:
     assert lines[1]["predicted_times"] != lines[0]["predicted_times"]
     submitted = json.loads((data / "s.json").read_text())["results"][0]["predicted_times"]
     np.testing.assert_allclose(submitted[:3], spans)
+    # A hundred queries load the head once, and encode the video once where all see all of it.
+    with pytest.MonkeyPatch.context() as patch:
+        calls, loads = [], []
+        encode, network = Head.encode, checkpoint.network
+        patch.setattr(Head, "encode", lambda *given: calls.append(1) or encode(*given))
+        patch.setattr(checkpoint, "network", lambda sizes: loads.append(1) or network(sizes))
+        video = open_library(data / "store").video(film)
+        few = {"find.head_budget": 4, "find.device": "cpu"}
+        for number in range(100):
+            video.find(f"a red ball {number}", head=result["head"])
+        assert (len(calls), len(loads)) == (1, 0)
+        assert video.find("a red ball", head=result["head"], top=3).moments == [
+            Moment(
+                Span(each["start_s"], each["end_s"]), each["score"], each["video"], each["token"]
+            )
+            for each in moments
+        ]
+        other = video.find("a red ball", head=result["head"], top=3, options=few).moments
+        assert len(calls) == 2
+        assert [each["start_s"] for each in moments] != [each.span.start_s for each in other]
+        with pytest.raises(BackendError, match="device 'abacus' cannot be used"):
+            video.find("x", head=result["head"], options={"find.device": "abacus"})
     # A head of another encoder is none for this video.
     config = Path(result["head"]) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"encoder": "clip-1"}))
     other = seal("find", film, "a red ball", "--head", result["head"], *store)
     assert other.exit_code == 1
     assert "was trained with tokens of clip-1" in other.stderr
+    none = seal("find", film, "a red ball", "--set", "find.device=cpu", *store)
+    assert none.exit_code == 1
+    assert "find.device=cpu has no effect without a trained head" in none.stderr
     missing = seal("find", film, "a red ball", "--head", data / "nowhere", *store)
     assert missing.exit_code == 1
     assert "nowhere" in missing.stderr
@@ -456,6 +569,9 @@ def test_it_learns_from_a_data_set_of_indexed_videos(data: Path) -> None:
     assert empty.exit_code == 1
     assert "run seal index" in empty.stderr
     assert seal("index", data / "videos" / "film.mp4", *store).exit_code == 0
+    frames = seal(*common, *store, *SMALL, "--set", "head.positions=frames")
+    assert frames.exit_code == 1
+    assert "1 of 1 videos have fewer scene tokens than head.budget=450" in frames.stderr
     trained = seal(*common, *store, *SMALL)
     assert trained.exit_code == 0, trained.stderr
     assert "1 queries left out: video not indexed" in trained.stderr
@@ -467,10 +583,11 @@ def test_wrong_settings_of_training_are_named(data: Path) -> None:
     common = ("train", "ground", "--data", data, "--store", data / "s", "-o", data / "x")
     wrong = seal(*common, "--set", "head.depth=3")
     assert wrong.exit_code == 1
-    assert "unknown option 'head.depth'; valid: head.positions" in wrong.stderr
+    assert "unknown option 'head.depth'; valid: head.budget" in wrong.stderr
     few = seal(*common, "--film", "*.avi")
     assert few.exit_code == 1
-    assert "needs a film (*.avi)" in few.stderr
+    assert "has 3 described clips and 0 films; needed are at least two clips" in few.stderr
+    assert few.stderr.rstrip().endswith("and a film: *.avi")
     for pattern in ("", "/films/*"):
         wrong = seal(*common, "--film", pattern)
         assert wrong.exit_code == 1
@@ -481,13 +598,11 @@ def test_unseen_clips_are_measured_one_by_one() -> None:
     described = tuple(clip for clip in CLIPS if len(clip.queries))
     material = Material(FILMS, CLIPS, (), FILMS, described, None, {})
 
-    def perfect(sheet, queries):
-        # The queries are tokens of the clips: it is where they are.
-        (clip,) = [i for i, c in enumerate(described) if (c.queries[0] == queries[0]).all()]
-        return [[Moment(sheet.spans[clip], 1.0)] for _ in queries]
+    def perfect(sheet, asked):
+        return [[Moment(sheet.spans[described.index(asked)], 1.0)] for _ in asked.queries]
 
-    def blind(sheet, queries):
-        return [[] for _ in queries]
+    def blind(sheet, asked):
+        return [[] for _ in asked.queries]
 
     found = measure(material, {"perfect": perfect, "blind": blind}, count=3)
     assert [len(of_clip) for of_clip in found["perfect"]] == [6, 6]
@@ -502,19 +617,39 @@ def test_training_and_test_material_share_no_clip_and_no_scene(data: Path) -> No
     first, second = (
         gather(data, store, fold=fold, films=["videos/film.mp4"], jobs=1) for fold in (0, 1)
     )
-    assert [clip.id for clip in first.clips] == ["clip1"]
-    assert [clip.id for clip in first.test_clips] == ["clip0", "clip2"]
+    assert [clip.id for clip in first.clips] == ["clip1", "clip2"]
+    assert [clip.id for clip in first.test_clips] == ["clip0"]
     assert [clip.id for clip in second.clips] == ["clip0", "clip2"]
     assert first.films[0].span.end_s == first.test_films[0].span.start_s
     assert first.checksums.keys() == second.checksums.keys()
     assert len(first.checksums) == 4
 
 
+def test_a_folder_of_the_user_s_clips_is_enough(data: Path, tmp_path: Path) -> None:
+    """Films and undescribed clips are found by their length, descriptions in folders."""
+    empty = seal("train", "ground", "--data", tmp_path, "-o", tmp_path / "run")
+    assert empty.exit_code == 1
+    assert "0 described clips and 0 films" in empty.stderr
+    assert '"queries": ["a dog on grass"]' in empty.stderr
+    assert "a video of 60 s or more that is not described" in empty.stderr
+    for i in range(3):
+        shutil.copy(data / "videos" / f"clip{i}.mp4", tmp_path / f"mine{i}.mp4")
+    needles = [{"id": f"m{i}", "file": f"mine{i}.mp4", "queries": ["a ball"]} for i in range(2)]
+    (tmp_path / "needles.json").write_text(json.dumps({"needles": needles}))
+    more = tmp_path / "more"
+    shutil.copytree(data / "videos", more / "videos")
+    write_film(tmp_path / "long.mp4", 9, 62.0, (64, 36), 5)
+    found = gather(tmp_path, Store(tmp_path / "dense", create=True), jobs=1)
+    assert [film.span.end_s for film in found.films] == [pytest.approx(31, abs=0.2)]
+    assert [clip.id for clip in found.test_clips] == ["m0", "clip1"]
+    assert [clip.id for clip in found.clips] == ["m1", "clip0", "clip2", "mine2", "film"]
+
+
 def test_two_processes_train_one_head(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(KILLED)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "ACCELERATE_USE_CPU": "true"}
+    env = os.environ | {"PYTHONPATH": BESIDE, "ACCELERATE_USE_CPU": "true"}
     both = tmp_path / "both"
     subprocess.run([*command, str(script), str(both), "0", "0"], env=env, check=True, timeout=240)
     # A batch each is a batch of both: the first loss is the mean of what one process sees in two.

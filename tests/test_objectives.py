@@ -33,7 +33,17 @@ def test_relevance_is_the_calibrated_line_within_its_range() -> None:
     rng = np.random.default_rng(0)
     texts, pictures, query = rng.normal(0, 0.3, (3, 4)).astype(np.float32)
     general = np.zeros((1, 4), np.float32)
-    calibration = Calibration(texts, pictures, np.eye(4, dtype=np.float32), general, *range(6))
+    calibration = Calibration(
+        texts=texts,
+        pictures=pictures,
+        covariance=np.eye(4, dtype=np.float32),
+        general=general,
+        slope=0.0,
+        bias=1.0,
+        peak=2.0,
+        named=3.0,
+        absent=4.0,
+    )
     direction, offset = calibration.line(query)
     for scale, clipped in ((1.0, False), (1000.0, True)):
         calibration = replace(calibration, covariance=np.eye(4, dtype=np.float32) / scale**2)

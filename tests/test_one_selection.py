@@ -24,7 +24,15 @@ import seal
 from filmed import filmed
 from seal.attention import Candidates, pick
 from seal.cli import main
-from seal.config import PROFILES, HeadOptions, MiniEncode, Options, as_dict
+from seal.config import (
+    PROFILES,
+    HeadOptions,
+    MiniEncode,
+    Options,
+    SelectOptions,
+    SnagOptions,
+    as_dict,
+)
 from seal.encode import Encoder, check_texts, load
 from seal.errors import OptionError
 from seal.ground import localise as localising
@@ -341,6 +349,8 @@ def test_a_head_is_used_as_it_was_trained_unless_a_query_says_otherwise(
         HeadOptions(alpha=0.5)
     with pytest.raises(OptionError, match="positions must be tokens"):
         HeadOptions(positions="frames", select="paper")
+    for frames in (HeadOptions(positions="frames"), SnagOptions()):
+        assert SelectOptions("paper", stream_s=9).on(frames) == frames
 
 
 def test_hundreds_of_positions_are_those_of_the_formula() -> None:

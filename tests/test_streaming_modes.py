@@ -116,6 +116,7 @@ def test_seal_eval_nlq_in_streaming_mode(tmp_path: Path, looked_at: list[np.ndar
     head, flags = mini_head(tmp_path / "head", BUDGET), ["--mode", "streaming", "--window", "20"]
     result = ask_nlq(tmp_path, store, rules, questions(3), head, *flags)
     assert list(result["methods"]) == ["head", "head (streaming)", "find"]
+    assert result["settings"]["heads"] == [str(head)]
     assert "first_ahead" in result["methods"]["head (streaming)"]
     ran = result["settings"]["options"]["head (streaming)"]["paper"]
     assert ran["head"]["stream_s"] == WINDOW_S
@@ -124,14 +125,20 @@ def test_seal_eval_nlq_in_streaming_mode(tmp_path: Path, looked_at: list[np.ndar
     for question, seen in zip(questions(3), looked_at[3:], strict=True):
         scores = relevance_by_formula(encoder, question, tokens.embeddings)
         assert as_set(seen) == as_set(tokens.embeddings[window_by_window(scores, tokens)])
+    other = mini_head(tmp_path / "other", BUDGET)
+    result = ask_nlq(tmp_path, store, rules, questions(1), head, "--head", str(other), *flags)
+    names = [str(head), f"{head} (streaming)", str(other), f"{other} (streaming)", "find"]
+    assert list(result["methods"]) == list(result["settings"]["options"]) == names
 
 
 def test_a_window_without_streaming_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text("{}")
-    nlq = ["eval", "nlq", "--annotations", str(tmp_path / "a.json")]
+    nlq = ["eval", "nlq"]
+    published = ["--data", str(tmp_path), "--head", "h", "--features", "egovlp:f"]
     for flags, message in (
         (["--window", "9"], "--window has no effect without --mode streaming"),
         (["--mode", "streaming"], "--head"),
+        ([*published, "--mode", "streaming"], "--mode streaming is about the tokens"),
+        ([*published, "--set", "head.select=paper"], "head.select=paper has no effect"),
         (["--mode", "streaming", "--window", "0.5"], "window_s must be at least 1"),
     ):
         run = CliRunner().invoke(main, [*nlq, *flags])

@@ -7,13 +7,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from seal import encode
 from seal.attention import relevance
-from seal.config import Options
+from seal.config import Options, SelectOptions
 from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
@@ -22,6 +23,10 @@ from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
 from seal.types import Float32, Float64, Tokens
 from seal.weights import nothing_fetched
+
+if TYPE_CHECKING:
+    from seal.ground.localise import Localiser
+    from seal.ground.networks import Network
 
 LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
@@ -52,6 +57,7 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
+        self._localiser: tuple[Network, SelectOptions, int | None, Localiser] | None = None
 
     @property
     @abstractmethod
@@ -86,6 +92,24 @@ class Content(ABC):
             for row, picture in zip(rows.tolist(), pictures, strict=True):
                 found[row] = picture
         return found
+
+    def localiser(
+        self, head: Network, select: SelectOptions, budget: int | None = None
+    ) -> Localiser:
+        """A head over these tokens, with the encodings that it has made of them. See
+        `seal.ground.localise.Localiser.of`.
+
+        The last one is kept. Raises OptionError for a head of another dimension.
+        """
+        # Not at the top: this loads torch.
+        from seal.ground.examples import looking
+        from seal.ground.localise import Localiser
+
+        if self._localiser is None or self._localiser[:3] != (head, select, budget):
+            look = looking(self.pictures, self.tokens, head.sizes)
+            made = Localiser.of(head, self.tokens, budget, look, select)
+            self._localiser = head, select, budget, made
+        return self._localiser[3]
 
     def doubt(self, text: str) -> str:
         """Why a verdict about a text is worth little, as a sentence; empty where it is not."""

@@ -380,14 +380,12 @@ class Library:
             for video in scope.content.records
         }
         moments: list[Moment] = []
-        head = None
         by_best = sorted(scope.content.records, key=lambda video: -best[video.id])
         for number, record in enumerate(by_best):
             enough = number >= wanted.top if wanted.head else len(moments) == wanted.top
             if enough and (wanted.head or moments[-1].score >= best[record.id]):
                 break
-            one = Scope(self._video(record).content, scope.options, head)
-            found, head = one.find(query), one.head if wanted.head else None
+            found = Scope(self._video(record).content, scope.options).find(query)
             moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
             moments = moments[: wanted.top]
         return moments

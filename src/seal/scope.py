@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,10 +18,7 @@ from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Selection, Verdict
 from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
-from seal.weights import require
-
-if TYPE_CHECKING:
-    from seal.ground.model import Head
+from seal.weights import resolve_device
 
 
 class Scope:
@@ -31,10 +27,9 @@ class Scope:
     The scopes of one content share its tokens, its encoder and the questions it remembers.
     """
 
-    def __init__(self, content: Content, options: Options, head: Head | None = None) -> None:
+    def __init__(self, content: Content, options: Options) -> None:
         self.content = content
         self.options = options
-        self._head = head
 
     @staticmethod
     def of(
@@ -193,29 +188,22 @@ class Scope:
         if options.head is None:
             moments = find_moments(self.curve(question), options)
         else:
-            moments = self._localised(question, options.top)
+            moments = self._localised(question)
         return self._shown_by(moments, question.relevance)
 
-    def _localised(self, question: Question, top: int) -> list[Moment]:
-        head = self.head
-        from seal.ground.examples import looking
-        from seal.ground.localise import localise
+    def _localised(self, question: Question) -> list[Moment]:
+        find = self.options.find
+        device = resolve_device(find.device)
+        from seal.ground.checkpoint import opened
+        from seal.ground.words import words_of
 
-        options = DecodeOptions(top=top, candidates=max(top, DecodeOptions().candidates))
-        look = looking(self.pictures, self.tokens, head.sizes)
-        asked = [question.embedding], [question.relevance]
-        select = self.options.head
-        return localise(head, self.tokens, *asked, options, look=look, select=select)[0]
-
-    @property
-    def head(self) -> Head:
-        """The trained head of `find.head`, loaded once."""
-        if self._head is None:
-            require("torch")
-            from seal.ground.checkpoint import load
-
-            self._head = load(str(self.options.find.head), encoder=self.record.encoder)
-        return self._head
+        head = opened(str(find.head), self.record.encoder, device)
+        localiser = self.content.localiser(head, self.options.head, find.head_budget)
+        options = DecodeOptions(top=find.top, candidates=max(find.top, DecodeOptions().candidates))
+        query = question.embedding
+        if head.sizes.by_words:
+            query = words_of(self.content.encoder, question.text)
+        return localiser([query], [question.relevance], options)[0]
 
     def _shown_by(self, moments: list[Moment], scores: Float32) -> list[Moment]:
         """The moments, with their video and the most relevant token on the screen in each."""

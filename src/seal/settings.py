@@ -51,9 +51,9 @@ def replaced(groups: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
     """
     changed: dict[str, dict[str, Any]] = {name: {} for name in groups}
     hints = {
-        f"{group}.{name}": hint
+        f"{group}.{field.name}": typing.get_type_hints(type(options))[field.name]
         for group, options in groups.items()
-        for name, hint in typing.get_type_hints(type(options)).items()
+        for field in dataclasses.fields(options)
     }
     for setting in settings:
         key, value = split(setting)

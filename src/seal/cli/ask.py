@@ -39,7 +39,7 @@ def lettered(texts: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(ascii_uppercase, texts, strict=False))
 
 
-class Streamed:
+class StreamedAnswer:
     """Prints an answer while it is written, where a person reads along."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ def ask(
         prompt = opened.prompt(question, **put)
         print_json({"prompt": prompt}) if as_json else echo(prompt)
         return
-    shown = Streamed()
+    shown = StreamedAnswer()
     on_text = None if as_json else shown.on_text
     answer = opened.ask(question, verify=verify, on_text=on_text, **put)
     if answer.model is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.ask import NO_MODEL, Streamed, answerer_option
+from seal.cli.ask import NO_MODEL, StreamedAnswer, answerer_option
 from seal.cli.options import json_option, library, query_settings, store_option
 from seal.cli.output import complain, echo, print_json, tell
 from seal.errors import AnswerError, OptionError
@@ -43,7 +43,7 @@ def chat(
         tell(NO_MODEL)
     if talk.turns:
         tell(f"going on after {len(talk.turns)} questions")
-    shown = Streamed()
+    shown = StreamedAnswer()
     on_text = None if as_json else shown.on_text
     while question := _next():
         try:

@@ -77,6 +77,22 @@ def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..
 query_settings = settings_option("attention.query_weight=0.8")
 
 
+def features_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`features` and `words`: published features of videos and of the words of queries."""
+    command = click.option(
+        "--words",
+        metavar="PATH",
+        help="Published features of the words of queries, by ANNOTATION_INDEX; by default the"
+        " encoder of the default profile embeds each word.",
+    )(command)
+    return click.option(
+        "--features",
+        metavar="FAMILY:PATH",
+        help="Published features in place of tokens: slowfast, omnivore, egovlp or internvideo, in"
+        " a folder or an .hdf5 file.",
+    )(command)
+
+
 def attention_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of selection that have a flag of their own, short for --set attention.KEY."""
     defaults = Options().attention

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.cli.options import data_option, json_option, settings_option, store_option
+from seal.cli.options import (
+    data_option,
+    features_options,
+    json_option,
+    settings_option,
+    store_option,
+)
 from seal.cli.output import echo, print_json, tell
 from seal.config import Options
 from seal.errors import DataError, OptionError
@@ -19,8 +25,9 @@ from seal.errors import DataError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from seal.config import HeadOptions, TrainOptions
+    from seal.config import NetworkOptions, TrainOptions
     from seal.encode import Encoder
+    from seal.ground.data import Dataset
     from seal.store import Store
 
 # The heavy imports stand inside the commands: `seal --help` must be instant.
@@ -41,13 +48,22 @@ output_option = click.option(
 
 @train.command()
 @output_option
-@data_option("videos/needles.json, the described clips and films; or with the files of --dataset")
+@data_option("needles.json, the described clips and films; or with the files of --dataset")
 @click.option(
     "--film",
     "films",
     multiple=True,
     metavar="GLOB",
-    help="Into what the clips are spliced, below DIR; can be given several times.",
+    help="Into what the clips are spliced, below DIR; can be given several times. By default every"
+    " video of a minute or more that is not described.",
+)
+@click.option(
+    "--clip",
+    "others",
+    multiple=True,
+    metavar="GLOB",
+    help="Clips without descriptions, below DIR; can be given several times. By default every"
+    " shorter video that is not described.",
 )
 @click.option(
     "--store",
@@ -59,60 +75,85 @@ output_option = click.option(
 )
 @click.option("--dataset", metavar="NAME", help="Learn from this data set in DIR instead.")
 @click.option("--split", default="train", show_default=True, help="Which part of the data set.")
-@click.option("--fold", type=click.IntRange(0, 1), default=0, help="Which clips are held out.")
+@click.option("--fold", type=click.IntRange(0, 2), default=0, help="Which third is held out.")
+@click.option(
+    "--design",
+    type=click.Choice(["seal", "snag"]),
+    default="seal",
+    show_default=True,
+    help="The head of SEAL (--set head.KEY), or the baseline SnAG (--set snag.KEY).",
+)
+@features_options
 @settings_option("train.steps=500 or head.positions=frames")
 @json_option
 def ground(
     output: str,
     data: str,
     films: tuple[str, ...],
+    others: tuple[str, ...],
     store_path: str,
     dataset: str | None,
     split: str,
     fold: int,
+    design: str,
+    features: str | None,
+    words: str | None,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Train the localisation head on clips spliced into films, or on a data set.
 
-    Every second clip is held out, and half of each film. The videos of a data set (see `seal data
-    list`) have to be indexed in the store. A run that was interrupted goes on where it was;
-    started by `accelerate launch --module seal.cli train ground` it uses every device.
+    Every third clip is held out, and half of each film. The videos of a data set (see `seal data
+    list`) have to be indexed in the store, or have published --features. A run that was interrupted
+    goes on where it was; started by `accelerate launch --module seal.cli train ground` it uses
+    every device.
     """
-    from seal.config import HeadOptions, TrainOptions
+    from seal.config import HeadOptions, SnagOptions, TrainOptions
     from seal.settings import replaced
     from seal.store import Store
 
-    options = replaced({"head": HeadOptions(), "train": TrainOptions()}, settings)
+    if features is not None and dataset is None:
+        raise click.UsageError("--features are of the videos of a data set: give --dataset")
+    name, sizes = ("snag", SnagOptions()) if design == "snag" else ("head", HeadOptions())
+    options = replaced({name: sizes, "train": TrainOptions()}, settings)
+    sizes, training = options[name], options["train"]
     _require("torch", "accelerate", "tensorboard")
+    if isinstance(sizes, HeadOptions) and sizes.crop_weights:
+        from seal.ground.crops import started
+
+        sizes = started(sizes)
     from seal.ground.train import train
 
-    store = Store(store_path, create=True)
-    if dataset is None:
-        lesson = _composites(store, data, films, fold, **options)
+    if dataset is not None and features is not None:
+        lesson = _published(data, dataset, split, features, words, sizes, training)
+    elif dataset is not None:
+        store = Store(store_path, create=True)
+        lesson = _annotated(store, data, dataset, split, sizes, training)
     else:
-        lesson = _annotated(store, data, dataset, split, **options)
-    with _bar(options["train"].steps) as on_step:
-        figures = train(*lesson[:2], options["train"], output, lesson[2], on_step)
-    _report("head", output, options["train"].steps, figures, as_json)
+        store = Store(store_path, create=True)
+        lesson = _composites(store, data, films, others, fold, sizes, training)
+    with _bar(training.steps) as on_step:
+        figures = train(*lesson[:2], training, output, lesson[2], on_step)
+    _report("head", output, training.steps, figures, as_json)
 
 
 def _composites(
     store: Store,
     data: str,
     films: tuple[str, ...],
+    others: tuple[str, ...],
     fold: int,
-    head: HeadOptions,
+    head: NetworkOptions,
     train: TrainOptions,
-) -> tuple[Any, HeadOptions, dict[str, str]]:
+) -> tuple[Any, NetworkOptions, dict[str, str]]:
     """What to learn from, the head's sizes for it, and what it was made from."""
-    from seal.evaluate.composites import FILMS, gather
+    from seal.evaluate.composites import gather
     from seal.ground.composites import Composites
 
     def say(path: str) -> None:
         tell(f"indexing {path} unless it is")
 
-    found = gather(data, store, fold=fold, films=films or FILMS, head=head, on_video=say)
+    found = gather(data, store, fold=fold, films=films, others=others, head=head, on_video=say)
     head = _fitting(head, found.encoder)
     examples = Composites(
         found.films, found.clips, head, found.encoder.calibration, train.seed, found.stills
@@ -121,18 +162,20 @@ def _composites(
 
 
 def _annotated(
-    store: Store, data: str, dataset: str, split: str, head: HeadOptions, train: TrainOptions
-) -> tuple[Any, HeadOptions, dict[str, str]]:
+    store: Store,
+    data: str,
+    dataset: str,
+    split: str,
+    head: NetworkOptions,
+    train: TrainOptions,
+) -> tuple[Any, NetworkOptions, dict[str, str]]:
     """The same from a data set whose videos are indexed in the store."""
     from seal.content import Encoders
     from seal.ground.annotated import Annotated
     from seal.ground.data import read
 
     found = read(dataset, data, split)
-    for reason, count in found.reasons().items():
-        tell(f"{count} queries left out: {reason}")
-    for reason, count in found.corrections().items():
-        tell(f"{count} queries corrected: {reason}")
+    _tell_left_out(found)
     videos = store.videos()
     if not videos:
         raise DataError(f"{store.path} has no videos: run seal index on those of {dataset}")
@@ -144,8 +187,40 @@ def _annotated(
     return examples, head, examples.checksums | {"dataset": dataset, "split": split}
 
 
-def _fitting(head: HeadOptions, encoder: Encoder) -> HeadOptions:
-    return replace(head, dimension=encoder.dimension, encoder=encoder.fingerprint)
+def _published(
+    data: str,
+    dataset: str,
+    split: str,
+    features: str,
+    words: str | None,
+    head: NetworkOptions,
+    train: TrainOptions,
+) -> tuple[Any, NetworkOptions, dict[str, str]]:
+    """The same from features of the videos of a data set that others extracted."""
+    from seal.ground.data import read
+    from seal.ground.published import PublishedExamples, fitted, opened, usable
+
+    found = read(dataset, data, split)
+    _tell_left_out(found)
+    family, rows, asked = opened(dataset, features, words)
+    head = fitted(head, family, rows, asked, usable(found.samples, rows)[0])
+    examples = PublishedExamples(found.samples, rows, asked, head, train.seed)
+    if examples.missing:
+        tell(f"{examples.missing} queries left out: no features of the video")
+    made_of = {"dataset": dataset, "split": split, "features": features, "words": asked.name}
+    return examples, head, made_of
+
+
+def _tell_left_out(found: Dataset) -> None:
+    for reason, count in found.reasons().items():
+        tell(f"{count} queries left out: {reason}")
+    for reason, count in found.corrections().items():
+        tell(f"{count} queries corrected: {reason}")
+
+
+def _fitting(head: NetworkOptions, encoder: Encoder) -> NetworkOptions:
+    words = encoder.fingerprint if head.by_words else ""
+    return replace(head, dimension=encoder.dimension, encoder=encoder.fingerprint, words=words)
 
 
 @train.command()

@@ -16,7 +16,15 @@ from typing import Any
 
 from seal import backends, kinds
 from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
-from seal.config.grounding import DecodeOptions, HeadOptions, SelectOptions, TrainOptions
+from seal.config.grounding import (
+    DecodeOptions,
+    HeadOptions,
+    InputOptions,
+    NetworkOptions,
+    SelectOptions,
+    SnagOptions,
+    TrainOptions,
+)
 from seal.config.indexing import (
     ActionOptions,
     Blip2Encode,
@@ -45,6 +53,7 @@ from seal.config.querying import (
     AttentionOptions,
     FindOptions,
     WatchOptions,
+    read_by_heads,
 )
 from seal.config.tasks import TASKS
 from seal.config.training import FitOptions
@@ -65,12 +74,14 @@ __all__ = [
     "FitOptions",
     "HeadOptions",
     "HfAnswer",
+    "InputOptions",
     "Instance",
     "MiniDetect",
     "MiniEncode",
     "MiniSegment",
     "MiniTrack",
     "MotionTrack",
+    "NetworkOptions",
     "NoAnswer",
     "NoDetect",
     "ObjectOptions",
@@ -84,6 +95,7 @@ __all__ = [
     "SceneOptions",
     "SelectOptions",
     "SiglipEncode",
+    "SnagOptions",
     "TrainOptions",
     "TuneOptions",
     "VideoOptions",
@@ -255,10 +267,10 @@ def _check_objective(options: Options, settings: Iterable[str]) -> None:
 def _check_head(options: Options, settings: Iterable[str]) -> None:
     """Raise OptionError for a setting of a trained head that is not asked, or does not read it."""
     for setting in settings:
-        stage, _, name = split(setting)[0].partition(".")
-        if stage == "head" and options.find.head is None:
+        key = split(setting)[0]
+        if read_by_heads(key) and options.find.head is None:
             raise OptionError(f"{setting} has no effect without a trained head: set find.head")
-        if name in ("alpha", "s_min") and stage == "head" and options.head.select != "paper":
+        if key in ("head.alpha", "head.s_min") and options.head.select != "paper":
             raise OptionError(f"{setting} has no effect: it is for head.select=paper")
 
 

@@ -1,9 +1,9 @@
-"""The localisation head: its sizes, and how it is trained."""
+"""The localisation heads: their sizes, and how they are trained."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from seal.config.querying import AttentionOptions
 from seal.config.training import FitOptions
@@ -16,13 +16,47 @@ _PUBLISHED = ("alpha", "s_min")
 
 
 @dataclass(frozen=True)
-class HeadOptions:
-    """The localisation head: what it looks at, and its sizes. They are part of a checkpoint."""
+class InputOptions:
+    """What a head that finds moments takes in. The options of a head are part of its checkpoint."""
+
+    budget: int = 450
+    """How many positions it sees of a video."""
+    encoder: str = ""
+    """The fingerprint of the encoder that made its embeddings, or the name of published features.
+    """
+    dimension: int = 256
+    """d of the embeddings of positions."""
+    words: str = ""
+    """What made the embeddings of the words of queries, where that is not `encoder`."""
+    query_dimension: int | None = None
+    """d of these words, where it is not `dimension`."""
+
+    by_words = False
+    """Whether it reads a query word by word; otherwise as one embedding, unless words are given."""
+
+    def __post_init__(self) -> None:
+        check(self, self.budget >= 1, "budget must be at least 1")
+        check(self, self.dimension >= 1, "dimension must be at least 1")
+        enough = self.query_dimension is None or self.query_dimension >= 1
+        check(self, enough, "query_dimension must be at least 1")
+
+    @property
+    def words_dimension(self) -> int:
+        """d of the words of queries."""
+        return self.query_dimension or self.dimension
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide what it computes."""
+        unused = [key for key in ("words", "query_dimension") if not getattr(self, key)]
+        return {key: value for key, value in asdict(self).items() if key not in unused}
+
+
+@dataclass(frozen=True)
+class HeadOptions(InputOptions):
+    """SEAL's localisation head: what it looks at, and its sizes."""
 
     positions: Literal["tokens", "frames"] = "tokens"
     """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
-    budget: int = 450
-    """How many positions it sees of a video."""
     select: PositionRule = "nearby"
     """How the tokens are chosen that the budget is spent on. nearby: a quarter of the budget for
     scenes an equal time apart, the rest for the most relevant tokens and those near them. paper:
@@ -31,10 +65,6 @@ class HeadOptions:
     """Paper: the weight of relevance against diversity, in [0, 1]."""
     s_min: float = AttentionOptions.s_min
     """Paper: similarities are clipped to [s_min, 1]."""
-    encoder: str = ""
-    """The fingerprint of the encoder that made its embeddings."""
-    dimension: int = 256
-    """d of the stored embeddings."""
     stream_s: float | None = None
     """See `SelectOptions.stream_s`: training chooses from all tokens at once."""
     width: int = 96
@@ -55,9 +85,16 @@ class HeadOptions:
     """Their side."""
     patch_px: int = 16
     """TimeSformer sees them in patches of this side."""
+    crop_weights: str = ""
+    """What TimeSformer starts from: a folder or a name on the hub; random weights by default."""
+    crop_width: int | None = None
+    """Channels of TimeSformer, where they are not those of the backbone; so are the next two."""
+    crop_layers: int | None = None
+    crop_heads: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("budget", "dimension", "width", "heads", "window", "levels", "fused"):
+        super().__post_init__()
+        for name in ("width", "heads", "window", "levels", "fused"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         # A quarter of a head turns with a token's start, and as much with its end.
         whole = self.width % (4 * self.heads) == 0
@@ -66,6 +103,10 @@ class HeadOptions:
         check(self, self.layers >= 0, "layers must be at least 0")
         check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
         check(self, self.crops >= 0, "crops must be at least 0")
+        for name in ("crop_width", "crop_layers", "crop_heads"):
+            given = getattr(self, name)
+            known = given is None or (given >= 1 and self.crop_weights != "")
+            check(self, known, f"{name} is that of the network in crop_weights")
         if self.crops:
             check(self, self.positions == "tokens", "positions must be tokens to have crops")
             check(self, self.layers >= 1, "layers must be at least 1 to see crops")
@@ -83,16 +124,15 @@ class HeadOptions:
                 check(self, unset, f"{name} has no effect: it is for select=paper")
 
     def deciding(self) -> dict[str, Any]:
-        """The options that decide what it computes."""
-        unused = self.unused(self.crops, self.select)
-        return {key: value for key, value in asdict(self).items() if key not in unused}
-
-    @staticmethod
-    def unused(crops: object, select: object) -> set[str]:
-        """The options that have no effect on a head with these values of two others."""
-        names = {"stream_s"} if crops else {"stream_s", "crops", "crop_px", "patch_px"}
-        # Checkpoints that are older than `select` were trained with its default.
-        return names if select == "paper" else {*names, "select", *_PUBLISHED}
+        unused = ["stream_s"]
+        if self.select != "paper":
+            # Checkpoints that are older than `select` were trained with its default.
+            unused += ["select", *_PUBLISHED]
+        if not self.crops:
+            unused += ["crops", "crop_px", "patch_px"]
+        if not (self.crops and self.crop_weights):
+            unused += ["crop_weights", "crop_width", "crop_layers", "crop_heads"]
+        return {key: value for key, value in super().deciding().items() if key not in unused}
 
     @property
     def attention(self) -> AttentionOptions:
@@ -100,6 +140,46 @@ class HeadOptions:
         return AttentionOptions(
             self.budget, objective="paper", solver="greedy", alpha=self.alpha, s_min=self.s_min
         )
+
+
+@dataclass(frozen=True)
+class SnagOptions(InputOptions):
+    """The baseline SnAG (`seal.ground.snag`): its sizes, small enough for a CPU."""
+
+    width: int = 128
+    """Channels of everything."""
+    heads: int = 4
+    layers: int = 2
+    """Blocks of local attention before the pyramid."""
+    window: int = 9
+    """Attention is within blocks of so many positions and the two blocks beside."""
+    levels: int = 6
+    """Of the pyramid; each has half the positions of the one below."""
+    text_layers: int = 2
+    """Blocks of its text encoder."""
+    dropout: float = 0.1
+
+    # What it looks at is not for choice.
+    positions: ClassVar[Literal["frames"]] = "frames"
+    select: ClassVar[PositionRule] = "nearby"
+    crops = crop_px = 0
+    by_words = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "heads", "window", "levels"):
+            check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
+        whole = self.width % (2 * self.heads) == 0
+        check(self, whole, "width must be a multiple of two times heads")
+        check(self, self.layers >= 0, "layers must be at least 0")
+        check(self, self.text_layers >= 0, "text_layers must be at least 0")
+        check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+
+    def deciding(self) -> dict[str, Any]:
+        return {"design": "snag", **super().deciding()}
+
+
+NetworkOptions = HeadOptions | SnagOptions
 
 
 @dataclass(frozen=True)
@@ -122,7 +202,7 @@ class SelectOptions:
             check(self, self.stream_s >= 1, "stream_s must be at least 1")
         AttentionOptions(alpha=self.alpha, s_min=self.s_min)  # Which checks the numbers.
 
-    def on(self, head: HeadOptions) -> HeadOptions:
+    def on(self, head: NetworkOptions) -> NetworkOptions:
         """The options of a head that chooses in this way."""
         if head.positions == "frames":
             return head

@@ -123,12 +123,23 @@ class FindOptions:
     """Below this probability it is unlikely to match. In between nobody can tell."""
     head: str | None = None
     """A trained localisation head that finds the moments: a folder, or a name on the hub."""
+    head_budget: int | None = None
+    """The number of positions that the head looks at; by default as many as it was trained with."""
+    device: str = "auto"
+    """Where the head runs: "auto" is a CUDA device where there is one."""
 
     def __post_init__(self) -> None:
         check(self, self.top >= 1, "top must be at least 1")
         check(self, self.smoothing_s > 0, "smoothing_s must be above 0")
+        enough = self.head_budget is None or self.head_budget >= 1
+        check(self, enough, "head_budget must be at least 1")
         check(self, 0 <= self.min_probability <= 1, "min_probability must lie in [0, 1]")
         check(self, 0 <= self.unsure_probability <= 1, "unsure_probability must lie in [0, 1]")
+
+
+def read_by_heads(key: str) -> bool:
+    """Whether a trained head alone reads the option."""
+    return key.startswith("head.") or key in ("find.head_budget", "find.device")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The localisation head on composites: what it learns from, and what it reaches on unseen clips.
 
-Described clips are those of `seal eval haystack`: every second one is held out. Films are cut in
-two: the first half of each is for training, the second for testing. Clips without descriptions and
-photos with captions, where there are some, are for training only.
+Of the described clips every third one is held out. Films are cut in two: the first half of each is
+for training, the second for testing. Clips without descriptions and photos with captions, where
+there are some, are for training only.
 """
 
 from __future__ import annotations
@@ -16,21 +16,34 @@ from typing import Any
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import DecodeOptions, FindOptions, HeadOptions, Options
+from seal.config import (
+    DecodeOptions,
+    FindOptions,
+    HeadOptions,
+    NetworkOptions,
+    Options,
+    VideoOptions,
+)
+from seal.datacheck import VIDEO_SUFFIXES
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
 from seal.evaluate.bootstrap import Estimate, bootstrap
-from seal.evaluate.haystack import read_needles
+from seal.evaluate.haystack import Needle, read_needles
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
+from seal.ground.words import words_of
 from seal.ingest import default_jobs, index
 from seal.scope import Scope
 from seal.store import Store
 from seal.types import Moment, Span, Tokens
+from seal.video import open_video
 
-FILMS = ("videos/big_buck_bunny_360p.mp4", "videos/popeye_*.mkv")
-UNDESCRIBED = ("videos/asl/*.mkv",)
+MANIFESTS = ("needles.json", "videos/needles.json", "clips/needles.json")
+"""Where descriptions of clips are looked for, in a folder and in each folder in it."""
+FILM_S = 60.0
+"""A video that nobody describes is a film if it is at least this long, and else a clip."""
+FOLDS = 3
 PHOTOS = "encoder"
 PHOTO_COUNT = 400
 SHEETS = 12
@@ -56,16 +69,20 @@ def gather(
     store: Store,
     *,
     fold: int = 0,
-    films: Iterable[str] = FILMS,
+    films: Iterable[str] = (),
+    others: Iterable[str] = (),
     photos: int = PHOTO_COUNT,
     jobs: int | None = None,
-    head: HeadOptions | None = None,
+    head: NetworkOptions | None = None,
     on_video: Callable[[str], None] = lambda path: None,
 ) -> Material:
     """The footage in the folder `data`, indexed densely into `store` unless it is there.
 
-    Of the described clips those at even places are held out, or with `fold` 1 the others. If `head`
-    sees crops, they come along. Raises DataError if there are no films or fewer than two clips.
+    Clips are those that the files `MANIFESTS` describe; every third one, from number `fold` on, is
+    held out. Films and clips without descriptions (`others`) are given as patterns below `data`; by
+    default they are all other videos, by their length. What the `head` needs, such as crops, comes
+    along. Raises DataError, which says what is needed, if there are no films or fewer than two
+    described clips.
     """
     from seal.ground.stills import clips_of
 
@@ -79,28 +96,65 @@ def gather(
         checksums[str(path)] = record.content_id
         return Scope.of(store, record.id, "find")
 
-    needles, paths = read_needles(root), _matching(root, films)
+    needles = described_clips(root)
+    films, others = list(films), list(others)
+    rest = _undescribed(root, needles) if not films or not others else []
+    paths = _matching(root, films) or [path for path, is_film in rest if is_film and not films]
     if not paths or len(needles) < 2:
+        wanted = ", ".join(films) or f"a video of {FILM_S:.0f} s or more that is not described"
         raise DataError(
-            f"{root} needs a film ({', '.join(films)}) and at least two described clips"
+            f"{root} has {len(needles)} described clips and {len(paths)} films; needed are at least"
+            f" two clips, described in one of {', '.join(MANIFESTS)} as"
+            ' {"needles": [{"id": "dog", "file": "dog.mp4", "queries": ["a dog on grass"]}]},'
+            f" and a film: {wanted}"
         )
+    shorter = [path for path, is_film in rest if not is_film and not others]
+    clips = [path for path in _matching(root, others) or shorter if path not in paths]
     hay = [open_(path) for path in paths]
     encoder = hay[0].content.encoder
     footage = partial(_footage, encoder=encoder, head=head)
     described = [footage(open_(each.path), each.id, texts=each.texts) for each in needles]
-    others = [footage(open_(path), path.stem) for path in _matching(root, UNDESCRIBED)]
+    plain = [footage(open_(path), path.stem) for path in clips]
     pictured = photos and (root / PHOTOS).is_dir()
     stills = clips_of(root / PHOTOS, photos, encoder, head) if pictured else []
     whole = [footage(each, each.record.id) for each in hay]
     return Material(
         films=tuple(_half(film, 0) for film in whole),
-        clips=(*described[1 - fold :: 2], *others),
+        clips=(*(each for i, each in enumerate(described) if i % FOLDS != fold), *plain),
         stills=tuple(stills),
         test_films=tuple(_half(film, 1) for film in whole),
-        test_clips=tuple(described[fold::2]),
+        test_clips=tuple(described[fold::FOLDS]),
         encoder=encoder,
         checksums=checksums,
     )
+
+
+def described_clips(root: Path) -> list[Needle]:
+    """The clips that the files `MANIFESTS` of a folder, and of each folder in it, describe.
+
+    Paths in a file are relative to the folder that is looked into. Raises DataError, naming a file
+    that is not as it should be.
+    """
+    places = [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+    found: dict[Path, Needle] = {}
+    for place in places:
+        for manifest in MANIFESTS:
+            # videos/needles.json is that of `root`, and not needles.json of the folder `videos`.
+            if (place / manifest).is_file() and (place == root or "/" in manifest):
+                found |= {needle.path: needle for needle in read_needles(place, manifest)}
+    return list(found.values())
+
+
+def _undescribed(root: Path, needles: Iterable[Needle]) -> list[tuple[Path, bool]]:
+    """The videos below `root` that nobody describes, and whether each is long enough for a film."""
+    described = {needle.path.resolve() for needle in needles}
+    found = []
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() not in VIDEO_SUFFIXES or path.resolve() in described:
+            continue
+        with open_video(path, VideoOptions(), threads=1) as video:
+            found.append((path, (video.info.duration_s or 0.0) >= FILM_S))
+    return found
 
 
 def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
@@ -111,14 +165,15 @@ def _matching(root: Path, patterns: Iterable[str]) -> list[Path]:
 
 
 def _footage(
-    video: Scope, name: str, encoder: Encoder, head: HeadOptions, texts: Sequence[str] = ()
+    video: Scope, name: str, encoder: Encoder, head: NetworkOptions, texts: Sequence[str] = ()
 ) -> Footage:
     start_s = video.record.start_s
     queries = encoder.encode_texts(texts) if texts else np.empty((0, encoder.dimension), np.float32)
     span = Span(start_s, start_s + video.record.duration_s)
     actions = video.tokens.take(video.tokens.where(lambda kind: kind.has_track))
     crops = strips(video.pictures, actions, head.crops, head.crop_px) if head.crops else None
-    return Footage(name, video.tokens, span, queries, crops)
+    words = tuple(words_of(encoder, text) for text in texts) if head.by_words else ()
+    return Footage(name, video.tokens, span, queries, crops, words)
 
 
 def _half(film: Footage, which: int) -> Footage:
@@ -127,15 +182,15 @@ def _half(film: Footage, which: int) -> Footage:
     return replace(film, span=half)
 
 
-Finder = Callable[[Sheet, list[Any]], list[list[Moment]]]
-"""What finds moments: for a composite and query embeddings, those of each, best first."""
+Finder = Callable[[Sheet, Footage], list[list[Moment]]]
+"""What finds moments: for a composite and a clip, those of each of the clip's texts, best first."""
 
 
 def untrained(encoder: Encoder, options: FindOptions) -> Finder:
     """`seal find` as it is without a head."""
 
-    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
-        scores = [relevance(sheet.tokens, query, encoder.calibration) for query in queries]
+    def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
+        scores = [relevance(sheet.tokens, query, encoder.calibration) for query in asked.queries]
         curves = [relevance_curve(sheet.tokens, score, options) for score in scores]
         return [find_moments(curve, options) for curve in curves]
 
@@ -146,9 +201,10 @@ def trained(encoder: Encoder, head: Any, options: DecodeOptions, budget: int) ->
     """A head, on the positions that it was trained for, within a budget."""
     from seal.ground.localise import localise
 
-    def find(sheet: Sheet, queries: list[Any]) -> list[list[Moment]]:
+    def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
         shown: Tokens = sheet.frames if head.sizes.positions == "frames" else sheet.tokens
-        scores = [relevance(shown, query, encoder.calibration) for query in queries]
+        scores = [relevance(shown, query, encoder.calibration) for query in asked.queries]
+        queries = [asked.asked(i, head.sizes.by_words) for i in range(len(asked.queries))]
         return localise(head, shown, queries, scores, options, budget, sheet.look)
 
     return find
@@ -167,8 +223,7 @@ def measure(
     for sheet in sheets(material.test_films, clips, count):
         for name, find in finders.items():
             for i, span in enumerate(sheet.spans):
-                asked = list(clips[(i + mismatched) % len(clips)].queries)
-                ranked = find(sheet, asked)
+                ranked = find(sheet, clips[(i + mismatched) % len(clips)])
                 found[name][i] += [best[0].span.iou(span) if best else 0.0 for best in ranked]
     return found
 

@@ -71,12 +71,12 @@ class Haystack:
     """When each clip is shown."""
 
 
-def read_needles(data: str | Path) -> list[Needle]:
-    """The needles that videos/needles.json describes; its paths are relative to the folder `data`.
+def read_needles(data: str | Path, manifest: str = NEEDLES) -> list[Needle]:
+    """The needles that a file in the folder `data` describes; its paths are relative to `data`.
 
     Raises DataError, naming the file, if one is missing or the list is not what it should be.
     """
-    path = Path(data) / NEEDLES
+    path = Path(data) / manifest
     try:
         needles = [_needle(Path(data), entry) for entry in read_json(path)["needles"]]
     except (KeyError, TypeError, ValueError) as error:

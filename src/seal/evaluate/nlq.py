@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seal.config import Options
-from seal.errors import DataError, NotIndexedError
+from seal.config import DecodeOptions, FindOptions, Options
+from seal.errors import DataError, NotIndexedError, OptionError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.ego4d import Key, NlqQuery, Prediction, read_annotations
 from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, score
@@ -30,6 +30,7 @@ from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
 from seal.scope import Scope
 from seal.store import Store
 from seal.types import Float64, Moment, Span
+from seal.weights import resolve_device
 
 _MEAN_IOU = "mean IoU"
 
@@ -119,6 +120,54 @@ def localise(
             f"none of the {len(unknown)} clips is indexed, such as {min(unknown, default='')}:"
             " run seal index on their files, CLIP_UID.mp4"
         )
+    return predictions
+
+
+def localise_in_features(
+    queries: Sequence[NlqQuery],
+    dataset: str,
+    folder: str,
+    split: str,
+    features: str,
+    words: str | None,
+    options: FindOptions,
+    on_query: Callable[[], None] = lambda: None,
+) -> list[Prediction]:
+    """What the head of `options` answers to every query that has text, about the videos of which
+    there are published features ("FAMILY:PATH"): see `seal.ground.published`.
+
+    Raises DataError if there are features of no video, or of another dimension than the head's.
+    """
+    device = resolve_device(options.device)
+    from seal.ground.checkpoint import opened
+    from seal.ground.published import find_in_features
+    from seal.ground.published import opened as opened_features
+
+    family, rows, asked = opened_features(dataset, features, words)
+    network = opened(str(options.head), f"features:{family}", device)
+    if network.sizes.words != asked.name:
+        raise OptionError(
+            f"{options.head} was trained with words of {network.sizes.words}, these are of"
+            f" {asked.name}: give the same --words"
+        )
+    videos = {sample.video: sample for sample in data.read(dataset, folder, split).samples}
+    by_id = {}
+    for query in sorted(queries, key=lambda query: query.key.clip_uid):
+        if query.text and query.key.clip_uid in videos:
+            _, annotation, index = query.key
+            video = videos[query.key.clip_uid]
+            sample = replace(video, query=query.text, spans=(), annotation=annotation, index=index)
+            by_id[sample] = query.key
+    decode = DecodeOptions(top=options.top, candidates=max(options.top, DecodeOptions().candidates))
+    predictions = []
+    for sample, moments in find_in_features(
+        network, by_id, rows, asked, decode, options.head_budget
+    ):
+        on_query()
+        times_s = [(moment.span.start_s, moment.span.end_s) for moment in moments]
+        predictions.append(Prediction(by_id[sample], np.array(times_s).reshape(-1, 2)))
+    if not predictions:
+        raise DataError(f"{rows.path} has features of none of the {len(videos)} videos")
     return predictions
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seal.attention import relevance
-from seal.config import ActionOptions, HeadOptions, SceneOptions
+from seal.config import ActionOptions, NetworkOptions, SceneOptions
 from seal.encode.calibration import Calibration
 from seal.errors import DataError
 from seal.ground.examples import (
@@ -30,6 +30,7 @@ from seal.ground.examples import (
     Look,
     Timeline,
     example,
+    varied,
 )
 from seal.types import Float32, Float64, Int64, Span, Tokens, UInt8
 
@@ -66,6 +67,13 @@ class Footage:
     """[texts, d] the embeddings of texts that describe it; of a film there are none."""
     crops: UInt8 | None = None
     """[k, frames, side, side, 3] of its k actions, in order, for a head that sees crops."""
+    words: tuple[Float32, ...] = ()
+    """[t, d] of each text, for a head that reads word by word (`seal.ground.words`)."""
+
+    def asked(self, text: int, by_words: bool) -> Float32:
+        """A text as a head reads it: [t, d], or [1, d]."""
+        read: Float32 = self.words[text] if by_words else self.queries[text][None]
+        return read
 
 
 class Stretch(NamedTuple):
@@ -161,8 +169,8 @@ class Composites:
     """Examples without end: number i is always the same one.
 
     A part of the films has clips put into it, and some of them are asked for: by a text that
-    describes one, or by one of its tokens, which stands in for a text (`stand_in`). The budget is a
-    third of that of the options, or up to all of it: one head then serves all of these.
+    describes one, or by one of its tokens, which stands in for a text (`stand_in`). Budgets are
+    drawn (`varied`).
 
     Raises DataError if there is no film or no clip, or if they lack the crops that the head sees.
     """
@@ -171,7 +179,7 @@ class Composites:
         self,
         films: Sequence[Footage],
         clips: Sequence[Footage],
-        options: HeadOptions,
+        options: NetworkOptions,
         calibration: Calibration | None,
         seed: int = 0,
         stills: Sequence[Footage] = (),
@@ -203,14 +211,12 @@ class Composites:
         tokens, spans = self._library.compose(stretches, phase_s, frames)
         questions = []
         for asked in range(int(rng.integers(1, 1 + min(count, _QUESTIONS)))):
-            query = self._query(clips[asked].source, rng)
+            query, read = self._query(clips[asked].source, rng)
             moment = spans[places[asked]]
             moments = np.array([[moment.start_s, moment.end_s]])
             scores = relevance(tokens, query, self._calibration)
-            questions.append(HeadQuestion(query[None], scores, moments))
-        budget = self._options.budget
-        budget = int(np.exp(rng.uniform(np.log(max(1, budget // 3)), np.log(budget))))
-        options, look = replace(self._options, budget=budget), partial(self._library.look, tokens)
+            questions.append(HeadQuestion(read, scores, moments))
+        options, look = varied(self._options, rng), partial(self._library.look, tokens)
         return example(Timeline.of(tokens), questions, options, look)
 
     def _part(self, source: int, rng: np.random.Generator) -> Stretch:
@@ -234,13 +240,15 @@ class Composites:
             length_s -= end_s - start_s
         return stretches
 
-    def _query(self, source: int, rng: np.random.Generator) -> Float32:
+    def _query(self, source: int, rng: np.random.Generator) -> tuple[Float32, Float32]:
+        """A query for a clip [d], and as the head reads it [t, d]."""
         clip = self._library.footage[source]
         if len(clip.queries) and rng.random() < _TEXTS:
-            text: Float32 = clip.queries[rng.integers(len(clip.queries))]
-            return text
+            text = int(rng.integers(len(clip.queries)))
+            return clip.queries[text], clip.asked(text, self._options.by_words)
         shown: Float32 = clip.tokens.embeddings[rng.integers(len(clip.tokens))]
-        return stand_in(shown, self._calibration, rng)
+        query = stand_in(shown, self._calibration, rng)
+        return query, query[None]
 
 
 class Sheet(NamedTuple):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 
 from seal.attention import Budget, Candidates, pick
 from seal.attention.streaming import windows_of
-from seal.config import AttentionOptions, HeadOptions
+from seal.config import AttentionOptions, HeadOptions, InputOptions, NetworkOptions
 from seal.errors import OptionError
 from seal.ground.strips import Pictures, strips
 from seal.kinds import SEEN
 from seal.types import Float32, Float64, Int64, Tokens, UInt8
+
+S = TypeVar("S", bound=InputOptions)
 
 SCENE, OBJECT, ACTION = range(len(SEEN))
 _UNKNOWN = -1
@@ -21,6 +24,9 @@ _UNKNOWN = -1
 
 # The most relevant, and nothing else: the published objective without its second sum.
 _MOST_RELEVANT = AttentionOptions(objective="paper", solver="greedy", alpha=1.0)
+
+_BUDGETS = 5
+"""450 positions are trained together with 200 and 100."""
 
 # How fast the relevance that a token lends to those near it fades, in R for each second: a match
 # brings what is around it into the budget, where its moment ends.
@@ -80,6 +86,14 @@ class HeadExample:
     """[k, frames, side, side, 3] of the k actions among them, for a head that sees crops."""
 
 
+def varied(options: S, rng: np.random.Generator) -> S:
+    """The options with a budget between a fifth of theirs and all of it, uniform in its logarithm:
+    one head is trained for all budgets in between."""
+    most = options.budget
+    budget = int(np.exp(rng.uniform(np.log(max(1, most // _BUDGETS)), np.log(most))))
+    return replace(options, budget=budget)
+
+
 Look = Callable[[Int64], UInt8]
 """The crops [k, frames, side, side, 3] of k rows of a video, which are actions."""
 
@@ -87,39 +101,68 @@ Look = Callable[[Int64], UInt8]
 def example(
     video: Timeline,
     questions: Sequence[HeadQuestion],
-    options: HeadOptions,
+    options: NetworkOptions,
     look: Look | None = None,
 ) -> HeadExample:
     """Questions about a whole video, within the budget, which they share.
 
-    Raises OptionError if the video has none of the positions that the head looks at, or if it sees
-    crops and nothing gives them.
+    Raises OptionError as `chosen` and `crops_of` do.
     """
     relevance = np.stack([question.relevance for question in questions])
-    rows = chosen(video, relevance, options)
-    rows = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
+    rows = in_time(video, chosen(video, relevance, options))
+    return shown(video, questions, rows, crops_of(video, rows, options, look))
+
+
+def shown(
+    video: Timeline,
+    questions: Sequence[HeadQuestion],
+    rows: Int64,
+    crops: UInt8 | None = None,
+) -> HeadExample:
+    """Questions about the positions in `rows` of a video, which are in order of time."""
     asked = [replace(each, relevance=each.relevance[rows]) for each in questions]
-    if options.crops and look is None:
-        raise OptionError("this head sees the crops of actions: it needs the video's pictures")
-    crops = look(rows[video.kinds[rows] == ACTION]) if options.crops and look else None
     return HeadExample(video.take(rows), tuple(asked), crops)
 
 
-def looking(pictures: Pictures, tokens: Tokens, options: HeadOptions) -> Look:
+def in_time(video: Timeline, rows: Int64) -> Int64:
+    """Rows in the order of the middles of their spans."""
+    ordered: Int64 = rows[np.argsort(video.spans[rows].mean(1), kind="stable")]
+    return ordered
+
+
+def crops_of(
+    video: Timeline, rows: Int64, options: NetworkOptions, look: Look | None
+) -> UInt8 | None:
+    """The crops of the actions among `rows`, for a head that sees crops.
+
+    Raises OptionError if nothing gives them.
+    """
+    if not options.crops:
+        return None
+    if look is None:
+        raise OptionError("this head sees the crops of actions: it needs the video's pictures")
+    return look(rows[video.kinds[rows] == ACTION])
+
+
+def looking(pictures: Pictures, tokens: Tokens, options: NetworkOptions) -> Look:
     """The crops of tokens from the stored pictures of their video, read when they are needed."""
     return lambda rows: strips(pictures, tokens.take(rows), options.crops, options.crop_px)
 
 
-def chosen(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64:
+def chosen(video: Timeline, relevance: Float32, options: NetworkOptions) -> Int64:
     """The rows that the budget is spent on, given R [m, n] to m queries; in any order.
 
     Of several queries the largest relevance of each token counts.
+
+    Raises OptionError if the video has too few scene tokens for a head over frames, or none for the
+    rule `nearby`.
     """
     middle_s = video.spans.mean(1)
     scenes = np.flatnonzero(video.kinds == SCENE)
     if not len(scenes) and options.select == "nearby":
         raise OptionError("the video has no scene tokens; index it with them")
     if options.positions == "frames":
+        check_frames(len(scenes), options.budget)
         return evenly(scenes, middle_s, options.budget)
     known = np.flatnonzero(video.kinds != _UNKNOWN)
     if len(known) <= options.budget:
@@ -147,24 +190,35 @@ def _at_once(video: Timeline, relevance: Float32, options: HeadOptions) -> Int64
     if options.select == "nearby":
         # A quarter shows the whole video, whatever was asked.
         attention = _MOST_RELEVANT
-        context = evenly(scenes, middle_s, options.budget // 4) if len(scenes) else context
+        context = evenly(scenes, middle_s, options.budget // 4)
         worth = np.max([lent(middle_s, of_query) for of_query in relevance], 0)
     candidates = Candidates(worth.astype(np.float32), video.embeddings, middle_s, is_checked=True)
     return pick(candidates, attention, Budget(options.budget, np.ones(len(video)), context))
 
 
+def check_frames(frames: int, budget: int) -> None:
+    """Raise OptionError for a video with fewer frames than a head over frames looks at."""
+    if frames < budget:
+        raise OptionError(
+            f"the head looks at {budget} frames, and the video has {frames} scene tokens: index it"
+            f" with --set scenes.count={budget} (a second has video.rate_hz frames at most), or set"
+            f" find.head_budget={frames}"
+        )
+
+
 def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:
-    """Those of `rows` that are nearest to the middles of `count` equal parts of their time."""
+    """`count` different ones of `rows`, or all if there are fewer: those that are nearest to the
+    middles of `count` equal parts of their time, and the next one where that is taken."""
     rows = rows[np.argsort(times_s[rows], kind="stable")]
-    times_s = times_s[rows]
-    start_s, end_s = times_s[0], times_s[-1]
-    wanted = start_s + (np.arange(count) + 0.5) * (end_s - start_s) / count
-    right = np.searchsorted(times_s, wanted).clip(1, max(1, len(rows) - 1))
-    if len(rows) == 1:
+    if len(rows) <= count:
         return rows
+    times_s, order = times_s[rows], np.arange(count)
+    wanted = times_s[0] + (order + 0.5) * (times_s[-1] - times_s[0]) / count
+    right = np.searchsorted(times_s, wanted).clip(1, len(rows) - 1)
     left_is_nearer = wanted - times_s[right - 1] <= times_s[right] - wanted
-    nearest: Int64 = rows[np.unique(right - left_is_nearer)]
-    return nearest
+    later = np.maximum.accumulate(right - left_is_nearer - order) + order
+    different: Int64 = rows[np.minimum(later, len(rows) - count + order)]
+    return different
 
 
 def lent(times_s: Float64, relevance: Float32) -> Float64:

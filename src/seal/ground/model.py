@@ -234,7 +234,7 @@ class Fuse(nn.Module):
         super().__init__()
         self.sizes = o
         self.asks = nn.Linear(o.fused, o.fused)
-        self.keys_values = nn.Linear(o.dimension, 2 * o.fused)
+        self.keys_values = nn.Linear(o.words_dimension, 2 * o.fused)
         # What fits no word looks here, so that even one word can be looked at more or less.
         self.nothing = nn.Parameter(torch.randn(2 * o.fused) / o.fused**0.5)
         self.gain = nn.Parameter(torch.ones(o.heads))

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from seal.config import HeadOptions
+from seal.config import NetworkOptions
 from seal.encode import Encoder
 from seal.errors import DataError
 from seal.ground.composites import Footage
+from seal.ground.words import words_of
 from seal.kinds import SEEN
 from seal.types import Float32, Float64, Span, Strings, Tokens, UInt8
 
@@ -84,7 +85,7 @@ def _picture(code: bytes, name: str) -> UInt8:
 
 
 def clips_of(
-    folder: str | Path, count: int, encoder: Encoder, head: HeadOptions, seed: int = 0
+    folder: str | Path, count: int, encoder: Encoder, head: NetworkOptions, seed: int = 0
 ) -> list[Footage]:
     """`count` of the photos in a folder as clips; see `read_photos` and `footage`."""
     rng = np.random.default_rng(seed)
@@ -93,7 +94,7 @@ def clips_of(
 
 
 def footage(
-    photo: Photo, encoder: Encoder, head: HeadOptions, name: str, rng: np.random.Generator
+    photo: Photo, encoder: Encoder, head: NetworkOptions, name: str, rng: np.random.Generator
 ) -> Footage:
     """A clip of `LENGTH_S` as the dense index would have it: views along a pan, parts as objects,
     and parts as actions where the camera passes them, with crops if `head` sees them."""
@@ -129,7 +130,8 @@ def footage(
     if head.crops:
         passed = (corners[-1] - corners[0]) * ((last_s - begin_s) / LENGTH_S)[:, None]
         crops = _passing(photo.image, boxes[followed], passed, head)
-    return Footage(name, tokens, Span(0.0, LENGTH_S), queries, crops)
+    words = tuple(words_of(encoder, text) for text in photo.captions) if head.by_words else ()
+    return Footage(name, tokens, Span(0.0, LENGTH_S), queries, crops, words)
 
 
 def _read(tar: tarfile.TarFile, name: str) -> bytes:
@@ -146,7 +148,7 @@ def _pan(rng: np.random.Generator) -> tuple[float, Float64]:
     return size, np.linspace(ends[0], ends[1], _VIEWS)
 
 
-def _passing(image: UInt8, boxes: Float32, passed: Float64, head: HeadOptions) -> UInt8:
+def _passing(image: UInt8, boxes: Float32, passed: Float64, head: NetworkOptions) -> UInt8:
     """[k, frames, side, side, 3] of parts `boxes` [k, 4], each in a window that moves over them by
     `passed` [k, 2] as the camera does."""
     crops = np.empty((len(boxes), head.crops, head.crop_px, head.crop_px, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Training of the localisation head, by `seal.training`.
+"""Training of a localisation head, by `seal.training`.
 
 The folder of a run has `head/`: what `seal find --head` loads.
 """
@@ -15,11 +15,11 @@ from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seal.config import HeadOptions, TrainOptions
+from seal.config import NetworkOptions, TrainOptions
 from seal.ground.batches import HeadBatch, collate
 from seal.ground.examples import HeadExample
-from seal.ground.losses import loss
 from seal.ground.model import Head
+from seal.ground.networks import LOSSES, Network, network
 from seal.training.loop import Step, TrainingTask, fit
 
 
@@ -31,7 +31,7 @@ class Examples(Protocol):
 
 def train(
     examples: Examples,
-    sizes: HeadOptions,
+    sizes: NetworkOptions,
     options: TrainOptions,
     folder: str | Path,
     data: dict[str, str],
@@ -43,7 +43,10 @@ def train(
     folder holds a run with other options or data, BackendError if its state is damaged.
     """
     torch.manual_seed(options.seed)
-    task, batches = Localisation(Head.of(sizes)), _Batches(examples, options.batch_size)
+    head = network(sizes)
+    if isinstance(head, Head) and head.crops is not None and head.sizes.crop_weights:
+        head.crops.start_from(head.sizes.crop_weights)
+    task, batches = Localisation(head), _Batches(examples, options.batch_size)
     settings = {"head": sizes.deciding(), "train": options.deciding(), "data": data}
     return fit(task, batches, options, folder, settings, on_step)
 
@@ -53,11 +56,12 @@ class Localisation(TrainingTask):
 
     result = "head"
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Network) -> None:
         self.network = head
+        self._loss = LOSSES[type(head)]
 
     def losses(self, model: Any, batch: HeadBatch) -> dict[str, Tensor]:
-        found = loss(model(batch.video, batch.queries), batch.truth)
+        found = self._loss(model(batch.video, batch.queries), batch.truth)
         return {"loss": found.total, "score": found.score, "span": found.span}
 
     def save(self, folder: Path) -> None:

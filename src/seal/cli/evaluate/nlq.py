@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import click
 
-from seal.cli.evaluate.common import add_mode_options, interval, print_line, stream_window
-from seal.cli.options import json_option, query_settings, store_option, writable
+from seal.cli.evaluate.common import (
+    add_mode_options,
+    interval,
+    print_line,
+    query_options,
+    stream_window,
+)
+from seal.cli.options import (
+    features_options,
+    json_option,
+    query_settings,
+    store_option,
+    writable,
+)
 from seal.cli.output import echo, print_json
 from seal.config import as_dict
-
-if TYPE_CHECKING:
-    from seal.evaluate.ego4d import NlqQuery, Prediction
-    from seal.evaluate.nlq import Localiser
+from seal.config.querying import read_by_heads
+from seal.settings import split as split_setting
 
 _MEAN = "mean IoU"
 
@@ -41,9 +52,13 @@ _MEAN = "mean IoU"
 )
 @click.option(
     "--head",
+    "heads",
+    multiple=True,
     metavar="HEAD",
-    help="Ask this trained head as well: a folder, or on the hub. `seal find` stands beside it.",
+    help="Ask this trained head as well: a folder, or on the hub; can be given several times."
+    " `seal find` stands beside it.",
 )
+@features_options
 @click.option(
     "--top", multiple=True, type=int, help="k of R@k; can be given several times.  [1, 3, 5]"
 )
@@ -70,7 +85,9 @@ def nlq(
     dataset: str,
     split: str,
     files: tuple[str, ...],
-    head: str | None,
+    heads: tuple[str, ...],
+    features: str | None,
+    words: str | None,
     top: tuple[int, ...],
     iou: tuple[float, ...],
     inclusive: bool,
@@ -92,18 +109,21 @@ def nlq(
     from seal.evaluate.bootstrap import RESAMPLES
     from seal.evaluate.ego4d import read_annotations, read_predictions, write_submission
     from seal.evaluate.localisation import Rules
-    from seal.evaluate.methods import STREAMING
-    from seal.evaluate.nlq import IndexedLocaliser
     from seal.files import write_json_lines
     from seal.store import Store
 
-    if files and (submission or settings or head):
+    if files and (submission or settings or heads):
         raise click.UsageError(
             "--head, --submission and --set are about `seal find`: leave out --predictions"
         )
     window_s = stream_window(mode, window_s)
-    if window_s is not None and head is None:
+    if features is not None and (not heads or folder is None):
+        raise click.UsageError("--features are what --head looks at, of the videos of --data")
+    if window_s is not None and (not heads or features is not None):
         raise click.UsageError("--mode streaming is about the tokens that --head looks at")
+    about_tokens = [each for each in settings if split_setting(each)[0].startswith("head.")]
+    if features is not None and about_tokens:
+        raise click.UsageError(f"{about_tokens[0]} has no effect with --features: leave it out")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
     asked: dict[str, Any]
     if annotations is not None and folder is None:
@@ -118,18 +138,32 @@ def nlq(
     used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
-        # What a head reads has no effect on `seal find` without it.
-        plain = tuple(each for each in settings if not each.startswith("head."))
-        asked_of = {} if head is None else {"head": (*settings, f"find.head={head}")}
-        if window_s is not None:
-            asked_of["head" + STREAMING] = (*asked_of["head"], f"head.stream_s={window_s}")
-        used |= {"store": store_path, "head": head, "options": {}}
-        for name, chosen in {**asked_of, "find": settings if head is None else plain}.items():
-            finder = IndexedLocaliser(Store(store_path), chosen)
-            methods[name] = _find(queries, finder)
+        used |= {
+            "store": store_path,
+            "heads": list(heads),
+            "features": features,
+            "words": words,
+            "options": {},
+        }
+        asked_of = _by_head(heads, settings, window_s)
+        if features is None:
+            own = [each for each in settings if not read_by_heads(split_setting(each)[0])]
+            asked_of["find"] = tuple(own) if heads else settings
+        for name, chosen in asked_of.items():
+            if features is None:
+                finder = nlq.IndexedLocaliser(Store(store_path), chosen)
+                by_profile = finder.options(queries)
+                answer = partial(nlq.localise, queries, finder)
+            else:
+                options = query_options(chosen, "find")
+                by_profile = {options.profile: options}
+                source = dataset, str(folder), split, features, words
+                answer = partial(nlq.localise_in_features, queries, *source, options.find)
+            with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
+                methods[name] = answer(on_query=partial(bar.update, 1))
             used["options"][name] = {
                 profile: {"find": as_dict(each.find), "head": as_dict(each.head)}
-                for profile, each in finder.options(queries).items()
+                for profile, each in by_profile.items()
             }
     first = next(iter(methods))
     if submission is not None:
@@ -148,11 +182,19 @@ def nlq(
         _print(result)
 
 
-def _find(queries: list[NlqQuery], finder: Localiser) -> list[Prediction]:
-    from seal.evaluate.nlq import localise
+def _by_head(
+    heads: tuple[str, ...], settings: tuple[str, ...], window_s: float | None
+) -> dict[str, tuple[str, ...]]:
+    """The settings of `seal find` with each head, all at once and window by window."""
+    from seal.evaluate.methods import STREAMING
 
-    with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
-        return localise(queries, finder, on_query=lambda: bar.update(1))
+    found = {}
+    for head in heads:
+        name = "head" if len(heads) == 1 else head
+        found[name] = (*settings, f"find.head={head}")
+        if window_s is not None:
+            found[name + STREAMING] = (*found[name], f"head.stream_s={window_s}")
+    return found
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ would have to be unpickled. Or all are in one .hdf5 file, under the names of the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class Features:
         self, path: str | Path, dimension: int | None = None, rate_hz: float | None = None
     ) -> None:
         self.path = Path(path)
-        self._dimension = dimension
-        self._rate_hz = rate_hz
+        self.dimension = dimension
+        self.rate_hz = rate_hz
         if not self.path.exists():
             raise DataError(f"there are no features at {path}")
 
@@ -50,11 +51,11 @@ class Features:
         """
         features = self._find(sample.video)
         whole = sample.part_of
-        if features is None and whole is not None and self._rate_hz is not None:
+        if features is None and whole is not None and self.rate_hz is not None:
             features = self._find(whole.video)
             if features is not None:
-                first = round(whole.span.start_s * self._rate_hz)
-                last = round(whole.span.end_s * self._rate_hz)
+                first = round(whole.span.start_s * self.rate_hz)
+                last = round(whole.span.end_s * self.rate_hz)
                 features = features[first:last]
         if features is None:
             kinds = ", ".join(_SUFFIXES)
@@ -62,6 +63,29 @@ class Features:
         if not len(features):
             raise DataError(f"the features in {self.path} end before {sample.video} begins")
         return features
+
+    def words_of(self, query: str) -> Float32:
+        """[t, d], finite, t >= 1: the words of a query, by its id (`Sample.id`).
+
+        Raises DataError as `of` does.
+        """
+        words = self._find(query)
+        if words is None:
+            raise DataError(f"{self.path} has no features of the words of query {query}")
+        return words
+
+    def has(self, sample: Sample) -> bool:
+        """Whether there are features of the sample's video, whatever state they are in."""
+        whole = sample.part_of
+        names = [sample.video]
+        if whole is not None and self.rate_hz is not None:
+            names.append(whole.video)
+        return any(self._is_there(name) for name in names)
+
+    def _is_there(self, name: str) -> bool:
+        if self.path.is_file():
+            return self._key(name) is not None
+        return any((self.path / f"{name}{suffix}").is_file() for suffix in _SUFFIXES)
 
     def _find(self, video: str) -> Float32 | None:
         """All rows of a video by its name, or None."""
@@ -74,22 +98,33 @@ class Features:
         return None
 
     def _find_h5(self, video: str) -> Float32 | None:
+        key = self._key(video)
+        if key is None:
+            return None
+        with self._opened() as file:
+            return self._checked(f"{self.path}, {key}", file[key][()])
+
+    def _key(self, video: str) -> str | None:
+        """The name under which an .hdf5 file has the features of a video."""
         h5py = require("h5py", "train")
+        with self._opened() as file:
+            keys = (video + ending for ending in _H5_ENDINGS)
+            return next((key for key in keys if isinstance(file.get(key), h5py.Dataset)), None)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
         try:
-            with h5py.File(self.path, "r") as file:
-                for key in (video + ending for ending in _H5_ENDINGS):
-                    if isinstance(file.get(key), h5py.Dataset):
-                        return self._checked(f"{self.path}, {key}", file[key][()])
+            with require("h5py", "train").File(self.path, "r") as file:
+                yield file
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error}") from error
-        return None
 
     def _checked(self, name: str, features: Any) -> Float32:
         if features.ndim != 2 or features.dtype.kind not in "fiu" or not features.size:
             came = f"{features.dtype} {list(features.shape)}"
             raise DataError(f"{name}: expected features as numbers [n, d], got {came}")
-        if self._dimension not in (None, features.shape[1]):
-            came = f"{features.shape[1]} dimensions, not {self._dimension}"
+        if self.dimension not in (None, features.shape[1]):
+            came = f"{features.shape[1]} dimensions, not {self.dimension}"
             raise DataError(f"{name}: the features have {came}")
         wrong = ~np.isfinite(features).all(1)
         if wrong.any():
@@ -146,8 +181,9 @@ def _load(path: Path) -> Any:
 
 
 def _only(arrays: Mapping[str, Any]) -> Any:
-    """The array called features, or the only one."""
-    if "features" in arrays:
-        return arrays["features"]
+    """The array called features, or token_features where it is of words, or the only one."""
+    for name in ("features", "token_features"):
+        if name in arrays:
+            return arrays[name]
     (array,) = arrays.values()
     return array
