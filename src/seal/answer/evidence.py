@@ -113,6 +113,14 @@ def searched_by(question: str, options: NoAnswer) -> str:
     return question if options.query == "question" else subject(question)
 
 
+def offered(tokens: Tokens, shown: Int64 | None, exclude: Mask | None) -> Mask:
+    """[n] the tokens that are neither in the prompt already nor excluded."""
+    free = np.ones(len(tokens), bool)
+    free[_NONE if shown is None else shown] = False
+    free[_NONE if exclude is None else exclude] = False
+    return free
+
+
 def uniformly(
     scope: Scope,
     question: str,
@@ -124,10 +132,9 @@ def uniformly(
 ) -> Evidence:
     """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
     tokens = scope.tokens
-    free = tokens.where(lambda kind: kind.uniform)
-    free[_NONE if shown is None else shown] = False
-    free[_NONE if exclude is None else exclude] = False
-    scenes = np.flatnonzero(free)
+    scenes = np.flatnonzero(
+        tokens.where(lambda kind: kind.uniform) & offered(tokens, shown, exclude)
+    )
     prices = costs(tokens, scope.options.attention)[scenes]
     order = scenes[np.argsort(scope.start_s[scenes], kind="stable")]
     count = min(int(min(budget, new) / prices.max(initial=1)), len(order))

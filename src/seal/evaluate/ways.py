@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from seal import backends, kinds
-from seal.answer.evidence import Evidence, gather, searched_by, uniformly
+from seal.answer.evidence import Evidence, gather, offered, searched_by, uniformly
 from seal.attention import Budget, Candidates
 from seal.attention.candidates import costs
 from seal.attention.streaming import stream_pick, windows_of
@@ -73,12 +73,8 @@ class _Frames:
         exclude: Mask | None = None,
     ) -> Evidence:
         tokens, scores = scope.tokens, scope.relevance(question)
-        free = tokens.where(lambda kind: kind.uniform)
-        if shown is not None:
-            free[shown] = False
-        if exclude is not None:
-            free &= ~exclude
-        frames = np.flatnonzero(free)
+        is_frame = tokens.where(lambda kind: kind.uniform)
+        frames = np.flatnonzero(is_frame & offered(tokens, shown, exclude))
         price = costs(tokens, scope.options.attention)[frames].max(initial=1)
         count = max(0, int(min(budget, new) / price))
         rows = frames[self.baseline(scope.candidates(scores).take(frames), count)]
@@ -107,10 +103,7 @@ class Streamed:
     ) -> Evidence:
         tokens, attention = scope.tokens, scope.options.attention
         scores = scope.relevance(searched_by(question, scope.options.answer))
-        free = np.ones(len(tokens), bool) if exclude is None else ~exclude
-        if shown is not None:
-            free[shown] = False
-        pool = np.flatnonzero(free)
+        pool = np.flatnonzero(offered(tokens, shown, exclude))
         rows = stream_pick(
             scope.candidates(scores).take(pool),
             attention,
