@@ -19,16 +19,11 @@ from data import ROOT, half
 from seal.config import MiniDetect, YoloxDetect
 from seal.detect.mini import MiniDetector
 from seal.detect.yolox import YoloxDetector
+from seal.evaluate.nouns import average_precision
 from seal.types import box_areas, pairwise_iou
 
 FRAMES, SURE, SAME_IOU = 12, 0.3, 0.5
 SIDES = (0, 0.1, 0.2, 0.4, 0.7, 1)
-
-
-def average_precision(found: list[tuple[float, bool]], there: int) -> float:
-    """Of finds (score, whether it is right)."""
-    right = np.array([hit for _, hit in sorted(found, key=lambda one: -one[0])], float)
-    return float((right.cumsum() / np.arange(1, len(right) + 1) * right).sum() / max(1, there))
 
 
 def taken(match: np.ndarray) -> np.ndarray:
@@ -73,7 +68,10 @@ def main() -> None:
             found += np.isin(np.arange(len(there)), taken(match)).tolist()
     print(f"{len(sides)} things")
     for title, one in finds.items():
-        print(f"average precision, {title}: {average_precision(one, len(sides)):.3f}")
+        scores, hits = np.array(one).T
+        # Things that were not found at all have a precision of 0.
+        precision = average_precision(hits.astype(int), scores) * hits.sum() / len(sides)
+        print(f"average precision, {title}: {precision:.3f}")
     bins = np.digitize(sides, SIDES)
     for number, (low, high) in enumerate(pairwise(SIDES), 1):
         share = np.array(found)[bins == number]
