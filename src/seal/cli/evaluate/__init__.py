@@ -10,6 +10,7 @@ from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
 from seal.cli.evaluate.nouns import nouns
 from seal.cli.evaluate.qfvs import qfvs
+from seal.cli.evaluate.qmsum import qmsum
 
 
 @click.group()
@@ -20,5 +21,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, nouns, *choices.COMMANDS, moviechat, nlq):
+for _command in (qfvs, qmsum, haystack, nouns, *choices.COMMANDS, moviechat, nlq):
     evaluate.add_command(_command)
