@@ -90,9 +90,9 @@ def test_a_comparison_is_paired_and_draws_units_together() -> None:
     def tail(candidates: Candidates, size: int) -> np.ndarray:
         return np.arange(size)[::-1] + 1
 
-    comparison = Comparison({"seal": head, "other": tail})
+    comparison = Comparison()
     for each in cases:
-        comparison.add(each)
+        comparison.ask(each, {"seal": head, "other": tail})
     found = comparison.figures("seal")
     assert found["methods"]["seal"]["hit@tight"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
     assert found["methods"]["seal"]["hit@loose"]["mean"] == 1
@@ -105,9 +105,9 @@ def test_a_comparison_is_paired_and_draws_units_together() -> None:
     assert found["ahead"]["other"]["hit@loose"]["mean"] == 0.5
     assert comparison.figures("paper")["ahead"] == {}
     # Two units would be drawn each for itself.
-    apart = Comparison({"seal": head})
+    apart = Comparison()
     for each, unit in zip(cases, "ab", strict=True):
-        apart.add(SpanCase("?", unit, "g", each.candidates, each.sizes, each.spans))
+        apart.add(unit, {"seal": {"hit@tight": each.scores(np.array([0]))["hit"]}})
     assert apart.figures("seal")["methods"]["seal"]["hit@tight"]["low"] == 0
 
 

@@ -61,29 +61,38 @@ class SpanCase(Case):
 
 
 class Comparison:
-    """The scores of every method on the same cases, case by case."""
+    """The scores of several methods for the same questions, question by question."""
 
-    def __init__(self, methods: Mapping[str, Method]) -> None:
-        self._methods = methods
+    def __init__(self) -> None:
         self._units: list[str] = []
-        self._scores: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
-        self._seconds = dict.fromkeys(methods, 0.0)
+        self._scores: dict[str, dict[str, list[float]]] = {}
+        self._seconds: dict[str, float] = {}
 
-    def add(self, case: Case) -> None:
-        """Have every method choose, at every budget of the case."""
-        self._units.append(case.unit)
-        for name, method in self._methods.items():
+    def add(self, unit: str, scores: Mapping[str, Mapping[str, float]]) -> None:
+        """One question: what each method scores by each metric. Intervals are over units."""
+        self._units.append(unit)
+        for name, found in scores.items():
+            mine = self._scores.setdefault(name, {})
+            for metric, score in found.items():
+                mine.setdefault(metric, []).append(score)
+
+    def ask(self, case: Case, methods: Mapping[str, Method]) -> None:
+        """Have every method choose at every budget of a case; metrics are METRIC@BUDGET."""
+        found: dict[str, dict[str, float]] = {name: {} for name in methods}
+        for name, method in methods.items():
             for budget, size in case.sizes.items():
                 began = time.perf_counter()
                 rows = method(case.candidates, size)
-                self._seconds[name] += time.perf_counter() - began
-                for metric, score in case.scores(rows).items():
-                    self._scores[name].setdefault(f"{metric}@{budget}", []).append(score)
+                spent = time.perf_counter() - began
+                self._seconds[name] = self._seconds.get(name, 0.0) + spent
+                scores = case.scores(rows)
+                found[name] |= {f"{metric}@{budget}": score for metric, score in scores.items()}
+        self.add(case.unit, found)
 
     def figures(self, default: str) -> dict[str, Any]:
-        """`methods`: by method and METRIC@BUDGET the mean over the cases, with its interval over
-        their units, and the seconds of all choices. `ahead`: by how much the method `default` is
-        ahead of every other one, case by case; empty where it is not compared.
+        """`methods`: by method and metric the mean over all questions with its interval, and the
+        seconds that all choices took. `ahead`: by how much the method `default` is ahead of every
+        other one, question by question; empty where it is not compared.
 
         Returns plain values: see `seal eval qmsum --json`.
         """
@@ -91,7 +100,7 @@ class Comparison:
         return {
             "methods": {
                 name: {metric: self._estimate(scores) for metric, scores in found.items()}
-                | {"seconds": self._seconds[name]}
+                | ({"seconds": self._seconds[name]} if name in self._seconds else {})
                 for name, found in self._scores.items()
             },
             "ahead": {

@@ -224,9 +224,9 @@ def evaluate(
 
     Returns plain values: see `seal eval qmsum --json`.
     """
-    comparison = Comparison(methods)
+    comparison = Comparison()
     for case in cases(meetings.usable, relevance, budgets):
-        comparison.add(case)
+        comparison.ask(case, methods)
     return {
         "relevance": relevance,
         "splits": list(meetings.splits),
