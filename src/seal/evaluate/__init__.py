@@ -16,6 +16,7 @@ Benchmarks
     moviechat     free answers
     ego4d, nlq    Ego4D-NLQ: its files; when does a video show what answers a query?
     qfvs          summaries for a query
+    evidence      picks against the times that questions were made from
     qmsum         turns of meetings that answer a question
     nouns         plain nouns in clips that were labelled by eye
 Asking

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from seal.cli.evaluate import choices
+from seal.cli.evaluate.evidence import evidence
 from seal.cli.evaluate.haystack import haystack
 from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
@@ -21,5 +22,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, qmsum, haystack, nouns, *choices.COMMANDS, moviechat, nlq):
+for _command in (qfvs, qmsum, haystack, evidence, nouns, *choices.COMMANDS, moviechat, nlq):
     evaluate.add_command(_command)
