@@ -92,7 +92,7 @@ def test_a_comparison_is_paired_and_draws_units_together() -> None:
 
     comparison = Comparison()
     for each in cases:
-        comparison.ask(each, {"seal": head, "other": tail})
+        comparison.ask({"seal": head, "other": tail}, each)
     found = comparison.figures("seal")
     assert found["methods"]["seal"]["hit@tight"] == {"mean": 0.5, "low": 0.5, "high": 0.5}
     assert found["methods"]["seal"]["hit@loose"]["mean"] == 1

@@ -76,18 +76,25 @@ class Comparison:
             for metric, score in found.items():
                 mine.setdefault(metric, []).append(score)
 
-    def ask(self, case: Case, methods: Mapping[str, Method]) -> None:
-        """Have every method choose at every budget of a case; metrics are METRIC@BUDGET."""
-        found: dict[str, dict[str, float]] = {name: {} for name in methods}
+    def ask(self, methods: Mapping[str, Method], *cases: Case) -> dict[str, dict[str, float]]:
+        """Have every method choose at every budget of one or more cases of one unit.
+
+        What is added, and returned, is their mean; metrics are METRIC@BUDGET.
+        """
+        found: dict[str, dict[str, float]] = {}
         for name, method in methods.items():
-            for budget, size in case.sizes.items():
-                began = time.perf_counter()
-                rows = method(case.candidates, size)
-                spent = time.perf_counter() - began
-                self._seconds[name] = self._seconds.get(name, 0.0) + spent
-                scores = case.scores(rows)
-                found[name] |= {f"{metric}@{budget}": score for metric, score in scores.items()}
-        self.add(case.unit, found)
+            scores: dict[str, list[float]] = {}
+            for case in cases:
+                for budget, size in case.sizes.items():
+                    began = time.perf_counter()
+                    rows = method(case.candidates, size)
+                    spent = time.perf_counter() - began
+                    self._seconds[name] = self._seconds.get(name, 0.0) + spent
+                    for metric, score in case.scores(rows).items():
+                        scores.setdefault(f"{metric}@{budget}", []).append(score)
+            found[name] = {metric: float(np.mean(each)) for metric, each in scores.items()}
+        self.add(cases[0].unit, found)
+        return found
 
     def figures(self, default: str) -> dict[str, Any]:
         """`methods`: by method and metric the mean over all questions with its interval, and the

@@ -226,7 +226,7 @@ def evaluate(
     """
     comparison = Comparison()
     for case in cases(meetings.usable, relevance, budgets):
-        comparison.ask(case, methods)
+        comparison.ask(methods, case)
     return {
         "relevance": relevance,
         "splits": list(meetings.splits),
