@@ -12,6 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from seal import backends
 from seal.attention import Budget, Candidates, choose, coverage, relevance, select
 from seal.attention.objective import Objective
+from seal.attention.question import answer_weight
 from seal.config import AttentionOptions
 from seal.errors import OptionError
 from seal.types import Float32, Float64, Tokens
@@ -35,8 +36,8 @@ def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
 
 
 def make(name: str, c: Candidates, size: int, options: AttentionOptions) -> Objective:
-    objective: Objective = backends.resolve("objective", name)(c, size, options)
-    return objective
+    kind: type[Objective] = backends.resolve("objective", name)
+    return kind(kind.seen(c, options), size, options)
 
 
 def reference_value(
@@ -51,9 +52,22 @@ def reference_value(
     if name == "normalised":
         return o.alpha * own / size + (1 - o.alpha) * pairs / max(size * (size - 1), 1)
     kernel, weights = representation(name, c, size, o)
-    return o.chosen_weight * own / size + (1 - o.chosen_weight) * float(
-        kernel[rows].max(0, initial=0) @ weights
-    )
+    covered = float(kernel[rows].max(0, initial=0) @ weights)
+    if name == "coverage":
+        return o.chosen_weight * own / size + (1 - o.chosen_weight) * covered
+    order = np.argsort(c.times_s, kind="stable").tolist()
+    ends = [order[0], *order, order[-1]]
+    near = np.empty(len(c))
+    for i, row in enumerate(order, start=1):
+        around = float(c.relevance[ends[i - 1]]) + float(c.relevance[ends[i + 1]])
+        w = o.neighbour_weight
+        near[row] = (1 - 2 * w) * float(c.relevance[row]) + w * around
+    mean = float(np.mean(c.relevance.astype(float)))
+    spread = float(c.relevance.max()) - mean
+    own = sum(near[row] - mean for row in rows) / (spread if spread > 1e-9 else np.inf)
+    alike = sum(s[i, j] ** 4 for i in rows for j in rows if i != j)
+    weight = answer_weight(c) if o.answer_weight is None else o.answer_weight
+    return weight * (own / size - o.redundancy * alike / size**2) + (1 - weight) * covered
 
 
 def representation(
@@ -118,6 +132,8 @@ choices = st.builds(
     relevance_exponent=st.sampled_from([1.0, 4.0]),
     effective_size=st.sampled_from([0.3, 5.0]),
     chosen_weight=st.sampled_from([0.0, 0.2, 1.0]),
+    answer_weight=st.sampled_from([None, 0.0, 0.3, 1.0]),
+    redundancy=st.sampled_from([0.0, 4.0]),
     similarity_exponent=st.sampled_from([1.0, 2.0]),
     time_weight=st.sampled_from([0.0, 0.3]),
     certify_s=st.sampled_from([0.0, 0.01]),

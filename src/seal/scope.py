@@ -82,10 +82,12 @@ class Scope:
         """R of every token to a text: [n] in [-1, 1]."""
         return self.content.question(text).relevance
 
-    def candidates(self, scores: Float32) -> Candidates:
-        """All tokens with this relevance [n], and when they are, with videos one after another."""
+    def candidates(self, scores: Float32, query: str) -> Candidates:
+        """All tokens with this relevance [n] to a query, and when they are, with videos one after
+        another."""
         times_s = self.tokens.middle_s + self.content.shift_s
-        return Candidates(scores, self.tokens.finite_embeddings, times_s, is_checked=True)
+        embeddings = self.tokens.finite_embeddings
+        return Candidates(scores, embeddings, times_s, query=query, is_checked=True)
 
     def choose(self, text: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> Choice:
         """The rows of the tokens worth looking at for a query, within `attention.budget`.
@@ -95,7 +97,7 @@ class Scope:
         """
         attention = self.options.attention
         budget = Budget.of_tokens(self.tokens, attention, include, exclude)
-        return choose(self.candidates(self.relevance(text)), attention, budget)
+        return choose(self.candidates(self.relevance(text), text), attention, budget)
 
     def select(
         self, text: str, include: Iterable[str] = (), exclude: Iterable[str] = ()

@@ -99,7 +99,7 @@ def gather(
         include, price = np.flatnonzero(chosen[pool]), prices[pool]
         if np.delete(price, include).min(initial=np.inf) > left + 1e-9:
             continue
-        candidates = scope.candidates(part.relevance).take(pool)
+        candidates = scope.candidates(part.relevance, question).take(pool)
         within = Budget(price[include].sum() + left, price, include)
         for row in pool[pick(candidates, part.options, within)]:
             if not chosen[row] and spent + owed[row] <= share * new + 1e-9:

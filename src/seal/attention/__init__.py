@@ -6,7 +6,8 @@ far any other could be ahead of it. They meet at `Objective`, so that either sid
 candidates    what is chosen from, and what it may cost
 objective     what a choice is worth: the interface
 paper, normalised   the published objective, as written and with its two sums made comparable
-coverage, seal   what the query is about and what happens, represented; `seal` is the default
+coverage      what the query is about and what happens, represented
+seal, question   the default: what answers the query beside that, and how much of each
 solvers       greedy, swaps, stochastic, exact
 streaming     a window at a time, in fixed memory
 baselines, determinantal   published ways to choose, to compare with
@@ -103,8 +104,8 @@ def choose(
     objective = problem.objective
     if bound is None:
         bound = objective.upper_bound(rows, problem.budget, options.certify_s)
-    relevance = objective.candidates.relevance[rows]
-    return Choice(problem.rows[rows], relevance, objective.value(rows), bound)
+    chosen = problem.rows[rows]
+    return Choice(chosen, candidates.relevance[chosen], objective.value(rows), bound)
 
 
 def pick(candidates: Candidates, options: AttentionOptions, budget: Budget | None = None) -> Int64:
@@ -135,6 +136,7 @@ class _Problem(NamedTuple):
             )
         make: type[Objective] = backends.resolve("objective", options.objective)
         rows, most = np.arange(n), max(options.candidates, 4 * budget.size)
+        candidates = make.seen(candidates, options)
         if make.pairwise and n > most:
             rows, candidates = candidates.sample(most, budget.include)
             budget = budget.take(rows)

@@ -27,6 +27,10 @@ class Candidates:
     """[n] the middle of each token, in seconds; in any order."""
     multiplicity: Float64 | None = None
     """[n] how many tokens each stands for, where they are a sample of more; otherwise 1."""
+    query: str = ""
+    """What is asked, in words, where the relevance is that to a text."""
+    in_context: Float32 | None = None
+    """[n] R with that of the tokens around, for an objective that looks at these."""
     past: Candidates | None = None
     """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
     what streaming has left behind."""
@@ -49,19 +53,30 @@ class Candidates:
         """[n] how many tokens each stands for."""
         return np.ones(len(self)) if self.multiplicity is None else self.multiplicity
 
+    def everything(self) -> tuple[Float64, Float64]:
+        """R of the candidates and of the past [m], and how many tokens each of these stands for."""
+        parts = [self] if self.past is None else [self, self.past]
+        relevance = np.concatenate([part.relevance for part in parts]).astype(np.float64)
+        return relevance, np.concatenate([part.multiplicities for part in parts])
+
     @staticmethod
-    def of(tokens: Tokens, relevance: Float32) -> Candidates:
+    def of(tokens: Tokens, relevance: Float32, query: str = "") -> Candidates:
         """All of `tokens`."""
-        return Candidates(relevance, tokens.finite_embeddings, tokens.middle_s, is_checked=True)
+        return Candidates(
+            relevance, tokens.finite_embeddings, tokens.middle_s, query=query, is_checked=True
+        )
 
     def take(self, rows: Int64) -> Candidates:
         """The candidates of these rows alone; the past is left out."""
         multiplicity = None if self.multiplicity is None else self.multiplicity[rows]
+        in_context = None if self.in_context is None else self.in_context[rows]
         return Candidates(
             self.relevance[rows],
             self.embeddings[rows],
             self.times_s[rows],
             multiplicity,
+            self.query,
+            in_context,
             is_checked=True,
         )
 

@@ -173,11 +173,16 @@ class Coverage(Objective):
         2007); subgradient steps on u tighten it while `seconds` last. They look at the tokens that
         were worth most at the last u that all tokens were looked at for.
         """
+        return self._relaxed(self._own, rows, budget, seconds)
+
+    def _relaxed(self, own: Float64, rows: Int64, budget: Budget, seconds: float) -> float:
+        """The bound with any `own` worth [n] of the tokens beside what they cover."""
         deadline = time.monotonic() + seconds
-        known, level = self.value(rows), self._cover(rows)
+        level = self._cover(rows)
+        known = float(own[rows].sum() + level.astype(np.float64) @ self._weights)
         best, length = np.inf, 1.0
         for _ in range(_ROUNDS):
-            worth = self._own + self._above(self._kernel, level)
+            worth = own + self._above(self._kernel, level)
             best = min(best, float(level.astype(np.float64) @ self._weights) + budget.most(worth))
             if best - known < tolerance(best) or time.monotonic() > deadline:
                 break
@@ -186,15 +191,21 @@ class Coverage(Objective):
                 free = free[np.argpartition(worth[free], -_POOL)[-_POOL:]]
             pool = np.concatenate([budget.include, free])
             room = budget.take(pool)
-            level, length = self._tighten(level, length, pool, room, known)
+            level, length = self._tighten(own[pool], level, length, pool, room, known)
         return best + tolerance(best)
 
     def _tighten(
-        self, level: Float32, length: float, pool: Int64, budget: Budget, known: float
+        self,
+        own: Float64,
+        level: Float32,
+        length: float,
+        pool: Int64,
+        budget: Budget,
+        known: float,
     ) -> tuple[Float32, float]:
         """The best levels u for tokens `pool` after some steps of Polyak's length (1969), and the
         share of it that the next ones should have."""
-        kernel, own = self._kernel[pool], self._own[pool]
+        kernel = self._kernel[pool]
         best, lowest, failed = level, np.inf, 0
         for _ in range(_STEPS):
             worth = own + self._above(kernel, level)

@@ -41,6 +41,11 @@ class Objective(ABC):
         self.size = size
         self.options = options
 
+    @staticmethod
+    def seen(candidates: Candidates, options: AttentionOptions) -> Candidates:
+        """All candidates as the objective sees them, before a sample of them is taken."""
+        return candidates
+
     @abstractmethod
     def gains(self, rows: Int64 | None = None) -> Float64:
         """By how much the value rises if a token joins: [n], or of `rows` alone. -inf for those

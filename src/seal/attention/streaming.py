@@ -107,9 +107,10 @@ class Stream:
         # A token of the window cannot be in the sample, but one chosen for its coverage can.
         past = None
         if self._sample is not None and len(self._sample):
-            past = Candidates.of(self._sample, self._relevance(self._sample, text, embedding))
+            seen = self._relevance(self._sample, text, embedding)
+            past = Candidates.of(self._sample, seen, text)
         scores = self._relevance(tokens, text, embedding)
-        candidates = _beside(past, self._seen, Candidates.of(tokens, scores))
+        candidates = _beside(past, self._seen, Candidates.of(tokens, scores, text))
         rows = choose(candidates, self._options, Budget.of_tokens(tokens, self._options))
         chosen = Choice(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
         return Standing(text, embedding, tokens.take(rows.rows), chosen)

@@ -28,6 +28,13 @@ class AttentionOptions:
     """Similarities S are clipped to [s_min, 1], because 1/S has a pole at 0. With the default, 1/S
     lies in [1, 2], and an odd token has no advantage over a token that is merely different:
     docs/paper.md has the cosines of real tokens."""
+    answer_weight: float | None = None
+    """Seal: the weight, in [0, 1], of tokens that answer the query without repeating each other,
+    against the coverage of the whole video. By default it follows from the question."""
+    redundancy: float = 4.0
+    """Seal: how much the mean S^4 of the pairs of chosen tokens takes off."""
+    neighbour_weight: float = 0.1
+    """Seal: the share, in [0, 0.5], that each neighbour in time has of a token's relevance."""
     query_weight: float = 0.45
     """Coverage and seal: the share of the weight that goes to tokens that are relevant to the
     query. The rest goes to all tokens alike."""
@@ -38,8 +45,8 @@ class AttentionOptions:
     """Coverage and seal: the largest effective sample size of the query's weight for each chosen
     token. The relevance exponent grows until this bound holds."""
     chosen_weight: float = 0.01
-    """Coverage and seal: the weight of the relevance of the chosen tokens, against the weight of
-    everything that the chosen tokens represent."""
+    """Coverage: the weight of the relevance of the chosen tokens, against the weight of everything
+    that the chosen tokens represent."""
     similarity_exponent: float = 2.0
     """Coverage and seal: the exponent of similarity. The higher it is, the less a token represents
     unlike tokens."""
@@ -74,6 +81,10 @@ class AttentionOptions:
         object.__setattr__(self, "cost", changed)
         check(self, 0 <= self.alpha <= 1, "alpha must lie in [0, 1]")
         check(self, 0 < self.s_min <= 1, "s_min must lie in (0, 1]")
+        weight = self.answer_weight
+        check(self, weight is None or 0 <= weight <= 1, "answer_weight must lie in [0, 1]")
+        check(self, self.redundancy >= 0, "redundancy must be at least 0")
+        check(self, 0 <= self.neighbour_weight <= 0.5, "neighbour_weight must lie in [0, 0.5]")
         check(self, 0 <= self.query_weight <= 1, "query_weight must lie in [0, 1]")
         check(self, self.relevance_exponent > 0, "relevance_exponent must be above 0")
         check(self, self.effective_size > 0, "effective_size must be above 0")
@@ -97,14 +108,23 @@ OBJECTIVES_WITH = {
             "query_weight",
             "relevance_exponent",
             "effective_size",
-            "chosen_weight",
             "similarity_exponent",
             "time_weight",
             "time_bandwidth_s",
         ),
         _PLACES,
     ),
-    **dict.fromkeys(("variance_exponent", "variance_window_s"), ("seal",)),
+    "chosen_weight": ("coverage",),
+    **dict.fromkeys(
+        (
+            "answer_weight",
+            "redundancy",
+            "neighbour_weight",
+            "variance_exponent",
+            "variance_window_s",
+        ),
+        ("seal",),
+    ),
 }
 """Options in the formulas of some objectives only."""
 

@@ -269,7 +269,7 @@ def cases(
                 unit=needle.id,
                 group=needle.id,
                 candidates=Candidates.of(
-                    stack.tokens, relevance(stack.tokens, query, encoder.calibration)
+                    stack.tokens, relevance(stack.tokens, query, encoder.calibration), text
                 ),
                 sizes=sizes,
                 tokens=stack.tokens,

@@ -8,7 +8,8 @@ maximum-weight bipartite matching, the weight of a pair being the IoU of their c
 Here selectors see the concepts as embeddings: [48] 0 or 1, L2-normalised. The relevance of a shot
 is the share of the query's concepts that it shows: 0, 0.5 or 1. It has been measured to serve every
 selector better than the cosine of shot and query, which prefers shots that show little else. The
-budget is the oracle's length.
+budget is the oracle's length. The data set has no questions in words; selectors that read them get
+"Summarize the video, above all Book and Street".
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class QfvsVideo:
             relevance=self.tags[:, query.concepts].mean(1),
             embeddings=self.tags / np.maximum(norms, 1),
             times_s=SHOT_S * (np.arange(len(self.tags), dtype=np.float64) + 0.5),
+            query=f"Summarize the video, above all {query.name.replace('_', ' and ')}",
         )
 
 
@@ -158,7 +160,7 @@ def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, A
     """
     require("scipy.optimize", "eval")
     asked = [(video, query) for video in videos for query in video.queries]
-    oracle = np.array([_agreement(video, query, query.oracle) for video, query in asked])
+    oracle = np.array([agreement(video, query, query.oracle) for video, query in asked])
     people = np.array([_among_people(video, query) for video, query in asked])
     figures = {}
     for name, method in methods.items():
@@ -168,7 +170,7 @@ def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, A
             began = time.perf_counter()
             rows = method(candidates, len(query.oracle))
             seconds += time.perf_counter() - began
-            scores[i] = _agreement(video, query, rows)
+            scores[i] = agreement(video, query, rows)
         figures[name] = _figures(asked, scores) | {"seconds": seconds}
     return {
         "videos": {video.name: len(video.tags) for video in videos},
@@ -179,7 +181,8 @@ def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, A
     }
 
 
-def _agreement(video: QfvsVideo, query: SummaryQuery, rows: Int64) -> float:
+def agreement(video: QfvsVideo, query: SummaryQuery, rows: Int64) -> float:
+    """F1 of a choice of shots, mean over the three people."""
     return float(np.mean([matching_f1(video.tags, rows, user) for user in query.users]))
 
 

@@ -201,7 +201,7 @@ def cases(
                 scores = cosines(tokens, embed([question.text])[0])
             else:
                 scores = _unit(words.scores(question.text))
-            candidates = Candidates.of(tokens, scores)
+            candidates = Candidates.of(tokens, scores, question.text)
             name = f"{meeting.name}/{number}"
             yield SpanCase(question.text, name, meeting.name, candidates, sizes, spans)
 

@@ -77,7 +77,7 @@ class _Frames:
         frames = np.flatnonzero(is_frame & offered(tokens, shown, exclude))
         price = costs(tokens, scope.options.attention)[frames].max(initial=1)
         count = max(0, int(min(budget, new) / price))
-        rows = frames[self.baseline(scope.candidates(scores).take(frames), count)]
+        rows = frames[self.baseline(scope.candidates(scores, question).take(frames), count)]
         return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
 
 
@@ -105,7 +105,7 @@ class Streamed:
         scores = scope.relevance(searched_by(question, scope.options.answer))
         pool = np.flatnonzero(offered(tokens, shown, exclude))
         rows = stream_pick(
-            scope.candidates(scores).take(pool),
+            scope.candidates(scores, question).take(pool),
             attention,
             windows_of(scope.start_s[pool], self.window_s),
             Budget(min(budget, new), costs(tokens, attention)[pool]),
