@@ -150,7 +150,7 @@ def test_an_adapter_is_loaded_as_it_was(folder: Path, tmp_path: Path) -> None:
     assert len(trained) == 2 * 2 * 2
     for parameter in trained.values():
         torch.nn.init.normal_(parameter)
-    task.save(tmp_path)
+    task.save(tmp_path, task.network.state_dict())
     batch = batch_of(folder)
     loaded = LocalAnswerer(HfAnswer(model=str(tmp_path)))
     plain = LocalAnswerer(model)
@@ -171,7 +171,8 @@ def batch_of(folder: Path) -> LessonBatch:
 def test_adapters_of_other_models_are_refused(folder: Path, tmp_path: Path) -> None:
     model = HfAnswer(model=str(folder / "model"))
     weights = locate(model.model, "main")
-    Adapter(model, weights, TuneOptions()).save(tmp_path)
+    task = Adapter(model, weights, TuneOptions())
+    task.save(tmp_path, task.network.state_dict())
     config = tmp_path / "adapter_config.json"
     text = config.read_text()
     config.write_text(text.replace("q_proj|", ""))

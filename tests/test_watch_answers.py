@@ -18,6 +18,7 @@ from filmed import filmed
 from seal.answer import Answerer, Prompt
 from seal.answer.evidence import searched_by
 from seal.cli import main
+from seal.clock import clock
 from seal.config import NoAnswer
 from seal.errors import AnswerError
 from seal.library import Library
@@ -80,6 +81,8 @@ def test_a_question_is_answered_from_the_tokens_that_are_chosen(
         assert (answer["answer"], answer["failure"], answer["failed"]) == (SAID, None, 0)
         assert answer["model"] == "openai:m"
         assert ids(answer["evidence"]) == ids(line["selection"])
+        so_far = clock(answer["until_s"], tenths=False)
+        assert f"a video that lasts {so_far}." in asked["messages"][0]["content"]
         starts = [row["start_s"] for row in answer["evidence"]]
         assert starts == sorted(starts)
         assert all(row["start_s"] - 1 <= 3.0 <= row["end_s"] + 1 for row in answer["citations"])
@@ -228,10 +231,11 @@ def test_a_state_with_broken_pictures_is_refused(
     server.replies = [says(SAID)]
     state = tmp_path / "state"
     flags = ["--query", QUESTION, "--state", state, "--set", "video.max_duration_s=8"]
-    assert watch(folder, server, *flags).exit_code == 0
+    (line,) = queries(watch(folder, server, *flags, "--json"))
     with np.load(state, allow_pickle=False) as stored:
         arrays = dict(stored)
-    assert arrays["pictures.ends"][-1] == len(arrays["pictures.jpeg"])
+    # Pictures are kept of chosen tokens alone.
+    assert set(arrays["pictures.ids"].tolist()) == ids(line["selection"])
     arrays["pictures.jpeg"] = arrays["pictures.jpeg"][::-1]
     with state.open("wb") as file:
         np.savez(file, **arrays)
@@ -239,6 +243,17 @@ def test_a_state_with_broken_pictures_is_refused(
     assert result.exit_code == 1
     assert "not the state of a stream, or damaged" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_model_that_takes_fewer_pictures_is_shown_the_first_that_were_chosen(
+    folder: Path, server: Server
+) -> None:
+    server.replies = [fails(400, "At most 2 image(s) may be provided in one request"), says(SAID)]
+    first = queries(watch(folder, server, "--query", QUESTION, "--json"))[0]
+    shown = {row["id"] for row in first["selection"][:2]}
+    assert ids(first["answer"]["evidence"]) == shown
+    assert [len(pictures(asked)) for asked in server.requests[:2]] == [BUDGET, 2]
+    assert "asked again with" in first["answer"]["notes"][0]
 
 
 class Waiting(Answerer):

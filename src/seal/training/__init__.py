@@ -3,6 +3,7 @@
 loop    a `Task`, which says what is trained and for what, its batches, and the steps
 feed    batches by their number, made by other processes
 state   all that a step changes
+memory  activations that are computed again, weights in shards
 run     the folder: settings, curve, what to go on from, and the result
 
 A run is a folder: the result, `state.safetensors` (what a killed run goes on from), `curve.jsonl`
