@@ -252,7 +252,7 @@ def test_a_killed_run_goes_on_to_the_last_digit(folder: Path, tmp_path: Path) ->
     script = tmp_path / "run.py"
     script.write_text(KILLED)
     command = [sys.executable, str(script), str(folder), str(tmp_path / "killed")]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, start_new_session=True)
     with run:
         assert run.stdout is not None

@@ -213,6 +213,16 @@ class SetUp:
         self.state = SimpleNamespace(fsdp_plugin=plugin)
 
 
+def test_a_precision_that_accelerate_alone_is_told_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setattr(loop, "Accelerator", lambda **_: SetUp("NO"))
+    with pytest.raises(BackendError, match="set precision=bf16 as well"):
+        loop._accelerator(TuneOptions())
+    loop._accelerator(TuneOptions(precision="bf16"))
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -107,6 +108,11 @@ def _accelerator(options: FitOptions) -> Accelerator:
         )
     except ValueError as error:
         raise BackendError(f"precision={options.precision} cannot be had: {error}") from error
+    stated = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if stated not in ("no", options.precision):
+        raise BackendError(
+            f"accelerate is set up for mixed_precision {stated}: set precision={stated} as well"
+        )
     kind = accelerator.distributed_type
     if kind in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
         raise BackendError(f"accelerate is set up for {kind.value}: set it up for FSDP instead")

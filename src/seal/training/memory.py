@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,11 +38,17 @@ def sharding(plugin: Any, network: nn.Module) -> None:
         plugin.transformer_cls_names_to_wrap = list(names)
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor of which each process has a shard, on the CPU; all processes call this together."""
-    if isinstance(tensor, DTensor):
-        tensor = tensor.full_tensor()
-    return tensor.detach().cpu()
+def whole(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Tensors of which each process may have a shard, on the CPU; nothing without `keep`.
+
+    All processes call this together. One that keeps nothing holds one whole tensor at a time.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if keep:
+            found[name] = full.detach().cpu().contiguous()
+    return found
 
 
 def shard_like(tensor: Tensor, other: Tensor) -> Tensor:

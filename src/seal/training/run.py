@@ -120,10 +120,10 @@ class TrainingRun:
             self._curve.flush()
             os.fsync(self._curve.fileno())
         with state.averaged():
-            weights = state.weights(task.saves_frozen)
+            weights = state.weights(task.saves_frozen, self._writes)
             if self._writes:
                 _write_folder(self._folder / task.result, lambda new: task.save(new, weights))
-        tensors = state.tensors()
+        tensors = state.tensors(self._writes)
         if self._writes:
             _write(self._folder / STATE, save(tensors, {"step": str(step)}))
 

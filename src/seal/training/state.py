@@ -42,22 +42,21 @@ class State:
         finally:
             self._put(weights)
 
-    def weights(self, frozen: bool) -> dict[str, Tensor]:
-        """The weights that are trained, whole and on the CPU; all processes call this together.
+    def weights(self, frozen: bool, keep: bool) -> dict[str, Tensor]:
+        """The weights that are trained, or with `frozen` all that the network consists of.
 
-        With `frozen` all that the network consists of.
+        Whole, and by all processes together: see `seal.training.memory.whole`.
         """
-        found = self._network.state_dict() if frozen else self._weights
-        return {name: whole(weight).contiguous() for name, weight in found.items()}
+        return whole(self._network.state_dict() if frozen else self._weights, keep)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self, keep: bool) -> dict[str, Tensor]:
         """Everything by name, as `weights` has it."""
         found = {f"weights.{name}": weight for name, weight in self._weights.items()}
         found |= {f"average.{name}": weight for name, weight in self._average.items()}
         for name, weight in self._weights.items():
             moments = self._optimizer.state[weight]
             found |= {f"optimizer.{key}.{name}": value for key, value in moments.items()}
-        return {name: whole(value).contiguous() for name, value in found.items()}
+        return whole(found, keep)
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Raises KeyError or RuntimeError for those of another network."""
