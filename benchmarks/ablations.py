@@ -18,7 +18,7 @@ from answering import question
 from data import ROOT
 from seal import Options
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.haystack import FILM, material, splice
+from seal.evaluate.haystack import FILM, material, read_needles, splice
 from seal.evaluate.ways import variants, ways
 from seal.scope import Scope
 from seal.store import Store
@@ -28,7 +28,9 @@ BASELINES = ("uniform", "topk", "aks", "bolt", "moviechat")
 
 def main(store: str, film: str, kinds: str, alpha: str, budget: int, places: int) -> None:
     tokens = Store(store, create=True)
-    hay, needles, clips = material(ROOT, tokens, Options.load(), ROOT / film, jobs=1)
+    hay, needles, clips = material(
+        ROOT, tokens, Options.load(), ROOT / film, jobs=1, needles=read_needles(ROOT)
+    )
     compared = variants(kinds, None) | variants(None, alpha) | ways(BASELINES)
     rng, length_s = np.random.default_rng(1), float(hay.tokens.end_s.max())
     shown: dict[str, list[float]] = {name: [] for name in compared}

@@ -40,13 +40,21 @@ from seal.attention import Candidates
 from seal.attention.baselines import uniform
 from seal.config import OpenAIAnswer
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.haystack import FILM, Clip, Haystack, Needle, later, material, splice
+from seal.evaluate.haystack import (
+    FILM,
+    Clip,
+    Haystack,
+    Needle,
+    disturbed,
+    later,
+    material,
+    read_needles,
+    splice,
+)
 from seal.scope import Scope
 from seal.store import Store
 
 TASKS = ["leaving", "plain", "why", "dialogue"]
-SPREAD = 0.5
-"""Of the difference of two tokens that disturbs a third: their cosine is 0.84 in the mean."""
 LATEST_CAUSE_S = 30.0
 DIALOGUES = 24
 PLACES = 2
@@ -64,12 +72,9 @@ def hour_of(film: Scope, hours: float, folder: str) -> Scope:
     store.begin(record, keys)
     for copy in range(copies):
         moved = later(tokens, copy * length)
-        one, other = rng.integers(0, len(tokens), (2, len(tokens)))
-        vectors = tokens.embeddings
-        vectors = vectors + SPREAD * (vectors[one] - vectors[other]) * (copy > 0)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        moved = disturbed(moved, rng) if copy else moved
         ids = np.char.add(moved.ids, f"-{copy}")
-        moved = replace(moved, ids=ids, embeddings=vectors, facets=vectors[:, None])
+        moved = replace(moved, ids=ids)
         frames = dict(zip(moved.pts.mean(1).astype(int).tolist(), pictures, strict=True))
         store.add("hour", copy, keys, moved, frames)
     store.finish(record, keys)
@@ -216,7 +221,8 @@ def report(title: str, figures: dict[str, list[float]]) -> None:
 
 def main(folder: str, hours: float, budget: int, runs: int, only: list[str]) -> None:
     options = Options.load()
-    film, needles, clips = material(ROOT, Store(folder, create=True), options, ROOT / FILM)
+    store = Store(folder, create=True)
+    film, needles, clips = material(ROOT, store, options, ROOT / FILM, needles=read_needles(ROOT))
     with tempfile.TemporaryDirectory() as temporary:
         hour = hour_of(film, hours, temporary)
         count = len(hour.tokens)

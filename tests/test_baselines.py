@@ -9,7 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seal import backends
-from seal.attention.baselines import aks, inverse_transform, mmr, moviechat, top_k, uniform
+from seal.attention.baselines import (
+    adaptive_greedy,
+    aks,
+    inverse_transform,
+    mmr,
+    moviechat,
+    top_k,
+    uniform,
+)
 from seal.attention.candidates import Candidates
 from seal.attention.determinantal import dpp, mdp3
 
@@ -233,6 +241,38 @@ def test_inverse_transform_takes_the_quantiles_of_relevance() -> None:
     assert inverse_transform(candidates, 3, power=3).tolist() == [3, 1, 4]
     # Then come those of no relevance, as if they were equals.
     assert inverse_transform(candidates, 4).tolist() == [3, 1, 4, 0]
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 14),
+    st.sampled_from([(1.0, 0.5), (0.5, 1.0), (0.0, 1.0), (1.0, 0.0)]),
+    st.sampled_from([4, 1000]),
+)
+@settings(deadline=None)
+def test_adaptive_greedy_takes_the_largest_rise_of_its_objective(
+    seed: int, n: int, weights: tuple[float, float], covered: int
+) -> None:
+    candidates = made(seed, n)
+    r, e = candidates.relevance.astype(float), candidates.embeddings.astype(float)
+    r = (r - r.min()) / (np.ptp(r) or 1)
+    every = n <= covered
+    seen = list(range(n)) if every else [int((i + 0.5) * n / covered) for i in range(covered)]
+
+    def value(rows: list[int]) -> float:
+        near = [max(0.0, *(e[i] @ e[j] for j in rows)) for i in seen]
+        return weights[0] * r[rows].sum() + weights[1] * float(np.mean(near))
+
+    got = adaptive_greedy(
+        candidates, n, relevance_weight=weights[0], coverage_weight=weights[1], covered=covered
+    ).tolist()
+    chosen: list[int] = []
+    for row in got:
+        left = [i for i in range(n) if i not in chosen]
+        # Of equals any: single precision tells them apart by chance.
+        best = max(value([*chosen, i]) for i in left)
+        assert value([*chosen, row]) == pytest.approx(best, abs=1e-5)
+        chosen.append(row)
 
 
 def test_moviechat_keeps_one_token_of_each_scene() -> None:

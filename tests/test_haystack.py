@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +18,18 @@ from seal import Options
 from seal.attention import Candidates
 from seal.cli import main
 from seal.errors import BackendError, DataError, OptionError
-from seal.evaluate.haystack import NEEDLE_S, _moment_recall, evaluate, read_needles, splice
+from seal.evaluate.haystack import (
+    FILM,
+    NEEDLE_S,
+    _recalled,
+    cases,
+    described_clips,
+    evaluate,
+    lasting,
+    material,
+    read_needles,
+    splice,
+)
 from seal.evaluate.plot import draw
 from seal.ingest import index as index_video
 from seal.scope import Scope
@@ -92,6 +104,29 @@ def test_splices_keep_every_token_and_all_distances(seed: int, n: int, clips: in
     ]
     order = np.argsort(film.start_s, kind="stable")
     assert np.sort(rest.start_s - before) == pytest.approx(film.start_s[order])
+
+
+def test_a_film_lasts_as_long_as_it_is_wanted_to() -> None:
+    rng = np.random.default_rng(0)
+    film = timed([(start, start + 15) for start in range(30, 330, 30)])
+    vectors = rng.normal(size=(10, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    film = replace(film, embeddings=vectors, facets=vectors[:, None])
+    short, span = lasting((film, Span(1.0, 11.0)), 4.0)
+    assert span == Span(1.0, 5.0)
+    assert short.start_s.tolist() == [1, 2, 3, 4]
+    assert (short.embeddings == vectors[:4]).all()
+    long, span = lasting((film, Span(1.0, 11.0)), 3600.0)
+    assert span == Span(1.0, 3601.0)
+    assert long.start_s == pytest.approx(np.arange(1, 3601))
+    assert (long.embeddings[:10] == vectors).all()
+    assert np.linalg.norm(long.embeddings, axis=1) == pytest.approx(np.ones(3600), abs=1e-5)
+    # Every copy differs from the film and from every other copy, but not by much.
+    alike = (long.embeddings[10:] * np.tile(vectors, (359, 1))).sum(1)
+    assert 0.7 < alike.mean() < 0.95
+    assert len(np.unique(long.embeddings[:, 0])) > 800
+    # The ticks are still those of the film: splices multiply them.
+    assert (long.time_base == film.time_base[0]).all()
 
 
 def pictures(path: Path) -> list[np.ndarray]:
@@ -172,7 +207,7 @@ def test_the_command_prints_one_object(data: Path, together: bool) -> None:
     result = json.loads(run.stdout)
     assert result.keys() == {
         *("benchmark", "settings", "film", "together", "needles", "tokens", "budgets"),
-        *("default", "methods", "find"),
+        *("default", "methods", "hays", "find"),
     }
     assert result["benchmark"] == "haystack"
     assert result["together"] is together
@@ -180,11 +215,13 @@ def test_the_command_prints_one_object(data: Path, together: bool) -> None:
     assert result["budgets"] == [4, 999]
     assert result["settings"]["needle_s"] == NEEDLE_S
     for row in result["methods"].values():
-        assert row.keys() == {"recall", "seconds", "default_ahead"}
-        assert row["recall"].keys() == row["default_ahead"].keys() == {"4", "999"}
+        assert row.keys() >= {"recall", "seconds", "recall@4", "recall@999"}
+        assert row["recall"].keys() == {"4", "999"}
+        assert row["recall@999"] == row["recall"]["999"]
         # Whoever selects everything finds everything.
         assert row["recall"]["999"] == {"mean": 1, "low": 1, "high": 1}
-    assert result["methods"]["normalised"]["default_ahead"]["4"]["mean"] == 0
+    assert result["methods"]["uniform"]["default_ahead"].keys() == {"4", "999"}
+    assert result["hays"].keys() == {"film"}
     assert len(result["find"]) == 4
     assert plot.read_bytes().startswith(b"\x89PNG")
     # Only the first ten seconds of the long clip are there, and nothing is indexed twice.
@@ -224,8 +261,59 @@ def test_a_needle_is_found_by_its_own_tokens_and_no_others(data: Path) -> None:
         ]
         means = {name: row["recall"]["5"]["mean"] for name, row in result.items()}
         assert means == {"normalised": 1, "nothing": 0, "short": 0.5}
-        ahead = {name: row["default_ahead"]["5"]["mean"] for name, row in result.items()}
-        assert ahead == {"normalised": 0, "nothing": 1, "short": 0.5}
+        assert "default_ahead" not in result["normalised"]
+        ahead = {name: result[name]["default_ahead"]["5"]["mean"] for name in ("nothing", "short")}
+        assert ahead == {"nothing": 1, "short": 0.5}
+
+
+def test_hay_is_films_of_any_length_or_the_other_clips(data: Path) -> None:
+    store = Store(data / "store", create=True)
+    options = Options.load(task="show")
+    film, needles, clips = material(data, store, options, data / FILM, 1)
+    whole = film.tokens, Span(0.0, film.record.duration_s)
+    encoder = film.content.encoder
+    sizes = [len(tokens) for tokens, _ in clips]
+    for hay, length_s in (("film", 16.0), ("8", 8.0), ("100", 100.0)):
+        asked = list(cases(whole, needles, clips, encoder, hay, budgets=(4, 9)))
+        assert [len(each) for each in asked] == [2, 1]
+        for i, each in enumerate(asked):
+            for case, text in zip(each, needles[i].texts, strict=True):
+                assert (case.question, case.unit, case.group) == (text, needles[i].id, case.unit)
+                assert case.sizes == {"4": 4, "9": 9}
+                assert case.needle.sum() == sizes[i]
+                own = case.tokens.take(case.needle)
+                assert case.span.start_s <= own.start_s.min() < own.end_s.max()
+                assert case.span.duration_s == pytest.approx(clips[i][1].duration_s, abs=1e-5)
+                end_s = case.tokens.end_s.max()
+                assert end_s == pytest.approx(length_s + case.span.duration_s, abs=2.5)
+                hit, miss = np.flatnonzero(case.needle)[-1:], np.flatnonzero(~case.needle)
+                assert case.scores(hit) == {"recall": 1}
+                assert case.scores(miss) == {"recall": 0}
+    (first, _), (second,) = cases(whole, needles, clips, encoder, "clips")
+    assert first.tokens is second.tokens
+    assert first.needle.tolist() == [True] * sizes[0] + [False] * sizes[1]
+    assert (first.needle ^ second.needle).all()
+    assert first.span.start_s == 0
+    assert first.span.end_s == second.span.start_s
+    for hay in ("0", "hay", "nan"):
+        with pytest.raises(OptionError, match=f"hay is film, clips or .* seconds, got '{hay}'"):
+            evaluate(data, store, {}, options, hays=[hay])
+
+
+def test_kinds_of_hay_are_shown_apart_and_together(data: Path) -> None:
+    arguments = ["eval", "haystack", "--data", str(data), "--store", str(data / "store")]
+    arguments += ["--jobs", "1", "--method", "top-k", "--method", "seal", "--budget", "2"]
+    arguments += ["--hay", "clips", "--hay", "5"]
+    run = CliRunner().invoke(main, [*arguments, "--json"])
+    assert run.exit_code == 0, run.stderr
+    result = json.loads(run.stdout)
+    assert result["hays"].keys() == {"clips", "5"}
+    for name in ("top-k", "seal"):
+        apart = [hay[name]["recall@2"]["mean"] for hay in result["hays"].values()]
+        assert result["methods"][name]["recall@2"]["mean"] == pytest.approx(np.mean(apart))
+    table = CliRunner().invoke(main, arguments).stdout
+    assert "in hay of clips\n" in table
+    assert "in hay of 5 s\n" in table
 
 
 def test_moments_are_recalled_by_rank_and_overlap() -> None:
@@ -233,7 +321,7 @@ def test_moments_are_recalled_by_rank_and_overlap() -> None:
     wide, inside, beside = Span(0.0, 100.0), Span(12.0, 20.0), Span(20.0, 30.0)
 
     def recall(*spans: Span) -> list[bool]:
-        return _moment_recall([Moment(each, 1.0) for each in spans], span)
+        return _recalled([Moment(each, 1.0) for each in spans], span)
 
     # At IoU 0.3 among the first and the first five, then with any overlap.
     assert recall() == [False, False, False, False]
@@ -289,3 +377,6 @@ def test_the_real_needles_are_listed(shared_data: Path) -> None:
     needles = read_needles(shared_data)
     assert len(needles) == 19
     assert {len(needle.texts) for needle in needles} == {2}
+    if not (shared_data / "footage").is_dir():
+        pytest.skip(f"no footage in {shared_data}")
+    assert len(described_clips(shared_data)) == 66

@@ -444,7 +444,9 @@ def test_a_state_of_which_any_byte_changed_is_read_or_refused(state: Path, tmp_p
     content, path = state.read_bytes(), tmp_path / "state"
     rng = np.random.default_rng(0)
     refused = 0
-    for place in rng.integers(0, len(content), 300).tolist():
+    # NumPy reads the header of an array by Python's own tokenizer, which has errors of its own.
+    header = content.index(b"\x93NUMPY")
+    for place in [*range(header, header + 128), *rng.integers(0, len(content), 300).tolist()]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x41]) + content[place + 1 :])
         try:
             Stream.load(path, AttentionOptions())

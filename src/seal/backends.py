@@ -103,6 +103,7 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "inverse-transform": Backend("seal.attention.baselines:inverse_transform"),
         "mdp3": Backend("seal.attention.determinantal:mdp3"),
         "moviechat": Backend("seal.attention.baselines:moviechat"),
+        "adaptive-greedy": Backend("seal.attention.baselines:adaptive_greedy"),
     },
     "data set": {
         "ego4d-nlq-v1": Backend("seal.ground.data.sources:EGO4D_V1"),

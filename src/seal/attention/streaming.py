@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -34,6 +35,7 @@ _FORMAT = "seal-stream"
 _UNREADABLE = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError),
     *(ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SyntaxError),
+    tokenize.TokenError,
 )
 """What NumPy, zipfile and json raise for a file that is something else than it claims."""
 _COLUMNS = [field.name for field in fields(Tokens)]

@@ -6,6 +6,8 @@ Metrics
     choices       multiple choice: what is the answer in a model's output?
     judge         free answers: what another model says of them
     methods       the ways to choose tokens that are compared
+    cases         questions with known answers, and all methods asked all of them
+    texts         what a text has to do with a question
     plot          recall against the budget, as a picture
 Benchmarks
     questions     what those of questions have in common
@@ -14,6 +16,8 @@ Benchmarks
     moviechat     free answers
     ego4d, nlq    Ego4D-NLQ: its files; when does a video show what answers a query?
     qfvs          summaries for a query
+    evidence      picks against the times that questions were made from
+    qmsum         turns of meetings that answer a question
     nouns         plain nouns in clips that were labelled by eye
 Asking
     asking        a model, with and without selection

@@ -28,7 +28,7 @@ from seal.datacheck import VIDEO_SUFFIXES
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
 from seal.evaluate.bootstrap import Estimate, bootstrap
-from seal.evaluate.haystack import Needle, read_needles
+from seal.evaluate.haystack import MANIFESTS, Needle, described_clips
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
@@ -39,8 +39,6 @@ from seal.store import Store
 from seal.types import Moment, Span, Tokens
 from seal.video import open_video
 
-MANIFESTS = ("needles.json", "videos/needles.json", "clips/needles.json")
-"""Where descriptions of clips are looked for, in a folder and in each folder in it."""
 FILM_S = 60.0
 """A video that nobody describes is a film if it is at least this long, and else a clip."""
 FOLDS = 3
@@ -127,22 +125,6 @@ def gather(
         encoder=encoder,
         checksums=checksums,
     )
-
-
-def described_clips(root: Path) -> list[Needle]:
-    """The clips that the files `MANIFESTS` of a folder, and of each folder in it, describe.
-
-    Paths in a file are relative to the folder that is looked into. Raises DataError, naming a file
-    that is not as it should be.
-    """
-    places = [root, *sorted(path for path in root.glob("*") if path.is_dir())]
-    found: dict[Path, Needle] = {}
-    for place in places:
-        for manifest in MANIFESTS:
-            # videos/needles.json is that of `root`, and not needles.json of the folder `videos`.
-            if (place / manifest).is_file() and (place == root or "/" in manifest):
-                found |= {needle.path: needle for needle in read_needles(place, manifest)}
-    return list(found.values())
 
 
 def _undescribed(root: Path, needles: Iterable[Needle]) -> list[tuple[Path, bool]]:

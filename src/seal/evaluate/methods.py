@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seal import backends
-from seal.attention import Candidates, choose
+from seal.attention import Candidates, pick
 from seal.attention.streaming import stream_choose
 from seal.config import AttentionOptions
 from seal.errors import OptionError
@@ -50,7 +50,7 @@ def _chosen(options: AttentionOptions) -> Method:
     """What `seal select` does with these options, at any budget."""
 
     def method(candidates: Candidates, size: int) -> Int64:
-        return choose(candidates, replace(options, budget=size)).rows
+        return pick(candidates, replace(options, budget=size))
 
     return method
 

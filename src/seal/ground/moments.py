@@ -72,8 +72,8 @@ def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Cu
 def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
     """At most `options.top` moments that do not overlap, the most relevant first.
 
-    A moment is a peak of the curve as wide as its half height above the video's median; its score
-    is the mean relevance inside. A flat curve has none.
+    A moment is a peak of the curve as wide as its half height above the video's median. Its score
+    is the relevance at the peak, which the moments are ordered by. A flat curve has none.
     """
     if not len(curve.times_s):
         return []
@@ -99,7 +99,7 @@ def find_moments(curve: Curve, options: FindOptions) -> list[Moment]:
         free[first : last + 1] = False
         end_s = min(float(curve.times_s[last]) + half_s, curve.end_s)
         span = Span(float(curve.times_s[first]) - half_s, end_s)
-        moments.append(Moment(span, float(relevance[first : last + 1].mean())))
+        moments.append(Moment(span, float(relevance[peak])))
     return moments
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from seal.cli.evaluate import choices
+from seal.cli.evaluate.evidence import evidence
 from seal.cli.evaluate.haystack import haystack
 from seal.cli.evaluate.moviechat import moviechat
 from seal.cli.evaluate.nlq import nlq
 from seal.cli.evaluate.nouns import nouns
 from seal.cli.evaluate.qfvs import qfvs
+from seal.cli.evaluate.qmsum import qmsum
 
 
 @click.group()
@@ -20,5 +22,5 @@ def evaluate() -> None:
     """
 
 
-for _command in (qfvs, haystack, nouns, *choices.COMMANDS, moviechat, nlq):
+for _command in (qfvs, qmsum, haystack, evidence, nouns, *choices.COMMANDS, moviechat, nlq):
     evaluate.add_command(_command)

@@ -21,9 +21,17 @@ from seal.config import as_dict
 
 
 @click.command()
-@benchmark_options("videos/needles.json, the described clips and the film")
+@benchmark_options("the described clips and the film")
 @method_option
 @click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")
+@click.option(
+    "--hay",
+    "hays",
+    multiple=True,
+    metavar="film|SECONDS|clips",
+    help="What clips are spliced into: the film, its beginning (or the film again and again) of so"
+    " many seconds, or each other; can be given several times.  [film]",
+)
 @click.option(
     "--store",
     "store_path",
@@ -37,7 +45,7 @@ from seal.config import as_dict
     "budgets",
     multiple=True,
     type=click.IntRange(1),
-    help="How many tokens to select; can be given several times.  [8, 16, 32, 64]",
+    help="How many tokens to select; can be given several times.  [16]",
 )
 @click.option("--together", is_flag=True, help="All clips in the film at once, hay to each other.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
@@ -52,6 +60,7 @@ def haystack(
     wanted: tuple[str, ...],
     settings: tuple[str, ...],
     film: str | None,
+    hays: tuple[str, ...],
     store_path: str,
     budgets: tuple[int, ...],
     together: bool,
@@ -61,7 +70,8 @@ def haystack(
 ) -> None:
     """Needles in a haystack: real clips spliced into a film, asked for by their descriptions.
 
-    Film and clips are looked for in DIR/videos, with the descriptions in DIR/videos/needles.json.
+    The film is looked for in DIR/videos. Clips are described in needles.json, videos/needles.json
+    or clips/needles.json, in DIR and in each folder in it.
     """
     from seal.evaluate import haystack
     from seal.evaluate.methods import methods
@@ -78,6 +88,7 @@ def haystack(
         chosen,
         options,
         film=film,
+        hays=list(dict.fromkeys(hays)) or haystack.HAYS,
         together=together,
         budgets=sorted(set(budgets)) or haystack.BUDGETS,
         jobs=jobs,
@@ -96,16 +107,25 @@ def haystack(
 
 
 def _print(result: dict[str, Any]) -> None:
-    sizes = [str(budget) for budget in result["budgets"]]
     echo(f"{len(result['needles'])} needles; recall with 95 % interval at so many tokens\n")
-    print_line("method", sizes, "seconds")
-    for name, row in result["methods"].items():
-        print_line(name, [interval(row["recall"][size]) for size in sizes], f"{row['seconds']:.1f}")
-    if result["default"] in result["methods"]:
-        echo(f"\nby how much {result['default']}, the default, is ahead\n")
-        for name, row in result["methods"].items():
-            if name != result["default"]:
-                print_line(name, [interval(row["default_ahead"][size]) for size in sizes])
+    _table(result["methods"], result)
+    if len(result["hays"]) > 1:
+        for hay, methods in result["hays"].items():
+            echo(f"\nin hay of {hay}{' s' if hay[0].isdigit() else ''}\n")
+            _table(methods, result)
     echo("\nmoments of `seal find`\n")
     for name, estimate in result["find"].items():
         print_line(name, [interval(estimate)])
+
+
+def _table(methods: dict[str, Any], result: dict[str, Any]) -> None:
+    sizes = [str(budget) for budget in result["budgets"]]
+    print_line("method", sizes, "seconds")
+    for name, row in methods.items():
+        seconds = f"{row['seconds']:.1f}" if "seconds" in row else ""
+        print_line(name, [interval(row["recall"][size]) for size in sizes], seconds)
+    if result["default"] in methods and len(methods) > 1:
+        echo(f"\nby how much {result['default']}, the default, is ahead\n")
+        for name, row in methods.items():
+            if name != result["default"]:
+                print_line(name, [interval(row["default_ahead"][size]) for size in sizes])
