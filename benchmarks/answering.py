@@ -1,6 +1,6 @@
 """Evidence for questions: what is in the prompt, what it costs, and how soon it leaves.
 
-    python benchmarks/answering.py [--store DIR] [--hours 1] [--budget 16] [--runs 20]
+    python benchmarks/answering.py [--store DIR] [--hours 1] [--budget 16] [--runs 20] [--only why]
 
 The hay is an hour: Big Buck Bunny again and again, its tokens disturbed by their differences each
 time, as in `corpus.py`. Real clips are spliced into it, as in `seal eval haystack`, and asked for
@@ -12,6 +12,9 @@ by their descriptions. Recall: the prompt shows a token of the clip.
     dialogue   ten questions about five clips in one hour, each clip asked for twice with other
                words, or about ten clips; against ten questions asked alone
     leaving    from the question to the arrival of the request at a server on this machine
+
+Answers with notes are counted: their evidence was left out or cut down, or asked for again with
+less.
 """
 
 import argparse
@@ -51,6 +54,7 @@ from seal.evaluate.haystack import (
 from seal.scope import Scope
 from seal.store import Store
 
+TASKS = ["leaving", "plain", "why", "dialogue"]
 LATEST_CAUSE_S = 30.0
 DIALOGUES = 24
 PLACES = 2
@@ -143,23 +147,27 @@ class Bench:
         """Ten questions about so many clips."""
         found: dict[str, list[float]] = {
             name: []
-            for name in ("recall", "recall alone", "difference", "pictures", "pictures alone")
+            for name in (
+                *("recall", "recall alone", "difference"),
+                *("pictures", "pictures alone", "answers with notes"),
+            )
         }
         for _ in range(DIALOGUES):
             rows = self.rng.choice(len(needles), subjects, replace=False).tolist()
             video, stack = self.splice(rows, self.rng.uniform(0, self.length_s, subjects).tolist())
-            talk, hits, alone, pictures = Conversation(video), [], [], 0
+            talk, hits, alone, pictures, noted = Conversation(video), [], [], 0, 0
             asked = [(i, k) for i in range(subjects) for k in range(2)]
             for i, k in asked if subjects == 5 else [(i, 0) for i in range(subjects)]:
                 text = question(needles[rows[i]].texts[k])
                 answer = talk.ask(text)
+                noted += bool(answer.notes)
                 seen = np.isin(video.tokens.ids, answer.evidence.ids)
                 hits.append((stack.owner[seen] == i).any())
                 rows_alone = gather(video, text, self.budget).rows
                 pictures += len(rows_alone)
                 alone.append((stack.owner[rows_alone] == i).any())
             recall, single = np.mean(hits), np.mean(alone)
-            values = (recall, single, recall - single, talk.cost, pictures)
+            values = (recall, single, recall - single, talk.cost, pictures, noted)
             for name, value in zip(found, values, strict=True):
                 found[name].append(float(value))
         return found
@@ -186,20 +194,22 @@ def leaving(hour: Scope, runs: int) -> dict[str, float]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
     model = EndpointAnswerer(OpenAIAnswer(model="m", base_url=url))
-    walls, cpus = [], []
+    walls, cpus, noted = [], [], 0
     video = Scope.of(hour.content.store, "hour", "ask")
     video.relevance("what is loaded once")
     for i in range(runs):
         began, cpu = time.perf_counter(), time.process_time()
-        Conversation(video, model).ask(f"Where is the red ball number {i}?")
+        answer = Conversation(video, model).ask(f"Where is the red ball number {i}?")
         cpus.append(1000 * (time.process_time() - cpu))
         walls.append(1000 * (arrived[-1] - began))
+        noted += bool(answer.notes)
     server.shutdown()
     return {
         "wall, best": min(walls),
         "wall, median": statistics.median(walls),
         "CPU, best": min(cpus),
         "CPU, median": statistics.median(cpus),
+        "answers with notes": noted,
     }
 
 
@@ -209,7 +219,7 @@ def report(title: str, figures: dict[str, list[float]]) -> None:
         print(f"  {name:24s}{bootstrap(values)}")
 
 
-def main(folder: str, hours: float, budget: int, runs: int) -> None:
+def main(folder: str, hours: float, budget: int, runs: int, only: list[str]) -> None:
     options = Options.load()
     store = Store(folder, create=True)
     film, needles, clips = material(ROOT, store, options, ROOT / FILM, needles=read_needles(ROOT))
@@ -217,16 +227,18 @@ def main(folder: str, hours: float, budget: int, runs: int) -> None:
         hour = hour_of(film, hours, temporary)
         count = len(hour.tokens)
         print(f"{count:,} tokens in {hour.record.duration_s / 3600:.2f} h; budget {budget}")
-        print("\nleaving, ms", {k: round(v) for k, v in leaving(hour, runs).items()})
+        if "leaving" in only:
+            print("\nleaving, ms", {k: round(v) for k, v in leaving(hour, runs).items()})
         bench = Bench(hour, clips, budget)
-        tasks: dict[str, Callable[[], dict[str, list[float]]]] = {
-            "plain: recall": lambda: bench.plain(needles),
-            "why: cause and effect": lambda: bench.why(needles),
-            "dialogue about five clips": lambda: bench.dialogue(needles, 5),
-            "dialogue about ten clips": lambda: bench.dialogue(needles, 10),
-        }
-        for title, task in tasks.items():
-            report(title, task())
+        tasks: list[tuple[str, str, Callable[[], dict[str, list[float]]]]] = [
+            ("plain", "plain: recall", lambda: bench.plain(needles)),
+            ("why", "why: cause and effect", lambda: bench.why(needles)),
+            ("dialogue", "dialogue about five clips", lambda: bench.dialogue(needles, 5)),
+            ("dialogue", "dialogue about ten clips", lambda: bench.dialogue(needles, 10)),
+        ]
+        for name, title, task in tasks:
+            if name in only:
+                report(title, task())
 
 
 if __name__ == "__main__":
@@ -235,5 +247,6 @@ if __name__ == "__main__":
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--budget", type=int, default=16)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=TASKS, help="Of the measures.")
     arguments = parser.parse_args()
-    main(arguments.store, arguments.hours, arguments.budget, arguments.runs)
+    main(arguments.store, arguments.hours, arguments.budget, arguments.runs, arguments.only)

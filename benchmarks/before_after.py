@@ -1,11 +1,13 @@
 """What a change costs: this checkout beside another one, in turn, in one run.
 
     git worktree add ../before COMMIT
-    python benchmarks/before_after.py ../before [--film FILM] [--runs 5]
+    python benchmarks/before_after.py ../before [--film FILM] [--runs 5] [--only query ask]
 
 Both use the installed packages of this environment. Times are of whole processes, except for
 queries, which `benchmarks/queries.py` of each checkout times over 100,000 tokens once they are
-loaded. A ratio is the median over pairs of runs: machines are noisy, and drift.
+loaded, and for questions, which `benchmarks/answering.py` of each times until their request leaves.
+For these, each checkout first indexes the film and the clips into its own `.seal-haystack`.
+A ratio is the median over pairs of runs: machines are noisy, and drift.
 """
 
 import argparse
@@ -24,18 +26,23 @@ from data import ROOT
 HERE = Path(__file__).parents[1]
 
 
-def run(checkout: Path, *command: str | Path) -> tuple[float, str]:
-    """Seconds of wall clock, and what was printed."""
-    environment = os.environ | {
+def environment(checkout: Path) -> dict[str, str]:
+    found = os.environ | {
         "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout / 'benchmarks'}",
         "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONUNBUFFERED": "1",
     }
     # Compiled modules are kept for the next run, as an installed package keeps them.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
+
+
+def run(checkout: Path, *command: str | Path) -> tuple[float, str]:
+    """Seconds of wall clock, and what was printed."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *map(str, command)],
-        env=environment,
+        env=environment(checkout),
         cwd=checkout,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -68,10 +75,33 @@ def querying(checkout: Path) -> dict[str, float]:
     }
 
 
-def main(before: Path, film: Path, runs: int) -> None:
-    measures = [(importing, 3 * runs), (querying, runs), (indexing(film), runs)]
+def asking(checkout: Path) -> dict[str, float]:
+    """The first measure of its benchmark, which is stopped then."""
+    command = [sys.executable, str(checkout / "benchmarks" / "answering.py")]
+    with subprocess.Popen(
+        command, env=environment(checkout), cwd=checkout, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        told = next(line for line in process.stdout if line.startswith("leaving"))
+        process.kill()
+    figures = re.findall(r"'(wall|CPU), median': (\d+)", told)
+    return {f"question to request, an hour, {what}": float(ms) / 1000 for what, ms in figures}
+
+
+MEASURES = ["import", "query", "ask", "index"]
+
+
+def main(before: Path, film: Path, runs: int, only: list[str]) -> None:
+    measures = [
+        ("import", importing, 3 * runs),
+        ("query", querying, runs),
+        ("ask", asking, runs),
+        ("index", indexing(film), runs),
+    ]
     print(f"{'':45s}{'before':>10s}{'now':>10s}{'ratio':>8s}")
-    for measure, times in measures:
+    for kind, measure, times in measures:
+        if kind not in only:
+            continue
         pairs = []
         for number in range(times):
             order = [before, HERE] if number % 2 else [HERE, before]
@@ -89,5 +119,6 @@ if __name__ == "__main__":
     parser.add_argument("before", type=Path, help="Another checkout of this repository.")
     parser.add_argument("--film", type=Path, default=ROOT / "videos" / "big_buck_bunny_360p.mp4")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=MEASURES)
     arguments = parser.parse_args()
-    main(arguments.before.resolve(), arguments.film.resolve(), arguments.runs)
+    main(arguments.before.resolve(), arguments.film.resolve(), arguments.runs, arguments.only)

@@ -150,7 +150,7 @@ def test_an_adapter_is_loaded_as_it_was(folder: Path, tmp_path: Path) -> None:
     assert len(trained) == 2 * 2 * 2
     for parameter in trained.values():
         torch.nn.init.normal_(parameter)
-    task.save(tmp_path)
+    task.save(tmp_path, task.network.state_dict())
     batch = batch_of(folder)
     loaded = LocalAnswerer(HfAnswer(model=str(tmp_path)))
     plain = LocalAnswerer(model)
@@ -171,7 +171,8 @@ def batch_of(folder: Path) -> LessonBatch:
 def test_adapters_of_other_models_are_refused(folder: Path, tmp_path: Path) -> None:
     model = HfAnswer(model=str(folder / "model"))
     weights = locate(model.model, "main")
-    Adapter(model, weights, TuneOptions()).save(tmp_path)
+    task = Adapter(model, weights, TuneOptions())
+    task.save(tmp_path, task.network.state_dict())
     config = tmp_path / "adapter_config.json"
     text = config.read_text()
     config.write_text(text.replace("q_proj|", ""))
@@ -251,7 +252,7 @@ def test_a_killed_run_goes_on_to_the_last_digit(folder: Path, tmp_path: Path) ->
     script = tmp_path / "run.py"
     script.write_text(KILLED)
     command = [sys.executable, str(script), str(folder), str(tmp_path / "killed")]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, start_new_session=True)
     with run:
         assert run.stdout is not None

@@ -31,7 +31,7 @@ LAYERS = [
     {"ground"},
     {"lookup"},
     {"content"},
-    {"scope"},
+    {"scope", "windows"},
     {"show", "answer", "ingest", "watch", "preparation"},
     {"asked", "diagnosis"},
     {"indexed"},

@@ -148,7 +148,8 @@ def mini_head(folder: Path, budget: int, **changes: Any) -> Path:
     )
     folder.mkdir(parents=True, exist_ok=True)
     sizes = replace(small, **{"encoder": fingerprint, **changes})
-    Localisation(Head.of(sizes)).save(folder)
+    head = Head.of(sizes)
+    Localisation(head).save(folder, head.state_dict())
     return folder
 
 

@@ -187,7 +187,7 @@ def test_a_stream_goes_on_from_its_state(objective: str, tmp_path: Path) -> None
     path = tmp_path / "state"
     whole, parted = Stream(D, options), Stream(D, options)
     for stream in (whole, parted):
-        stream.ask("a", query(1))
+        stream.ask("a", query(1), "one")
         stream.ask("", None)
     for i, tokens in enumerate(windows()):
         whole.push(tokens)
@@ -197,7 +197,7 @@ def test_a_stream_goes_on_from_its_state(objective: str, tmp_path: Path) -> None
         parted, notes = Stream.load(path, options)
         assert notes == {"window": i}
         assert ids(parted) == ids(before)
-        assert [s.text for s in parted.queries] == ["a", ""]
+        assert [(s.text, s.words) for s in parted.queries] == [("a", "one"), ("", "")]
         for old, new in zip(before.queries, parted.queries, strict=True):
             assert new.selection.objective == old.selection.objective
             assert new.selection.relevance.tolist() == old.selection.relevance.tolist()

@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from seal.config import as_settings
+from seal.config import Options, WatchOptions, as_settings
 from seal.errors import OptionError
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Shown
@@ -77,6 +77,32 @@ def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, obj
         "answer.backend": backend,
         "answer.model": model or None,
     }
+
+
+def watching(
+    profile: str,
+    options: Settings,
+    answerer: str | Answerer | None,
+    answer_every_s: float | None,
+    **values: Any,
+) -> tuple[Options, WatchOptions]:
+    """The options of watching: `values` are those of `WatchOptions` that have arguments.
+
+    Raises OptionError for what only an answerer reads where there is none.
+    """
+    settings = merged(options, asking(None, answerer))
+    chosen = Options.load(profile, settings, "watch")
+    if answer_every_s is not None:
+        values["answer_every_s"] = answer_every_s
+    if chosen.answer.backend == "none" and (answerer is None or isinstance(answerer, str)):
+        unread = [each for each in settings if each.startswith("answer.")]
+        unread = [each for each in unread if not each.startswith("answer.backend=")]
+        unread += [] if answer_every_s is None else [f"answer_every_s={answer_every_s:g}"]
+        if unread:
+            raise OptionError(
+                f"{unread[0]} has no effect without an answerer, such as openai:MODEL"
+            )
+    return chosen, WatchOptions(**values)
 
 
 def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | None:

@@ -1,4 +1,4 @@
-"""Stored tokens of one video or the nearest tokens of many, and the questions about them."""
+"""Tokens of one video or the nearest tokens of many, and the questions about them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,10 +50,12 @@ class Question:
 
 
 class Content(ABC):
-    """Stored tokens, their encoder and their pictures; questions about them are remembered."""
+    """Tokens, their encoder and their pictures; questions about them are remembered."""
 
-    def __init__(self, store: Store, records: Sequence[VideoRecord]) -> None:
-        self.store = store
+    is_one: ClassVar[bool]
+    """Whether they are of one video, whose times then need no name of a video."""
+
+    def __init__(self, records: Sequence[VideoRecord]) -> None:
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
@@ -78,20 +80,10 @@ class Content(ABC):
     def count(self, record: VideoRecord) -> int:
         """The number of tokens of a video, all of them."""
 
+    @abstractmethod
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
-        """The stored frames, as JPEG, of some of the tokens: see `Store.pictures`.
-
-        Raises StoreError for a frame that cannot be decoded.
-        """
-        shares = np.broadcast_to(np.asarray(at, np.float64), len(tokens))
-        found: list[bytes] = [b""] * len(tokens)
-        for video in dict.fromkeys(tokens.video_ids.tolist()):
-            rows = np.flatnonzero(tokens.video_ids == video)
-            pictures = self.store.pictures(video, tokens.take(rows), shares[rows])
-            check_pictures(self.store.path, tokens.ids[rows].tolist(), pictures)
-            for row, picture in zip(rows.tolist(), pictures, strict=True):
-                found[row] = picture
-        return found
+        """A frame, as JPEG, of each of some of the tokens: the one nearest to the share `at` of its
+        time, one number or [n], in [0, 1]."""
 
     def localiser(
         self, head: Network, select: SelectOptions, budget: int | None = None
@@ -169,8 +161,33 @@ class Encoders:
         return self._loaded[record.encoder]
 
 
-class VideoContent(Content):
+class StoredContent(Content):
+    """Tokens of a store, with its pictures."""
+
+    def __init__(self, store: Store, records: Sequence[VideoRecord]) -> None:
+        super().__init__(records)
+        self.store = store
+
+    def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
+        """The stored frames: see `Store.pictures`.
+
+        Raises StoreError for a frame that cannot be decoded.
+        """
+        shares = np.broadcast_to(np.asarray(at, np.float64), len(tokens))
+        found: list[bytes] = [b""] * len(tokens)
+        for video in dict.fromkeys(tokens.video_ids.tolist()):
+            rows = np.flatnonzero(tokens.video_ids == video)
+            pictures = self.store.pictures(video, tokens.take(rows), shares[rows])
+            check_pictures(self.store.path, tokens.ids[rows].tolist(), pictures)
+            for row, picture in zip(rows.tolist(), pictures, strict=True):
+                found[row] = picture
+        return found
+
+
+class VideoContent(StoredContent):
     """All tokens of one video."""
+
+    is_one = True
 
     def __init__(self, store: Store, record: VideoRecord, encoders: Encoders | None = None) -> None:
         super().__init__(store, [record])
@@ -192,11 +209,13 @@ class VideoContent(Content):
         return len(self.tokens)
 
 
-class NearestContent(Content):
+class NearestContent(StoredContent):
     """The `limit` tokens of many videos, of one encoder, that are nearest to one question.
 
     Where the encoder gives a token several embeddings, their mean counts.
     """
+
+    is_one = False
 
     def __init__(
         self,

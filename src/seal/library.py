@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from seal import asked
-from seal.asked import Settings, asking, describe, merged, selecting
+from seal.asked import Settings, asking, describe, merged, selecting, watching
 from seal.config import DEFAULT_STORE, NoAnswer, Options, WatchOptions, as_settings
 from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
@@ -41,7 +41,7 @@ from seal.video import sources_in
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
-    from seal.watch import Window
+    from seal.windows import Window
 
 _LISTED = 10
 """How many videos of another encoder an error names."""
@@ -313,6 +313,8 @@ class Library:
         give_up_s: float = WatchOptions.give_up_s,
         state: str | Path | None = None,
         head: str | None = None,
+        answerer: str | Answerer | None = None,
+        answer_every_s: float | None = None,
         profile: str = Options.profile,
         options: Settings = (),
         say: Any = lambda text: None,
@@ -320,16 +322,27 @@ class Library:
         """Watch a file, an address or a camera, window by window, in fixed memory.
 
         Nothing is written to the store. `head` is a trained localisation head, which finds moments
-        as it goes: see `seal.watch.watch`.
+        as it goes. An `answerer` answers the queries as it goes, each at most every
+        `answer_every_s` seconds (by default `seal.config.WatchOptions.answer_every_s`): see
+        `seal.watch.watch`.
         """
         from seal.watch import watch
 
         if isinstance(queries, str):
             raise OptionError(f"queries must be a list, such as [{queries!r}]")
-        chosen = Options.load(profile, options, "watch")
-        watching = WatchOptions(window_s, budget, give_up_s)
-        saved = None if state is None else Path(state)
-        return watch(source, chosen, watching, queries, state=saved, head=head, say=say)
+        chosen, how = watching(
+            *(profile, options, answerer, answer_every_s),
+            window_s=window_s,
+            budget=budget,
+            give_up_s=give_up_s,
+        )
+        return watch(
+            *(source, chosen, how, queries),
+            state=None if state is None else Path(state),
+            head=head,
+            answerer=None if isinstance(answerer, str) else answerer,
+            say=say,
+        )
 
     def _nearest(
         self,

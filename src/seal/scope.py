@@ -61,7 +61,7 @@ class Scope:
     @property
     def is_one(self) -> bool:
         """Whether one video is asked about, whose times then need no name of a video."""
-        return isinstance(self.content, VideoContent)
+        return self.content.is_one
 
     def number(self, video: str) -> int:
         """The number of a video in prompts and citations, from 1; 0 where one is asked about."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -12,19 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from seal.answer import Answerer, load
+from seal.answer.evidence import searched_by
+from seal.answer.standing import Reached, StandingAnswers
 from seal.attention.streaming import Standing, Stream
-from seal.clock import clock, span_clock
 from seal.config import Options, VideoOptions, WatchOptions, deciding
 from seal.config.tasks import INDEX_STAGES
 from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
-from seal.printing import printable
-from seal.results import Result, moments_json, token_json
 from seal.types import Moment, Span, Tokens, is_real
 from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
 from seal.video.source import is_device
 from seal.weights import require
+from seal.windows import Window
 
 _FIRST_PAUSE_S = 0.25
 """The pause before the first try to reach a lost source. Each further pause is twice as long."""
@@ -40,88 +42,6 @@ tightness of the bound."""
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, eq=False)
-class Window(Result):
-    """What one window brought, and what is chosen after it."""
-
-    source: str
-    number: int
-    start_s: float
-    """The start of the window's first picture, on the clock of the source's first picture."""
-    end_s: float
-    """The end of the window's last picture, analysed or not."""
-    counts: Mapping[str, int]
-    """kind -> number of tokens."""
-    gaps: list[Gap]
-    """The stretches that could not be seen since the previous window."""
-    notes: list[Note]
-    """What was noticed about the source since then, such as a clock that restarts."""
-    choices: list[Standing]
-    """The queries, each with its chosen tokens."""
-    moments: list[list[Moment]] | None = None
-    """For each of `choices`, what a trained head finds among its tokens; None without a head."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "source": self.source,
-            "window": self.number,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "tokens": dict(self.counts),
-            "gaps": [[gap.span.start_s, gap.span.end_s, gap.reason] for gap in self.gaps],
-            "notes": [[note.time_s, note.text] for note in self.notes],
-            "queries": self._queries_json(),
-        }
-
-    def _queries_json(self) -> list[dict[str, Any]]:
-        queries = [_standing_json(standing) for standing in self.choices]
-        for query, moments in zip(queries, self.moments or (), strict=False):
-            query["moments"] = moments_json(moments)
-        return queries
-
-    def __str__(self) -> str:
-        counts = ", ".join(f"{n} {kind}" for kind, n in self.counts.items())
-        missing_s = sum(gap.span.duration_s for gap in self.gaps)
-        parts = [f"{span_clock(self.start_s, self.end_s)}  {counts or 'nothing new'}"]
-        parts += [f"{clock(missing_s)} missing"] if missing_s else []
-        parts += [f"at {clock(note.time_s)} {note.text}" for note in self.notes]
-        lines = [_standing_line(standing) for standing in self.choices]
-        for i, moments in enumerate(self.moments or ()):
-            if moments:
-                best = moments[0].span
-                lines[i] += f", moment {span_clock(best.start_s, best.end_s)}"
-        return "  ".join(parts + lines)
-
-
-def _standing_json(standing: Standing) -> dict[str, Any]:
-    """A standing query and the tokens chosen for it, as JSON."""
-    tokens, choice = standing.tokens, standing.selection
-    rows = [
-        token_json(tokens, row) | {"relevance": float(relevance)}
-        for row, relevance in enumerate(choice.relevance)
-    ]
-    return {
-        "query": standing.text or None,
-        "selection": rows,
-        "objective": choice.objective,
-        "upper_bound": choice.upper_bound,
-        "gap": choice.gap,
-    }
-
-
-def _standing_line(standing: Standing) -> str:
-    """How many tokens are chosen for a query, and the most relevant of them."""
-    tokens, relevance = standing.tokens, standing.selection.relevance
-    line = f"{len(tokens)} chosen"
-    if standing.text:
-        line = f"{printable(standing.text)}: {line}"
-        if len(tokens):
-            row = int(relevance.argmax())
-            start = clock(float(tokens.start_s[row]))
-            line += f", best {tokens.ids[row]} at {start} {relevance[row]:+.3f}"
-    return line
-
-
 def watch(
     source: str,
     options: Options,
@@ -130,6 +50,7 @@ def watch(
     *,
     state: Path | None = None,
     head: str | None = None,
+    answerer: Answerer | None = None,
     say: Say = lambda text: None,
 ) -> Iterator[Window]:
     """The windows of a source as they end, each with a choice of tokens for every query.
@@ -141,6 +62,12 @@ def watch(
     With `head`, a trained localisation head, each window has the moments that it finds for every
     query among the tokens chosen for it so far.
 
+    With an `answerer`, or one that `options.answer` names, the queries are questions. A question
+    is asked about the tokens chosen for it so far, and asked anew if they have changed and
+    `watching.answer_every_s` of the source has gone by; where the model has failed, unchanged
+    tokens are asked about again. When the source ends, the last choice is asked about. A file
+    waits for the answers; those about a live source come with a later window.
+
     With `state`, a file, all that is remembered is saved after each window. If it is there, its
     queries go on standing beside `queries`, which then come late, and a file is read on from where
     it was left. A window may come twice if the process is killed while it is being saved.
@@ -149,9 +76,11 @@ def watch(
     queries, and for a state of another source or other options; StoreError if the state cannot be
     read or written; BackendError if a back end cannot be loaded.
     """
+    answerer = answerer or load(options.answer)
     models = Models.load(options)
     encoder, keys = models.encoder, models.keys(options)
-    asked = {text: embed_query(encoder, text) for text in queries}
+    words = {text: searched_by(text, options.answer) if answerer else text for text in queries}
+    asked = {text: embed_query(encoder, words[text]) for text in words}
     attention = replace(options.attention, budget=watching.budget)
     options = replace(options, attention=attention)
     name = shown(source, options.video.address_query == "identity")
@@ -167,49 +96,61 @@ def watch(
         _check_same(state, notes, fixed)
     known = {query.text for query in stream.queries}
     found = _found_by(head, encoder.fingerprint)
-    late = [stream.ask(text, asked[text]) for text in asked if text not in known]
+    late = [stream.ask(text, asked[text], words[text]) for text in asked if text not in known]
     if not stream.queries:
         stream.ask("", None)
+    if answerer is not None and not any(query.text for query in stream.queries):
+        raise OptionError(f"{answerer.name} has nothing to answer: give a question as a query")
     feed = _Feed(source, options.video, watching.give_up_s, say, notes)
-    number = None
-    for number, frames in groupby(feed.frames(), lambda seen: feed.window(seen, watching.window_s)):
-        seen = _Seen(frames)
-        parts = [
-            batch.tokens
-            for connection, part in groupby(seen, lambda seen: seen[0])
-            for batch in decompose(
-                (frame for _, frame in part),
-                keys,
-                options,
-                models,
-                connection.info,
-                start_s=feed.origin_s + number * watching.window_s,
-                video_id=name,
-            )
-        ]
-        tokens = Tokens.concatenate(parts)
-        tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
-        stream.push(tokens)
-        brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
-        gaps, feed.gaps = feed.gaps, []
-        noted, feed.notes = feed.notes, []
-        window_end_s = feed.origin_s + (number + 1) * watching.window_s
-        end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
-        asked_for, moments = stream.queries, found(stream.queries)
-        yield Window(name, number, seen.start_s, end_s, brought, gaps, noted, asked_for, moments)
-        if state is not None:
-            notes = {"last": [number, seen.start_s], "reached_s": end_s}
-            notes |= {"origin_s": feed.origin_s, "at": time.time()}
-            stream.save(state, fixed | notes)
+    answers = StandingAnswers(answerer, options, encoder, watching.answer_every_s, name)
+    last: tuple[int, float, float] | None = None
+    with closing(answers):
+        for number, frames in groupby(
+            feed.frames(), lambda seen: feed.window(seen, watching.window_s)
+        ):
+            seen, parts, pictures = _Seen(frames), list[Tokens](), dict[str, list[bytes]]()
+            for connection, part in groupby(seen, lambda seen: seen[0]):
+                for batch in decompose(
+                    (frame for _, frame in part),
+                    keys,
+                    options,
+                    models,
+                    connection.info,
+                    start_s=feed.origin_s + number * watching.window_s,
+                    video_id=name,
+                ):
+                    parts.append(batch.tokens)
+                    pictures |= answers.pictures_of(batch)
+            tokens = Tokens.concatenate(parts)
+            tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
+            stream.push(tokens, pictures)
+            brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
+            gaps, feed.gaps = feed.gaps, []
+            noted, feed.notes = feed.notes, []
+            window_end_s = feed.origin_s + (number + 1) * watching.window_s
+            end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
+            last = number, seen.start_s, end_s
+            reached = Reached(end_s, end_s - feed.origin_s)
+            came = answers.after(stream, reached, wait=not seen.connection.info.is_live)
+            chosen, moments = stream.queries, found(stream.queries)
+            yield Window(name, *last, brought, gaps, noted, chosen, moments, came)
+            if state is not None:
+                notes = {"last": [*last[:2]], "reached_s": end_s}
+                notes |= {"origin_s": feed.origin_s, "at": time.time()}
+                stream.save(state, fixed | notes)
+        if late and last is None and notes and feed.failure is None:
+            # All of it was seen before these were asked.
+            (number, start_s), end_s = notes["last"], notes["reached_s"]
+            chosen, reached = stream.queries, Reached(end_s, end_s - feed.origin_s)
+            came = answers.after(stream, reached, wait=True)
+            yield Window(name, number, start_s, end_s, {}, [], [], chosen, found(chosen), came)
+            if state is not None:
+                stream.save(state, fixed | notes)
+        elif last is not None:
+            for came in answers.rest(stream, reached):
+                yield Window(name, *last, {}, [], [], chosen, moments, came)
     if feed.failure is not None:
         raise feed.failure
-    if late and number is None and notes:
-        # All of it was seen before these were asked.
-        number, start_s = notes["last"]
-        asked_for, end_s = stream.queries, notes["reached_s"]
-        yield Window(name, number, start_s, end_s, {}, [], [], asked_for, found(asked_for))
-        if state is not None:
-            stream.save(state, fixed | notes)
 
 
 def _found_by(

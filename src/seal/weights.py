@@ -71,6 +71,7 @@ _PURPOSES = {
     "train": "training",
     "answer": "asking an endpoint",
     "eval": "this evaluation",
+    "quantize": "training on 4-bit weights",
 }
 
 
@@ -217,11 +218,13 @@ def load_model(
     device: str,
     renamed: dict[str, str] | None = None,
     dtype: str = "float32",
-    device_map: str | None = None,
+    device_map: str | Mapping[str, int | str] | None = None,
+    quantization: Any = None,
 ) -> Any:
     """A transformers model on `device`, of this `dtype` of torch and in evaluation mode.
 
     With a `device_map` of accelerate, its layers are spread over all devices instead.
+    `quantization`, a configuration of transformers, says in which form the weights are kept.
 
     `renamed` gives patterns in the names of the weights and what to put in their place, where the
     library does not know that a checkpoint has them under other names.
@@ -230,6 +233,7 @@ def load_model(
     weights: a network with a few layers left at random would run and give nonsense.
     """
     torch, transformers = require("torch"), require("transformers")
+    more = {} if quantization is None else {"quantization_config": quantization}
     model_class = library_class(class_name)
     try:
         with _quiet(transformers):
@@ -242,6 +246,7 @@ def load_model(
                 key_mapping=renamed,
                 ignore_mismatched_sizes=True,
                 device_map=device_map,
+                **more,
             )
     # Damaged files and another model's configuration fail anywhere inside, with errors of any kind.
     except Exception as error:

@@ -18,6 +18,7 @@ adapter       the few weights that training adds to it
 citations     the times that the answer cites, and what was shown there
 letters       which of several options the answer chooses
 conversation  the questions that follow
+standing      the questions that stand while a stream runs
 lessons       what a local model learns from
 train         how it learns
 """

@@ -102,7 +102,7 @@ def _targets(network: Any, options: TuneOptions) -> str:
     """A pattern for the names of the layers that get something added, as peft takes it."""
     linear, part = require("torch").nn.Linear, part_of(network, options)
     inside = next(name for name, module in network.named_modules() if module is part)
-    layers = [n.rpartition(".")[2] for n, m in part.named_modules() if isinstance(m, linear)]
+    layers = [_last(n) for n, m in part.named_modules() if isinstance(m, linear)]
     valid = list(dict.fromkeys(layers))
     every = options.targets == "all-linear"
     chosen = valid if every else [name.strip() for name in options.targets.split(",")]
@@ -113,3 +113,10 @@ def _targets(network: Any, options: TuneOptions) -> str:
             f" valid: all-linear, or some of {','.join(valid)}"
         )
     return rf"{re.escape(inside)}\.(.*\.)?({'|'.join(map(re.escape, chosen))})"
+
+
+def _last(name: str) -> str:
+    """The last word of a module's name, with the numbers behind it: other modules have these too,
+    such as whole layers."""
+    before, _, last = name.rpartition(".")
+    return f"{_last(before)}.{last}" if last.isdigit() and before else last

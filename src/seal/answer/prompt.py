@@ -19,7 +19,7 @@ from PIL import Image
 from seal import kinds
 from seal.clock import clock, span_clock
 from seal.config import NoAnswer
-from seal.ground.strips import crop, frames
+from seal.ground.strips import Pictures, crop, frames
 from seal.scope import Scope
 from seal.types import Box, Tokens
 
@@ -132,11 +132,16 @@ def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
     frame, otherwise what is in its box and a little around that. Of a token with a track
     `answer.strip` frames stand side by side."""
     options = scope.options.answer
+    shown = frames_of(scope.pictures, tokens, options)
+    return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
+
+
+def frames_of(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[list[bytes]]:
+    """The frames, as JPEG, that `draw` makes each token's picture of; none for some kinds."""
     counts = tokens.per_kind(
         lambda kind: (options.strip if kind.has_track else 1) * kind.has_picture
     )
-    shown = frames(scope.pictures, tokens, counts.astype(np.int64))
-    return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
+    return frames(pictures, tokens, counts.astype(np.int64))
 
 
 def _draw(tokens: Tokens, i: int, shown: list[bytes], options: NoAnswer) -> PromptPicture | None:

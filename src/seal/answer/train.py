@@ -7,6 +7,7 @@ tokens before it. The folder of a run has `adapter/` or, where all weights chang
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -21,8 +22,9 @@ from seal.answer.lessons import Lessons
 from seal.answer.processor import Reader, ends_of
 from seal.config import HfAnswer, TuneOptions
 from seal.errors import ContextError, OptionError
-from seal.training.loop import Step, TrainingTask, fit
-from seal.weights import FILES, Weights, load_model, locate
+from seal.training.loop import Step, fit
+from seal.training.run import TrainingTask
+from seal.weights import FILES, Weights, library_class, load_model, locate, require
 
 
 def train(
@@ -82,17 +84,18 @@ class Adapter(Answering):
     result = "adapter"
 
     def __init__(self, model: HfAnswer, weights: Weights, options: TuneOptions) -> None:
-        self.network = adapted(_load(weights, model.dtype), options, model)
+        self.network = adapted(_load(weights, model.dtype, options.quantize), options, model)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         # Whether a vocabulary has grown would be looked up on the hub; none has.
-        self.network.save_pretrained(folder, save_embedding_layers=False)
+        self.network.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
 
 
 class Whole(Answering):
     """The weights of the model itself learn."""
 
     result = "model"
+    saves_frozen = True
 
     def __init__(self, model: HfAnswer, weights: Weights, options: TuneOptions) -> None:
         # Half precision would lose most of what a step changes.
@@ -102,11 +105,11 @@ class Whole(Answering):
             part.requires_grad_(True)
         self._folder = weights.folder
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         for path in (path for pattern in FILES for path in self._folder.glob(pattern)):
             if path.suffix != ".safetensors" and not path.name.endswith(".index.json"):
                 shutil.copy(path, folder)
-        self.network.save_pretrained(folder)
+        self.network.save_pretrained(folder, state_dict=weights)
 
 
 class _Batches:
@@ -147,7 +150,27 @@ def _reader(name: str, weights: Weights) -> Reader:
     return Reader(name, weights)
 
 
-def _load(weights: Weights, dtype: str) -> Any:
+def _load(weights: Weights, dtype: str, quantize: str = "none") -> Any:
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
-    return load_model("AutoModelForImageTextToText", weights, "cpu", dtype=dtype)
+    if quantize == "none":
+        return load_model("AutoModelForImageTextToText", weights, "cpu", dtype=dtype)
+    require("bitsandbytes", "quantize")
+    # Weights are made smaller where they stay: of several processes each has a device.
+    place = int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else "cpu"
+    config = library_class("BitsAndBytesConfig")(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quantize,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+        # FSDP puts weights of one type into shards together.
+        bnb_4bit_quant_storage=getattr(torch, dtype),
+    )
+    network = load_model(
+        *("AutoModelForImageTextToText", weights, "cpu"),
+        dtype=dtype,
+        device_map={"": place},
+        quantization=config,
+    )
+    prepare = require("peft", "train").prepare_model_for_kbit_training
+    return prepare(network, use_gradient_checkpointing=False)

@@ -26,6 +26,7 @@ from seal.attention import Budget, Candidates, choose, pick, relevance
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
+from seal.store.pictures import check_picture
 from seal.types import TEXT, Choice, Float32, Float64, Int64, Tokens, check_finite, is_count
 
 _VERSION = 2
@@ -46,8 +47,10 @@ class Standing:
 
     text: str
     """Empty where nothing is asked: then no token is more relevant than another."""
+    words: str
+    """What is looked for: the text, or the phrase of a question that says what is to be seen."""
     embedding: Float32
-    """[d] L2-normalised; zeros where nothing is asked."""
+    """[d] of the words, L2-normalised; zeros where nothing is asked."""
     tokens: Tokens
     """T_sub, in the order chosen."""
     selection: Choice
@@ -69,26 +72,32 @@ class Stream:
         self._calibration = calibration
         self._dimension = dimension
         self.queries: list[Standing] = []
+        self.pictures: dict[str, list[bytes]] = {}
+        """By their ids, the pictures (JPEG) that were pushed with the chosen tokens."""
         self._window: Tokens | None = None
         """The last one: it becomes past when the next one comes."""
         self._sample: Tokens | None = None
         self._seen = 0
         """How many tokens are past."""
 
-    def ask(self, text: str, embedding: Float32 | None) -> Standing:
+    def ask(self, text: str, embedding: Float32 | None, words: str | None = None) -> Standing:
         """A query stands from now on; its first choice is from the last window and the sample.
 
-        `embedding` is that of the text, [d]; None with an empty text if nothing is asked.
+        `words` are what is looked for, by default the text. `embedding` is theirs, [d]; None with
+        an empty text if nothing is asked.
         """
         if embedding is None:
             embedding = np.zeros(self._dimension, np.float32)
         known = [tokens for tokens in (self._window, self._sample) if tokens is not None]
-        standing = self._choose(text, embedding, known)
+        standing = self._choose(text, text if words is None else words, embedding, known)
         self.queries.append(standing)
         return standing
 
-    def push(self, tokens: Tokens) -> None:
-        """The next window: every query chooses from it and from what it had chosen."""
+    def push(self, tokens: Tokens, pictures: Mapping[str, list[bytes]] | None = None) -> None:
+        """The next window: every query chooses from it and from what it had chosen.
+
+        `pictures` (id -> JPEGs) show its tokens. Those of chosen tokens are kept.
+        """
         if self._window is not None:
             held = [tokens for tokens in (self._sample, self._window) if tokens is not None]
             rows = _remember(self._seen, len(self._window), self._options.memory)
@@ -96,28 +105,31 @@ class Stream:
             self._seen += len(self._window)
         self._window = tokens
         self.queries = [
-            self._choose(query.text, query.embedding, [tokens, query.tokens])
+            self._choose(query.text, query.words, query.embedding, [tokens, query.tokens])
             for query in self.queries
         ]
+        known = {**self.pictures, **(pictures or {})}
+        chosen = dict.fromkeys(name for query in self.queries for name in query.tokens.ids.tolist())
+        self.pictures = {name: known[name] for name in chosen if name in known}
 
-    def _choose(self, text: str, embedding: Float32, parts: list[Tokens]) -> Standing:
+    def _choose(self, text: str, words: str, embedding: Float32, parts: list[Tokens]) -> Standing:
         parts = parts or [Tokens.none(self._dimension)]
         # Those of no tokens may have been made before the number of facets was known.
         tokens = Tokens.concatenate([part for part in parts if len(part)] or parts[:1])
         # A token of the window cannot be in the sample, but one chosen for its coverage can.
         past = None
         if self._sample is not None and len(self._sample):
-            seen = self._relevance(self._sample, text, embedding)
+            seen = self._relevance(self._sample, words, embedding)
             past = Candidates.of(self._sample, seen, text)
-        scores = self._relevance(tokens, text, embedding)
+        scores = self._relevance(tokens, words, embedding)
         candidates = _beside(past, self._seen, Candidates.of(tokens, scores, text))
         rows = choose(candidates, self._options, Budget.of_tokens(tokens, self._options))
         chosen = Choice(np.arange(len(rows)), rows.relevance, rows.objective, rows.upper_bound)
-        return Standing(text, embedding, tokens.take(rows.rows), chosen)
+        return Standing(text, words, embedding, tokens.take(rows.rows), chosen)
 
-    def _relevance(self, tokens: Tokens, text: str, embedding: Float32) -> Float32:
+    def _relevance(self, tokens: Tokens, words: str, embedding: Float32) -> Float32:
         asked = bool(embedding.any())
-        return relevance(tokens, embedding, self._calibration if asked else None, text)
+        return relevance(tokens, embedding, self._calibration if asked else None, words)
 
     # State
 
@@ -141,6 +153,8 @@ class Stream:
         head = {"format": _FORMAT, "schema": _VERSION, "seen": self._seen, "notes": dict(notes)}
         head["dimension"] = self._dimension
         head["queries"] = [query.text for query in self.queries]
+        head["words"] = [query.words for query in self.queries]
+        arrays |= _packed(self.pictures)
         # Of one name, so that the next save takes the place of what a kill left.
         draft = path.with_name(f"{path.name}.new")
         try:
@@ -206,23 +220,52 @@ class Stream:
         stream._seen = seen
         stream._window = tokens("window") if "window.ids" in stored else None
         stream._sample = tokens("sample") if "sample.ids" in stored else None
-        for i, text in enumerate(head["queries"]):
+        # States without words looked for the texts.
+        searched = head.get("words", head["queries"])
+        for i, (text, words) in enumerate(zip(head["queries"], searched, strict=True)):
             chosen = tokens(f"query{i}")
             value, bound = stored[f"query{i}.worth"].tolist()
             scores, embedding = stored[f"query{i}.relevance"], stored[f"query{i}.embedding"]
             fits = scores.shape == (len(chosen),) and embedding.shape == (dimension,)
-            if not isinstance(text, str) or not fits:
+            if not isinstance(text, str) or not isinstance(words, str) or not fits:
                 raise ValueError("its queries do not fit their tokens")
             for name, numbers in (("relevance", scores), ("a query", embedding)):
                 check_finite(name, numbers)
             check_finite("values", np.array([value, bound], np.float64))
             selection = Choice(np.arange(len(chosen)), scores, value, bound)
-            stream.queries.append(Standing(text, embedding, chosen, selection))
+            stream.queries.append(Standing(text, words, embedding, chosen, selection))
+        stream.pictures = _unpacked(stored)
         # A sample that does not fit the count would be drawn from past its end.
         held = 0 if stream._sample is None else len(stream._sample)
         if held != min(seen, options.memory):
             raise ValueError("its sample is not as large as its counts say")
         return stream
+
+
+def _packed(pictures: Mapping[str, list[bytes]]) -> dict[str, Any]:
+    """Pictures as arrays: one after another, where each one ends, and whose it is."""
+    rows = [(name, jpeg) for name, jpegs in pictures.items() for jpeg in jpegs]
+    if not rows:
+        return {}
+    names, jpegs = zip(*rows, strict=True)
+    return {
+        "pictures.ids": np.array(names, np.str_),
+        "pictures.ends": np.cumsum([len(jpeg) for jpeg in jpegs]),
+        "pictures.jpeg": np.frombuffer(b"".join(jpegs), np.uint8),
+    }
+
+
+def _unpacked(stored: Mapping[str, Any]) -> dict[str, list[bytes]]:
+    """What `_packed` made. Raises ValueError for pictures that cannot be decoded."""
+    pictures: dict[str, list[bytes]] = {}
+    if "pictures.ids" not in stored:
+        return pictures
+    names, ends = stored["pictures.ids"].tolist(), stored["pictures.ends"].tolist()
+    content = stored["pictures.jpeg"].tobytes()
+    for name, start, end in zip(names, [0, *ends], ends, strict=False):
+        check_picture(content[start:end])
+        pictures.setdefault(name, []).append(content[start:end])
+    return pictures
 
 
 def stream_choose(candidates: Candidates, options: AttentionOptions, window: int) -> Int64:

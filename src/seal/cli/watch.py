@@ -54,6 +54,19 @@ _DEFAULTS = WatchOptions()
     help="A trained head that finds moments as it goes: a folder, or on the hub.",
 )
 @click.option(
+    "--answerer",
+    metavar="NAME[:MODEL]",
+    help="Answers the queries as it goes, such as openai:MODEL: each is a question then.",
+)
+@click.option(
+    "--answer-every",
+    "answer_every_s",
+    type=float,
+    metavar="S",
+    help="Ask a question anew, if the tokens chosen for it have changed, after this many seconds of"
+    f" the source at the earliest.  [{_DEFAULTS.answer_every_s}]",
+)
+@click.option(
     "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
 )
 @settings_option("attention.objective=coverage")
@@ -66,6 +79,8 @@ def watch(
     give_up_s: float,
     state: Path | None,
     head: str | None,
+    answerer: str | None,
+    answer_every_s: float | None,
     profile: str,
     settings: tuple[str, ...],
     as_json: bool,
@@ -75,12 +90,23 @@ def watch(
     After each window one line says, for every query, which tokens are chosen from all that was
     seen so far and, with --head, the moments found among them. Without a query the chosen tokens
     represent the whole video. A lost connection is tried again.
+
+    With --answerer, each query is a question, which is answered from the tokens chosen for it. New
+    answers follow the line of a window. A failure of the model is told, and the watching goes on.
     """
+    from seal.asked import watching
     from seal.watch import watch as windows
 
-    options = Options.load(profile, settings, "watch")
-    watching = WatchOptions(window_s, budget, give_up_s)
-    for window in windows(source, options, watching, queries, state=state, head=head, say=tell):
+    options, how = watching(
+        *(profile, settings, answerer, answer_every_s),
+        window_s=window_s,
+        budget=budget,
+        give_up_s=give_up_s,
+    )
+    for window in windows(source, options, how, queries, state=state, head=head, say=tell):
+        for each in window.answers or ():
+            if each.failure:
+                tell(f"{each.question}: {each.told}")
         for gap in window.gaps:
             span = span_clock(gap.span.start_s, gap.span.end_s)
             tell(f"{window.source}: {span} is missing: {gap.reason}")

@@ -151,6 +151,8 @@ class TuneOptions(FitOptions):
     """LoRA: what is added counts alpha / rank times."""
     dropout: float = 0.05
     """LoRA: how much of what is added is left out at random in training."""
+    quantize: Literal["none", "nf4", "fp4"] = "none"
+    """LoRA: how the weights that stay as they are are kept, in 4 bits (QLoRA) by bitsandbytes."""
     targets: str = "all-linear"
     """LoRA: the layers that get something added, such as q_proj,v_proj."""
 
@@ -159,3 +161,5 @@ class TuneOptions(FitOptions):
         check(self, self.rank >= 1, "rank must be at least 1")
         check(self, self.alpha > 0, "alpha must be above 0")
         check(self, 0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+        fits = self.method == "lora" or self.quantize == "none"
+        check(self, fits, "quantize is for method=lora: weights of 4 bits cannot learn themselves")

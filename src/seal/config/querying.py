@@ -173,8 +173,12 @@ class WatchOptions:
     """The number of tokens that are kept for each query."""
     give_up_s: float = 300.0
     """Give up on a lost source after this many seconds."""
+    answer_every_s: float = 60.0
+    """With an answerer: a question is asked anew after this many seconds of the source at the
+    earliest, if the tokens that are chosen for it have changed."""
 
     def __post_init__(self) -> None:
         check(self, 1 <= self.window_s < math.inf, "window_s must be at least 1")
         check(self, self.budget >= 1, "budget must be at least 1")
         check(self, self.give_up_s >= 0, "give_up_s must be at least 0")
+        check(self, self.answer_every_s >= 0, "answer_every_s must be at least 0")

@@ -64,9 +64,14 @@ TASKS = {
         "it does not change which models are needed",
     ),
     "watch": Task(
-        (*INDEX_STAGES, "attention"),
-        "options of indexing and of attention can be set; its budget is --budget",
-        ignores=("attention.budget",),
+        (*INDEX_STAGES, "attention", "answer"),
+        "options of indexing, of attention and of prompts can be set; its budget is --budget",
+        # A stream cannot look back for what a question says of time and cause.
+        ignores=(
+            "attention.budget",
+            *(f"answer.{key}" for key in ("intent", "cause_share", "cause_s")),
+            *(f"answer.{key}" for key in ("follow_up", "dialogue", "together", "choice")),
+        ),
     ),
 }
 """By name; commands, methods of the library and benchmarks that do the same are one task."""

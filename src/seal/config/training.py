@@ -8,7 +8,7 @@ from typing import Any, Literal
 from seal.settings import check
 
 # Options that change how fast and how safely a run gets to where it goes, but not where.
-_WITHOUT_EFFECT = ("workers", "save_every")
+_WITHOUT_EFFECT = ("workers", "save_every", "recompute")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class FitOptions:
     clip_norm: float = 1.0
     """Longer gradients are shortened to this."""
     precision: Literal["no", "fp16", "bf16"] = "no"
+    recompute: bool = False
+    """Activations inside the layers are computed again for the gradients (gradient checkpointing):
+    less memory, and about a third more time."""
     workers: int = 1
     """Processes that make samples; 0 makes them in between."""
     seed: int = 0

@@ -20,7 +20,8 @@ from seal.ground.batches import HeadBatch, collate
 from seal.ground.examples import HeadExample
 from seal.ground.model import Head
 from seal.ground.networks import LOSSES, Network, network
-from seal.training.loop import Step, TrainingTask, fit
+from seal.training.loop import Step, fit
+from seal.training.run import TrainingTask
 
 
 class Examples(Protocol):
@@ -64,8 +65,7 @@ class Localisation(TrainingTask):
         found = self._loss(model(batch.video, batch.queries), batch.truth)
         return {"loss": found.total, "score": found.score, "span": found.span}
 
-    def save(self, folder: Path) -> None:
-        weights = {n: p.detach().cpu() for n, p in self.network.named_parameters()}
+    def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
         save_file(weights, folder / WEIGHTS)
         sizes = self.network.sizes.deciding()
         (folder / "config.json").write_text(json.dumps(sizes, indent=2) + "\n")

@@ -25,31 +25,33 @@ def check_pictures(store: Path, names: Iterable[str], pictures: Iterable[bytes])
 
     `names` are the ids of the tokens that the pictures show.
     """
-    from PIL import Image
-
-    broken = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Warning)
     name = ""
     try:
         for name, picture in zip(names, pictures, strict=True):  # noqa: B007
-            _check_picture(picture)
-    except broken as error:
+            check_picture(picture)
+    except ValueError as error:
         raise StoreError(
             f"the token store {store} is damaged: the picture of {name} cannot be shown ({error});"
             " remove the video and index it again"
         ) from error
 
 
-def _check_picture(picture: bytes) -> None:
+def check_picture(picture: bytes) -> None:
+    """Raises ValueError unless a picture can be decoded in reasonable memory."""
     from PIL import Image
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"it claims {image.width:,} x {image.height:,} pixels")
-            # A JPEG is read to its end, and at an eighth of its size.
-            image.draft("L", (1, 1))
-            image.load()
+    broken = (OSError, SyntaxError, Image.DecompressionBombError, Warning)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as image:
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError(f"it claims {image.width:,} x {image.height:,} pixels")
+                # A JPEG is read to its end, and at an eighth of its size.
+                image.draft("L", (1, 1))
+                image.load()
+    except broken as error:
+        raise ValueError(error) from error
 
 
 def shown(tokens: Tokens, pts: Int64, at: ArrayLike = 0.5) -> Int64:

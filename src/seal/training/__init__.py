@@ -1,9 +1,11 @@
 """Training, whatever is trained: resumable to the last digit, on one device or many.
 
-loop    a `Task`, which says what is trained and for what, its batches, and the steps
+loop    the steps
 feed    batches by their number, made by other processes
 state   all that a step changes
-run     the folder: settings, curve, what to go on from, and the result
+memory  activations that are computed again, weights in shards
+run     a `TrainingTask`, which says what is trained and for what, and its folder: settings, curve,
+        what to go on from, and the result
 
 A run is a folder: the result, `state.safetensors` (what a killed run goes on from), `curve.jsonl`
 (the loss of every step), `manifest.json` (what it was made from and with) and the events of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,31 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor
+from accelerate import Accelerator, DistributedType
 
 from seal.config import FitOptions
 from seal.errors import BackendError
 from seal.training.feed import BatchFeed, Feed
-from seal.training.run import TrainingRun
+from seal.training.memory import recomputing, sharding
+from seal.training.run import TrainingRun, TrainingTask
 from seal.training.state import State
-
-
-class TrainingTask(ABC):
-    """What is trained, and for what: all in which one training differs from another."""
-
-    network: Any
-    """A module of torch; its parameters that need gradients are trained."""
-    result: str
-    """The name of the folder, in that of the run, for what comes out."""
-
-    @abstractmethod
-    def losses(self, model: Any, batch: Any) -> dict[str, Tensor]:
-        """Numbers by name, of which "loss" is to become small; `model` is called as the network."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write the network as it is used after training into an empty folder."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +48,10 @@ def fit(
     """
     accelerator = _accelerator(options)
     run = TrainingRun(Path(folder), settings, accelerator.is_main_process)
+    if options.recompute:
+        recomputing(task.network)
+    if accelerator.distributed_type == DistributedType.FSDP:
+        sharding(accelerator.state.fsdp_plugin, task.network)
     optimizer = torch.optim.AdamW(_groups(task.network, options))
     model, optimizer = accelerator.prepare(task.network, optimizer)
     state = State(task.network, optimizer.optimizer, options.ema)
@@ -80,9 +67,9 @@ def fit(
             losses = _step(task, model, optimizer, feed, options, accelerator)
             state.follow(step)
             run.log(step, losses | {"learning_rate": rate})
+            if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
+                run.save(step + 1, state, task)
             if accelerator.is_main_process:
-                if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
-                    run.save(step + 1, state, task.result, task.save)
                 on_step(Step(step + 1, losses["loss"], feed.waited))
     accelerator.wait_for_everyone()
     figures = {"loss": run.loss, "waited": feed.waited}
@@ -116,11 +103,30 @@ def _step(
 
 def _accelerator(options: FitOptions) -> Accelerator:
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             mixed_precision=options.precision, gradient_accumulation_steps=options.accumulate
         )
     except ValueError as error:
         raise BackendError(f"precision={options.precision} cannot be had: {error}") from error
+    stated = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if stated not in ("no", options.precision):
+        raise BackendError(
+            f"accelerate is set up for mixed_precision {stated}: set precision={stated} as well"
+        )
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise BackendError(f"accelerate is set up for {kind.value}: set it up for FSDP instead")
+    if kind == DistributedType.FSDP:
+        plugin = accelerator.state.fsdp_plugin
+        if plugin.fsdp_version != 2:
+            raise BackendError("accelerate is set up for FSDP 1: set fsdp_version: 2")
+        if plugin.activation_checkpointing:
+            # Its second pass drops other activations than the first one did.
+            raise BackendError(
+                "fsdp_activation_checkpointing gives wrong gradients where there is dropout: leave"
+                " it out, and set recompute=true"
+            )
+    return accelerator
 
 
 def _groups(network: Any, options: FitOptions) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from seal.errors import BackendError, DataError, OptionError
@@ -23,6 +25,28 @@ from seal.training.state import State
 
 STATE, CURVE, MANIFEST = "state.safetensors", "curve.jsonl", "manifest.json"
 _LIBRARIES = ("seal-video", "torch", "accelerate", "numpy", "safetensors", "transformers", "peft")
+
+
+class TrainingTask(ABC):
+    """What is trained, and for what: all in which one training differs from another."""
+
+    network: Any
+    """A module of torch; its parameters that need gradients are trained."""
+    result: str
+    """The name of the folder, in that of the run, for what comes out."""
+    saves_frozen = False
+    """Whether the result has the weights that are not trained, too."""
+
+    @abstractmethod
+    def losses(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Numbers by name, of which "loss" is to become small; `model` is called as the network."""
+
+    @abstractmethod
+    def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        """Write the network as it is used after training into an empty folder.
+
+        `weights` are those that the result has, by name and whole.
+        """
 
 
 class TrainingRun:
@@ -89,14 +113,19 @@ class TrainingRun:
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
 
-    def save(self, step: int, state: State, result: str, fill: Callable[[Path], None]) -> None:
-        """After so many steps: the folder `result`, filled, and then what to go on from, so that
-        no step is done of which the result does not know."""
-        self._curve.flush()
-        os.fsync(self._curve.fileno())
+    def save(self, step: int, state: State, task: TrainingTask) -> None:
+        """After so many steps: the result of the task, and then what to go on from, so that no step
+        is done of which the result does not know. All processes call this together."""
+        if self._writes:
+            self._curve.flush()
+            os.fsync(self._curve.fileno())
         with state.averaged():
-            _write_folder(self._folder / result, fill)
-        _write(self._folder / STATE, save(state.tensors(), {"step": str(step)}))
+            weights = state.weights(task.saves_frozen, self._writes)
+            if self._writes:
+                _write_folder(self._folder / task.result, lambda new: task.save(new, weights))
+        tensors = state.tensors(self._writes)
+        if self._writes:
+            _write(self._folder / STATE, save(tensors, {"step": str(step)}))
 
     def close(self) -> None:
         """Close the files."""
