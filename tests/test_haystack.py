@@ -357,20 +357,14 @@ def test_broken_lists_of_needles_are_named(tmp_path: Path, content: str | None, 
 def test_a_plot_that_cannot_be_made_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recall = {"8": {"mean": 0.5, "low": 0.4, "high": 0.6}}
-    result = {
-        "budgets": [8],
-        "needles": ["a"],
-        "default": "paper",
-        "methods": {"top-k": {"recall": recall}, "paper": {"recall": recall}},
-    }
-    with pytest.raises(OptionError, match="cannot be written"):
-        draw(result, str(tmp_path / "plot.docx"))
-    with pytest.raises(OptionError, match="cannot be written"):
-        draw(result, str(tmp_path / "missing" / "plot.png"))
+    half = [{"mean": 0.5, "low": 0.4, "high": 0.6}]
+    panels = {"recall": {"top-k": half, "paper": half}}
+    for path in (tmp_path / "plot.docx", tmp_path / "missing" / "plot.png"):
+        with pytest.raises(OptionError, match="cannot be written"):
+            draw(panels, [8], "tokens", "paper", str(path))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(BackendError, match=r'pip install "seal-video\[eval\]"'):
-        draw(result, str(tmp_path / "plot.png"))
+        draw(panels, [8], "tokens", "paper", str(tmp_path / "plot.png"))
 
 
 def test_the_real_needles_are_listed(shared_data: Path) -> None:

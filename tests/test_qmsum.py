@@ -250,7 +250,10 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
         assert result["methods"]["seal"]["hit@1%"].keys() == {"mean", "low", "high"}
         assert result["ahead"].keys() == {"top-k"}
         assert result["ahead"]["top-k"].keys() == metrics
+    plot = tmp_path / "plot.png"
+    arguments += ["--plot", str(plot)]
     table = CliRunner().invoke(main, [*arguments, "--budget", "34", "--data", str(tmp_path)])
+    assert plot.read_bytes().startswith(b"\x89PNG")
     lines = table.stdout.splitlines()
     assert lines[0].startswith("2 questions about 2 meetings of train, val; relevance: mini")
     assert [line.split()[0] for line in lines if line] == [
