@@ -21,6 +21,7 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.haystack import (
     FILM,
     NEEDLE_S,
+    _in_a_row,
     _recalled,
     cases,
     described_clips,
@@ -77,6 +78,14 @@ def test_clips_that_do_not_start_at_zero_start_at_the_cut() -> None:
     stack = splice(film, [(clip, Span(7.0, 8.5))], [1.9])
     assert stack.tokens.start_s.tolist() == [0, 2, 3, 3.5]
     assert stack.owner.tolist() == [-1, 0, 0, -1]
+
+
+def test_clips_in_a_row_follow_each_other_wherever_they_start() -> None:
+    one, other = timed([(210, 211), (240, 241)]), timed([(0, 15), (45, 60)])
+    row = _in_a_row([(one, Span(7.0, 8.5)), (other, Span(0.0, 2.0))])
+    assert row.spans == [Span(0.0, 1.5), Span(1.5, 3.5)]
+    assert row.owner.tolist() == [0, 0, 1, 1]
+    assert row.tokens.start_s.tolist() == [0, 1, 1.5, 3]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 4))
