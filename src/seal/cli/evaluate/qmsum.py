@@ -61,6 +61,7 @@ def qmsum(
     """
     from seal.evaluate import qmsum
     from seal.evaluate.methods import methods
+    from seal.evaluate.texts import RELEVANCE
 
     options = query_options(settings, "select")
     chosen = methods(options.attention, wanted)
@@ -69,7 +70,7 @@ def qmsum(
     figures = qmsum.evaluate(
         meetings,
         chosen,
-        relevance or qmsum.RELEVANCE[0],
+        relevance or RELEVANCE[0],
         budgets=sorted(set(budgets)) or qmsum.BUDGETS,
         default=options.attention.objective,
     )
