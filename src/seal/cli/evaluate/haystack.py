@@ -21,7 +21,7 @@ from seal.config import as_dict
 
 
 @click.command()
-@benchmark_options("the described clips and the film")
+@benchmark_options("described clips, such as those of videos/needles.json, and the film")
 @method_option
 @click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")
 @click.option(
