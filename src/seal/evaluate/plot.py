@@ -59,5 +59,5 @@ def _panel(axes: Any, curves: Curves, budgets: Sequence[float], default: str) ->
             axes.fill_between(budgets, low, high, color=colour, alpha=0.12, lw=0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(0, min(1.02, axes.get_ylim()[1]))
     axes.spines[["top", "right"]].set_visible(False)
