@@ -311,6 +311,8 @@ def test_what_cannot_be_written_is_said_before_the_work(
     [
         (["eval", "haystack"], "videos/needles.json"),
         (["eval", "qfvs"], "QFVS"),
+        (["eval", "qmsum"], "QMSum"),
+        (["eval", "evidence"], "evidence_val.json"),
         (["train", "ground", "--output", "run"], "the folder with needles.json"),
     ],
 )

@@ -31,6 +31,7 @@ PAGES = [
     DOCS / "localisation.md",
     DOCS / "paper.md",
     DOCS / "lab.md",
+    DOCS / "selection.md",
     PROJECT / "Makefile",
 ]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from filmed import write_film
 from seal.cli import main
 from seal.errors import DataError
 from seal.evaluate.evidence import evaluate, published, read, read_picks, recall, uniform
 from seal.library import open_library
+from synthetic import write_video
 
 
 def entry(name: str, **changed: object) -> dict:
@@ -179,7 +179,8 @@ def test_the_command_says_what_is_wrong(
 def test_whoever_has_the_videos_gets_the_row_of_seal(tmp_path: Path) -> None:
     data = folder(tmp_path, entry("f1", video="film"), entry("g1", video="gone"))
     (tmp_path / "videos").mkdir()
-    write_film(tmp_path / "videos" / "film.mp4", 0, 8.0, (320, 180))
+    # It starts at 3 s; evidence is counted from its first picture.
+    write_video(tmp_path / "videos" / "film.mkv", range(3000, 11000, 40), size=(320, 180))
     annotations = [
         {"id": name, "video_path": f"{video}.mp4", "question": "Where is the red ball?"}
         | {"candidates": ["left", "right"], "correct_choice": 0}
@@ -200,7 +201,8 @@ def test_whoever_has_the_videos_gets_the_row_of_seal(tmp_path: Path) -> None:
     assert written.keys() == {"f1"}
     (video,) = open_library(store)
     chosen = video.select("Where is the red ball?", budget=3)
-    assert written["f1"] == pytest.approx(np.sort(chosen.tokens.middle_s))
+    assert video.record.start_s == pytest.approx(3)
+    assert written["f1"] == pytest.approx(np.sort(chosen.tokens.middle_s) - 3)
     again = CliRunner().invoke(main, ["eval", "evidence", "--data", str(data), str(picks)])
     assert again.exit_code == 0, again.stderr
 

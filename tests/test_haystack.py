@@ -21,6 +21,7 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate.haystack import (
     FILM,
     NEEDLE_S,
+    _in_a_row,
     _recalled,
     cases,
     described_clips,
@@ -77,6 +78,14 @@ def test_clips_that_do_not_start_at_zero_start_at_the_cut() -> None:
     stack = splice(film, [(clip, Span(7.0, 8.5))], [1.9])
     assert stack.tokens.start_s.tolist() == [0, 2, 3, 3.5]
     assert stack.owner.tolist() == [-1, 0, 0, -1]
+
+
+def test_clips_in_a_row_follow_each_other_wherever_they_start() -> None:
+    one, other = timed([(210, 211), (240, 241)]), timed([(0, 15), (45, 60)])
+    row = _in_a_row([(one, Span(7.0, 8.5)), (other, Span(0.0, 2.0))])
+    assert row.spans == [Span(0.0, 1.5), Span(1.5, 3.5)]
+    assert row.owner.tolist() == [0, 0, 1, 1]
+    assert row.tokens.start_s.tolist() == [0, 1, 1.5, 3]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 4))
@@ -357,20 +366,14 @@ def test_broken_lists_of_needles_are_named(tmp_path: Path, content: str | None, 
 def test_a_plot_that_cannot_be_made_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recall = {"8": {"mean": 0.5, "low": 0.4, "high": 0.6}}
-    result = {
-        "budgets": [8],
-        "needles": ["a"],
-        "default": "paper",
-        "methods": {"top-k": {"recall": recall}, "paper": {"recall": recall}},
-    }
-    with pytest.raises(OptionError, match="cannot be written"):
-        draw(result, str(tmp_path / "plot.docx"))
-    with pytest.raises(OptionError, match="cannot be written"):
-        draw(result, str(tmp_path / "missing" / "plot.png"))
+    half = [{"mean": 0.5, "low": 0.4, "high": 0.6}]
+    panels = {"recall": {"top-k": half, "paper": half}}
+    for path in (tmp_path / "plot.docx", tmp_path / "missing" / "plot.png"):
+        with pytest.raises(OptionError, match="cannot be written"):
+            draw(panels, [8], "tokens", "paper", str(path))
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(BackendError, match=r'pip install "seal-video\[eval\]"'):
-        draw(result, str(tmp_path / "plot.png"))
+        draw(panels, [8], "tokens", "paper", str(tmp_path / "plot.png"))
 
 
 def test_the_real_needles_are_listed(shared_data: Path) -> None:

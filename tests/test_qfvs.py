@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal import backends
+from seal.attention import Candidates
 from seal.cli import main
 from seal.config import Options
 from seal.errors import DataError, OptionError
 from seal.evaluate import qfvs
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.methods import methods
+from seal.evaluate.cases import Case
+from seal.evaluate.methods import Method, methods
 
 CONCEPTS = ["Baby", "Car", "Sky", "Tree"]
 
@@ -190,6 +193,36 @@ def test_methods_are_the_baselines_and_the_objectives() -> None:
         methods(options, ["mnr"])
 
 
+def test_what_is_fitted_has_not_seen_the_video_that_it_is_tested_on(tmp_path: Path) -> None:
+    for name in ("P01", "P02", "P03"):
+        folder(tmp_path, name)
+    videos = qfvs.read(tmp_path)
+    seen: list[set[str]] = []
+
+    def fit(cases: Sequence[Case]) -> dict[str, Method]:
+        seen.append({case.group for case in cases})
+        assert [case.question for case in cases] == ["Baby Car", "Sky Tree"] * 2
+        last = len(seen)
+
+        def fitted(candidates: Candidates, size: int) -> np.ndarray:
+            # The first video gets the oracle, the others something else.
+            return np.array([0, 5] if last == 1 else [2, 3])
+
+        return {"fitted": fitted}
+
+    result = qfvs.evaluate(videos, methods(Options().attention, ["seal", "top-k"]), fit=fit)
+    assert seen == [{"P02", "P03"}, {"P01", "P03"}, {"P01", "P02"}]
+    assert list(result["methods"]) == ["seal", "top-k", "fitted"]
+    row, oracle = result["methods"]["fitted"], result["oracle"]
+    assert row["videos"]["P01"] == oracle["videos"]["P01"]
+    assert row["videos"]["P02"] == row["videos"]["P03"] != oracle["videos"]["P02"]
+    assert row["scores"][:2] == oracle["scores"][:2]
+    gap = result["methods"]["seal"]["f1"]["mean"] - row["f1"]["mean"]
+    assert result["ahead"]["fitted"]["f1"]["mean"] == pytest.approx(gap)
+    with pytest.raises(DataError, match="nothing is left to learn from without P01"):
+        qfvs.evaluate(videos[:1], {}, fit=fit)
+
+
 def test_the_command_prints_one_object(tmp_path: Path) -> None:
     folder(tmp_path / "qfvs")
     arguments = ["eval", "qfvs", "--method", "top-k", "--method", "normalised"]
@@ -198,7 +231,8 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
         assert run.exit_code == 0, run.stderr
         result = json.loads(run.stdout)
         assert result.keys() == {
-            *("benchmark", "settings", "videos", "queries", "oracle", "people", "methods")
+            *("benchmark", "settings", "videos", "queries", "oracle", "people", "methods"),
+            *("default", "ahead"),
         }
         assert result["benchmark"] == "qfvs"
         assert result["videos"] == {"P01": 6}

@@ -20,7 +20,7 @@ from seal.errors import BackendError, DataError, OptionError
 from seal.evaluate import qmsum
 from seal.evaluate.cases import Comparison, SpanCase
 from seal.evaluate.methods import methods
-from seal.evaluate.texts import Bm25, embedder, static_vectors
+from seal.evaluate.texts import RELEVANCE, Bm25, embedder, static_vectors
 
 TURNS = ["we start now", "the budget is large", "", "is it", "yes the budget", "we stop"]
 
@@ -122,7 +122,7 @@ def test_turns_are_tokens_at_two_and_a_half_words_a_second(tmp_path: Path) -> No
     assert (tokens.embeddings == np.eye(6)).all()
 
 
-@pytest.mark.parametrize("relevance", qmsum.RELEVANCE)
+@pytest.mark.parametrize("relevance", RELEVANCE)
 def test_cases_hold_all_that_fitting_needs(tmp_path: Path, relevance: str) -> None:
     if relevance != "mini" and find_spec("wordllama") is None:
         pytest.skip("wordllama is not installed")
@@ -250,7 +250,10 @@ def test_the_command_prints_one_object(tmp_path: Path) -> None:
         assert result["methods"]["seal"]["hit@1%"].keys() == {"mean", "low", "high"}
         assert result["ahead"].keys() == {"top-k"}
         assert result["ahead"]["top-k"].keys() == metrics
+    plot = tmp_path / "plot.png"
+    arguments += ["--plot", str(plot)]
     table = CliRunner().invoke(main, [*arguments, "--budget", "34", "--data", str(tmp_path)])
+    assert plot.read_bytes().startswith(b"\x89PNG")
     lines = table.stdout.splitlines()
     assert lines[0].startswith("2 questions about 2 meetings of train, val; relevance: mini")
     assert [line.split()[0] for line in lines if line] == [

@@ -127,8 +127,8 @@ def adaptive_greedy(
     candidates: Candidates,
     size: int,
     *,
-    relevance_weight: float = 1.0,
-    coverage_weight: float = 0.5,
+    relevance_weight: float = 0.5,
+    coverage_weight: float = 1.0,
     covered: int = 1000,
 ) -> Int64:
     """Adaptive greedy frame selection (Huang and Zhu 2026, arXiv 2603.20180): greedy search on
@@ -137,11 +137,12 @@ def adaptive_greedy(
         + coverage_weight * mean over all i of max over the chosen j of S(i, j)
 
     with r the relevance scaled to [0, 1] and S clipped at 0, which makes it monotone and
-    submodular. Weights are those of the relevance-oriented preset, the best of the paper's four
-    where one serves all questions; its classifier of question types, which picks a preset, was
-    trained on MLVU's types. Written from the abstract and a summary, which leave the scales of the
-    two terms open. The paper has at most `covered` frames to choose from; here those, at even steps
-    in time, are what is to be covered, and every token can be chosen.
+    submodular. The paper has four presets of the weights, 1 or 0.5 or 0 each, and a classifier of
+    question types that picks one; it was trained on MLVU's types, so that here one preset serves
+    all questions: the coverage-oriented one, which serves best (LOG, "Selection"). Written from the
+    abstract and a summary, which leave the scales of the two terms open. The paper has at most
+    `covered` frames to choose from; here those, at even steps in time, are what is to be covered,
+    and every token can be chosen.
 
     Gains that have not been looked at since can only have shrunk (Minoux 1978).
     """

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from seal.attention import Candidates
+from seal.errors import DataError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.methods import Method
 from seal.types import Int64, Mask
@@ -32,7 +33,7 @@ class Case(ABC):
     """The video that the question is about: cases of one group are fitted on, or tested on."""
     candidates: Candidates
     sizes: Mapping[str, int]
-    """How many tokens to choose, by the name of the budget."""
+    """How many tokens to choose, by the name of the budget; of one budget alone it may be ""."""
 
     @abstractmethod
     def scores(self, rows: Int64) -> dict[str, float]:
@@ -60,6 +61,26 @@ class SpanCase(Case):
         }
 
 
+Fit = Callable[[Sequence[Case]], Mapping[str, Method]]
+"""From cases to learn from to methods that have learnt from them, by their names."""
+
+
+def leave_one_out(
+    cases: Iterable[Case], fit: Fit
+) -> Iterator[tuple[Mapping[str, Method], list[Case]]]:
+    """For every group, what is fitted on the cases of all other groups, and the group's cases.
+
+    Raises DataError if there is one group alone.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(case)
+    if len(groups) == 1:
+        raise DataError(f"nothing is left to learn from without {', '.join(groups)}")
+    for left_out, own in groups.items():
+        yield fit([case for name, some in groups.items() if name != left_out for case in some]), own
+
+
 class Comparison:
     """The scores of several methods for the same questions, question by question."""
 
@@ -79,7 +100,8 @@ class Comparison:
     def ask(self, methods: Mapping[str, Method], *cases: Case) -> dict[str, dict[str, float]]:
         """Have every method choose at every budget of one or more cases of one unit.
 
-        What is added, and returned, is their mean; metrics are METRIC@BUDGET.
+        What is added, and returned, is their mean; metrics are METRIC@BUDGET, or METRIC alone where
+        the budget has no name.
         """
         found: dict[str, dict[str, float]] = {}
         for name, method in methods.items():
@@ -91,10 +113,14 @@ class Comparison:
                     spent = time.perf_counter() - began
                     self._seconds[name] = self._seconds.get(name, 0.0) + spent
                     for metric, score in case.scores(rows).items():
-                        scores.setdefault(f"{metric}@{budget}", []).append(score)
+                        scores.setdefault(f"{metric}{budget and '@'}{budget}", []).append(score)
             found[name] = {metric: float(np.mean(each)) for metric, each in scores.items()}
         self.add(cases[0].unit, found)
         return found
+
+    def scores(self, name: str, metric: str) -> list[float]:
+        """What a method scores by a metric, in the order in which the questions were added."""
+        return self._scores[name][metric]
 
     def figures(self, default: str) -> dict[str, Any]:
         """`methods`: by method and metric the mean over all questions with its interval, and the

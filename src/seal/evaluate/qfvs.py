@@ -14,7 +14,7 @@ budget is the oracle's length. The data set has no questions in words; selectors
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -24,14 +24,15 @@ import numpy as np
 
 from seal.attention import Candidates
 from seal.errors import DataError
-from seal.evaluate.bootstrap import bootstrap
+from seal.evaluate.cases import Case, Comparison, Fit, leave_one_out
 from seal.evaluate.methods import Method
 from seal.files import read_text
-from seal.types import Float32, Float64, Int64
+from seal.types import Float32, Int64
 from seal.weights import require
 
 SHOT_S = 5.0
 USERS = (1, 2, 3)
+_ALL = ""
 _TAGS = "Dense_per_shot_tags"
 _SUMMARIES = "Query-Focused_Summaries"
 
@@ -57,6 +58,21 @@ class QfvsVideo:
     tags: Float32
     """[n, 48] 1 where a shot shows a concept, otherwise 0."""
     queries: list[SummaryQuery]
+    concepts: tuple[str, ...]
+    """The names of the columns."""
+
+    def cases(self) -> Iterator[SummaryCase]:
+        """Every query of the video; intervals are over queries."""
+        for query in self.queries:
+            yield SummaryCase(
+                question=" ".join(self.concepts[column] for column in query.concepts.tolist()),
+                unit=f"{self.name}/{query.name}",
+                group=self.name,
+                candidates=self.candidates(query),
+                sizes={"": len(query.oracle)},
+                tags=self.tags,
+                users=query.users,
+            )
 
     def candidates(self, query: SummaryQuery) -> Candidates:
         """The shots as selectors see them; a shot without concepts has an embedding of zeros."""
@@ -113,7 +129,7 @@ def _read_video(folder: Path, name: str, concepts: dict[str, int]) -> QfvsVideo:
                 users=tuple(_read_shots(user, len(tags)) for user in users),
             )
         )
-    return QfvsVideo(name, tags, queries)
+    return QfvsVideo(name, tags, queries, tuple(concepts))
 
 
 def _read_shots(path: Path, count: int) -> Int64:
@@ -153,52 +169,70 @@ def matching_f1(tags: Float32, machine: Int64, human: Int64) -> float:
     return float(2 * iou[rows, columns].sum(dtype=np.float64) / (len(machine) + len(human)))
 
 
-def evaluate(videos: list[QfvsVideo], methods: dict[str, Method]) -> dict[str, Any]:
-    """F1 of every method, mean over the three people, with intervals over the queries.
+@dataclass(frozen=True, eq=False)
+class SummaryCase(Case):
+    """A query of two concepts, and what three people would show for it."""
 
-    Returns plain values: see `seal eval qfvs --json`.
+    tags: Float32
+    """[n, 48] as in `QfvsVideo`."""
+    users: tuple[Int64, ...]
+    """As in `SummaryQuery`."""
+
+    def scores(self, rows: Int64) -> dict[str, float]:
+        """F1: the mean of `matching_f1` over the three people."""
+        return {"f1": float(np.mean([matching_f1(self.tags, rows, user) for user in self.users]))}
+
+
+def evaluate(
+    videos: list[QfvsVideo],
+    methods: Mapping[str, Method],
+    *,
+    default: str = "seal",
+    fit: Fit | None = None,
+) -> dict[str, Any]:
+    """F1 of every method, mean over the three people, with intervals over the queries, and by how
+    much the method `default` is ahead of every other one.
+
+    What `fit` makes of the queries of all other videos is compared as well, each video by itself.
+
+    Returns plain values: see `seal eval qfvs --json`. Raises DataError if there is something to fit
+    and one video alone.
     """
     require("scipy.optimize", "eval")
-    asked = [(video, query) for video in videos for query in video.queries]
-    oracle = np.array([agreement(video, query, query.oracle) for video, query in asked])
-    people = np.array([_among_people(video, query) for video, query in asked])
-    figures = {}
-    for name, method in methods.items():
-        scores, seconds = np.empty(len(asked)), 0.0
-        for i, (video, query) in enumerate(asked):
-            candidates = video.candidates(query)
-            began = time.perf_counter()
-            rows = method(candidates, len(query.oracle))
-            seconds += time.perf_counter() - began
-            scores[i] = agreement(video, query, rows)
-        figures[name] = _figures(asked, scores) | {"seconds": seconds}
+    cases = [case for video in videos for case in video.cases()]
+    queries = [query for video in videos for query in video.queries]
+    known, asked = (
+        {name: Comparison() for name in (_ALL, *(video.name for video in videos))} for _ in range(2)
+    )
+    for case, query in zip(cases, queries, strict=True):
+        rows = {"oracle": case.scores(query.oracle), "people": {"f1": _among_people(case)}}
+        for group in (_ALL, case.group):
+            known[group].add(case.unit, rows)
+    folds: Iterable[tuple[Mapping[str, Method], Sequence[Case]]] = [({}, cases)]
+    if fit is not None:
+        folds = leave_one_out(cases, fit)
+    for fitted, own in folds:
+        for each in own:
+            asked[each.group].add(each.unit, asked[_ALL].ask({**methods, **fitted}, each))
     return {
         "videos": {video.name: len(video.tags) for video in videos},
-        "queries": [f"{video.name}/{query.name}" for video, query in asked],
-        "oracle": _figures(asked, oracle),
-        "people": _figures(asked, people),
-        "methods": figures,
+        "queries": [case.unit for case in cases],
+        "default": default,
+        **_figures(known, default)["methods"],
+        **_figures(asked, default),
     }
 
 
-def agreement(video: QfvsVideo, query: SummaryQuery, rows: Int64) -> float:
-    """F1 of a choice of shots, mean over the three people."""
-    return float(np.mean([matching_f1(video.tags, rows, user) for user in query.users]))
-
-
-def _among_people(video: QfvsVideo, query: SummaryQuery) -> float:
+def _among_people(case: SummaryCase) -> float:
     """How well people agree with each other, mean over pairs."""
-    pairs = combinations(query.users, 2)
-    return float(np.mean([matching_f1(video.tags, a, b) for a, b in pairs]))
+    return float(np.mean([matching_f1(case.tags, a, b) for a, b in combinations(case.users, 2)]))
 
 
-def _figures(asked: list[tuple[QfvsVideo, SummaryQuery]], scores: Float64) -> dict[str, Any]:
-    names = np.array([video.name for video, _ in asked])
-    return {
-        "f1": bootstrap(scores)._asdict(),
-        "videos": {
-            name: bootstrap(scores[names == name])._asdict()
-            for name in dict.fromkeys(names.tolist())
-        },
-        "scores": scores.tolist(),
-    }
+def _figures(comparisons: Mapping[str, Comparison], default: str) -> dict[str, Any]:
+    """`methods`, also by video and query by query, and `ahead`."""
+    found = {name: one.figures(default) for name, one in comparisons.items()}
+    figures = found.pop(_ALL)
+    for name, row in figures["methods"].items():
+        row["videos"] = {video: each["methods"][name]["f1"] for video, each in found.items()}
+        row["scores"] = comparisons[_ALL].scores(name, "f1")
+    return figures

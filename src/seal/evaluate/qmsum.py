@@ -23,11 +23,9 @@ from seal.datacheck import EntryError, Named, Skipped, each
 from seal.errors import DataError, OptionError
 from seal.evaluate.cases import Comparison, SpanCase
 from seal.evaluate.methods import Method
-from seal.evaluate.texts import RELEVANCE, Bm25, embedder
+from seal.evaluate.texts import Bm25, embedder
 from seal.files import tried_json_lines
 from seal.types import Float32, Float64, Tokens
-
-__all__ = ["BUDGETS", "RELEVANCE", "Meeting", "Meetings", "cases", "evaluate", "read"]
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)
 """Per cent of the turns of a meeting."""

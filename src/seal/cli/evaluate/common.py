@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
-from seal.cli.options import data_option, json_option, query_settings
+from seal.cli.options import data_option, json_option, query_settings, writable
 from seal.cli.output import echo, tell
 from seal.config import Options, WatchOptions, as_dict
 from seal.errors import DataError
@@ -30,6 +30,22 @@ method_option = click.option(
     + "; and, window by window, objectives followed by (streaming)]",
 )
 
+
+def _drawable(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The picture to write. What would stop it is an error before the work, not after."""
+    if value is not None:
+        from seal.weights import require
+
+        require("matplotlib", "eval")
+    return writable(context, parameter, value)
+
+
+plot_option = click.option(
+    "--plot",
+    callback=_drawable,
+    metavar="FILE",
+    help="Draw the figures against the budget, as .png or .svg.",
+)
 
 mode_options = [
     click.option(

@@ -12,16 +12,16 @@ from seal.cli.evaluate.common import (
     head,
     interval,
     method_option,
+    plot_option,
     print_line,
     query_options,
 )
-from seal.cli.options import writable
 from seal.cli.output import echo, print_json, tell
 from seal.config import as_dict
 
 
 @click.command()
-@benchmark_options("the described clips and the film")
+@benchmark_options("described clips, such as those of videos/needles.json, and the film")
 @method_option
 @click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")
 @click.option(
@@ -49,12 +49,7 @@ from seal.config import as_dict
 )
 @click.option("--together", is_flag=True, help="All clips in the film at once, hay to each other.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
-@click.option(
-    "--plot",
-    callback=writable,
-    metavar="FILE",
-    help="Draw recall against the budget, as .png or .svg.",
-)
+@plot_option
 def haystack(
     data: str,
     wanted: tuple[str, ...],
@@ -76,10 +71,7 @@ def haystack(
     from seal.evaluate import haystack
     from seal.evaluate.methods import methods
     from seal.store import Store
-    from seal.weights import require
 
-    if plot is not None:
-        require("matplotlib", "eval")  # Before the work, not after it.
     options = query_options(settings, "show")
     chosen = methods(options.attention, wanted)
     figures = haystack.evaluate(
@@ -99,7 +91,17 @@ def haystack(
     if plot is not None:
         from seal.evaluate.plot import draw
 
-        draw(result, plot)
+        shown = {f"recall of {len(result['needles'])} needles": result["methods"]}
+        if len(result["hays"]) > 1:
+            shown |= {f"recall in hay of {_hay(name)}": hay for name, hay in result["hays"].items()}
+        sizes = result["budgets"]
+        panels = {
+            title: {
+                name: [row["recall"][str(size)] for size in sizes] for name, row in rows.items()
+            }
+            for title, rows in shown.items()
+        }
+        draw(panels, sizes, "tokens selected", result["default"], plot)
     if as_json:
         print_json(result)
     else:
@@ -111,11 +113,15 @@ def _print(result: dict[str, Any]) -> None:
     _table(result["methods"], result)
     if len(result["hays"]) > 1:
         for hay, methods in result["hays"].items():
-            echo(f"\nin hay of {hay}{' s' if hay[0].isdigit() else ''}\n")
+            echo(f"\nin hay of {_hay(hay)}\n")
             _table(methods, result)
     echo("\nmoments of `seal find`\n")
     for name, estimate in result["find"].items():
         print_line(name, [interval(estimate)])
+
+
+def _hay(name: str) -> str:
+    return f"{name} s" if name[0].isdigit() else name
 
 
 def _table(methods: dict[str, Any], result: dict[str, Any]) -> None:

@@ -29,7 +29,8 @@ def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json:
 
     options = query_options(settings, "select")
     chosen = methods(options.attention, wanted)
-    figures = qfvs.evaluate(qfvs.read(folder_of(data, "qfvs")), chosen)
+    videos = qfvs.read(folder_of(data, "qfvs"))
+    figures = qfvs.evaluate(videos, chosen, default=options.attention.objective)
     result = head("qfvs", data, options, {"budget": "the oracle's length"}) | figures
     if as_json:
         print_json(result)
@@ -42,3 +43,7 @@ def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json:
         estimates = [row["f1"], *row["videos"].values()]
         seconds = f"{row['seconds']:.1f}" if "seconds" in row else ""
         print_line(name, [*map(interval, estimates)], seconds)
+    if result["ahead"]:
+        echo(f"\nby how much {result['default']}, the default, is ahead\n")
+    for name, row in result["ahead"].items():
+        print_line(name, [interval(row["f1"])])

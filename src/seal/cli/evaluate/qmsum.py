@@ -13,10 +13,13 @@ from seal.cli.evaluate.common import (
     interval,
     left_out,
     method_option,
+    plot_option,
     print_line,
     query_options,
 )
 from seal.cli.output import echo, print_json
+
+_METRICS = ("precision", "recall", "hit")
 
 
 @click.command()
@@ -40,6 +43,7 @@ from seal.cli.output import echo, print_json
     type=click.FloatRange(0, 100, min_open=True),
     help="Per cent of the turns to select; can be given several times.  [1, 2, 5, 10]",
 )
+@plot_option
 def qmsum(
     data: str,
     wanted: tuple[str, ...],
@@ -47,6 +51,7 @@ def qmsum(
     splits: str | None,
     relevance: str | None,
     budgets: tuple[float, ...],
+    plot: str | None,
     as_json: bool,
 ) -> None:
     """Questions about meetings: how many of the selected turns are among those that answer.
@@ -56,6 +61,7 @@ def qmsum(
     """
     from seal.evaluate import qmsum
     from seal.evaluate.methods import methods
+    from seal.evaluate.texts import RELEVANCE
 
     options = query_options(settings, "select")
     chosen = methods(options.attention, wanted)
@@ -64,12 +70,24 @@ def qmsum(
     figures = qmsum.evaluate(
         meetings,
         chosen,
-        relevance or qmsum.RELEVANCE[0],
+        relevance or RELEVANCE[0],
         budgets=sorted(set(budgets)) or qmsum.BUDGETS,
         default=options.attention.objective,
     )
     result = head("qmsum", data, options, {}) | figures
     result["left_out"] = left_out(meetings.skipped)
+    if plot is not None:
+        from seal.evaluate.plot import draw
+
+        panels = {
+            metric: {
+                name: [row[f"{metric}@{budget}"] for budget in result["budgets"]]
+                for name, row in result["methods"].items()
+            }
+            for metric in _METRICS
+        }
+        shares = [float(budget.rstrip("%")) for budget in result["budgets"]]
+        draw(panels, shares, "% of the turns selected", result["default"], plot)
     if as_json:
         print_json(result)
         return
@@ -83,13 +101,12 @@ def qmsum(
 
 
 def _print(result: dict[str, Any], budget: str) -> None:
-    metrics = ("precision", "recall", "hit")
     echo(f"\n{budget} of the turns selected\n")
-    print_line("method", [*metrics], "seconds")
+    print_line("method", [*_METRICS], "seconds")
     for name, row in result["methods"].items():
-        cells = [interval(row[f"{metric}@{budget}"]) for metric in metrics]
+        cells = [interval(row[f"{metric}@{budget}"]) for metric in _METRICS]
         print_line(name, cells, f"{row['seconds']:.1f}")
     if result["ahead"]:
         echo(f"\nby how much {result['default']}, the default, is ahead\n")
     for name, row in result["ahead"].items():
-        print_line(name, [interval(row[f"{metric}@{budget}"]) for metric in metrics])
+        print_line(name, [interval(row[f"{metric}@{budget}"]) for metric in _METRICS])
