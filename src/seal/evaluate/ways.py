@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -125,9 +126,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        changed = [f"kinds={','.join(self.kinds)}"] if self.kinds else []
-        changed += [] if self.alpha is None else [f"alpha={self.alpha:g}"]
-        return " ".join([SEAL, *changed])
+        return variant_name(SEAL, self.kinds, self.alpha)
 
     def __call__(
         self,
@@ -163,6 +162,13 @@ class Variant:
         return found
 
 
+def variant_name(of: str, kinds: tuple[str, ...], alpha: float | None) -> str:
+    """What a method is called with these kinds alone (none stands for all) and this alpha."""
+    changed = [f"kinds={','.join(kinds)}"] if kinds else []
+    changed += [] if alpha is None else [f"alpha={alpha:g}"]
+    return " ".join([of, *changed])
+
+
 def variants(kind_sets: str | None, alphas: str | None) -> dict[str, Choose]:
     """Each set of kinds with each alpha, by name: see `read_kinds` and `read_alphas`.
 
@@ -170,10 +176,17 @@ def variants(kind_sets: str | None, alphas: str | None) -> dict[str, Choose]:
     """
     if kind_sets is None and alphas is None:
         return {}
+    found = [Variant(*changed) for changed in ablations(kind_sets, alphas)]
+    return {variant.name: variant for variant in found}
+
+
+def ablations(
+    kind_sets: str | None, alphas: str | None
+) -> list[tuple[tuple[str, ...], float | None]]:
+    """Each set of kinds with each alpha, as in `Variant`: see `read_kinds` and `read_alphas`."""
     sets = [()] if kind_sets is None else read_kinds(kind_sets)
     values = [None] if alphas is None else read_alphas(alphas)
-    found = [Variant(names, alpha) for names in sets for alpha in values]
-    return {variant.name: variant for variant in found}
+    return list(product(sets, values))
 
 
 def read_kinds(text: str) -> list[tuple[str, ...]]:
