@@ -163,7 +163,8 @@ class Embed(nn.Module):
 
     def forward(self, video: Positions, row: PositionRow, by_kind: Tensor) -> Tensor:
         start, end = video.spans.unbind(-1)
-        gaps = F.pad((start[:, 1:] - start[:, :-1]).clamp(min=0), (1, 1))
+        both = video.real[:, 1:] & video.real[:, :-1]
+        gaps = F.pad((start[:, 1:] - start[:, :-1]).clamp(min=0) * both, (1, 1))
         lasting = torch.stack([end - start, gaps[:, :-1], gaps[:, 1:]], -1).clamp(min=0).log1p()
         x0, y0, x1, y1 = video.boxes.unbind(-1)
         area = ((x1 - x0) * (y1 - y0))[..., None]
