@@ -60,7 +60,7 @@ def test_points_learn_moments_of_their_level_near_the_middle() -> None:
         ):
             stride = 2.0**level
             farther = max(at - start, end - at)
-            low = 0.0 if level == 0 else 2.0 * stride
+            low = 0.0 if level == 0 else 1.0 * stride
             high = np.inf if level == 2 else 4.0 * stride
             inside = start <= at <= end and abs(at - (start + end) / 2) <= 1.5 * stride
             assert positive[0, q, p] == (inside and low <= farther < high)
