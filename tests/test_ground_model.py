@@ -55,7 +55,7 @@ def test_windowed_attention_is_attention_with_a_mask() -> None:
 def test_at_one_time_only_what_overlaps_is_seen() -> None:
     spans = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 2.0], [0.0, 3.0]]])
     row = PositionRow(spans, torch.ones(1, 4, 2), torch.ones(1, 4).bool())
-    seen = AttentionWindow.of(row, 4, 8, together=True).allowed[0, 0, 0, :, 4:8]
+    seen = AttentionWindow.of(row, 4, 8).at_once(row).allowed[0, 0, 0, :, 4:8]
     want = [[1, 1, 0, 1], [1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
     assert seen.int().tolist() == want
 
