@@ -3,6 +3,7 @@
     python benchmarks/localisation.py train --out DIR     # tokens, frames, and the baseline SnAG
     python benchmarks/localisation.py clips --out DIR     # unseen clips, against `seal find`
     python benchmarks/localisation.py speed               # what a further query costs
+    python benchmarks/localisation.py queries             # a hundred queries against one
 
 `train` and `clips` take --kinds tokens,snag for some of the heads, --fold 0,1,2 for the thirds of
 the clips that are held out one after the other, and `train` settings such as --set train.steps=500.
@@ -20,12 +21,16 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
+from queries import made_up_record, random_tokens
+from seal import Options, Tokens, encode
 from seal.config import DecodeOptions, FindOptions, HeadOptions, SnagOptions
 from seal.evaluate.bootstrap import bootstrap, ratio
 from seal.evaluate.composites import (
@@ -41,6 +46,7 @@ from seal.evaluate.composites import (
 )
 from seal.ground.checkpoint import load
 from seal.ground.model import Head, Positions, Queries
+from seal.ground.train import Localisation
 from seal.store import Store
 
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
@@ -55,6 +61,7 @@ UNDESCRIBED = ("videos/asl/*.mkv",)
 BUDGETS = (450, 200, 100)
 LEAST = 0.5
 POSITIONS, QUERIES, REPEATS = 2304, 32, 5
+FILM_S, FILM_TOKENS, ASKED = 636.0, 3089, 100
 
 
 def train(
@@ -160,6 +167,76 @@ def speed() -> None:
     print(f"1/{first / further:.0f} of the first")
 
 
+def many() -> None:
+    """CPU time of `Video.find` with a head for a hundred queries, against one: in a process of its
+    own, as a command or a script is, and the calls alone, from opening the store.
+
+    The video is made up, of the length and with as many tokens as Big Buck Bunny has; the weights
+    are random.
+    """
+    options = Options.load()
+    encoder = encode.load(options.encode)
+    with TemporaryDirectory() as folder:
+        made_up_film(Store(f"{folder}/store", create=True), options)
+        print("| positions | | one query | 100 | ratio |\n|---|---|---|---|---|")
+        for positions in ("tokens", "frames"):
+            sizes = HeadOptions(
+                positions=positions, dimension=encoder.dimension, encoder=encoder.fingerprint
+            )
+            (Path(folder) / positions).mkdir()
+            Localisation(Head.of(sizes)).save(Path(folder) / positions)
+            runs = [[asked(folder, positions, count) for count in (1, ASKED)] for _ in range(3)]
+            # In turn, so that other work on the machine is in both.
+            whole, calls = np.median(runs, axis=0).T
+            for name, (one, many) in (("process", whole), ("calls alone", calls)):
+                print(f"| {positions} | {name} | {one:.2f} s | {many:.2f} s | {many / one:.1f} |")
+
+
+def made_up_film(store: Store, options: Options) -> None:
+    rng, keys = np.random.default_rng(0), dict.fromkeys(("scene", "object", "action"), "k")
+    start = np.sort(rng.uniform(0, FILM_S, FILM_TOKENS))
+    kinds = rng.choice(list(keys), FILM_TOKENS, p=(0.2, 0.6, 0.2))
+    end = start + np.where(kinds == "action", rng.uniform(0.8, 5, FILM_TOKENS), 0.04)
+    vectors = random_tokens(FILM_TOKENS, 0, encode.load(options.encode).dimension, rng).facets
+    tokens = Tokens.of(
+        *(kinds, np.rint(np.stack([start, end], 1) * 1e6), Fraction(1, 10**6), vectors),
+        ids=[f"{kind}-{i}" for i, kind in enumerate(kinds)],
+        video_id="film",
+        boxes=np.tile(np.array([0, 0, 1, 1], np.float32), (FILM_TOKENS, 1)),
+    )
+    record = made_up_record("film", FILM_S, options)
+    store.begin(record, keys)
+    store.add("film", 0, keys, tokens, dict.fromkeys(tokens.pts[:, 0].tolist(), b"not looked at"))
+    store.finish(record, keys)
+
+
+def asked(folder: str, positions: str, count: int) -> tuple[float, float]:
+    """Seconds of CPU time of a process that asks so many queries, and of its calls alone."""
+    before = os.times()
+    run = subprocess.run(
+        [sys.executable, "-c", _ASK, f"{folder}/store", f"{folder}/{positions}", str(count)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    after = os.times()
+    whole = after.children_user + after.children_system
+    return whole - before.children_user - before.children_system, float(run.stdout)
+
+
+_ASK = """
+import sys, time
+import torch, seal, seal.ground.localise
+torch.set_num_threads(1)
+store, head, count = sys.argv[1:]
+began = time.process_time()
+video = seal.open(store).video("film")
+for i in range(int(count)):
+    video.find(f"a red ball number {i} on the grass", head=head)
+print(time.process_time() - began)
+"""
+
+
 def best(work: Callable[[], object]) -> float:
     """The least CPU time of several runs, in seconds."""
     spent = []
@@ -180,7 +257,7 @@ def thirds(text: str) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The localisation head on composites.")
-    parser.add_argument("what", choices=("train", "clips", "speed"))
+    parser.add_argument("what", choices=("train", "clips", "speed", "queries"))
     parser.add_argument("--out", type=Path, default=Path("runs"), help="where the runs are")
     parser.add_argument("--store", default=".seal-ground")
     parser.add_argument("--fold", dest="folds", type=thirds, default=[0], metavar="0,1,2")
@@ -193,8 +270,10 @@ def main() -> None:
         train(given.out, given.store, given.folds, given.kinds, given.settings)
     elif given.what == "clips":
         clips(given.out, given.store, given.folds, given.kinds)
-    else:
+    elif given.what == "speed":
         speed()
+    else:
+        many()
 
 
 if __name__ == "__main__":

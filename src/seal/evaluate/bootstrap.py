@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal.types import Float64, Int64
+from seal.types import Float64
 
 RESAMPLES = 10_000
 _LEVEL = 0.95
@@ -36,7 +36,8 @@ def bootstrap(scores: ArrayLike, units: ArrayLike | None = None) -> Estimate:
     """
     values: Float64 = np.asarray(scores, np.float64)
     unit = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
-    return _estimate(np.bincount(unit, values), np.bincount(unit))
+    sums, sizes = np.bincount(unit, values), np.bincount(unit)
+    return _estimate(sums.astype(np.float64), sizes.astype(np.float64))
 
 
 def ratio(scores: ArrayLike, reference: ArrayLike) -> Estimate:
@@ -47,7 +48,7 @@ def ratio(scores: ArrayLike, reference: ArrayLike) -> Estimate:
     return _estimate(np.asarray(scores, np.float64), np.asarray(reference, np.float64))
 
 
-def _estimate(above: Float64, below: Float64 | Int64) -> Estimate:
+def _estimate(above: Float64, below: Float64) -> Estimate:
     """sum(above) / sum(below), of resampled units [n]."""
     rng = np.random.default_rng(_SEED)
     # In pieces, which draw the same as all at once would: memory stays small.
