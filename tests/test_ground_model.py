@@ -16,69 +16,12 @@ from seal.errors import BackendError, OptionError
 from seal.ground.checkpoint import load
 from seal.ground.decode import agreed, decode, soft_nms
 from seal.ground.layers import AttentionWindow, PositionRow, WindowAttention
-from seal.ground.losses import assign, diou, focal, loss
-from seal.ground.model import Head, Positions, Queries, Spans
+from seal.ground.losses import assign, diou, focal
+from seal.ground.model import Head, Spans
 from seal.types import Span
+from test_ground_contract import SIZES, answer, videos
 
-TINY = HeadOptions(dimension=12, width=32, heads=4, layers=2, levels=3, window=4, fused=8)
-
-
-def videos(n: int, m: int = 2, t: int = 2, b: int = 2, seed: int = 0) -> tuple[Positions, Queries]:
-    """Random ones; b videos of n positions, m queries of t words for each."""
-    torch.manual_seed(seed)
-    start = torch.rand(b, n).mul(60).sort(1)[0]
-    spans = torch.stack([start, start + torch.rand(b, n) * 3], -1)
-    boxes = torch.rand(b, n, 2, 2).sort(2)[0].flatten(2)
-    kinds = torch.randint(0, 3, (b, n))
-    video = Positions(torch.randn(b, n, 12), kinds, spans, boxes, torch.ones(b, n).bool())
-    words = torch.ones(b, m, t).bool()
-    return video, Queries(torch.randn(b, m, t, 12), words, torch.rand(b, m, n) * 0.3)
-
-
-def answer(head: Head, video: Positions, queries: Queries) -> Spans:
-    with torch.no_grad():
-        return head.eval()(video, queries)
-
-
-def test_gradients_reach_every_weight() -> None:
-    head = Head.of(TINY).train()
-    truth = torch.tensor([[10.0, 20.0], [30.0, 31.0]]).expand(2, 2, 2)[:, :, None]
-    loss(head(*videos(21)), truth).total.backward()
-    untouched = [
-        name for name, weight in head.named_parameters() if not (weight.grad.abs() > 0).any()
-    ]
-    assert untouched == []
-
-
-@pytest.mark.parametrize("n", [1, 3, 4, 21])
-def test_padding_changes_nothing(n: int) -> None:
-    head = Head.of(TINY)
-    video, queries = videos(n)
-    alone = answer(head, video, queries)
-    junk, more = videos(7, t=3, seed=1)
-    padded = Positions(*(torch.cat(parts, 1) for parts in zip(video[:5], junk[:5], strict=True)))
-    padded.real[:, n:] = False
-    asked = Queries(
-        torch.cat([queries.embeddings, more.embeddings], 2),
-        torch.cat([queries.words, torch.zeros_like(more.words)], 2),
-        torch.cat([queries.relevance, more.relevance], 2),
-    )
-    filled = answer(head, padded, asked)
-    assert filled.real.sum() == alone.real.sum()
-    kept, wanted = filled.real[0], alone.real[0]
-    for got, want in ((filled.logits, alone.logits), (filled.spans, alone.spans)):
-        torch.testing.assert_close(got[:, :, kept], want[:, :, wanted], atol=1e-4, rtol=1e-4)
-
-
-def test_videos_and_queries_of_a_batch_are_answered_each_for_itself() -> None:
-    head = Head.of(TINY)
-    video, queries = videos(21, m=3)
-    together = answer(head, video, queries)
-    for i, j in ((0, 0), (1, 2)):
-        one = Positions(*(column[i : i + 1] for column in video[:5]))
-        ask = Queries(*(column[i : i + 1, j : j + 1] for column in queries))
-        alone = answer(head, one, ask)
-        torch.testing.assert_close(alone.logits[0, 0], together.logits[i, j], atol=1e-4, rtol=1e-4)
+TINY = SIZES["seal"]
 
 
 def test_only_differences_of_times_count() -> None:
@@ -88,15 +31,6 @@ def test_only_differences_of_times_count() -> None:
     late = answer(head, video._replace(spans=video.spans + 512), queries)
     torch.testing.assert_close(late.logits, early.logits, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(late.spans - 512, early.spans, atol=1e-2, rtol=1e-3)
-
-
-def test_a_query_asked_later_gets_the_same_answer() -> None:
-    head = Head.of(TINY).eval()
-    video, queries = videos(21)
-    with torch.no_grad():
-        levels = head.encode(video)
-        later = head.answer(levels, queries)
-    assert torch.equal(later.logits, answer(head, video, queries).logits)
 
 
 def test_windowed_attention_is_attention_with_a_mask() -> None:
@@ -121,7 +55,7 @@ def test_windowed_attention_is_attention_with_a_mask() -> None:
 def test_at_one_time_only_what_overlaps_is_seen() -> None:
     spans = torch.tensor([[[0.0, 0.0], [0.0, 0.0], [2.0, 2.0], [0.0, 3.0]]])
     row = PositionRow(spans, torch.ones(1, 4, 2), torch.ones(1, 4).bool())
-    seen = AttentionWindow.of(row, 4, 8, together=True).allowed[0, 0, 0, :, 4:8]
+    seen = AttentionWindow.of(row, 4, 8).at_once(row).allowed[0, 0, 0, :, 4:8]
     want = [[1, 1, 0, 1], [1, 1, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
     assert seen.int().tolist() == want
 

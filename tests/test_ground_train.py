@@ -20,7 +20,7 @@ from seal.cli import main
 from seal.config import DecodeOptions, HeadOptions, TrainOptions
 from seal.encode.calibration import Calibration
 from seal.errors import BackendError, DataError, OptionError
-from seal.evaluate.composites import Material, gather, measure, recall
+from seal.evaluate.composites import Material, gather, hits, mean_iou, measure
 from seal.ground import checkpoint
 from seal.ground.batches import collate
 from seal.ground.checkpoint import load
@@ -607,12 +607,18 @@ def test_unseen_clips_are_measured_one_by_one() -> None:
     def blind(sheet, asked):
         return [[] for _ in asked.queries]
 
-    found = measure(material, {"perfect": perfect, "blind": blind}, count=3)
+    def second(sheet, asked):
+        return [[Moment(Span(-2.0, -1.0), 1.0), *best] for best in perfect(sheet, asked)]
+
+    finders = {"perfect": perfect, "blind": blind, "second": second}
+    found = measure(material, finders, count=3)
     assert [len(of_clip) for of_clip in found["perfect"]] == [6, 6]
-    assert recall(found["perfect"], 0.5) == (1, 1, 1)
-    assert recall(found["blind"], 0.5) == (0, 0, 0)
+    assert hits(found["perfect"], 0.5) == mean_iou(found["perfect"]) == [1, 1]
+    assert hits(found["blind"], 0.5, top=5) == mean_iou(found["blind"]) == [0, 0]
+    assert hits(found["second"], 0.5) == mean_iou(found["second"]) == [0, 0]
+    assert hits(found["second"], 0.5, top=2) == [1, 1]
     other = measure(material, {"perfect": perfect}, count=3, mismatched=True)
-    assert recall(other["perfect"], 0.5) == (0, 0, 0)
+    assert hits(other["perfect"], 0.5) == [0, 0]
 
 
 def test_training_and_test_material_share_no_clip_and_no_scene(data: Path) -> None:

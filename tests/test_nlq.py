@@ -75,7 +75,7 @@ def written(path: Path, value: Any) -> Path:
 
 
 def figures(folder: Path, truth: Any, predicted: Any, rules: Rules | None = None) -> dict[str, Any]:
-    queries = read_annotations(written(folder / "annotations.json", truth))
+    queries = read_annotations(written(folder / "annotations.json", truth)).queries
     predictions = read_predictions(written(folder / "predictions.json", predicted))
     return nlq.evaluate(queries, {"it": predictions}, rules or Rules())["it"]
 
@@ -145,7 +145,7 @@ def test_queries_without_text_or_times_do_not_count_and_are_reported(tmp_path: P
     result = figures(tmp_path, truth, submission((0, 0, [[0, 10]])))
     assert result["missing"] == 0
     assert result["official"]["queries"] == 4
-    described = nlq.describe(read_annotations(tmp_path / "annotations.json"), {})
+    described = nlq.describe(read_annotations(tmp_path / "annotations.json"))
     assert described["not_counted"] == {"no text": 2, "no times": 1}
 
 
@@ -191,9 +191,9 @@ def test_intervals_are_over_clips(tmp_path: Path) -> None:
         ({}, "videos"),
         ([], "annotations of Ego4D"),
         ({"videos": []}, "no queries"),
-        ({"videos": [{"clips": [{"clip_uid": "c"}]}]}, "'annotations'"),
-        (annotations([entry(0, "ten")]), "query 0 of annotation a0, clip c0 is answered from 0"),  # type: ignore[arg-type]
-        (annotations([None]), "annotations of Ego4D"),
+        ({"videos": [{"video_uid": "v", "clips": [{"clip_uid": "c"}]}]}, "'annotations'"),
+        (annotations([entry(0, "ten")]), r"query 0 of a0, video c0: times that are .*\(0, 'ten'\)"),  # type: ignore[arg-type]
+        (annotations([None]), "query 0 of a0, video c0: an entry that is not laid out"),
     ],
 )
 def test_malformed_annotations_are_named(tmp_path: Path, value: Any, message: str) -> None:
@@ -201,6 +201,44 @@ def test_malformed_annotations_are_named(tmp_path: Path, value: Any, message: st
     with pytest.raises(DataError, match=message) as caught:
         read_annotations(path)
     assert str(path) in str(caught.value)
+
+
+def test_malformed_queries_are_left_out_counted_and_named(tmp_path: Path) -> None:
+    truth = annotations([entry(0, 10), entry(0, "ten"), None], [entry(0, 10)])  # type: ignore[arg-type]
+    truth["videos"].append({"video_uid": "v2"})
+    truth["videos"].append({"video_uid": "v3", "clips": [{"clip_uid": ["c"], "annotations": []}]})
+    truth["videos"][3]["clips"][0]["annotations"] = truth["videos"][1]["clips"][0]["annotations"]
+    path = written(tmp_path / "annotations.json", truth)
+    found = read_annotations(path)
+    assert [query.key for query in found.queries] == [Key("c0", "a0", 0), Key("c1", "a1", 0)]
+    predictions = written(tmp_path / "it.json", submission((0, 0, [[0, 10]])))
+    command = ["eval", "nlq", "--annotations", str(path), "--predictions", str(predictions)]
+    run = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
+    result = json.loads(run.stdout)
+    reasons = {
+        "times that are not numbers": 1,
+        "an entry that is not laid out as published": 1,
+        "an entry without 'clips'": 1,
+        "no name of a clip or an annotation": 1,
+    }
+    assert result["not_counted"] == result["left_out"]["reasons"] == reasons
+    assert (result["queries"], result["left_out"]["count"]) == (6, 4)
+    assert result["methods"][str(predictions)]["recall"]["R@1 IoU=0.5"]["mean"] == 0.5
+    assert f"left out: {path}: query 1 of a0, video c0: times that are not numbers" in run.stderr
+    assert "6 queries of 2 clips, 2 of them counted" in CliRunner().invoke(main, command).stdout
+
+
+def test_what_was_corrected_is_said(tmp_path: Path) -> None:
+    (tmp_path / "charades_sta_test.txt").write_text("film 1.0 50.0##a red ball\n")
+    (tmp_path / "Charades_v1_test.csv").write_text("id,length\nfilm,20.0\n")
+    key = {"clip_uid": "film", "annotation_uid": "film", "query_idx": 0}
+    answers = submission() | {"results": [{**key, "predicted_times": [[1, 20]]}]}
+    predictions = written(tmp_path / "it.json", answers)
+    command = ["eval", "nlq", "--dataset", "charades-sta", "--data", str(tmp_path)]
+    command += ["--split", "test", "--predictions", str(predictions)]
+    run = CliRunner().invoke(main, [*command, "--json"], catch_exceptions=False)
+    (reason,) = json.loads(run.stdout)["corrected"]
+    assert f"corrected: 1 times, {reason}" in CliRunner().invoke(main, command).stdout
 
 
 @pytest.mark.parametrize(
@@ -246,7 +284,7 @@ def test_a_submission_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_localiser_is_asked_what_can_be_asked(tmp_path: Path) -> None:
     truth = annotations([entry(0, 10), entry(1, 2, None)], [entry(3, 4)])
-    queries = read_annotations(written(tmp_path / "annotations.json", truth))
+    queries = read_annotations(written(tmp_path / "annotations.json", truth)).queries
 
     def localiser(video: str, asked: str) -> list[Moment]:
         if video == "c1":

@@ -255,6 +255,40 @@ def test_benchmarks_choose_what_the_plain_greedy_chooses(
         assert as_set(seen) == as_set(tokens.embeddings[rows])
 
 
+def test_nlq_compares_kinds_and_alphas(tmp_path: Path, looked_at: list[np.ndarray]) -> None:
+    store, _ = stored(tmp_path)
+    (record,) = store.videos()
+    tokens, head = store.tokens(record.id), mini_head(tmp_path / "head", BUDGET)
+    asked = questions(2)
+    kinds = ("--kinds", "scene|scene,object|all")
+    result = ask_nlq(tmp_path, store, ["head.select=paper"], asked, head, *kinds, "--alpha", "0,1")
+    names = [f"{of}alpha={a}" for of in ("kinds=scene ", "kinds=scene,object ", "") for a in (0, 1)]
+    finds = ["find kinds=scene", "find kinds=scene,object", "find"]
+    assert list(result["methods"]) == [*(f"head {name}" for name in names), *finds]
+    alphas = [
+        each[record.profile]["head"]["alpha"] for each in result["settings"]["options"].values()
+    ]
+    assert alphas[:6] == [0, 1] * 3
+    of = {
+        name: as_set(tokens.embeddings[np.isin(tokens.kinds, ["scene", *more])])
+        for name, more in (("scene", []), ("both", ["object"]))
+    }
+    seen = [as_set(each) for each in looked_at]
+    assert len(seen) == 6 * len(asked)
+    assert all(each <= of["scene"] for each in seen[:4])
+    assert all(each <= of["both"] and not each <= of["scene"] for each in seen[4:8])
+    assert any(not each <= of["both"] for each in seen[8:])
+    assert seen[8] != seen[10], "alpha decides"
+    for flags, message in (
+        (("--alpha", "0,1"), "--alpha is about --head with --set head.select=paper"),
+        (("--kinds", "sceen"), "sceen"),
+    ):
+        command = ["eval", "nlq", "--annotations", str(tmp_path / "nlq.json"), "--head", str(head)]
+        wrong = CliRunner().invoke(main, [*command, "--store", str(store.path), *flags])
+        assert wrong.exit_code != 0
+        assert message in wrong.stderr
+
+
 def ask_lvbench(
     folder: Path,
     store: Store,

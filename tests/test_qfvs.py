@@ -18,7 +18,7 @@ from seal.cli import main
 from seal.config import Options
 from seal.errors import DataError, OptionError
 from seal.evaluate import qfvs
-from seal.evaluate.bootstrap import bootstrap
+from seal.evaluate.bootstrap import bootstrap, ratio
 from seal.evaluate.cases import Case
 from seal.evaluate.methods import Method, methods
 
@@ -182,6 +182,17 @@ def test_the_bootstrap_is_reproducible_and_covers() -> None:
         low <= 0.5 <= high for _, low, high in (bootstrap(rng.random(40)) for _ in range(200))
     ]
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_the_ratio_of_means_is_paired() -> None:
+    rng = np.random.default_rng(0)
+    reference = rng.random(40)
+    # The units vary and the ratio does not: drawn apart, its interval would be wide.
+    half = ratio(reference / 2, reference)
+    assert half == pytest.approx((0.5, 0.5, 0.5))
+    mean, low, high = ratio(reference + rng.normal(0, 0.1, 40), reference)
+    assert 0.85 < low < mean < high < 1.15
+    assert mean - low > 0.01
 
 
 def test_methods_are_the_baselines_and_the_objectives() -> None:

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from filmed import filmed
-from seal.answer.evidence import gather, uniformly
+from seal.answer.evidence import gather
 from seal.attention.baselines import moviechat
 from seal.attention.candidates import Candidates
 from seal.cli import main
 from seal.errors import DataError, OptionError
 from seal.evaluate import asking
-from seal.evaluate.ways import ALIASES, Variant, read_alphas, read_kinds, variants, ways
+from seal.evaluate.ways import ALIASES, Uniform, Variant, read_alphas, read_kinds, variants, ways
 from seal.scope import Scope
 from seal.store import Store
 from test_answer_endpoint import Server, says, server  # noqa: F401
@@ -43,7 +43,7 @@ def test_unknown_ways_are_refused_and_other_names_are_known() -> None:
         ways(["seal", "clip"])
     assert ways(["bolt"])["bolt"] == ways([ALIASES["bolt"]])["inverse-transform"]
     assert ways(["topk"])["topk"] == ways(["top-k"])["top-k"]
-    assert ways(["seal", "uniform"]) == {"seal": gather, "uniform": uniformly}
+    assert ways(["seal", "uniform"]) == {"seal": gather, "uniform": Uniform()}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -185,17 +185,24 @@ class StoredContent(Content):
 
 
 class VideoContent(StoredContent):
-    """All tokens of one video."""
+    """All tokens of one video, or those of some `kinds`."""
 
     is_one = True
 
-    def __init__(self, store: Store, record: VideoRecord, encoders: Encoders | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        record: VideoRecord,
+        encoders: Encoders | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(store, [record])
         self._encoders = encoders or Encoders()
+        self._kinds = kinds
 
     @cached_property
     def tokens(self) -> Tokens:
-        return self.store.tokens(self.records[0].id)
+        return self.store.tokens(self.records[0].id, kinds=self._kinds)
 
     @cached_property
     def encoder(self) -> Encoder:

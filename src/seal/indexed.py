@@ -28,6 +28,7 @@ class Video:
     def __init__(self, store: Store, record: VideoRecord, encoders: Encoders) -> None:
         self.record = record
         self.content = VideoContent(store, record, encoders)
+        self._last: tuple[str, list[str], Scope] | None = None
 
     def __repr__(self) -> str:
         return f"<seal.Video {self.id}: {printable(self.record.path)}>"
@@ -168,4 +169,9 @@ class Video:
         return self.content.pictures(tokens)
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
-        return Scope(self.content, options_of(self.content.store, self.record, settings, task))
+        # A hundred queries with the same options read them once. Threads may ask at once.
+        last = self._last
+        if last is None or last[:2] != (task, settings):
+            options = options_of(self.content.store, self.record, settings, task)
+            self._last = last = task, settings, Scope(self.content, options)
+        return last[2]

@@ -113,35 +113,6 @@ def searched_by(question: str, options: NoAnswer) -> str:
     return question if options.query == "question" else subject(question)
 
 
-def offered(tokens: Tokens, shown: Int64 | None, exclude: Mask | None) -> Mask:
-    """[n] the tokens that are neither in the prompt already nor excluded."""
-    free = np.ones(len(tokens), bool)
-    free[_NONE if shown is None else shown] = False
-    free[_NONE if exclude is None else exclude] = False
-    return free
-
-
-def uniformly(
-    scope: Scope,
-    question: str,
-    budget: float,
-    *,
-    shown: Int64 | None = None,
-    new: float = np.inf,
-    exclude: Mask | None = None,
-) -> Evidence:
-    """Scenes an equal time apart, whatever is asked: what `gather` is compared with."""
-    tokens = scope.tokens
-    scenes = np.flatnonzero(
-        tokens.where(lambda kind: kind.uniform) & offered(tokens, shown, exclude)
-    )
-    prices = costs(tokens, scope.options.attention)[scenes]
-    order = scenes[np.argsort(scope.start_s[scenes], kind="stable")]
-    count = min(int(min(budget, new) / prices.max(initial=1)), len(order))
-    rows = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
-    return Evidence(rows, scope.relevance(searched_by(question, scope.options.answer)), [])
-
-
 def _plan(
     scope: Scope,
     intent: Intent,

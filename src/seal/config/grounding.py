@@ -144,19 +144,22 @@ class HeadOptions(InputOptions):
 
 @dataclass(frozen=True)
 class SnagOptions(InputOptions):
-    """The baseline SnAG (`seal.ground.snag`): its sizes, small enough for a CPU."""
+    """The baseline SnAG (`seal.ground.snag`). Its numbers of layers are the published ones for
+    Ego4D, its channels fewer (128 for 512), for a CPU."""
 
     width: int = 128
     """Channels of everything."""
     heads: int = 4
-    layers: int = 2
+    layers: int = 0
     """Blocks of local attention before the pyramid."""
     window: int = 9
     """Attention is within blocks of so many positions and the two blocks beside."""
-    levels: int = 6
+    levels: int = 8
     """Of the pyramid; each has half the positions of the one below."""
-    text_layers: int = 2
+    text_layers: int = 1
     """Blocks of its text encoder."""
+    fusion_layers: int = 2
+    """How often the points of a level look at the words."""
     dropout: float = 0.1
 
     # What it looks at is not for choice.
@@ -167,7 +170,7 @@ class SnagOptions(InputOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "heads", "window", "levels"):
+        for name in ("width", "heads", "window", "levels", "fusion_layers"):
             check(self, getattr(self, name) >= 1, f"{name} must be at least 1")
         whole = self.width % (2 * self.heads) == 0
         check(self, whole, "width must be a multiple of two times heads")

@@ -251,7 +251,11 @@ def opened(
 
 def about(choose: Choose, query: str) -> Choose:
     """As `choose` does for this query, however the question is put."""
-    return lambda scope, _, budget, **more: choose(scope, query, budget, **more)
+
+    def chosen(scope: Scope, question: str, budget: float, **more: Any) -> Evidence:
+        return choose(scope, query, budget, **more)
+
+    return chosen
 
 
 def paused(choose: Choose, until_s: float) -> Choose:

@@ -37,13 +37,26 @@ def bootstrap(scores: ArrayLike, units: ArrayLike | None = None) -> Estimate:
     values: Float64 = np.asarray(scores, np.float64)
     unit = np.arange(len(values)) if units is None else np.unique(units, return_inverse=True)[1]
     sums, sizes = np.bincount(unit, values), np.bincount(unit)
+    return _estimate(sums.astype(np.float64), sizes.astype(np.float64))
+
+
+def ratio(scores: ArrayLike, reference: ArrayLike) -> Estimate:
+    """The mean of `scores` [n] divided by that of `reference` [n], both of the same n units.
+
+    The interval is that of `bootstrap`: a resample draws the same units for both.
+    """
+    return _estimate(np.asarray(scores, np.float64), np.asarray(reference, np.float64))
+
+
+def _estimate(above: Float64, below: Float64) -> Estimate:
+    """sum(above) / sum(below), of resampled units [n]."""
     rng = np.random.default_rng(_SEED)
     # In pieces, which draw the same as all at once would: memory stays small.
-    rows = max(1, _DRAWN_AT_ONCE // len(sums))
-    means = []
+    rows = max(1, _DRAWN_AT_ONCE // len(above))
+    values = []
     for begin in range(0, RESAMPLES, rows):
-        draws = rng.integers(0, len(sums), (min(rows, RESAMPLES - begin), len(sums)))
-        means.append(sums[draws].sum(1) / sizes[draws].sum(1))
+        draws = rng.integers(0, len(above), (min(rows, RESAMPLES - begin), len(above)))
+        values.append(above[draws].sum(1) / below[draws].sum(1))
     tail = 50 * (1 - _LEVEL)
-    low, high = np.percentile(np.concatenate(means), (tail, 100 - tail))
-    return Estimate(float(values.mean()), float(low), float(high))
+    low, high = np.percentile(np.concatenate(values), (tail, 100 - tail))
+    return Estimate(float(above.sum() / below.sum()), float(low), float(high))

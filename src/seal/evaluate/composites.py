@@ -22,12 +22,12 @@ from seal.config import (
     HeadOptions,
     NetworkOptions,
     Options,
+    SelectOptions,
     VideoOptions,
 )
 from seal.datacheck import VIDEO_SUFFIXES
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
-from seal.evaluate.bootstrap import Estimate, bootstrap
 from seal.evaluate.haystack import MANIFESTS, Needle, described_clips
 from seal.ground import find_moments, relevance_curve
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
@@ -179,37 +179,59 @@ def untrained(encoder: Encoder, options: FindOptions) -> Finder:
     return find
 
 
-def trained(encoder: Encoder, head: Any, options: DecodeOptions, budget: int) -> Finder:
-    """A head, on the positions that it was trained for, within a budget."""
+def trained(
+    encoder: Encoder,
+    head: Any,
+    options: DecodeOptions,
+    budget: int,
+    select: SelectOptions | None = None,
+) -> Finder:
+    """A head, on the positions that it was trained for, within a budget.
+
+    `select` says how the positions are chosen: see `seal.ground.localise.Localiser.of`.
+    """
     from seal.ground.localise import localise
 
     def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
         shown: Tokens = sheet.frames if head.sizes.positions == "frames" else sheet.tokens
         scores = [relevance(shown, query, encoder.calibration) for query in asked.queries]
         queries = [asked.asked(i, head.sizes.by_words) for i in range(len(asked.queries))]
-        return localise(head, shown, queries, scores, options, budget, sheet.look)
+        return localise(head, shown, queries, scores, options, budget, sheet.look, select)
 
     return find
 
 
+Ranked = list[list[float]]
+"""Of each query for a clip the IoU of each of its moments, best first, with the true one."""
+
+
 def measure(
     material: Material, finders: dict[str, Finder], count: int = SHEETS, mismatched: bool = False
-) -> dict[str, list[list[float]]]:
-    """IoU of the best moment with the true one, by finder: of each clip those of all its queries.
+) -> dict[str, list[Ranked]]:
+    """How well moments overlap the true one, by finder, of each clip.
 
     With `mismatched` each clip is asked for by what describes the next one: what a head that heeds
     no query would reach.
     """
     clips = material.test_clips
-    found: dict[str, list[list[float]]] = {name: [[] for _ in clips] for name in finders}
+    found: dict[str, list[Ranked]] = {name: [[] for _ in clips] for name in finders}
     for sheet in sheets(material.test_films, clips, count):
         for name, find in finders.items():
             for i, span in enumerate(sheet.spans):
                 ranked = find(sheet, clips[(i + mismatched) % len(clips)])
-                found[name][i] += [best[0].span.iou(span) if best else 0.0 for best in ranked]
+                found[name][i] += [[each.span.iou(span) for each in best] for best in ranked]
     return found
 
 
-def recall(found: Sequence[Sequence[float]], least: float) -> Estimate:
-    """The share of queries whose best moment has at least this IoU; the interval is over clips."""
-    return bootstrap([np.mean(np.array(of_clip) >= least) for of_clip in found])
+def hits(found: Sequence[Ranked], least: float, top: int = 1) -> list[float]:
+    """For each clip the share of its queries that have one of the first `top` moments at an IoU of
+    at least `least`."""
+    return [
+        float(np.mean([max(query[:top], default=0.0) >= least for query in of_clip]))
+        for of_clip in found
+    ]
+
+
+def mean_iou(found: Sequence[Ranked]) -> list[float]:
+    """For each clip the mean IoU of the best moments; without any it is 0."""
+    return [float(np.mean([[*query, 0.0][0] for query in of_clip])) for of_clip in found]

@@ -4,16 +4,17 @@ and predictions as the benchmark's server and its official script take them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from seal.datacheck import EntryError, Skipped, each
 from seal.errors import DataError
 from seal.files import read_json, write_text
-from seal.ground.data.sources import language_queries
+from seal.ground.data.sources import LanguageQuery, language_queries
 from seal.types import Float64
 
 VERSION = "1.0"
@@ -60,30 +61,44 @@ class Prediction(NamedTuple):
     """[n, 2] starts and ends in seconds from the clip's start, best first."""
 
 
-def read_annotations(path: str | Path) -> list[NlqQuery]:
-    """All queries of an annotation file, such as nlq_val.json, in its order.
+class NlqQueries(NamedTuple):
+    """The queries of a split that can be asked, and what is wrong with others."""
 
-    Raises DataError, naming file and query, if it is not what it should be.
+    queries: list[NlqQuery]
+    skipped: Sequence[Skipped] = ()
+    """Entries that were left out."""
+    corrected: Sequence[Skipped] = ()
+    """What was cut off or left out of times."""
+
+
+def read_annotations(path: str | Path) -> NlqQueries:
+    """The queries of an annotation file, such as nlq_val.json, in its order.
+
+    Raises DataError, naming the file, if it is not what it should be, or no query can be used.
     """
     try:
-        queries = [
-            _query(Key(clip["clip_uid"], annotation, index), entry)
-            for _, clip, annotation, index, entry in language_queries(path)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        found = list(each(language_queries(path), _query))
+    except (KeyError, TypeError) as error:
         raise DataError(f"{path} has not the annotations of Ego4D-NLQ: {error!r}") from error
+    skipped = [entry for entry in found if isinstance(entry, Skipped)]
+    queries = [entry for entry in found if isinstance(entry, NlqQuery)]
     if not queries:
-        raise DataError(f"{path} has no queries")
-    return queries
+        why = f" that can be used: {skipped[0].message}" if skipped else ""
+        raise DataError(f"{path} has no queries{why}")
+    return NlqQueries(queries, skipped)
 
 
-def _query(key: Key, entry: dict[str, Any]) -> NlqQuery:
-    start, end = entry.get("clip_start_sec"), entry.get("clip_end_sec")
+def _query(asked: LanguageQuery) -> Iterator[NlqQuery]:
+    key = Key(asked.clip["clip_uid"], asked.annotation_uid, asked.query_idx)
+    if not isinstance(key.clip_uid, str) or not isinstance(key.annotation_uid, str):
+        raise EntryError("no name of a clip or an annotation", key[:2])
+    start, end = times = asked.entry.get("clip_start_sec"), asked.entry.get("clip_end_sec")
     try:
         truth = () if start is None or end is None else ((float(start), float(end)),)
     except (TypeError, ValueError):
-        raise ValueError(f"{key} is answered from {start!r} to {end!r}") from None
-    return NlqQuery(key, (entry.get("query") or "").strip(), entry.get("template"), truth)
+        raise EntryError("times that are not numbers", times) from None
+    text = (asked.entry.get("query") or "").strip()
+    yield NlqQuery(key, text, asked.entry.get("template"), truth)
 
 
 def read_predictions(path: str | Path) -> list[Prediction]:

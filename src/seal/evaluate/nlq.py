@@ -1,6 +1,6 @@
 """Ego4D-NLQ, and other data sets of its kind: when does a video show what answers a query?
 
-    queries = read_annotations("nlq_val.json")
+    queries = read_annotations("nlq_val.json").queries
     predictions = localise(queries, localiser)     # or read_predictions("submission.json")
     figures = evaluate(queries, {"mine": predictions}, Rules())["mine"]
 
@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal.config import DecodeOptions, FindOptions, Options
+from seal.datacheck import reasons
 from seal.errors import DataError, NotIndexedError, OptionError
 from seal.evaluate.bootstrap import bootstrap
-from seal.evaluate.ego4d import Key, NlqQuery, Prediction, read_annotations
+from seal.evaluate.ego4d import Key, NlqQueries, NlqQuery, Prediction, read_annotations
 from seal.evaluate.localisation import Rules, Score, mean_iou, missed, recall, score
 from seal.evaluate.videos import Videos
 from seal.ground import data
@@ -39,17 +40,19 @@ Localiser = Callable[[str, str], Sequence[Moment]]
 NotIndexedError if it does not know the video."""
 
 
-def read(name: str, folder: str | Path, split: str) -> tuple[list[NlqQuery], dict[str, int]]:
-    """The queries of a data set that is laid out as published, and how many were left out, by
-    reason: none of Ego4D, where the official script leaves out none either.
+def read(name: str, folder: str | Path, split: str) -> NlqQueries:
+    """The queries of a data set that is laid out as published.
+
+    Of Ego4D those without text or times are among them: the official script counts them.
 
     Raises OptionError for an unknown name or split, DataError for missing or malformed files.
     """
     data_set = data.source(name)
     if data_set in (EGO4D_V1, EGO4D_V2):
-        return read_annotations(data_set.paths(folder, split)[0]), {}
+        return read_annotations(data_set.paths(folder, split)[0])
     found = data_set.read(folder, split)
-    return [_of_sample(sample) for sample in found.samples], found.reasons()
+    queries = [_of_sample(sample) for sample in found.samples]
+    return NlqQueries(queries, found.skipped, found.corrected)
 
 
 def _of_sample(sample: data.Sample) -> NlqQuery:
@@ -62,11 +65,14 @@ def _of_sample(sample: data.Sample) -> NlqQuery:
 class IndexedLocaliser:
     """Asks `seal find` of indexed videos, whose names are those of their files without the suffix.
 
-    `settings` are those of `seal find`; with `find.head` a trained head answers.
+    `settings` are those of `seal find`; with `find.head` a trained head answers. With `kinds` only
+    tokens of these are looked at.
     """
 
-    def __init__(self, store: Store, settings: Iterable[str] = ()) -> None:
-        self._store, self._videos = store, Videos(store, "find", settings)
+    def __init__(
+        self, store: Store, settings: Iterable[str] = (), kinds: Sequence[str] | None = None
+    ) -> None:
+        self._store, self._videos = store, Videos(store, "find", settings, kinds)
         self._opened: tuple[str, Scope] | None = None
 
     def options(self, queries: Iterable[NlqQuery]) -> dict[str, Options]:
@@ -273,14 +279,17 @@ def _estimates(columns: Mapping[str, Float64], clips: Sequence[str]) -> dict[str
     return {"recall": means, "mean_iou": mean_iou}
 
 
-def describe(queries: Sequence[NlqQuery], left_out: Mapping[str, int]) -> dict[str, Any]:
-    """How many queries there are, and how many of them do not count, and why."""
+def describe(asked: NlqQueries) -> dict[str, Any]:
+    """How many queries there are, how many of them do not count and why, and of how many times
+    something was cut off or left out."""
+    queries = asked.queries
     obstacles = Counter(query.obstacle for query in queries if query.obstacle)
     instants = sum(any(start == end for start, end in query.truth) for query in queries)
     return {
         "clips": len({query.key.clip_uid for query in queries}),
-        "queries": len(queries) + sum(left_out.values()),
-        "not_counted": {**left_out, **obstacles},
+        "queries": len(queries) + len(asked.skipped),
+        "not_counted": {**reasons(asked.skipped), **obstacles},
+        "corrected": reasons(asked.corrected),
         "zero_length": instants,
     }
 

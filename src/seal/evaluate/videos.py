@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from seal.config import Options
-from seal.content import Encoders
+from seal.content import Encoders, VideoContent
 from seal.errors import DataError
 from seal.lookup import options_of
 from seal.scope import Scope
@@ -14,10 +14,18 @@ from seal.store import Store, VideoRecord
 
 
 class Videos:
-    """Opens them one after the other for a task of `seal.config.TASKS`, with settings."""
+    """Opens them one after the other for a task of `seal.config.TASKS`, with settings: all their
+    tokens, or those of some `kinds`."""
 
-    def __init__(self, store: Store, task: str, settings: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        task: str,
+        settings: Iterable[str] = (),
+        kinds: Sequence[str] | None = None,
+    ) -> None:
         self._store, self._task, self._settings = store, task, tuple(settings)
+        self._kinds = kinds
         # Large weights take longer to load than to be asked.
         self._encoders = Encoders()
         self._records = [
@@ -44,7 +52,8 @@ class Videos:
         record = self.record(name)
         if record is None:
             return None
-        return Scope.of(self._store, record.id, self._task, self._settings, self._encoders)
+        content = VideoContent(self._store, record, self._encoders, self._kinds)
+        return Scope(content, options_of(self._store, record, self._settings, self._task))
 
     def record(self, name: str) -> VideoRecord | None:
         """The record of the video that `find` opens. Raises DataError as `find` does."""

@@ -9,25 +9,41 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 
 from seal import backends, kinds
-from seal.answer.evidence import Evidence, gather, offered, searched_by, uniformly
+from seal.answer.evidence import Evidence, gather, searched_by
 from seal.attention import Budget, Candidates
 from seal.attention.candidates import costs
 from seal.attention.streaming import stream_pick, windows_of
+from seal.config import NoAnswer
 from seal.config.querying import OBJECTIVES_WITH
 from seal.errors import OptionError
 from seal.scope import Scope
 from seal.types import Int64, Mask
 
-Choose = Callable[..., Evidence]
-"""How evidence is chosen: see `seal.answer.evidence.gather`."""
+
+class Choose(Protocol):
+    """How evidence is chosen: `seal.answer.evidence.gather` and all that is compared with it."""
+
+    def __call__(
+        self,
+        scope: Scope,
+        question: str,
+        budget: float,
+        *,
+        shown: Int64 | None = None,
+        new: float = np.inf,
+        exclude: Mask | None = None,
+    ) -> Evidence: ...
+
 
 SEAL, UNIFORM = "seal", "uniform"
 ALIASES = {"topk": "top-k", "bolt": "inverse-transform"}
@@ -50,17 +66,14 @@ def ways(wanted: Iterable[str]) -> dict[str, Choose]:
         if name == SEAL:
             found[name] = gather
         elif name == UNIFORM:
-            found[name] = uniformly
+            found[name] = Uniform()
         else:
-            found[name] = _Frames(backends.resolve("baseline", ALIASES.get(name, name)))
+            found[name] = Frames(backends.resolve("baseline", ALIASES.get(name, name)))
     return found
 
 
-@dataclass(frozen=True)
-class _Frames:
-    """Frames that a baseline chooses for the whole question, for as much as `gather` may spend."""
-
-    baseline: Callable[[Candidates, int], Int64]
+class Way(ABC):
+    """A way that chooses anew from what is neither in the prompt already nor excluded."""
 
     def __call__(
         self,
@@ -72,46 +85,95 @@ class _Frames:
         new: float = np.inf,
         exclude: Mask | None = None,
     ) -> Evidence:
-        tokens, scores = scope.tokens, scope.relevance(question)
-        is_frame = tokens.where(lambda kind: kind.uniform)
-        frames = np.flatnonzero(is_frame & offered(tokens, shown, exclude))
-        price = costs(tokens, scope.options.attention)[frames].max(initial=1)
-        count = max(0, int(min(budget, new) / price))
-        rows = frames[self.baseline(scope.candidates(scores, question).take(frames), count)]
+        """Costs and options are those of `gather`."""
+        free = np.ones(len(scope.tokens), bool)
+        for taken in (shown, exclude):
+            if taken is not None:
+                free[taken] = False
+        scores = scope.relevance(self.searched_by(question, scope.options.answer))
+        candidates = scope.candidates(scores, question)
+        rows = self.rows(scope, candidates, np.flatnonzero(free), min(budget, new))
         return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
+
+    def searched_by(self, question: str, options: NoAnswer) -> str:
+        """The text that relevance is to."""
+        return searched_by(question, options)
+
+    @abstractmethod
+    def rows(self, scope: Scope, candidates: Candidates, free: Int64, amount: float) -> Int64:
+        """The rows chosen, of `free`, for no more than `amount`; all tokens are candidates."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What it does, for a manifest: its selector, and the selector's own options."""
+
+
+def _frames(scope: Scope, free: Int64, amount: float) -> tuple[Int64, int]:
+    """The frames (scene tokens) among rows, and how many of them cost no more than `amount`."""
+    frames = free[scope.tokens.where(lambda kind: kind.uniform)[free]]
+    price = costs(scope.tokens, scope.options.attention)[frames].max(initial=1)
+    return frames, max(0, int(amount / price))
 
 
 @dataclass(frozen=True)
-class Streamed:
+class Uniform(Way):
+    """Scenes an equal time apart, whatever is asked."""
+
+    def rows(self, scope: Scope, candidates: Candidates, free: Int64, amount: float) -> Int64:
+        scenes, count = _frames(scope, free, amount)
+        order = scenes[np.argsort(scope.start_s[scenes], kind="stable")]
+        count = min(count, len(order))
+        rows: Int64 = order[((np.arange(count) + 0.5) / max(count, 1) * len(order)).astype(int)]
+        return rows
+
+    def describe(self) -> dict[str, Any]:
+        return {"selector": "uniform", "of": "frames"}
+
+
+@dataclass(frozen=True)
+class Frames(Way):
+    """Frames that a baseline chooses for the whole question."""
+
+    baseline: Callable[[Candidates, int], Int64]
+
+    def searched_by(self, question: str, options: NoAnswer) -> str:
+        return question
+
+    def rows(self, scope: Scope, candidates: Candidates, free: Int64, amount: float) -> Int64:
+        frames, count = _frames(scope, free, amount)
+        return frames[self.baseline(candidates.take(frames), count)]
+
+    def describe(self) -> dict[str, Any]:
+        parameters = inspect.signature(self.baseline).parameters.values()
+        defaults = {
+            each.name: each.default for each in parameters if each.default is not each.empty
+        }
+        return {"selector": self.baseline.__name__, "of": "frames", **defaults}
+
+
+@dataclass(frozen=True)
+class Streamed(Way):
     """The tokens that attention chooses window by window, as `seal watch` does: in fixed memory.
 
     A stream cannot look back for what a question says of time and cause, so that these words are
-    read as any others. Costs and options are those of `gather`.
+    read as any others.
     """
 
     window_s: float
 
-    def __call__(
-        self,
-        scope: Scope,
-        question: str,
-        budget: float,
-        *,
-        shown: Int64 | None = None,
-        new: float = np.inf,
-        exclude: Mask | None = None,
-    ) -> Evidence:
-        tokens, attention = scope.tokens, scope.options.attention
-        scores = scope.relevance(searched_by(question, scope.options.answer))
-        pool = np.flatnonzero(offered(tokens, shown, exclude))
+    def rows(self, scope: Scope, candidates: Candidates, free: Int64, amount: float) -> Int64:
+        attention = scope.options.attention
         rows = stream_pick(
-            scope.candidates(scores, question).take(pool),
+            candidates.take(free),
             attention,
-            windows_of(scope.start_s[pool], self.window_s),
-            Budget(min(budget, new), costs(tokens, attention)[pool]),
+            windows_of(scope.start_s[free], self.window_s),
+            Budget(amount, costs(scope.tokens, attention)[free]),
         )
-        rows = pool[rows]
-        return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, [])
+        return free[rows]
+
+    def describe(self) -> dict[str, Any]:
+        how = {"mode": "streaming", "window_s": self.window_s}
+        return {"selector": "attention", "of": "all kinds", **how}
 
 
 @dataclass(frozen=True)
@@ -125,9 +187,7 @@ class Variant:
 
     @property
     def name(self) -> str:
-        changed = [f"kinds={','.join(self.kinds)}"] if self.kinds else []
-        changed += [] if self.alpha is None else [f"alpha={self.alpha:g}"]
-        return " ".join([SEAL, *changed])
+        return variant_name(SEAL, self.kinds, self.alpha)
 
     def __call__(
         self,
@@ -143,6 +203,10 @@ class Variant:
             others = ~np.isin(scope.tokens.kinds, self.kinds)
             exclude = others if exclude is None else exclude | others
         return gather(self._scope(scope), question, budget, exclude=exclude, **more)
+
+    def describe(self) -> dict[str, Any]:
+        changed = {} if self.alpha is None else {"attention.alpha": self.alpha}
+        return {"selector": "attention", "of": ",".join(self.kinds) or "all kinds", **changed}
 
     def _scope(self, scope: Scope) -> Scope:
         """The scope with this variant's options; one for all questions about a video."""
@@ -163,6 +227,13 @@ class Variant:
         return found
 
 
+def variant_name(of: str, kinds: tuple[str, ...], alpha: float | None) -> str:
+    """What a method is called with these kinds alone (none stands for all) and this alpha."""
+    changed = [f"kinds={','.join(kinds)}"] if kinds else []
+    changed += [] if alpha is None else [f"alpha={alpha:g}"]
+    return " ".join([of, *changed])
+
+
 def variants(kind_sets: str | None, alphas: str | None) -> dict[str, Choose]:
     """Each set of kinds with each alpha, by name: see `read_kinds` and `read_alphas`.
 
@@ -170,10 +241,17 @@ def variants(kind_sets: str | None, alphas: str | None) -> dict[str, Choose]:
     """
     if kind_sets is None and alphas is None:
         return {}
+    found = [Variant(*changed) for changed in ablations(kind_sets, alphas)]
+    return {variant.name: variant for variant in found}
+
+
+def ablations(
+    kind_sets: str | None, alphas: str | None
+) -> list[tuple[tuple[str, ...], float | None]]:
+    """Each set of kinds with each alpha, as in `Variant`: see `read_kinds` and `read_alphas`."""
     sets = [()] if kind_sets is None else read_kinds(kind_sets)
     values = [None] if alphas is None else read_alphas(alphas)
-    found = [Variant(names, alpha) for names in sets for alpha in values]
-    return {variant.name: variant for variant in found}
+    return list(product(sets, values))
 
 
 def read_kinds(text: str) -> list[tuple[str, ...]]:
@@ -211,23 +289,9 @@ def read_alphas(text: str) -> list[float]:
 
 def describe(ways: Mapping[str, Choose]) -> dict[str, dict[str, Any]]:
     """What each way does, for a manifest: its selector, and the selector's own options."""
-    described: dict[str, dict[str, Any]] = {}
-    for name, way in ways.items():
-        if isinstance(way, _Frames):
-            parameters = inspect.signature(way.baseline).parameters.values()
-            defaults = {
-                each.name: each.default for each in parameters if each.default is not each.empty
-            }
-            described[name] = {"selector": way.baseline.__name__, "of": "frames", **defaults}
-        elif isinstance(way, Variant):
-            changed = {} if way.alpha is None else {"attention.alpha": way.alpha}
-            of = ",".join(way.kinds) or "all kinds"
-            described[name] = {"selector": "attention", "of": of, **changed}
-        elif isinstance(way, Streamed):
-            how = {"mode": "streaming", "window_s": way.window_s}
-            described[name] = {"selector": "attention", "of": "all kinds", **how}
-        elif way is uniformly:
-            described[name] = {"selector": "uniform", "of": "frames"}
-        else:
-            described[name] = {"selector": "attention", "of": "all kinds"}
-    return described
+    return {
+        name: way.describe()
+        if isinstance(way, Way | Variant)
+        else {"selector": "attention", "of": "all kinds"}
+        for name, way in ways.items()
+    }

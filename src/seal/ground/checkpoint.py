@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE as WEIGHTS
+from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -43,7 +44,7 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Netwo
     Raises BackendError if it is not there, is damaged or is no localisation head, or if it was
     trained with another than this `encoder`.
     """
-    weights = locate(name, revision)
+    weights = _located(name, revision)
     sizes = weights.json("config.json")
     design = SnagOptions if sizes.get("design") == "snag" else HeadOptions
     every = {field.name for field in dataclasses.fields(design)}
@@ -63,6 +64,21 @@ def load(name: str, revision: str = "main", encoder: str | None = None) -> Netwo
         ) from error
     head.eval()
     return head
+
+
+def _located(name: str, revision: str) -> Weights:
+    try:
+        return locate(name, revision)
+    except BackendError as error:
+        if Path(name).expanduser().is_dir():
+            raise
+        hub = f", and the hub cannot give it ({error.__cause__})"
+        if isinstance(error.__cause__, HFValidationError):
+            hub = " and no name on the hub"
+        raise BackendError(
+            f"there is no head {name!r}: it is no folder{' '.join(hub.splitlines())}; give the"
+            " folder head in the output of seal train ground, or a name on the hub"
+        ) from error
 
 
 def _check(weights: Weights, sizes: dict[str, Any], options: NetworkOptions) -> None:

@@ -47,12 +47,12 @@ def soft_nms(spans: Float64, scores: Float64, sigma: float, top: int) -> tuple[I
     exp(-IoU^2 / sigma) with it (Soft-NMS with the Gaussian penalty; Bodla et al. 2017, section 3).
     """
     left = scores.astype(np.float64).copy()
-    penalty = np.exp(-(pairwise_span_iou(spans, spans) ** 2) / sigma)
     rows, kept = [], []
     for _ in range(min(top, len(spans))):
         best = int(left.argmax())
         rows.append(best)
         kept.append(left[best])
-        left *= penalty[best]
+        overlap = pairwise_span_iou(spans[best : best + 1], spans)[0]
+        left *= np.exp(-(overlap**2) / sigma)
         left[best] = -np.inf
     return np.array(rows, np.int64), np.array(kept, np.float64)

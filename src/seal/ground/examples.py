@@ -167,10 +167,12 @@ def chosen(video: Timeline, relevance: Float32, options: NetworkOptions) -> Int6
     known = np.flatnonzero(video.kinds != _UNKNOWN)
     if len(known) <= options.budget:
         return known
-    relevance = relevance[:, known]
+    # Embeddings of hours are not copied where all of them stay.
+    if len(known) < len(video):
+        video, relevance = video.take(known), relevance[:, known]
     if options.stream_s is not None:
-        return known[_streamed(video.take(known), relevance, options, options.stream_s)]
-    return known[_at_once(video.take(known), relevance, options)]
+        return known[_streamed(video, relevance, options, options.stream_s)]
+    return known[_at_once(video, relevance, options)]
 
 
 def _streamed(video: Timeline, relevance: Float32, options: HeadOptions, window_s: float) -> Int64:

@@ -56,22 +56,23 @@ class AttentionWindow(NamedTuple):
     """[b, k, 1, w, 3w] seconds between the middles."""
 
     @staticmethod
-    def of(row: PositionRow, size: int, channels: int, together: bool = False) -> AttentionWindow:
-        """Windows of `size`; with `together`, only what is on the screen at one time."""
+    def of(row: PositionRow, size: int, channels: int) -> AttentionWindow:
+        """Windows of `size`."""
         start, end = in_blocks(row.spans, size).unbind(-1), around(row.spans, size).unbind(-1)
         allowed = around(row.real, size)[:, :, None, :].expand(-1, -1, size, -1)
-        if together:
-            late = torch.maximum(start[0][..., None], end[0][:, :, None])
-            allowed = allowed & (late <= torch.minimum(start[1][..., None], end[1][:, :, None]))
-        # A position that may look at nobody looks at itself.
-        itself = torch.eye(size, dtype=torch.bool, device=allowed.device)
-        allowed = allowed | F.pad(itself, (size, size))
         apart = (start[0] + start[1])[..., None] / 2 - (end[0] + end[1])[:, :, None] / 2
         likeness = in_blocks(row.unit, size) @ around(row.unit, size).transpose(-1, -2)
-        each = [likeness, allowed, apart.abs()]
+        each = [likeness, _or_itself(allowed), apart.abs()]
         return AttentionWindow(
             size, _turns(row.spans, channels), *(part[:, :, None] for part in each)
         )
+
+    def at_once(self, row: PositionRow) -> AttentionWindow:
+        """The same windows of the same row, but only what is on the screen at one time."""
+        own, other = in_blocks(row.spans, self.size), around(row.spans, self.size)
+        late = torch.maximum(own[..., :1], other[..., 0][:, :, None])
+        both = late <= torch.minimum(own[..., 1:], other[..., 1][:, :, None])
+        return self._replace(allowed=_or_itself(self.allowed[:, :, 0] & both)[:, :, None])
 
 
 class WindowAttention(nn.Module):
@@ -179,6 +180,13 @@ def turn(x: Tensor, turns: Tensor) -> Tensor:
     real = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     turned = torch.view_as_real(torch.view_as_complex(real.unflatten(-1, (-1, 2))) * turns)
     return turned.flatten(-2).to(x.dtype)
+
+
+def _or_itself(allowed: Tensor) -> Tensor:
+    """[b, k, w, 3w] who may look at whom; a position that may look at nobody looks at itself."""
+    size = allowed.shape[2]
+    itself = torch.eye(size, dtype=torch.bool, device=allowed.device)
+    return allowed | F.pad(itself, (size, size))
 
 
 def _turns(spans: Tensor, channels: int) -> Tensor:

@@ -129,11 +129,12 @@ class Head(nn.Module, PyTorchModelHubMixin):
         kinds = video.kinds.masked_fill(~video.real, len(SEEN))
         by_kind = kinds.argsort(dim=1, stable=True)
         along_time = AttentionWindow.of(row.take(by_kind), self.sizes.window, channels)
-        at_once = AttentionWindow.of(row, self.sizes.window, channels, together=True)
+        window = AttentionWindow.of(row, self.sizes.window, channels)
+        at_once = window.at_once(row)
         x = self.embed(video, row, by_kind)
         for block in self.blocks:
             x = block(x, by_kind, along_time, at_once)
-        levels: list[Level] = self.pyramid(x, row)
+        levels: list[Level] = self.pyramid(x, row, window)
         return levels
 
     def seen(self, video: Positions) -> Tensor:
@@ -163,7 +164,8 @@ class Embed(nn.Module):
 
     def forward(self, video: Positions, row: PositionRow, by_kind: Tensor) -> Tensor:
         start, end = video.spans.unbind(-1)
-        gaps = F.pad((start[:, 1:] - start[:, :-1]).clamp(min=0), (1, 1))
+        both = video.real[:, 1:] & video.real[:, :-1]
+        gaps = F.pad((start[:, 1:] - start[:, :-1]).clamp(min=0) * both, (1, 1))
         lasting = torch.stack([end - start, gaps[:, :-1], gaps[:, 1:]], -1).clamp(min=0).log1p()
         x0, y0, x1, y1 = video.boxes.unbind(-1)
         area = ((x1 - x0) * (y1 - y0))[..., None]
@@ -210,14 +212,13 @@ class Pyramid(nn.Module):
         self.alike = nn.Parameter(torch.linspace(16, 4, o.heads)[:, None, None])
         self.near = nn.Parameter(torch.linspace(1, 2, o.heads)[:, None, None])
 
-    def forward(self, x: Tensor, row: PositionRow) -> list[Level]:
+    def forward(self, x: Tensor, row: PositionRow, window: AttentionWindow) -> list[Level]:
+        channels = self.sizes.width // self.sizes.heads
         levels: list[Level] = []
         for attend, mix in zip(self.attend, self.mix, strict=True):
             if levels:
                 x, row = halve(x, row.real), row.halved()
-            window = AttentionWindow.of(
-                row, self.sizes.window, self.sizes.width // self.sizes.heads
-            )
+                window = AttentionWindow.of(row, self.sizes.window, channels)
             x = mix(attend(x, window))
             levels.append(Level(self.out(x), self._spread(window), row))
         return levels

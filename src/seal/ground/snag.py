@@ -2,11 +2,11 @@
 
 Mu, Mo, Li: SnAG: Scalable and Accurate Video Grounding, CVPR 2024, section 4.
 
-    clip features ──► projection ──► local attention ──► pyramid, each level half as long    once
-                                                            │                     for each video
-    words ──► Transformer ──────────────────────────────► late fusion, level by level
-                                                            │
-                                            a score and two distances at every point
+    clip features ──► projection ──► pyramid of local attention, each level half as long     once
+                                          │                                       for each video
+    words ──► Transformer ──────────► late fusion, level by level
+                                          │
+                          a score and two distances at every point
 
 Nothing here is shared with the head of SEAL but the tensors that go in and come out: clip features
 on a uniform grid and the words of queries go in; kinds, boxes and relevance are not looked at. A
@@ -36,6 +36,9 @@ _CENTER = 1.5
 _FINEST = 4.0
 """The finest level learns moments whose ends are up to so many points away; each further level
 those up to twice as far."""
+_NEAREST = 0.25
+"""A level begins to learn at this share of its range: half of a range is that of the level below as
+well."""
 _ALPHA = 0.25
 """Of the focal loss (Lin et al. 2017): the weight of points that answer."""
 
@@ -81,9 +84,9 @@ class Snag(nn.Module, PyTorchModelHubMixin):
 
     def answer(self, levels: list[SnagLevel], queries: Queries) -> Spans:
         """What the queries have to do with videos encoded before."""
-        words = self.text(queries)
+        words, seen = self.text(queries)
         outs = [
-            self.decode(number, level, self.fuse(level, words, queries.words))
+            self.decode(number, level, self.fuse(level, words, seen))
             for number, level in enumerate(levels)
         ]
         logits, spans = (torch.cat(parts, 2) for parts in zip(*outs, strict=True))
@@ -126,11 +129,11 @@ class Attention(nn.Module):
 
 
 class VideoPyramid(nn.Module):
-    """Clip features to a pyramid: a convolutional projection, local attention, strided levels."""
+    """Clip features to a pyramid: two convolutions, and local attention in strided levels."""
 
     def __init__(self, o: SnagOptions) -> None:
         super().__init__()
-        self.project = nn.Conv1d(o.dimension, o.width, 3, padding=1)
+        self.project = Convolutions(o.dimension, o.width)
         self.stem = nn.ModuleList(Attention(o, o.window) for _ in range(o.layers))
         self.halve = nn.ModuleList(
             nn.Conv1d(o.width, o.width, 3, stride=2, padding=1, groups=o.width)
@@ -143,7 +146,7 @@ class VideoPyramid(nn.Module):
         real = video.real
         # Features of length 1 come with the scale that layers expect.
         clips = F.normalize(video.embeddings, dim=-1) * video.embeddings.shape[-1] ** 0.5
-        x = self.project((clips * real[..., None]).transpose(1, 2)).transpose(1, 2)
+        x = self.project((clips * real[..., None]).transpose(1, 2), real[:, None]).transpose(1, 2)
         x = (x + _places(x)) * real[..., None]
         for block in self.stem:
             x = block(x, real)
@@ -159,31 +162,51 @@ class VideoPyramid(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """The words of a query, projected and seen by a Transformer of their own."""
+    """The words of a query after a learned one that stands for what the query does not ask for,
+    projected and seen by a Transformer of their own."""
 
     def __init__(self, o: SnagOptions) -> None:
         super().__init__()
         self.project = nn.Linear(o.words_dimension, o.width)
+        self.background = nn.Parameter(torch.randn(o.width))
         self.blocks = nn.ModuleList(Attention(o) for _ in range(o.text_layers))
         self.norm = nn.LayerNorm(o.width)
 
-    def forward(self, queries: Queries) -> Tensor:
-        """[b, m, t, width]"""
+    def forward(self, queries: Queries) -> tuple[Tensor, Tensor]:
+        """[b, m, 1 + t, width], and [b, m, 1 + t] which of these are real."""
         words = F.normalize(queries.embeddings, dim=-1) * queries.embeddings.shape[-1] ** 0.5
-        b, m, t, _ = words.shape
-        x, real = self.project(words).view(b * m, t, -1), queries.words.reshape(b * m, t)
-        x = (x + _places(x)) * real[..., None]
+        b, m = words.shape[:2]
+        x = F.pad(self.project(words).flatten(0, 1), (0, 0, 1, 0))
+        real = F.pad(queries.words, (1, 0), value=True)
+        seen = real.flatten(0, 1)
+        x = (x + _places(x)) * seen[..., None]
+        x = torch.cat([self.background.expand(b * m, 1, -1), x[:, 1:]], 1)
         for block in self.blocks:
-            x = block(x, real)
-        encoded: Tensor = self.norm(x).view(b, m, t, -1)
-        return encoded
+            x = block(x, seen)
+        return self.norm(x).unflatten(0, (b, m)), real
 
 
 class LateFusion(nn.Module):
-    """Cross-attention from the points of a level to the words, which scales and shifts them.
+    """The points of a level look at the words again and again; the same weights serve all levels.
 
-    The same weights serve all levels. A video comes in once, however many queries there are.
+    A video comes in once, however many queries there are.
     """
+
+    def __init__(self, o: SnagOptions) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(FusionLayer(o) for _ in range(o.fusion_layers))
+
+    def forward(self, level: SnagLevel, words: Tensor, seen: Tensor) -> Tensor:
+        """[b, m, n, width] of b videos with m queries each."""
+        x = level.features[:, None]
+        for layer in self.layers:
+            x = layer(x, words, seen) * level.real[:, None, :, None]
+        return x
+
+
+class FusionLayer(nn.Module):
+    """Cross-attention from points to words, which scales and shifts the points; a feed-forward
+    part."""
 
     def __init__(self, o: SnagOptions) -> None:
         super().__init__()
@@ -197,19 +220,17 @@ class LateFusion(nn.Module):
         )
         self.dropout = nn.Dropout(o.dropout)
 
-    def forward(self, level: SnagLevel, words: Tensor, allowed: Tensor) -> Tensor:
-        """[b, m, n, width] of b videos with m queries each."""
-        m = words.shape[1]
-        q = self.asks(level.features).unflatten(-1, (self.heads, -1)).transpose(1, 2)[:, None]
-        keys, values = self.keys_values(words).chunk(2, -1)
-        k, v = (each.unflatten(-1, (self.heads, -1)).transpose(2, 3) for each in (keys, values))
-        # A query without words fills up the batch: it looks at its zeros.
-        seen = (allowed | ~allowed.any(-1, keepdim=True))[:, :, None, None]
-        mixed = F.scaled_dot_product_attention(q.expand(-1, m, -1, -1, -1), k, v, attn_mask=seen)
+    def forward(self, x: Tensor, words: Tensor, seen: Tensor) -> Tensor:
+        """[b, 1 or m, n, width] to [b, m, n, width]."""
+        x = self.norm(x)
+        parts = self.asks(x), *self.keys_values(words).chunk(2, -1)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(2, 3) for part in parts)
+        q = q.expand(-1, words.shape[1], -1, -1, -1)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen[:, :, None, None])
         scale, shift = self.affine(mixed.transpose(2, 3).flatten(3)).chunk(2, -1)
-        x = self.norm(level.features)[:, None] * (1 + scale) + shift
+        x = x * (1 + scale) + shift
         fused: Tensor = x + self.dropout(self.mix(self.norm_mix(x)))
-        return fused * level.real[:, None, :, None]
+        return fused
 
 
 class PointDecoder(nn.Module):
@@ -235,20 +256,32 @@ class PointDecoder(nn.Module):
         return logits.float(), spans
 
 
+class Convolutions(nn.Module):
+    """Two convolutions along time, each with a norm."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv1d(c, width, 3, padding=1) for c in (channels, width))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """[b, channels, n] to [b, width, n]."""
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = F.relu(norm(layer(x).transpose(1, 2)).transpose(1, 2)) * real
+        return x
+
+
 class ConvolutionTower(nn.Module):
     """Two convolutions, and one that gives the channels asked for."""
 
     def __init__(self, o: SnagOptions, channels: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Conv1d(o.width, o.width, 3, padding=1) for _ in range(2))
-        self.norms = nn.ModuleList(nn.LayerNorm(o.width) for _ in range(2))
+        self.layers = Convolutions(o.width, o.width)
         self.out = nn.Conv1d(o.width, channels, 3, padding=1)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """[b, width, n] to [b, channels, n]."""
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = F.relu(norm(layer(x).transpose(1, 2)).transpose(1, 2)) * real
-        out: Tensor = self.out(x)
+        out: Tensor = self.out(self.layers(x, real))
         return out
 
 
@@ -277,7 +310,7 @@ def assign_points(answer: Spans, truth: Tensor) -> tuple[Tensor, Tensor]:
     stride = (step[:, None] * 2.0**answer.level)[:, None, None]
     farther = torch.maximum(at - start, end - at)
     most = _FINEST * stride
-    least = torch.where(answer.level == 0, 0.0, most / 2)
+    least = torch.where(answer.level == 0, 0.0, _NEAREST * most)
     most = torch.where(answer.level == answer.level.max(), torch.inf, most)
     near = (at - (start + end) / 2).abs() <= _CENTER * stride
     inside = (at >= start) & (at <= end) & answer.real[:, None, None]

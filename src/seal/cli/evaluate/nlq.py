@@ -11,6 +11,7 @@ import click
 from seal.cli.evaluate.common import (
     add_mode_options,
     interval,
+    left_out,
     print_line,
     query_options,
     stream_window,
@@ -75,6 +76,19 @@ _MEAN = "mean IoU"
 @click.option(
     "--log", "log_path", callback=writable, metavar="FILE", help="Write a JSON line for each query."
 )
+@click.option(
+    "--kinds",
+    "kind_sets",
+    metavar="KINDS|...",
+    help='Ablation: with tokens of these kinds alone, such as "scene|scene,object|all".',
+)
+@click.option(
+    "--alpha",
+    "alphas",
+    metavar="FIRST:LAST:STEP",
+    help="Ablation: heads with each of these weights of relevance, such as 0:1:0.1; with"
+    " --set head.select=paper.",
+)
 @add_mode_options
 @query_settings
 @store_option
@@ -93,6 +107,8 @@ def nlq(
     inclusive: bool,
     submission: str | None,
     log_path: str | None,
+    kind_sets: str | None,
+    alphas: str | None,
     mode: str,
     window_s: float | None,
     settings: tuple[str, ...],
@@ -112,30 +128,36 @@ def nlq(
     from seal.files import write_json_lines
     from seal.store import Store
 
-    if files and (submission or settings or heads):
+    if files and (submission or settings or heads or kind_sets or alphas):
         raise click.UsageError(
-            "--head, --submission and --set are about `seal find`: leave out --predictions"
+            "--head, --submission, --kinds, --alpha and --set are about `seal find`: leave out"
+            " --predictions"
         )
     window_s = stream_window(mode, window_s)
     if features is not None and (not heads or folder is None):
         raise click.UsageError("--features are what --head looks at, of the videos of --data")
+    if features is not None and kind_sets is not None:
+        raise click.UsageError("--kinds is about tokens, and --features have none")
     if window_s is not None and (not heads or features is not None):
         raise click.UsageError("--mode streaming is about the tokens that --head looks at")
+    if alphas is not None and (not heads or "head.select=paper" not in settings):
+        raise click.UsageError("--alpha is about --head with --set head.select=paper")
     about_tokens = [each for each in settings if split_setting(each)[0].startswith("head.")]
     if features is not None and about_tokens:
         raise click.UsageError(f"{about_tokens[0]} has no effect with --features: leave it out")
     rules = Rules(top or Rules.top, iou or Rules.iou, inclusive)
-    asked: dict[str, Any]
+    where: dict[str, Any]
     if annotations is not None and folder is None:
-        queries, left_out = read_annotations(annotations), dict[str, int]()
-        asked = {"annotations": annotations}
+        asked = read_annotations(annotations)
+        where = {"annotations": annotations}
     elif folder is not None and annotations is None:
-        queries, left_out = nlq.read(dataset, folder, split)
-        asked = {"data": folder, "dataset": dataset, "split": split}
+        asked = nlq.read(dataset, folder, split)
+        where = {"data": folder, "dataset": dataset, "split": split}
     else:
         raise click.UsageError("where are the queries: either --annotations FILE or --data DIR")
+    queries = asked.queries
     methods = {file: read_predictions(file) for file in files}
-    used = {**asked, "resamples": RESAMPLES, **as_dict(rules)}
+    used = {**where, "resamples": RESAMPLES, **as_dict(rules)}
     if not files:
         settings = (f"find.top={max(rules.top)}", *settings)
         used |= {
@@ -145,13 +167,10 @@ def nlq(
             "words": words,
             "options": {},
         }
-        asked_of = _by_head(heads, settings, window_s)
-        if features is None:
-            own = [each for each in settings if not read_by_heads(split_setting(each)[0])]
-            asked_of["find"] = tuple(own) if heads else settings
-        for name, chosen in asked_of.items():
+        compared = _compared(heads, settings, window_s, kind_sets, alphas, features is None)
+        for name, (chosen, kinds) in compared.items():
             if features is None:
-                finder = nlq.IndexedLocaliser(Store(store_path), chosen)
+                finder = nlq.IndexedLocaliser(Store(store_path), chosen, kinds or None)
                 by_profile = finder.options(queries)
                 answer = partial(nlq.localise, queries, finder)
             else:
@@ -168,7 +187,8 @@ def nlq(
     first = next(iter(methods))
     if submission is not None:
         write_submission(submission, methods[first])
-    result = {"benchmark": "nlq", "settings": used, **nlq.describe(queries, left_out)}
+    result = {"benchmark": "nlq", "settings": used, **nlq.describe(asked)}
+    result["left_out"] = left_out(asked.skipped)
     if submission is not None and not any(query.truth for query in queries):
         # A test split: only the server can score it.
         result["methods"] = {first: {"predicted": len(methods[first])}}
@@ -182,24 +202,41 @@ def nlq(
         _print(result)
 
 
-def _by_head(
-    heads: tuple[str, ...], settings: tuple[str, ...], window_s: float | None
-) -> dict[str, tuple[str, ...]]:
-    """The settings of `seal find` with each head, all at once and window by window."""
+def _compared(
+    heads: tuple[str, ...],
+    settings: tuple[str, ...],
+    window_s: float | None,
+    kind_sets: str | None,
+    alphas: str | None,
+    with_find: bool,
+) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """By name, the settings of `seal find` and the kinds of token it looks at: each head, all at
+    once and window by window, and with each ablation; and without a head."""
     from seal.evaluate.methods import STREAMING
+    from seal.evaluate.ways import ablations, variant_name
 
     found = {}
     for head in heads:
-        name = "head" if len(heads) == 1 else head
-        found[name] = (*settings, f"find.head={head}")
-        if window_s is not None:
-            found[name + STREAMING] = (*found[name], f"head.stream_s={window_s}")
+        for kinds, alpha in ablations(kind_sets, alphas):
+            name = variant_name("head" if len(heads) == 1 else head, kinds, alpha)
+            chosen = (*settings, f"find.head={head}")
+            chosen += () if alpha is None else (f"head.alpha={alpha}",)
+            found[name] = chosen, kinds
+            if window_s is not None:
+                found[name + STREAMING] = (*chosen, f"head.stream_s={window_s}"), kinds
+    if with_find:
+        own = [each for each in settings if not read_by_heads(split_setting(each)[0])]
+        for kinds, _ in ablations(kind_sets, None):
+            chosen = tuple(own) if heads else settings
+            found[variant_name("find", kinds, None)] = chosen, kinds
     return found
 
 
 def _print(result: dict[str, Any]) -> None:
     counted = result["queries"] - sum(result["not_counted"].values())
     echo(f"{result['queries']} queries of {result['clips']} clips, {counted} of them counted")
+    for reason, count in result["corrected"].items():
+        echo(f"corrected: {count:,} times, {reason}")
     for name, row in result["methods"].items():
         if "predicted" in row:
             echo(f"{name}: {row['predicted']} queries answered; the answers are withheld")

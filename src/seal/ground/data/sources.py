@@ -142,16 +142,12 @@ class LanguageQuery(NamedTuple):
     entry: dict[str, Any]
 
 
-def language_queries(path: str | Path) -> Iterator[LanguageQuery]:
-    """All of a file, in its order. Raises KeyError or TypeError if it is not as published."""
-    for video in read_json(path)["videos"]:
-        for clip in video["clips"]:
-            for annotation in clip["annotations"]:
-                for index, entry in enumerate(annotation["language_queries"]):
-                    yield LanguageQuery(video, clip, annotation["annotation_uid"], index, entry)
+def language_queries(path: str | Path) -> Iterator[Named | Skipped]:
+    """All of a file, in its order, each a `LanguageQuery`, and what cannot be read of it.
 
+    Raises KeyError or TypeError if the file is not as published.
+    """
 
-def _ego4d_rows(path: Path) -> Iterator[SourceRow | Skipped]:
     def clips(video: dict[str, Any]) -> Iterator[Named]:
         for clip in video["clips"]:
             yield f"{path}: a clip of video {video['video_uid']}", (video, clip)
@@ -169,7 +165,11 @@ def _ego4d_rows(path: Path) -> Iterator[SourceRow | Skipped]:
             yield f"{path}: query {index} of {uid}, video {clip['clip_uid']}", asked
 
     videos = _numbered(path, "video", read_json(path)["videos"])
-    return each(each(each(each(videos, clips), annotations), queries), _ego4d_row)
+    return each(each(each(videos, clips), annotations), queries)
+
+
+def _ego4d_rows(path: Path) -> Iterator[SourceRow | Skipped]:
+    return each(language_queries(path), _ego4d_row)
 
 
 def _ego4d_row(of: LanguageQuery) -> Iterator[SourceRow]:
@@ -185,7 +185,7 @@ def _ego4d_row(of: LanguageQuery) -> Iterator[SourceRow]:
     )
 
 
-def _numbered(path: Path, noun: str, entries: Iterable[Any]) -> Iterator[Named]:
+def _numbered(path: str | Path, noun: str, entries: Iterable[Any]) -> Iterator[Named]:
     for number, entry in enumerate(entries, start=1):
         yield f"{path}: {noun} {number}", entry
 
