@@ -18,7 +18,7 @@ from seal.config import (
     MotionTrack,
     YoloxDetect,
 )
-from seal.detect.grid import STRIDES, detections
+from seal.detect.grid import STRIDES, detections, framed
 from seal.errors import OptionError
 from seal.track import Tracklet
 from seal.types import pairwise_iou
@@ -43,6 +43,14 @@ def slow_cells(raw: np.ndarray) -> list[tuple[float, int, list[float]]]:
                 found.append((thing * max(names), int(np.argmax(names)), box))
                 row += 1
     return found
+
+
+@pytest.mark.parametrize(("step", "scale"), [(3, 1 / 3), (5, 0.4)])
+def test_what_is_made_small_shows_all_pixels(step: int, scale: float) -> None:
+    lines = np.zeros((60, 600, 3), np.uint8)
+    lines[:, ::step] = 240
+    small, (width, height) = framed(lines, scale, 64, 608)
+    assert abs(small[:height, :width].mean() - 240 / step) < 2
 
 
 @given(st.integers(0, 2**32), st.tuples(st.integers(8, SIDE), st.integers(8, SIDE)))
@@ -229,7 +237,8 @@ def test_between_two_looks_a_thing_is_on_the_way(every: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("jump", "spared"), [(0.0, [3, 5, 7, 9, 11]), (0.02, [3, 5, 7, 9, 11]), (0.06, [3, 5, 8, 10, 12])]
+    ("jump", "spared"),
+    [(0.0, [3, 5, 7, 9, 11]), (0.02, [3, 5, 7, 9, 11]), (0.06, [3, 5, 8, 10, 12])],
 )
 def test_a_look_is_spared_while_things_are_found_where_they_should_be(
     jump: float, spared: list[int]

@@ -59,9 +59,9 @@ class Folding:
             count = len(node.input) if node.op_type == "Concat" else 1
             for value in list(node.input)[:count]:
                 maker = self.maker(value)
-                if maker is not None and maker.op_type != "DequantizeLinear":
-                    if not self.users(value, "QuantizeLinear"):
-                        self.quantise(value, made[0])
+                in_floats = maker is not None and maker.op_type != "DequantizeLinear"
+                if in_floats and not self.users(value, "QuantizeLinear"):
+                    self.quantise(value, made[0])
 
     def fold(self) -> None:
         """Let each ReLU go: what it is made of is quantised as its own output is."""
