@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +42,21 @@ from seal.segment.mini import MiniSegmenter
 from seal.track.camera import Camera
 from seal.track.mini import MiniTracker
 from seal.track.motion import MotionTracker
-from seal.video import Frame, VideoReader, open_video
+from seal.video import Frame, open_video
+
+
+class Reader:
+    """Frames, each read by a call of its own, which is a stage."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+
+    def read(self) -> Frame:
+        return next(self._frames)
+
 
 STAGES: dict[str, list[tuple[type, str]]] = {
+    "decoding and conversion": [(Reader, "read")],
     "shots": [(Shots, "push")],
     "JPEGs": [(History, "push"), (History, "image")],
     "looks of the detector": [(MiniDetector, "detect")],
@@ -56,7 +68,6 @@ STAGES: dict[str, list[tuple[type, str]]] = {
     "embeddings": [(MiniEncoder, "encode_images")],
 }
 """What takes part in a stage, without what another stage does within it."""
-READING = "decoding and conversion"
 STRETCH_S = 120.0
 
 BARE_DECODE = """
@@ -236,19 +247,9 @@ def stages(film: Path) -> None:
     middle_s = duration_s(film) / 2
     spent = timed(STAGES)
 
-    class Reader:
-        """Frames one by one, each of them read within a stage of its own."""
-
-        def __init__(self, video: VideoReader) -> None:
-            self._frames = video.frames(middle_s - STRETCH_S / 2, middle_s + STRETCH_S / 2)
-
-        def read(self) -> Frame:
-            return next(self._frames)
-
-    spent |= timed({READING: [(Reader, "read")]})
     with open_video(film, options.video, threads=1) as video:
         video.survey()
-        reader = Reader(video)
+        reader = Reader(video.frames(middle_s - STRETCH_S / 2, middle_s + STRETCH_S / 2))
 
         def frames() -> Any:
             with suppress(StopIteration):
