@@ -8,15 +8,13 @@ import cv2
 import numpy as np
 
 from seal.detect import LEAST_SCORE, Detections
+from seal.scaling import scaled
 from seal.types import Float32, UInt8
 
 STRIDES = (8, 16, 32)
 """px of the input from cell to cell, in the order in which the grids follow each other."""
 REST = 114
 """The grey that networks were trained to see where the picture does not reach."""
-_ALIASED = 0.5
-"""Below this scale the bilinear method leaves pixels out; above it, it takes a seventh of the time
-of area averaging."""
 _SAME_IOU = 0.65
 """Of two boxes of one name that overlap more, the less sure one goes, as in the official demo."""
 
@@ -26,9 +24,8 @@ def framed(image: UInt8, scale: float, rows: int, columns: int) -> tuple[UInt8, 
     it, and the width and height in px that it fills."""
     height, width = image.shape[:2]
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < _ALIASED else cv2.INTER_LINEAR
     filled = np.full((rows, columns, 3), REST, np.uint8)
-    filled[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=method)
+    filled[: inner[1], : inner[0]] = scaled(image, *inner)
     return filled, inner
 
 
