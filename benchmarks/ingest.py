@@ -3,25 +3,72 @@
     python benchmarks/ingest.py speed [--film FILE] [--runs 3]
     python benchmarks/ingest.py memory [--film FILE]
     python benchmarks/ingest.py quick [--film FILE]
+    python benchmarks/ingest.py stages [--film FILE]
 
 Whole processes are measured, start-up included. `speed` runs both in turn, so that the ratio holds
-on a machine whose speed drifts. `memory` indexes the film, and the film looped to one hour, and
+on a machine whose speed drifts; beside it stands the ratio of CPU time, which others at work on
+the machine change less. `stages` says where the CPU time goes, on one thread, in two minutes from
+the middle of the film. `memory` indexes the film, and the film looped to one hour, and
 adds up what all processes of a run hold (PSS, from /proc: Linux only). `quick` indexes the film
 with --quick, and the film at 720p looped to two hours, of which it asks one question at once.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 
 from data import ROOT
+from seal.config import Options
+from seal.decompose import Models, decompose
+from seal.decompose.history import History
+from seal.decompose.shots import Shots
+from seal.detect.mini import MiniDetector
+from seal.encode.mini import MiniEncoder
+from seal.segment.classical import ClassicalSegmenter
+from seal.segment.mini import MiniSegmenter
+from seal.track.camera import Camera
+from seal.track.mini import MiniTracker
+from seal.track.motion import MotionTracker
+from seal.video import Frame, open_video
+
+
+class Reader:
+    """Frames, each read by a call of its own, which is a stage."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+
+    def read(self) -> Frame:
+        return next(self._frames)
+
+
+STAGES: dict[str, list[tuple[type, str]]] = {
+    "decoding and conversion": [(Reader, "read")],
+    "shots": [(Shots, "push")],
+    "JPEGs": [(History, "push"), (History, "image")],
+    "looks of the detector": [(MiniDetector, "detect")],
+    "motion: flow and camera": [(Camera, "motion")],
+    "motion: what it follows": [(MotionTracker, "push"), (MotionTracker, "end")],
+    "links": [(MiniTracker, "push"), (MiniTracker, "end")],
+    "regions": [(ClassicalSegmenter, "segment")],
+    "objects": [(MiniSegmenter, "segment")],
+    "embeddings": [(MiniEncoder, "encode_images")],
+}
+"""What takes part in a stage, without what another stage does within it."""
+STRETCH_S = 120.0
 
 BARE_DECODE = """
 import sys, av
@@ -36,10 +83,12 @@ def index_command(film: Path, store: Path) -> list[str]:
     return [sys.executable, "-m", "seal.cli", "index", str(film), "--store", str(store)]
 
 
-def seconds(command: list[str]) -> float:
-    began = time.perf_counter()
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Wall clock and CPU time of a command, with all processes that it waits for."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    wall_s, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def peak_mb(command: list[str]) -> float:
@@ -132,28 +181,95 @@ def quick(film: Path) -> None:
         at_720p(film, folder / "720p.mp4")
         loop(folder / "720p.mp4", folder / "long.mp4", 7200)
         film, store = folder / "long.mp4", folder / "b"
-        index_s = seconds([*index_command(film, store), "--quick"])
-        find_s = seconds([*seal, "find", str(film), "a rabbit", "--store", str(store)])
+        index_s, _ = seconds([*index_command(film, store), "--quick"])
+        find_s, _ = seconds([*seal, "find", str(film), "a rabbit", "--store", str(store)])
         print(
             f"{duration_s(film):.0f} s of 720p: index --quick {index_s:.1f} s, find {find_s:.1f} s"
         )
 
 
 def speed(film: Path, runs: int) -> None:
-    length_s, rows = duration_s(film), []
+    length_s, bare, index = duration_s(film), [], []
     for run in range(runs):
         with tempfile.TemporaryDirectory() as folder:
-            bare_s = seconds([sys.executable, "-c", BARE_DECODE, str(film)])
-            index_s = seconds(index_command(film, Path(folder) / "store"))
-        rows.append((bare_s, index_s))
-        print(f"run {run + 1}: bare decode {bare_s:.1f} s, index {index_s:.1f} s", file=sys.stderr)
-    bare = statistics.median(bare for bare, _ in rows)
-    index = statistics.median(index for _, index in rows)
-    ratio = statistics.median(index / bare for bare, index in rows)
+            bare.append(seconds([sys.executable, "-c", BARE_DECODE, str(film)]))
+            index.append(seconds(index_command(film, Path(folder) / "store")))
+        print(
+            f"run {run + 1}: bare decode {bare[-1][0]:.1f} s ({bare[-1][1]:.1f} of CPU time),"
+            f" index {index[-1][0]:.1f} s ({index[-1][1]:.1f})",
+            file=sys.stderr,
+        )
     print(f"{film.name}, {length_s:.0f} s, median of {runs} runs")
-    print(f"  bare decode  {length_s / bare:6.1f} x real time")
-    print(f"  seal index   {length_s / index:6.1f} x real time")
-    print(f"  ratio        {ratio:6.2f}")
+    for clock, name in enumerate(("wall clock", "CPU time")):
+        bare_s, index_s = ([row[clock] for row in rows] for rows in (bare, index))
+        ratio = statistics.median(i / b for b, i in zip(bare_s, index_s, strict=True))
+        print(f"  {name}")
+        print(f"    bare decode  {length_s / statistics.median(bare_s):6.1f} x real time")
+        print(f"    seal index   {length_s / statistics.median(index_s):6.1f} x real time")
+        print(f"    ratio        {ratio:6.2f}")
+
+
+def timed(stages: dict[str, list[tuple[type, str]]]) -> dict[str, list[float]]:
+    """CPU seconds and calls of each stage from now on, by way of what stands for its methods."""
+    spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+    running: list[str] = []
+    last = time.thread_time()
+
+    def switch(change: Callable[[], Any]) -> None:
+        nonlocal last
+        now = time.thread_time()
+        if running:
+            spent[running[-1]][0] += now - last
+        last = now
+        change()
+
+    def watched(stage: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            switch(lambda: running.append(stage))
+            spent[stage][1] += 1
+            try:
+                return method(*given, **named)
+            finally:
+                switch(running.pop)
+
+        return call
+
+    for stage, parts in stages.items():
+        for kind, name in parts:
+            setattr(kind, name, watched(stage, getattr(kind, name)))
+    return spent
+
+
+def stages(film: Path) -> None:
+    cv2.setNumThreads(1)
+    options = Options.load()
+    models = Models.load(options)
+    middle_s = duration_s(film) / 2
+    spent = timed(STAGES)
+
+    with open_video(film, options.video, threads=1) as video:
+        video.survey()
+        reader = Reader(video.frames(middle_s - STRETCH_S / 2, middle_s + STRETCH_S / 2))
+
+        def frames() -> Any:
+            with suppress(StopIteration):
+                while True:
+                    yield reader.read()
+
+        began = time.thread_time()
+        keys, start_s = models.keys(options), middle_s - STRETCH_S / 2
+        for _ in decompose(
+            frames(), keys, options, models, video.info, start_s=start_s, video_id=film.stem
+        ):
+            pass
+        whole_s = time.thread_time() - began
+    spent["the rest"] = [whole_s - sum(s for s, _ in spent.values()), 1]
+    print("| stage | CPU ms per second of video | calls | ms a call |")
+    print("|---|---|---|---|")
+    for stage, (cpu_s, calls) in spent.items():
+        a_call = cpu_s / calls * 1e3
+        print(f"| {stage} | {cpu_s / STRETCH_S * 1e3:.1f} | {calls:.0f} | {a_call:.2f} |")
+    print(f"| all | {whole_s / STRETCH_S * 1e3:.1f} | | |")
 
 
 def memory(film: Path) -> None:
@@ -169,7 +285,7 @@ def memory(film: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "memory", "quick"])
+    parser.add_argument("what", choices=["speed", "memory", "quick", "stages"])
     parser.add_argument("--film", type=Path, default=ROOT / "videos" / "big_buck_bunny_360p.mp4")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
@@ -177,5 +293,7 @@ if __name__ == "__main__":
         speed(arguments.film, arguments.runs)
     elif arguments.what == "memory":
         memory(arguments.film)
+    elif arguments.what == "stages":
+        stages(arguments.film)
     else:
         quick(arguments.film)

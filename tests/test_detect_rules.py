@@ -18,13 +18,13 @@ from seal.config import (
     MotionTrack,
     YoloxDetect,
 )
-from seal.detect.grid import STRIDES, detections
+from seal.detect.grid import STRIDES, detections, framed
 from seal.errors import OptionError
 from seal.track import Tracklet
 from seal.types import pairwise_iou
 from seal.video.frame import Frame
 from test_track_motion import film
-from tiny_detectors import Find, Told
+from tiny_detectors import Find, Told, Watching
 
 SIDE = 64
 
@@ -43,6 +43,14 @@ def slow_cells(raw: np.ndarray) -> list[tuple[float, int, list[float]]]:
                 found.append((thing * max(names), int(np.argmax(names)), box))
                 row += 1
     return found
+
+
+@pytest.mark.parametrize(("step", "scale"), [(3, 1 / 3), (5, 0.4)])
+def test_what_is_made_small_shows_all_pixels(step: int, scale: float) -> None:
+    lines = np.zeros((60, 600, 3), np.uint8)
+    lines[:, ::step] = 240
+    small, (width, height) = framed(lines, scale, 64, 608)
+    assert abs(small[:height, :width].mean() - 240 / step) < 2
 
 
 @given(st.integers(0, 2**32), st.tuples(st.integers(8, SIDE), st.integers(8, SIDE)))
@@ -168,11 +176,21 @@ def test_what_needs_a_detector_says_so(load, stage: str) -> None:
 PLAIN = np.full((180, 320, 3), 90, np.uint8)
 
 
+def watch(
+    images: list[np.ndarray], finds: list[list[Find]], every: int
+) -> tuple[list[Tracklet], list[int]]:
+    """The tracklets, and which frames the detector looked at."""
+    detector = Watching(finds)
+    tracker = track.load(MiniTrack(every=every), segment.load(ClassicalSegment()), detector)
+    tracklets = []
+    for i, image in enumerate(images):
+        detector.frame = i
+        tracklets += tracker.push(Frame(image, i, i + 1, Fraction(1, 5), i == 0))
+    return tracklets + tracker.end(), detector.looks
+
+
 def follow(images: list[np.ndarray], finds: list[list[Find]], every: int = 1) -> list[Tracklet]:
-    looks = Told(finds[::every])
-    tracker = track.load(MiniTrack(every=every), segment.load(ClassicalSegment()), looks)
-    frames = [Frame(image, i, i + 1, Fraction(1, 5), i == 0) for i, image in enumerate(images)]
-    return [one for frame in frames for one in tracker.push(frame)] + tracker.end()
+    return watch(images, finds, every)[0]
 
 
 def moving(
@@ -210,11 +228,41 @@ def test_a_gap_is_bridged_along_the_way() -> None:
 
 @pytest.mark.parametrize("every", [2, 3])
 def test_between_two_looks_a_thing_is_on_the_way(every: int) -> None:
-    [tracklet] = follow([PLAIN] * 13, moving(13), every)
-    assert tracklet.pts.tolist() == list(range(13))
-    np.testing.assert_allclose(tracklet.boxes[5], [0.25, 0.4, 0.45, 0.7], atol=1e-6)
+    [tracklet], looks = watch([PLAIN] * 18, moving(18, step=0.01), every)
+    assert looks == [0, 1, *range(2, 18, every)]
+    assert tracklet.pts.tolist() == list(range(looks[-1] + 1))
+    np.testing.assert_allclose(tracklet.boxes[5], [0.15, 0.4, 0.35, 0.7], atol=1e-6)
     assert tracklet.score == pytest.approx(0.8)
     assert follow([PLAIN] * 13, moving(13, step=0), every) == []
+
+
+@pytest.mark.parametrize(
+    ("jump", "spared"),
+    [(0.0, [3, 5, 7, 9, 11]), (0.02, [3, 5, 7, 9, 11]), (0.06, [3, 5, 8, 10, 12])],
+)
+def test_a_look_is_spared_while_things_are_found_where_they_should_be(
+    jump: float, spared: list[int]
+) -> None:
+    """A thing that is new is looked at until it is real. It jumps between frames 5 and 6, so that
+    its boxes overlap by an IoU of 0.82 or of 0.54."""
+    finds = moving(13, step=0.0)
+    for i in range(6, 13):
+        name, score, (x0, y0, x1, y1) = finds[i][0]
+        finds[i] = [(name, score, [x0 + jump, y0, x1 + jump, y1])]
+    _, looks = watch([PLAIN] * 13, finds, 2)
+    assert sorted({*range(13)} - {*looks}) == spared
+
+
+@pytest.mark.parametrize(("every", "looks"), [(1, 1), (2, 4), (3, 9)])
+def test_more_looks_are_spared_while_nothing_is_followed(every: int, looks: int) -> None:
+    assert watch([PLAIN] * 18, [], every)[1] == list(range(0, 18, looks))
+
+
+def test_no_look_is_spared_while_a_thing_is_missing() -> None:
+    finds = moving(13, step=0.0)
+    finds[4:9] = [[]] * 5
+    _, looks = watch([PLAIN] * 13, finds, 2)
+    assert sorted({*range(13)} - {*looks}) == [3, 10, 12]
 
 
 def test_unsure_finds_keep_a_thing_and_start_none() -> None:

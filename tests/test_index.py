@@ -18,6 +18,7 @@ from seal import Options, Progress, VideoError, kinds
 from seal.asked import show
 from seal.errors import NotIndexedError, StoreError
 from seal.ingest import index as index_video
+from seal.ingest.run import Workers
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
@@ -120,6 +121,36 @@ def test_the_number_of_processes_changes_nothing(film: Path, tmp_path: Path) -> 
         tokens.append(store.tokens(record.id))
     same(*tokens)
     assert len(tokens[0]) > 20
+
+
+def test_workers_that_get_no_plan_end(
+    film: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is left to do, where the video turns out to have one part, and at the end of
+    their input."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Seen(Workers):
+        def start(self, jobs: int) -> None:
+            super().start(jobs)
+            started.extend(process for process in self.idle if process not in started)
+
+    monkeypatch.setattr("seal.ingest.Workers", Seen)
+    options = Options.load("mini", [IN_PARTS])
+    counts = []
+    # The film has codec keyframes ten seconds apart, so that it has one part of at most seven.
+    for given in (
+        options,
+        options,
+        Options.load("mini", ["video.part_s=7", "video.max_duration_s=8"]),
+    ):
+        index_video(film, store, given, jobs=2)
+        counts.append(len(started))
+        assert all(process.returncode is not None for process in started)
+    assert counts == [2, 4, 6]
+    lone = Workers(1)
+    assert lone.idle[0].communicate(b"") == (b"", None)
+    assert lone.idle[0].returncode == 0
 
 
 def test_a_script_needs_no_guard_to_index_with_several_processes(

@@ -22,7 +22,7 @@ LAYERS = [
     {"types", "config"},
     {"results", "inventory", "dependencies"},
     {"video", "weights", "datacheck", "training"},
-    {"pixels"},
+    {"pixels", "scaling"},
     {"detect"},
     {"segment", "track", "encode"},
     {"decompose"},

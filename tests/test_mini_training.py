@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seal.dependencies import onnx_session
+
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
@@ -64,6 +66,29 @@ def test_a_detector_says_what_its_export_said(recipe, scenes, tmp_path, in_8_bit
         wanted, said = net(scenes)[0], other(scenes)[0]
     spread = wanted.std((0, 1))
     assert (wanted - said).abs().mean() < (0.05 if in_8_bits else 1e-4) * spread.mean()
+
+
+def test_folding_takes_steps_and_says_the_same(recipe, scenes, tmp_path, monkeypatch):
+    detector, detector_onnx, export, _ = recipe
+    torch.manual_seed(0)
+    model = detector_onnx.build(unlike_the_first(detector.Detector()))
+    floats = onnx_session(model.SerializeToString())
+    pictures = [scene[None].numpy() for scene in scenes]
+    file = tmp_path / "detector.onnx"
+    said, steps = {}, {}
+    for name, fold in (("as quantised", lambda model: model), ("folded", export.folded)):
+        monkeypatch.setattr(export, "folded", fold)
+        export.quantise(
+            onnx.ModelProto.FromString(model.SerializeToString()), pictures, file, "picture"
+        )
+        run = onnx_session(file.read_bytes()).run
+        said[name] = np.concatenate([run(None, {"picture": one})[0] for one in pictures])
+        steps[name] = [node.op_type for node in onnx.load(file).graph.node]
+    assert "Relu" in steps["as quantised"]
+    assert "Relu" not in steps["folded"]
+    wanted = np.concatenate([floats.run(None, {"picture": one})[0] for one in pictures])
+    errors = {name: np.abs(one - wanted).mean() for name, one in said.items()}
+    assert errors["folded"] < 1.1 * errors["as quantised"]
 
 
 def test_a_restored_detector_learns_from_what_it_says(recipe, scenes, tmp_path):

@@ -19,6 +19,7 @@ from seal.segment.classical import (
     _Graph,
     _graph,
     _hierarchy,
+    _lab,
     _merge_borders,
     _proposals,
     _saliency,
@@ -326,10 +327,17 @@ def test_regions_are_sought_on_a_small_copy(size: tuple, small: tuple) -> None:
     assert _graph(image).labels.shape == small
 
 
+def test_colours_in_bytes_are_those_of_lab() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (60, 84, 3), np.uint8)
+    exact = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+    np.testing.assert_allclose(_lab(image), exact, atol=2.2)
+    assert abs(_lab(image) - exact).mean() < 0.3
+
+
 def test_a_graph_measures_its_superpixels() -> None:
     image = np.random.default_rng(5).integers(0, 255, (60, 84, 3), np.uint8)
     graph = _graph(image)
-    features = _features(cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab))
+    features = _features(_lab(image))
     labels = graph.labels
     edge = _edge(features)
     rim = np.zeros(labels.shape, bool)

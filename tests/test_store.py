@@ -473,3 +473,18 @@ def test_a_newer_store_is_refused_by_version(store: Store) -> None:
 def test_lancedb_is_imported_only_when_a_store_is_opened() -> None:
     code = "import sys, seal.store; assert not {'lancedb', 'pyarrow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_talks_to_catalogues_is_loaded_when_it_is_asked_for(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from seal.store import Store
+Store({str(tmp_path / "store")!r}, create=True)
+client = sys.modules["lance_namespace_urllib3_client"]
+loaded = client.__name__ + ".api" in sys.modules
+print(loaded, client.TableApi.__name__, client.models.__name__, hasattr(client, "Nothing"))
+"""
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == [
+        "False", "TableApi", "lance_namespace_urllib3_client.models", "False"
+    ]  # fmt: skip

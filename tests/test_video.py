@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seal.config import VideoOptions
-from seal.errors import OptionError
+from seal.errors import OptionError, VideoError
 from seal.video import Frame, open_video
 from seal.video.container import ContainerStream
 from seal.video.picture import Converter
@@ -239,7 +239,8 @@ def test_pictures_between_come_with_the_next_frame(tmp_path: Path, per_second: i
     )
     frames = read(path, VideoOptions(rate_hz=5, short_side_px=120))
     analysed = [number_of(frame.image) for frame in frames]
-    assert frames[0].between == ()
+    assert not frames[0].between
+    assert len(frames[0].between) == 0
     for frame, first, last in zip(frames[1:], analysed, analysed[1:], strict=False):
         numbers = [number_of(np.dstack([grey] * 3)) for grey in frame.between]
         assert all(grey.shape == (60, 80) for grey in frame.between)
@@ -248,6 +249,30 @@ def test_pictures_between_come_with_the_next_frame(tmp_path: Path, per_second: i
         else:
             # No more than five steps, and none much longer than the others.
             assert numbers == [first + 4, first + 8, first + 12, first + 16]
+
+
+def test_pictures_between_are_converted_once_and_when_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.mp4", range(0, 800, 40))
+    made: list[int] = []
+    grey = Converter.grey
+
+    def counted(self: Converter, frame: av.VideoFrame, *given: object) -> np.ndarray:
+        made.append(frame.pts)
+        if len(made) == 2:
+            raise VideoError("colours that cannot be converted")
+        return grey(self, frame, *given)
+
+    with open_video(path, VideoOptions()) as video:
+        monkeypatch.setattr(Converter, "grey", counted)
+        _, frame, last = list(video.frames())[:3]
+    assert made == []
+    assert frame.between
+    assert made == []
+    assert len(frame.between) == len(list(frame.between)) == 3
+    assert len(made) == 4
+    assert frame.between[0].shape == last.between[:1][0].shape
 
 
 def test_pictures_between_are_upright(tmp_path: Path) -> None:

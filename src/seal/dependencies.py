@@ -2,7 +2,8 @@
 
     torch = dependency("torch", "models").require("running models")
 
-ONNX Runtime is imported by `onnxruntime` alone, which keeps it from reporting to its maker.
+ONNX Runtime is imported by `onnxruntime` alone, which keeps it from reporting to its maker, and
+LanceDB by `lancedb`, which loads half as much.
 
 Names, minimum versions and extras come from the metadata of the installed distribution, so that
 pyproject.toml is the only place that states them. Nothing else here imports a package.
@@ -11,9 +12,13 @@ pyproject.toml is the only place that states them. Nothing else here imports a p
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -24,6 +29,7 @@ from seal.errors import BackendError
 
 DISTRIBUTION = "seal-video"
 _NO_REPORT = "ORT_DISABLE_TELEMETRY"
+_CATALOGUES = "lance_namespace_urllib3_client"
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,32 @@ def onnxruntime(module: str = "onnxruntime") -> Any:
             del os.environ[_NO_REPORT]
         else:
             os.environ[_NO_REPORT] = before
+
+
+def lancedb() -> Any:
+    """Import LanceDB without the client for catalogues on servers, which takes longer than all else
+    of it: its classes are loaded when one of them is asked for."""
+    if _CATALOGUES not in sys.modules and (spec := find_spec(_CATALOGUES)):
+        sys.modules[_CATALOGUES] = _Later(spec)
+    return import_module("lancedb")
+
+
+class _Later(ModuleType):
+    """A package of which what it does on import is put off; its modules can be imported."""
+
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
+        self.__spec__, self.__file__ = spec, spec.origin
+        self.__path__ = spec.submodule_search_locations or []
+        self._loader: Any = spec.loader
+        self._is_loaded = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self._is_loaded or name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        self._is_loaded = True
+        self._loader.exec_module(self)
+        return getattr(self, name)
 
 
 def onnx_session(network: str | bytes) -> Any:

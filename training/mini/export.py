@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
+from fold import folded
 from loop import averaged
 from model import Block, Conv, Tower
 from onnx import TensorProto, helper, numpy_helper
@@ -187,6 +188,7 @@ def quantise(model: onnx.ModelProto, batches: list[np.ndarray], file: Path, name
         calibrate_method=quantization.CalibrationMethod.Percentile,
         extra_options={"CalibPercentile": PERCENTILE},
     )
+    onnx.save(folded(onnx.load(file)), file)
 
 
 def main() -> None:

@@ -214,8 +214,10 @@ class MiniTrack:
     """What a detector finds, linked over time, and what moves without a name."""
 
     backend: ClassVar[str] = "mini"
-    every: int = 1
-    """The detector looks at one of so many analysed frames; flow carries what it found on."""
+    every: int = 2
+    """The detector looks at one of so many analysed frames while what is followed is found where it
+    should be, at one of the square of it while nothing is followed, and at each frame otherwise;
+    flow carries what it found on."""
 
     def __post_init__(self) -> None:
         check(self, self.every >= 1, "every must be at least 1")

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from seal.detect import LEAST_SCORE, Detections
+from seal.scaling import scaled
 from seal.types import Float32, UInt8
 
 STRIDES = (8, 16, 32)
@@ -23,9 +24,8 @@ def framed(image: UInt8, scale: float, rows: int, columns: int) -> tuple[UInt8, 
     it, and the width and height in px that it fills."""
     height, width = image.shape[:2]
     inner = max(1, round(width * scale)), max(1, round(height * scale))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     filled = np.full((rows, columns, 3), REST, np.uint8)
-    filled[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=method)
+    filled[: inner[1], : inner[0]] = scaled(image, *inner)
     return filled, inner
 
 
@@ -46,12 +46,14 @@ def detections(raw: Float32, height: int, width: int, shown: tuple[float, float]
     After the box, a cell has the probability that a thing is there, and that of each name. The
     picture fills the left upper `shown` px (width, height) of the input.
     """
-    scores = raw[:, 4] * raw[:, 5:].max(1)
+    # Nearly all cells are empty: their names need not be compared.
+    rows = np.flatnonzero(raw[:, 4] >= LEAST_SCORE)
+    scores = raw[rows, 4] * raw[rows, 5:].max(1)
     likely = scores >= LEAST_SCORE
-    raw, scores = raw[likely], scores[likely]
-    places, strides = cells(height, width)
-    middle = (raw[:, :2] + places[likely]) * strides[likely]
-    half = np.exp(np.minimum(raw[:, 2:4], 10)) * strides[likely] / 2
+    rows, scores = rows[likely], scores[likely]
+    raw, (places, strides) = raw[rows], (part[rows] for part in cells(height, width))
+    middle = (raw[:, :2] + places) * strides
+    half = np.exp(np.minimum(raw[:, 2:4], 10)) * strides / 2
     corners = np.concatenate([middle - half, middle + half], 1) / np.tile(shown, 2)
     boxes = corners.clip(0, 1).astype(np.float32)
     inside = (boxes[:, :2] < boxes[:, 2:]).all(1)
@@ -60,6 +62,6 @@ def detections(raw: Float32, height: int, width: int, shown: tuple[float, float]
     kept = cv2.dnn.NMSBoxesBatched(
         spans.tolist(), scores.tolist(), names.tolist(), LEAST_SCORE, _SAME_IOU
     )
-    rows = np.asarray(kept, np.int64).ravel()
-    rows = rows[np.argsort(-scores[rows], kind="stable")]
-    return Detections(boxes[rows], scores[rows], names[rows])
+    order = np.asarray(kept, np.int64).ravel()
+    order = order[np.argsort(-scores[order], kind="stable")]
+    return Detections(boxes[order], scores[order], names[order])

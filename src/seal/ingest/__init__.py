@@ -8,6 +8,7 @@ worker  what such a process does
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -19,10 +20,10 @@ from pathlib import Path
 from seal.config import Options
 from seal.decompose import Instances, Models
 from seal.ingest.plan import Plan, Stage, prepare
-from seal.ingest.run import in_process, in_processes
+from seal.ingest.run import Workers, in_process, in_processes
 from seal.ingest.work import IndexedPart, index_part
 from seal.store import Store, VideoRecord
-from seal.video import open_video
+from seal.video import VideoReader, open_video
 from seal.video.source import is_handed_open, named_file
 
 __all__ = [
@@ -83,7 +84,10 @@ def index(
     options = instances.named_in(options or Options.load())
     on_progress(Progress("reading"))
     source = named_file(source)
-    with open_video(source, options.video) as video:
+    with (
+        open_video(source, options.video) as video,
+        closing(Workers(_expected(video, source, options, 1 if quick else jobs))) as workers,
+    ):
         models = Models.load(options, instances)
         stage = prepare(source, video, store, options, models, quick)
         record, plan = stage.record, stage.plan
@@ -101,8 +105,9 @@ def index(
         if jobs > 1:
             # The models are loaded anew where they work.
             del models
-            parts = in_processes(plan, instances, jobs, report)
+            parts = in_processes(plan, instances, workers, jobs, report)
         else:
+            workers.close()
             parts = in_process(plan, video, models, report)
         end_s = video.info.start_s
         # Processes end here and not when Python gets round to it, whatever ends this early.
@@ -125,6 +130,15 @@ def index(
     )
     store.finish(finished, plan.keys)
     return store.resolve(record.id)
+
+
+def _expected(video: VideoReader, source: str | Path, options: Options, jobs: int) -> int:
+    """How many worker processes there will be, by the length that the source states; 0 if none."""
+    if video.info.is_live or is_handed_open(source):
+        return 0
+    parts = math.ceil((video.info.duration_s or 0) / options.video.part_s)
+    count = min(jobs, parts)
+    return count if count > 1 else 0
 
 
 def default_jobs(options: Options) -> int:

@@ -66,14 +66,46 @@ def in_process(
             yield index_frames(plan, number, start_s, frames, video, models, tick)
 
 
+class Workers:
+    """Worker processes. They are started before there is a plan: what they import takes as long as
+    the plan does."""
+
+    def __init__(self, jobs: int) -> None:
+        self.idle: list[subprocess.Popen[bytes]] = []
+        self.start(jobs)
+
+    def start(self, jobs: int) -> None:
+        """See to it that `jobs` of them are idle."""
+        # Numerical libraries read the number of threads as they are loaded. Threads beyond the
+        # cores there are would spin in each other's way.
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        for _ in range(jobs - len(self.idle)):
+            with uninterrupted():
+                self.idle.append(
+                    subprocess.Popen(
+                        [sys.executable, "-c", _COMMAND],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        env=environment,
+                    )
+                )
+
+    def close(self) -> None:
+        """End those that were given no plan."""
+        for process in self.idle:
+            process.kill()
+            process.communicate()
+        self.idle = []
+
+
 def in_processes(
-    plan: Plan, instances: Instances, jobs: int, report: Report
+    plan: Plan, instances: Instances, workers: Workers, jobs: int, report: Report
 ) -> Generator[IndexedPart, None, None]:
-    """Every part that lacks something, by `jobs` processes that decode with one thread each.
+    """Every part that lacks something, by `jobs` of the workers, which decode with one thread each.
 
     Raises VideoError if the video cannot be read or a process dies, and what a process raises.
     """
-    pool = _Pool(plan, instances, jobs)
+    pool = _Pool(plan, instances, workers, jobs)
     done_s: dict[int, float] = {}
     try:
         pool.start()
@@ -95,8 +127,9 @@ def in_processes(
 class _Pool:
     """Processes that index the parts of one plan, each the next part as soon as it is free."""
 
-    def __init__(self, plan: Plan, instances: Instances, jobs: int) -> None:
-        self._plan, self._instances, self._jobs = plan, instances, jobs
+    def __init__(self, plan: Plan, instances: Instances, workers: Workers, jobs: int) -> None:
+        self._plan, self._instances = plan, instances
+        self._workers, self._jobs = workers, jobs
         self._todo = deque(plan.todo)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._listeners: list[threading.Thread] = []
@@ -114,7 +147,7 @@ class _Pool:
             return bool(self._todo or self._working or self._unread)
 
     def start(self) -> None:
-        """Start all processes. Raises BackendError if a model cannot be handed to them."""
+        """Hand the plan to the processes. Raises BackendError if a model cannot go there."""
         try:
             task = pickle.dumps((self._plan, self._instances))
         except Exception as error:  # Whatever the pickling of somebody else's object raises.
@@ -122,18 +155,10 @@ class _Pool:
                 f"a model that was handed in cannot go to another process ({error}); use one"
                 " process: jobs=1"
             ) from error
-        # Numerical libraries read the number of threads as they are loaded. Threads beyond the
-        # cores there are would spin in each other's way.
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+        self._workers.start(self._jobs)
         for _ in range(self._jobs):
-            with uninterrupted():
-                process = subprocess.Popen(
-                    [sys.executable, "-c", _COMMAND],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env=environment,
-                )
-                self._processes.append(process)
+            process = self._workers.idle.pop()
+            self._processes.append(process)
             with self._lock:
                 self._idle.append(process)
             _send(process, task)

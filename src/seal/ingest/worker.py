@@ -81,6 +81,9 @@ def _portable(error: Exception) -> Exception:
 def _task(orders: BinaryIO) -> Any:
     try:
         return pickle.load(orders)
+    except EOFError:
+        # There is nothing to do, or the parent has been killed.
+        os._exit(0)
     except (AttributeError, ImportError) as error:
         raise BackendError(
             f"a model that was handed in cannot be found by another process ({error}); put its"

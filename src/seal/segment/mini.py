@@ -7,6 +7,7 @@ propose pairs of neighbouring regions for the same reason).
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seal.config import ClassicalSegment, MiniSegment
 from seal.detect import Detections, Detector
@@ -46,21 +47,31 @@ class MiniSegmenter(Segmenter):
         names = np.full(len(boxes), "", TEXT)
         names[: len(found)][sure] = [self._detector.names[i] for i in found.names[sure]]
         overlaps = pairwise_iou(boxes, regions.boxes)
-        free = regions.take(overlaps[names != ""].max(0, initial=0) < _REGION_IOU)
-        masks = np.zeros((len(boxes), *image.shape[:2]), bool)
-        for mask, box, row in zip(masks, boxes, overlaps, strict=True):
-            inside = _pixels(box, *image.shape[:2])
-            has_region = row.max(initial=0) >= _REGION_IOU
-            mask[inside] = regions.masks[int(row.argmax())][inside] if has_region else True
-        all_ = Masks(
-            np.concatenate([masks, free.masks]),
-            np.concatenate([boxes, free.boxes]),
-            np.concatenate([masks.mean((1, 2), dtype=np.float32), free.areas]),
-            np.concatenate([found.scores, pairs.scores, free.stability]),
-            np.concatenate([names, free.names]),
-            np.concatenate([np.full(len(boxes), _FINDS), free.groups]),
+        free = np.flatnonzero(overlaps[names != ""].max(0, initial=0) < _REGION_IOU)
+        stability = np.concatenate([found.scores, pairs.scores, regions.stability[free]])
+        # Masks are large: each is drawn where it is to stay.
+        order = np.argsort(-stability, kind="stable")
+        masks = np.zeros((len(order), *image.shape[:2]), bool)
+        for mask, row in zip(masks, order.tolist(), strict=True):
+            if row < len(boxes):
+                _draw(mask, boxes[row], regions, overlaps[row])
+            else:
+                mask[:] = regions.masks[free[row - len(boxes)]]
+        return Masks(
+            masks,
+            np.concatenate([boxes, regions.boxes[free]])[order],
+            np.array([np.count_nonzero(mask) / mask.size for mask in masks], np.float32),
+            stability[order],
+            np.concatenate([names, regions.names[free]])[order],
+            np.concatenate([np.full(len(boxes), _FINDS), regions.groups[free]])[order],
         )
-        return all_.take(np.argsort(-all_.stability, kind="stable"))
+
+
+def _draw(mask: NDArray[np.bool_], box: Float32, regions: Masks, overlaps: Float32) -> None:
+    """Fill an empty mask with the region that overlaps a box most, or else with the box."""
+    inside = _pixels(box, *mask.shape)
+    has_region = overlaps.max(initial=0) >= _REGION_IOU
+    mask[inside] = regions.masks[int(overlaps.argmax())][inside] if has_region else True
 
 
 def _pairs(found: Detections) -> Detections:

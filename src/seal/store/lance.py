@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from seal.dependencies import lancedb
 from seal.errors import StoreError, StoreFullError
 from seal.store import schema
 from seal.types import Float32
@@ -71,11 +72,9 @@ class Tables:
     def __init__(self, folder: Path) -> None:
         # Lance warns on stderr of each commit that another process overtook; those are retried.
         os.environ.setdefault("LANCEDB_LOG", "error")
-        import lancedb
-
         # An absolute path: a relative one that looks like a URL ("s3:x") is still a folder.
         self._folder = folder.absolute()
-        self.database = lancedb.connect(self._folder)
+        self.database = lancedb().connect(self._folder)
 
     def names(self) -> list[str]:
         """The tables that were ever written to, in order."""
@@ -147,12 +146,10 @@ class Tables:
         empties the table, whatever the first has written by then. A folder that is renamed into
         place appears once.
         """
-        import lancedb
-
         # After Ctrl-C Lance goes on writing in the background, into the folder being removed.
         temporary = TemporaryDirectory(dir=self._folder, prefix=DRAFT, ignore_cleanup_errors=True)
         with temporary as draft:
-            lancedb.connect(draft).create_table(name, schema=schema.table_schema(name))
+            lancedb().connect(draft).create_table(name, schema=schema.table_schema(name))
             try:
                 os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
             except OSError:

@@ -42,7 +42,7 @@ class Motion:
         """[3, 3] where the camera's motion alone takes points of the earlier picture."""
         return np.asarray(np.linalg.inv(self.camera), np.float64)
 
-    @property
+    @cached_property
     def residual_square(self) -> Float32:
         """[height, width] px ** 2: the squared length of the residual."""
         x, y = cv2.split(self.residual)
@@ -112,7 +112,7 @@ class Camera:
     def _fit(self, points: Float32, moved: Float32) -> Float64:
         """[3, 3] the camera's motion, from points [n, 1, 2] and where most were before."""
         matrix, _ = cv2.findHomography(points, moved, cv2.USAC_FAST, _INLIER_PX, None, 300)
-        if matrix is None or abs(np.linalg.det(matrix)) < 1e-3:
+        if matrix is None or abs(cv2.determinant(matrix)) < 1e-3:
             matrix = np.eye(3)
             matrix[:2, 2] = np.median(moved - points, axis=(0, 1))
         return np.asarray(matrix, np.float64)

@@ -29,6 +29,8 @@ _OTHER_NAME = 0.6
 """A find of another name counts by this share: names change more easily than places."""
 _TAKEN_IOU = 0.5
 """A find starts nothing new where something followed was found, by this overlap."""
+_FORETOLD_IOU = 0.7
+"""A thing was found where it should be by this overlap: the next frame needs no look for it."""
 _PATIENCE_S = 1.5
 """What is not found for so long has ended where it was found last."""
 _FINDS = 3
@@ -104,12 +106,12 @@ class MiniTracker(Tracker):
         self._every = options.every
         self._detector = detector
         self._unnamed = MotionTracker(MotionTrack(), segmenter)
-        self.fingerprint = f"mini-2 {self._unnamed.fingerprint} {detector.fingerprint}"
+        self.fingerprint = f"mini-3 {self._unnamed.fingerprint} {detector.fingerprint}"
         self._followed: list[_Followed] = []
         self._ended: deque[_Followed] = deque(maxlen=_KEPT)
         self._time_s = 0.0
         self._unlooked = 0
-        """So many frames have passed since the detector looked at one; 0: it looks at the next."""
+        """So many frames have passed since the look that the next frame is spared for; 0: none."""
 
     def push(self, frame: Frame) -> list[Tracklet]:
         """Take the next frame; the tracklets that have ended by now."""
@@ -119,11 +121,13 @@ class MiniTracker(Tracker):
             _carry(thing, motion, frame.time_s - self._time_s)
         self._time_s = frame.time_s
         if self._unlooked == 0:
-            self._link(self._detector.detect(frame.image), frame, motion)
+            settled = self._link(self._detector.detect(frame.image), frame, motion)
+            self._unlooked = int(settled)
         else:
             for thing in self._followed:
                 thing.missed.append(frame.pts)
-        self._unlooked = (self._unlooked + 1) % self._every
+            self._unlooked += 1
+        self._unlooked %= self._every if self._followed else self._every**2
         lost = [one for one in self._followed if frame.time_s - one.time_s > _PATIENCE_S]
         self._followed = [one for one in self._followed if one not in lost]
         return self._finished(lost) + self._others(unnamed)
@@ -137,13 +141,17 @@ class MiniTracker(Tracker):
         self._unlooked = 0
         return done
 
-    def _link(self, found: Detections, frame: Frame, motion: Motion) -> None:
+    def _link(self, found: Detections, frame: Frame, motion: Motion) -> bool:
+        """Whether everything is real and was found where it should be."""
         sure = found.scores >= self._detector.min_score
         waiting = list(self._followed)
         free = np.ones(len(found), bool)
+        foretold = True
         for part in (sure, ~sure):
             rows = np.flatnonzero(part)
             for thing, row in _matched(waiting, found[rows]):
+                overlap = pairwise_iou(thing.box[None], found.boxes[rows[row]][None])
+                foretold = foretold and bool(overlap >= _FORETOLD_IOU)
                 _find(thing, found, int(rows[row]), frame, motion)
                 waiting.remove(thing)
                 free[rows[row]] = False
@@ -157,6 +165,7 @@ class MiniTracker(Tracker):
                 thing = _Followed(box, box, frame.time_s)
                 _find(thing, found, row, frame, motion)
                 self._followed.append(thing)
+        return foretold and not waiting and all(one.finds >= _FINDS for one in self._followed)
 
     def _finished(self, things: list[_Followed]) -> list[Tracklet]:
         """Tracklets of the things that were found often enough, and move."""

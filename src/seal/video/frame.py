@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -26,9 +27,10 @@ class Frame:
     """Seconds per tick."""
     is_key: bool
     """The codec stores this picture whole."""
-    between: tuple[UInt8, ...] = ()
+    between: Sequence[UInt8] = ()
     """[height / 2, width / 2] grey: pictures since the analysed one before, in order of time. Not
-    all that there are: what had to be decoded anyway, and a few a second."""
+    all that there are: what had to be decoded anyway, and a few a second. They are converted when
+    they are asked for, which is seldom, and hold decoded pictures until then."""
 
     @property
     def time_s(self) -> float:

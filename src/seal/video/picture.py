@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import av
 import numpy as np
@@ -171,6 +171,41 @@ class Converter:
             self._tone_map = ToneMap(*key)
         image = self._tone_map(image)
         return luma(image) if pixels == "gray" else image
+
+
+class Greys(Sequence[UInt8]):
+    """Pictures that become grey ones when they are asked for; those whose colours cannot be
+    converted are left out then."""
+
+    def __init__(self, converter: Converter) -> None:
+        self._converter = converter
+        self._waiting: list[tuple[av.VideoFrame, Fraction | None]] = []
+        self._made: list[UInt8] = []
+
+    def append(self, frame: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
+        self._waiting.append((frame, pixel_aspect))
+
+    def _all(self) -> list[UInt8]:
+        for picture in self._waiting:
+            with suppress(VideoError):
+                self._made.append(self._converter.grey(*picture))
+        self._waiting = []
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> UInt8: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[UInt8]: ...
+
+    def __getitem__(self, index: int | slice) -> UInt8 | list[UInt8]:
+        return self._all()[index]
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from av import VideoFrame
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
-from seal.types import Span, UInt8
+from seal.types import Span
 from seal.video.container import ContainerStream
 from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.limits import SIZE_WANTED
-from seal.video.picture import Converter
+from seal.video.picture import Converter, Greys
 from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import has_no_end, is_address, is_animated_webp, is_pipe, shown
 from seal.video.stream import DecodedPicture, Note, PictureStream
@@ -324,7 +324,7 @@ class VideoReader:
     ) -> Iterator[Frame]:
         """Frames of the pictures, each with its end, that `sampler` takes in from_s <= time <
         until_s; those that `steps` takes lie between."""
-        between: list[UInt8] = []
+        between = Greys(self._converter)
         # Since when pictures cannot be converted, and why.
         refused: tuple[float, str] | None = None
         self.read_until_s = from_s
@@ -344,30 +344,28 @@ class VideoReader:
             is_analysed = sampler.takes(picture.pts)
             if time_s < from_s:
                 continue
-            if not is_step and not is_analysed:
+            if not is_analysed:
+                if is_step:
+                    between.append(picture.frame, picture.pixel_aspect)
                 continue
-            convert = self._converter if is_analysed else self._converter.grey
             try:
-                image = convert(picture.frame, picture.pixel_aspect)
+                image = self._converter(picture.frame, picture.pixel_aspect)
             except VideoError as error:
-                if is_analysed and refused is None:
+                if refused is None:
                     refused = time_s, str(error)
                 continue
-            if is_analysed:
-                if refused:
-                    self._add_gap(refused[0], time_s, refused[1])
-                    refused = None
-                yield Frame(
-                    image=image,
-                    pts=picture.pts,
-                    end_pts=end,
-                    time_base=self._tick,
-                    is_key=bool(picture.frame.key_frame),
-                    between=tuple(between),
-                )
-                between = []
-            else:
-                between.append(image)
+            if refused:
+                self._add_gap(refused[0], time_s, refused[1])
+                refused = None
+            yield Frame(
+                image=image,
+                pts=picture.pts,
+                end_pts=end,
+                time_base=self._tick,
+                is_key=bool(picture.frame.key_frame),
+                between=between,
+            )
+            between = Greys(self._converter)
         else:
             tail = self._stream.tail
             if tail is not None:

@@ -38,6 +38,24 @@ class Grid:
         return tick if float(self.time(tick)) <= seconds else tick - 1
 
 
+class _Timestamps:
+    """The ticks of a grid among timestamps of a time base, in integers: there are thousands."""
+
+    def __init__(self, grid: Grid, time_base: Fraction) -> None:
+        step, offset = time_base * grid.rate, grid.start * grid.rate
+        self._divisor = step.denominator * offset.denominator
+        self._factor = step.numerator * offset.denominator
+        self._offset = offset.numerator * step.denominator
+
+    def tick(self, pts: int) -> int:
+        """The last tick at or before a timestamp."""
+        return (pts * self._factor - self._offset) // self._divisor
+
+    def first(self, tick: int) -> int:
+        """The first timestamp at or after a tick."""
+        return -((-tick * self._divisor - self._offset) // self._factor)
+
+
 class Sampler:
     """Says of each frame in turn whether it is the first at or after some tick.
 
@@ -46,20 +64,14 @@ class Sampler:
 
     def __init__(self, grid: Grid, time_base: Fraction, first_tick: int = 0) -> None:
         """Frames are pushed from at or before tick `first_tick` of the grid on."""
-        self._grid = grid
-        self._time_base = time_base
-        self._due = self._pts(first_tick)
-
-    def _pts(self, tick: int) -> int:
-        """The first timestamp at or after a tick of the grid."""
-        return -(-self._grid.time(tick) // self._time_base)
+        self._timestamps = _Timestamps(grid, time_base)
+        self._due = self._timestamps.first(first_tick)
 
     def takes(self, pts: int) -> bool:
         """Whether the frame at `pts` (later than all before it) is analysed."""
-        # Most frames are not: for them this is one comparison, without fractions.
         if pts < self._due:
             return False
-        self._due = self._pts(self._grid.before(pts * self._time_base) + 1)
+        self._due = self._timestamps.first(self._timestamps.tick(pts) + 1)
         return True
 
 
@@ -70,16 +82,12 @@ class FrameCandidates:
     """
 
     def __init__(self, grid: Grid, time_base: Fraction) -> None:
-        # The tick at or before a timestamp, in integers: there is a packet for every picture.
-        step, offset = time_base * grid.rate, grid.start * grid.rate
-        self._divisor = step.denominator * offset.denominator
-        self._factor = step.numerator * offset.denominator
-        self._offset = offset.numerator * step.denominator
+        self._timestamps = _Timestamps(grid, time_base)
         self._first: dict[int, int] = {}
 
     def __call__(self, pts: int) -> bool:
         """Whether the picture at `pts` may be the first at or after some tick."""
-        tick = (pts * self._factor - self._offset) // self._divisor
+        tick = self._timestamps.tick(pts)
         if pts > self._first.get(tick, pts):
             return False
         self._first[tick] = pts

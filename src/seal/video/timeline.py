@@ -6,6 +6,7 @@ and each place where that happened is noted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -66,6 +67,8 @@ class StreamClock:
         self._limit = round((RESTART_S if restarts else IMPOSSIBLE_S) / time_base)
         self._tolerance = round(_TOLERANCE_S / time_base)
         self._least = max(1, round(STILL_S / time_base))
+        # In ticks, for they are compared with every packet.
+        self._second, self._slow = round(1 / time_base), math.ceil(_SLOW_S / time_base)
         self._still = 0
         """For so many packets the clock has hardly moved."""
         self._shift = 0
@@ -106,7 +109,7 @@ class StreamClock:
         """How far a picture may be shown from where it is decoded."""
         if not self._restarts:
             return self._limit
-        return max(REORDERED * self._lasting, round(1 / self._time_base))
+        return max(REORDERED * self._lasting, self._second)
 
     def cut(self) -> None:
         """What comes next is another recording, and must not overlap with this one."""
@@ -193,7 +196,7 @@ class StreamClock:
     def _stands_still(self, at: int) -> bool:
         """Whether the clock has hardly moved for several packets, of which this one is the last."""
         assert self._last is not None
-        is_slow = self._lasting * self._time_base >= _SLOW_S
+        is_slow = self._lasting >= self._slow
         self._still = self._still + 1 if is_slow and 0 <= at - self._last < self._least else 0
         if self._still == _STILL:
             self._join(self.end, "the clock of the source stands still and is carried on")
