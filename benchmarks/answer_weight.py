@@ -23,25 +23,26 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from seal.attention import Candidates, pick
+from seal.attention import pick
 from seal.attention.question import features
 from seal.config import AttentionOptions, Options
 from seal.evaluate import haystack, qfvs, qmsum
 from seal.evaluate.cases import Case
 from seal.store import Store
-from seal.types import Float64, Int64, Span
+from seal.types import Float64, Span
 
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 LOGITS = (-5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0)
 SPLITS = ("train_academic", "train_committee")
 BUDGETS = (2.0, 10.0)
 NEEDLE_BUDGETS = (8, 16)
+PULL = 1e-4
 
 
-def questions(data: str, store: str) -> Iterator[tuple[str, str, Candidates, int, Any]]:
-    """Data set, group, candidates, size, and what scores rows."""
-    for case in qmsum.cases(qmsum.read(f"{data}/qmsum", SPLITS).usable, "static", BUDGETS):
-        yield from _sized("qmsum", case)
+def questions(data: str, store: str) -> Iterator[tuple[str, Case]]:
+    """Every question of the training parts, with the name of its data set."""
+    meetings = qmsum.read(f"{data}/qmsum", SPLITS).usable
+    yield from (("qmsum", case) for case in qmsum.cases(meetings, "static", BUDGETS))
     half = json.loads((Path(__file__).parent / "split.json").read_text())["choose"]
     every = haystack.described_clips(Path(data))
     needles = [one for one in every if str(one.path.relative_to(data)) in half]
@@ -50,46 +51,32 @@ def questions(data: str, store: str) -> Iterator[tuple[str, str, Candidates, int
     )
     start_s = scope.record.start_s
     film = scope.tokens, Span(start_s, start_s + scope.record.duration_s)
+    encoder = scope.content.encoder
     for hay in (haystack.HAYS[0], haystack.CLIPS):
-        asked = haystack.cases(
-            film, needles, clips, scope.content.encoder, hay, budgets=NEEDLE_BUDGETS
-        )
-        for several in asked:
-            for case in several:
-                yield from _sized("haystack", case)
+        for asked in haystack.cases(film, needles, clips, encoder, hay, budgets=NEEDLE_BUDGETS):
+            yield from (("haystack", case) for case in asked)
     for video in qfvs.read(f"{data}/qfvs"):
-        for query in video.queries:
-
-            def agreement(rows: Int64, video: Any = video, query: Any = query) -> float:
-                return qfvs.agreement(video, query, rows)
-
-            yield "qfvs", video.name, video.candidates(query), len(query.oracle), agreement
-
-
-def _sized(name: str, case: Case) -> Iterator[tuple[str, str, Candidates, int, Any]]:
-    for size in case.sizes.values():
-        yield (
-            *(name, case.group, case.candidates, size),
-            lambda rows: float(np.mean(list(case.scores(rows).values()))),
-        )
+        yield from (("qfvs", case) for case in video.cases())
 
 
 def choices(out: Path, data: str, store: str) -> None:
     options = AttentionOptions(solver="greedy")
     with out.open("w") as file:
-        for name, group, candidates, size, score in questions(data, store):
-            scores = []
-            for logit in LOGITS:
-                weight = float(1 / (1 + np.exp(-logit)))
-                rows = pick(candidates, replace(options, budget=size, answer_weight=weight))
-                scores.append(score(rows))
-            row = {"set": name, "group": group, "size": size, "scores": scores}
-            row["features"] = features(candidates)
-            print(json.dumps(row), file=file, flush=True)
+        for name, case in questions(data, store):
+            for size in case.sizes.values():
+                scores = []
+                for logit in LOGITS:
+                    weight = float(1 / (1 + np.exp(-logit)))
+                    wanted = replace(options, budget=size, answer_weight=weight)
+                    found = case.scores(pick(case.candidates, wanted))
+                    scores.append(float(np.mean(list(found.values()))))
+                row = {"set": name, "group": case.group, "size": size, "scores": scores}
+                row["features"] = features(case.candidates)
+                print(json.dumps(row), file=file, flush=True)
 
 
 def fit(rows: list[dict[str, Any]]) -> Float64:
-    """The coefficients of the features, with a weak pull towards 0."""
+    """The coefficients of the features, pulled towards 0 a little."""
     x = np.array([row["features"] for row in rows])
     scores = np.array([row["scores"] for row in rows])
     names = np.array([row["set"] for row in rows])
@@ -97,9 +84,10 @@ def fit(rows: list[dict[str, Any]]) -> Float64:
     scores = scores / np.array([scores[names == name].mean() for name in names])[:, None]
 
     def loss(coefficients: Float64) -> float:
-        return -float(share @ _at(scores, x @ coefficients)) + 1e-4 * float(coefficients**2 @ _PULL)
+        return PULL * float(coefficients @ coefficients) - float(
+            share @ _at(scores, x @ coefficients)
+        )
 
-    _PULL = np.ones(x.shape[1])
     starts = [np.eye(x.shape[1])[0] * size for size in (-3.0, 0.0, 3.0)]
     found = [
         minimize(loss, start, method="Nelder-Mead", options={"maxiter": 4000}) for start in starts
