@@ -74,7 +74,7 @@ def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)
 
 
-query_settings = settings_option("attention.query_weight=0.8")
+query_settings = settings_option("attention.answer_weight=0.9")
 
 
 def features_options(command: Callable[..., None]) -> Callable[..., None]:
