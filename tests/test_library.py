@@ -113,6 +113,29 @@ def test_the_best_moments_of_all_are_those_of_the_videos_together(library: Libra
         )
 
 
+def test_what_is_as_relevant_as_an_answer_is_near_to_what_is_selected(library: Library) -> None:
+    video = next(iter(library))
+    relevance = video.content.question("a red ball").relevance
+    tokens = video.tokens
+    for budget in (1, 4, 16):
+        selection = video.select("a red ball", budget=budget)
+        reach, chosen = selection.reach, selection.tokens
+        assert reach is not None
+        assert reach.relevance == pytest.approx(selection.relevance[selection.is_answer].min())
+        far = 0.0
+        for row in np.flatnonzero(relevance >= reach.relevance).tolist():
+            apart = [
+                max(tokens.start_s[row] - end_s, start_s - tokens.end_s[row], 0.0)
+                for start_s, end_s in zip(chosen.start_s, chosen.end_s, strict=True)
+            ]
+            far = max(far, min(apart))
+        assert reach.within_s == pytest.approx(far)
+        assert f"within {far:.1f} s of a selected token." in str(selection)
+    bars = {"find.min_probability": 1.0, "find.unsure_probability": 1.0}
+    assert video.select("a red ball", options=bars).reach is None
+    assert library.select("a red ball").reach is None
+
+
 def test_a_question_is_embedded_once_and_its_relevance_computed_once(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +199,8 @@ def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_pa
     assert printed("list") == given(library.listing())
     keys = {
         "find": {"match", "moments"},
-        "select": {"selection", "match", "objective", "upper_bound", "gap", "seconds", "cost"},
+        "select": {"selection", "match", "objective", "upper_bound", "gap", "seconds", "cost"}
+        | {"reach"},
         "ask": {"answer", "citations", "evidence", "moments", "notes", "model", "seconds"},
     }
     assert video.find(query).to_json().keys() == keys["find"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from seal.clock import span_clock
 from seal.printing import printable, printable_lines
@@ -140,6 +140,15 @@ class TokenList(Result):
         return len(self.tokens)
 
 
+class Reach(NamedTuple):
+    """How far what is as relevant as the answers can be from what is selected."""
+
+    relevance: float
+    """That of the least relevant answer."""
+    within_s: float
+    """Every token at least as relevant lies this close in time to a selected token."""
+
+
 @dataclass(frozen=True, eq=False)
 class Selection(Result):
     """The tokens worth looking at for a query, in the order chosen, with a bound on the best."""
@@ -164,6 +173,8 @@ class Selection(Result):
     """How long the selection took."""
     candidates: int
     """The number of tokens that they were chosen from."""
+    reach: Reach | None
+    """None where no token is an answer, and where every video was asked."""
     several: bool = False
     """Whether every video was asked: then the terminal names the video of each token."""
 
@@ -200,6 +211,7 @@ class Selection(Result):
             "objective": self.objective,
             "upper_bound": self.upper_bound,
             "gap": self.gap,
+            "reach": None if self.reach is None else self.reach._asdict(),
             "cost": self.cost,
             "seconds": self.seconds,
         }
@@ -209,7 +221,15 @@ class Selection(Result):
         for row, relevance in enumerate(self.relevance):
             role = "answer " if self.is_answer[row] else "context"
             lines.append(f"{token_line(self.tokens, row, self.several)}  {relevance:+.3f}  {role}")
-        lines.append(f"objective {self.objective:.4g}, at most {self.upper_bound:.4g} possible")
+        lines.append(
+            f"No other choice within the budget scores above {self.upper_bound:.4g}; this one has"
+            f" {self.objective:.4g}, {self.gap:.1%} less."
+        )
+        if self.reach is not None:
+            lines.append(
+                f"Every token of relevance {self.reach.relevance:.3f} or more lies within"
+                f" {self.reach.within_s:.1f} s of a selected token."
+            )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

@@ -15,9 +15,9 @@ from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
 from seal.ground import Curve, find_moments, relevance_curve
 from seal.lookup import find_video, options_of
-from seal.results import Found, Match, Selection, Verdict
+from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
-from seal.types import Choice, Float32, Float64, Mask, Moment, Tokens
+from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Tokens
 from seal.weights import resolve_device
 
 
@@ -109,11 +109,13 @@ class Scope:
     def selection(self, text: str, choice: Choice, began: float) -> Selection:
         """A choice for a query as a result; `began` is when it was started, of time.monotonic."""
         question, tokens = self.content.question(text), self.tokens.take(choice.rows)
+        is_answer = self.are_answers(question)[choice.rows]
         return Selection(
             query=text,
             tokens=tokens,
             relevance=choice.relevance,
-            is_answer=self.are_answers(question)[choice.rows],
+            is_answer=is_answer,
+            reach=self._reach(question.relevance, choice.rows, is_answer),
             match=self.match(question),
             objective=choice.objective,
             upper_bound=choice.upper_bound,
@@ -123,6 +125,21 @@ class Scope:
             candidates=len(self.tokens),
             several=not self.is_one,
         )
+
+    def _reach(self, relevance: Float32, rows: Int64, is_answer: Mask) -> Reach | None:
+        """How far tokens as relevant as the answers among the chosen `rows` are from these.
+
+        None where nothing answers, and of several videos, of which some may have nothing chosen.
+        """
+        if not (self.is_one and is_answer.any()):
+            return None
+        least = float(relevance[rows[is_answer]].min())
+        start_s, end_s = self.tokens.start_s, self.tokens.end_s
+        relevant = relevance >= least
+        before_s = start_s[relevant, None] - end_s[rows]
+        after_s = start_s[rows] - end_s[relevant, None]
+        apart_s = np.maximum(np.maximum(before_s, after_s), 0).min(1)
+        return Reach(least, float(apart_s.max()))
 
     def match(self, question: Question) -> Match | None:
         """Whether a video shows what is asked for; the likeliest video counts.
