@@ -221,6 +221,15 @@ def test_a_checkpoint_that_is_none_is_named(tmp_path: Path, damage, says: str) -
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_head_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="there is no head '/nope': it is no folder and no name"):
+        load("/nope")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BackendError) as error:
+        load(str(tmp_path))
+    assert "there is no head" not in str(error.value)
+
+
 def test_wrong_sizes_are_named() -> None:
     with pytest.raises(OptionError, match="fused must be a multiple of heads"):
         HeadOptions(fused=30)
