@@ -11,8 +11,11 @@ import re
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _QUOTED = re.compile(r"[\"“”„«»]")
 _SMALL = "two three four five six seven eight nine ten eleven twelve dozen both pair"
+_ORDER = "before after first last then finally again twice"
 _KINDS = {
     "numbers": frozenset(_SMALL.split()),
+    "counting": frozenset(("many", "count", "number")),
+    "the order of events": frozenset(_ORDER.split()),
     "negation": frozenset(("no", "not", "without", "nobody", "nothing", "never")),
     "left and right": frozenset(("left", "right")),
     "writing": frozenset(("written", "caption", "captions", "subtitle", "subtitles", "logo")),
