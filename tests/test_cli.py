@@ -21,7 +21,16 @@ from seal.store import Store
 PATIENCE_S = 240
 """For what takes seconds, on a machine that does much else."""
 TOKEN_KEYS = {"id", "kind", "start_s", "end_s", "box", "text", "score"}
-SELECTION_KEYS = {"selection", "match", "objective", "upper_bound", "gap", "cost", "seconds"}
+SELECTION_KEYS = {
+    "selection",
+    "match",
+    "objective",
+    "upper_bound",
+    "gap",
+    "reach",
+    "cost",
+    "seconds",
+}
 
 
 def seal(*arguments: str | Path) -> Result:
