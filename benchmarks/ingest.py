@@ -59,7 +59,7 @@ STAGES: dict[str, list[tuple[type, str]]] = {
     "decoding and conversion": [(Reader, "read")],
     "shots": [(Shots, "push")],
     "JPEGs": [(History, "push"), (History, "image")],
-    "looks of the detector": [(MiniDetector, "detect")],
+    "looks of the detector": [(MiniDetector, "detect"), (MiniDetector, "glance")],
     "motion: flow and camera": [(Camera, "motion")],
     "motion: what it follows": [(MotionTracker, "push"), (MotionTracker, "end")],
     "links": [(MiniTracker, "push"), (MiniTracker, "end")],

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import RfDetrDetect, YoloxDetect
+from seal.config import MiniDetect, RfDetrDetect, YoloxDetect
 from seal.detect import LEAST_SCORE, Detections, Detector, Remembering, load
 from seal.detect.mini import MiniDetector
 from seal.errors import BackendError, OptionError
@@ -114,11 +114,31 @@ def test_a_picture_is_looked_at_once(detector: Detector) -> None:
             looks.append(image)
             return detector.detect(image)
 
+        glance = detect
+
     remembering = Remembering(Counting())
     first = remembering.detect(picture)
     assert remembering.detect(picture) is first
     remembering.detect(picture.copy())
     assert len(looks) == 2
+    # Which looks there were depends on the kinds of tokens that are made, and tracks must not.
+    remembering.glance(picture)
+    assert len(looks) == 3
+
+
+def test_a_glance_of_mini_is_at_a_smaller_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = MiniDetector(MiniDetect())
+    sizes = []
+
+    class Net:
+        def run(self, outputs: None, inputs: dict[str, UInt8]) -> list[np.ndarray]:
+            sizes.append(inputs["picture"].shape)
+            return [np.zeros((1, 0, 85), np.float32)]
+
+    monkeypatch.setattr(detector, "_net", Net())
+    picture = noise(90, 160)
+    assert len(detector.detect(picture)) == len(detector.glance(picture)) == 0
+    assert sizes == [(1, 256, 416, 3), (1, 224, 384, 3)]
 
 
 def test_without_a_detector_there_is_none() -> None:

@@ -52,6 +52,10 @@ class Detector(ABC):
     def detect(self, image: UInt8) -> Detections:
         """What is in one RGB picture [height, width, 3], unsure finds included."""
 
+    def glance(self, image: UInt8) -> Detections:
+        """The same for frames that follow each other: in less time, where a detector has a way."""
+        return self.detect(image)
+
     def name(self, image: UInt8, boxes: Float32) -> tuple[Texts, Float32]:
         """What is in these boxes [n, 4], "" where nothing has a name, and how likely it is: [n].
 
@@ -80,6 +84,11 @@ class Remembering(Detector):
         if self._image is not image:
             self._image, self._found = image, self._detector.detect(image)
         return self._found
+
+    def glance(self, image: UInt8) -> Detections:
+        # What a full look at this picture found must not count: whether there was one depends on
+        # which kinds of tokens are made.
+        return self._detector.glance(image)
 
 
 def load(options: Any) -> Detector | None:

@@ -121,7 +121,7 @@ class MiniTracker(Tracker):
             _carry(thing, motion, frame.time_s - self._time_s)
         self._time_s = frame.time_s
         if self._unlooked == 0:
-            settled = self._link(self._detector.detect(frame.image), frame, motion)
+            settled = self._link(self._detector.glance(frame.image), frame, motion)
             self._unlooked = int(settled)
         else:
             for thing in self._followed:
