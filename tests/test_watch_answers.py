@@ -220,9 +220,8 @@ def test_a_state_keeps_the_pictures_and_the_phrase(
     late = json.loads(watch(folder, server, *flags).stdout)["queries"][1]
     left = len(late["selection"]) - len(late["answer"]["evidence"])
     assert left
-    assert late["answer"]["notes"] == [
-        f"{left} chosen tokens are not shown: their pictures were not kept"
-    ]
+    said = f"{left} chosen tokens are not shown: their pictures were not kept"
+    assert said in late["answer"]["notes"]
 
 
 def test_a_state_with_broken_pictures_is_refused(
@@ -286,7 +285,8 @@ def test_a_live_source_does_not_wait_for_its_answers(tmp_path: Path) -> None:
         give_up_s=0.5,
         answerer=model,
         answer_every_s=0.0,
-        options={"answer.margin": 0.5},
+        # What represents the whole of a stream changes with each window.
+        options={"answer.margin": 0.5, "attention.answer_weight": 0.0},
     )
     # The source is gone for good in the end.
     with contextlib.suppress(package.VideoError):
