@@ -213,7 +213,7 @@ def test_a_state_keeps_the_pictures_and_the_phrase(
     (rest,) = queries(watch(folder, server, *flags))
     assert rest["selection"] == whole[2]["selection"]
     assert ids(rest["selection"]) & ids(whole[1]["selection"])
-    assert rest["answer"]["notes"] == []
+    assert not any("not shown" in note for note in rest["answer"]["notes"])
     assert pictures(server.requests[-1]) == wanted
     # All was seen before this one was asked: of the most of its tokens there are no pictures.
     flags = [*flags, "--query", "What is green?"]
@@ -285,8 +285,7 @@ def test_a_live_source_does_not_wait_for_its_answers(tmp_path: Path) -> None:
         give_up_s=0.5,
         answerer=model,
         answer_every_s=0.0,
-        # What represents the whole of a stream changes with each window.
-        options={"answer.margin": 0.5, "attention.answer_weight": 0.0},
+        options={"answer.margin": 0.5},
     )
     # The source is gone for good in the end.
     with contextlib.suppress(package.VideoError):
@@ -300,7 +299,8 @@ def test_a_live_source_does_not_wait_for_its_answers(tmp_path: Path) -> None:
     # While the first answer is awaited, the question is not asked again.
     assert came[0].answer.text == "answer 1"
     assert came[0].until_s < window.end_s
-    assert came[-1].until_s == window.end_s
+    # The last answer is from what is chosen in the end.
+    assert {*came[-1].answer.evidence.ids} == {*window.choices[0].tokens.ids}
     assert [each.asked for each in came] == list(range(1, len(came) + 1))
     assert len(came) < windows
 
