@@ -67,11 +67,16 @@ def pictures(asked: dict[str, Any]) -> list[bytes]:
     return [base64.b64decode(url.partition(",")[2]) for url in urls]
 
 
+@pytest.mark.parametrize("scenes", [False, True])
 def test_a_question_is_answered_from_the_tokens_that_are_chosen(
-    folder: Path, server: Server
+    folder: Path, server: Server, scenes: bool
 ) -> None:
     server.replies = [says(SAID)]
-    lines = queries(watch(folder, server, "--query", QUESTION, "--answer-every", 0, "--json"))
+    flags = ["--query", QUESTION, "--answer-every", 0, "--json"]
+    # Whole frames alone fit into the budget.
+    for kind in ("object", "action") if scenes else ():
+        flags += ["--set", f"attention.cost_{kind}={2 * BUDGET}"]
+    lines = queries(watch(folder, server, *flags))
     answers = [line["answer"] for line in lines]
     assert [answer["until_s"] for answer in answers] == [8.0, 16.0, 24.0]
     assert [answer["asked"] for answer in answers] == [1, 2, 3]
@@ -87,13 +92,15 @@ def test_a_question_is_answered_from_the_tokens_that_are_chosen(
         assert starts == sorted(starts)
         assert all(row["start_s"] - 1 <= 3.0 <= row["end_s"] + 1 for row in answer["citations"])
         shown = pictures(asked)
-        assert len(shown) == len(answer["evidence"]) == BUDGET
+        assert len(shown) == len(answer["evidence"])
+        assert shown if scenes else len(shown) == BUDGET
         # Whole frames are those that an index stores.
         for row, picture in zip(answer["evidence"], shown, strict=True):
             if row["kind"] == "scene":
                 same = (known.kinds == "scene") & (np.abs(known.start_s - row["start_s"]) < 1e-6)
                 assert store.pictures(store.videos()[0].id, known.take(same)) == [picture]
-    assert any(row["kind"] == "scene" for answer in answers for row in answer["evidence"])
+            else:
+                assert not scenes
 
 
 @pytest.mark.parametrize(
