@@ -23,6 +23,7 @@ LAYERS = [
     {"results", "inventory", "dependencies"},
     {"video", "weights", "datacheck", "training"},
     {"pixels", "scaling"},
+    {"words"},
     {"detect"},
     {"segment", "track", "encode"},
     {"decompose"},

@@ -29,7 +29,7 @@ class Backend(NamedTuple):
     """One row of the table; both are "module:attribute"."""
 
     target: str
-    """What the back end is; "" for the answerer and the detector `none`, which are no models."""
+    """What the back end is; "" for the back ends called `none`, which are no models."""
     options: str = ""
     """The class of its options. A plug-in has it in the target's attribute `Options` instead."""
 
@@ -42,12 +42,15 @@ class NoOptions:
 
 
 _INDEXING, _ANSWERING = "seal.config.indexing", "seal.config.answering"
+_WORDING = "seal.config.wording"
 
 BUILT_IN: dict[str, dict[str, Backend]] = {
     "kind": {
         "scene": Backend("seal.kinds:SCENE"),
         "object": Backend("seal.kinds:OBJECT"),
         "action": Backend("seal.kinds:ACTION"),
+        "speech": Backend("seal.kinds:SPEECH"),
+        "text": Backend("seal.kinds:TEXT"),
     },
     "detect": {
         "none": Backend("", f"{_INDEXING}:NoDetect"),
@@ -74,6 +77,17 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "blip2": Backend("seal.encode.blip2:Blip2Encoder", f"{_INDEXING}:Blip2Encode"),
         "clip": Backend("seal.encode.clip:ClipEncoder", f"{_INDEXING}:ClipEncode"),
         "siglip": Backend("seal.encode.clip:SiglipEncoder", f"{_INDEXING}:SiglipEncode"),
+    },
+    "transcribe": {
+        "none": Backend("", f"{_WORDING}:NoTranscribe"),
+        "whisper": Backend(
+            "seal.words.whisper:WhisperTranscriber", f"{_WORDING}:WhisperTranscribe"
+        ),
+    },
+    "read": {
+        "none": Backend("", f"{_WORDING}:NoRead"),
+        "rapidocr": Backend("seal.words.rapidocr:RapidOcrReader", f"{_WORDING}:RapidOcrRead"),
+        "tesseract": Backend("seal.words.tesseract:TesseractReader", f"{_WORDING}:TesseractRead"),
     },
     "answer": {
         "none": Backend("", f"{_ANSWERING}:NoAnswer"),

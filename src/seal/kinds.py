@@ -1,7 +1,8 @@
 """The kinds of token: everything that depends on the kind of a token is an attribute of its `Kind`.
 
-The built-in kinds are the paper's (section 3.1): scenes say where, objects what, actions how. A
-package adds a kind with an entry point (`seal.backends`).
+The paper has three kinds (section 3.1): scenes say where, objects what, actions how. Speech is what
+is said, and text is what is written in the picture. A package adds a kind with an entry point
+(`seal.backends`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class Kind:
     time, anything else as a span."""
     has_track: bool = False
     """Whether a token has a box that moves."""
+    has_word_times: bool = False
+    """Whether the track of a token has the start of each of its words in place of boxes."""
     has_picture: bool = True
     """Whether the store keeps a frame for each token, which shows it."""
     whole_frame: bool = False
@@ -87,6 +90,32 @@ ACTION = Kind(
     has_track=True,
     color=(0, 138, 100),
     bright=(47, 214, 166),
+)
+
+SPEECH = Kind(
+    "speech",
+    "what somebody says at that time",
+    "seal.decompose.speech:Speech",
+    modality="text",
+    instant=False,
+    has_word_times=True,
+    has_picture=False,
+    whole_frame=True,
+    cost=0.125,
+    color=(152, 78, 128),
+    bright=(230, 150, 200),
+)
+TEXT = Kind(
+    "text",
+    "words that are written in the picture",
+    "seal.decompose.writing:Writing",
+    modality="text",
+    instant=False,
+    has_picture=False,
+    cost=0.125,
+    color=(128, 110, 0),
+    bright=(240, 228, 66),
+    word="on-screen text",
 )
 
 SEEN = (SCENE, OBJECT, ACTION)

@@ -38,6 +38,7 @@ from seal.store import Store, VideoRecord
 from seal.track import Tracker
 from seal.types import Moment
 from seal.video import sources_in
+from seal.words import TextReader, Transcriber
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
@@ -81,6 +82,8 @@ class Library:
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
         detector: Detector | None = ...,
+        transcriber: Transcriber | None = ...,
+        reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
     ) -> Video: ...
@@ -97,6 +100,8 @@ class Library:
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
         detector: Detector | None = ...,
+        transcriber: Transcriber | None = ...,
+        reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
     ) -> list[Video]: ...
@@ -112,6 +117,8 @@ class Library:
         tracker: Tracker | None = None,
         encoder: Encoder | None = None,
         detector: Detector | None = None,
+        transcriber: Transcriber | None = None,
+        reader: TextReader | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
     ) -> Any:
@@ -119,8 +126,9 @@ class Library:
 
         `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
         it is several of these or a folder of videos, and a list comes back. Objects given as
-        `segmenter`, `tracker`, `encoder` or `detector` stand in for those of the profile. `jobs` is
-        the number of processes: by default one for each core, or one where objects are given.
+        `segmenter`, `tracker`, `encoder`, `detector`, `transcriber` or `reader` stand in for those
+        of the profile. `jobs` is the number of processes: by default one for each core, or one
+        where objects are given.
 
         With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
         times faster; a later call without it completes the video, whose tokens then are others.
@@ -128,7 +136,7 @@ class Library:
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """
         chosen = Options.load(profile, options, "index")
-        given = Instances(segmenter, tracker, encoder, detector)
+        given = Instances(segmenter, tracker, encoder, detector, transcriber, reader)
         given.check(as_settings(options))
         if jobs is None:
             # An object may hold what other processes cannot have, such as a device.

@@ -205,13 +205,14 @@ class Tokens:
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
-    """[m, 5] time_s x0 y0 x1 y1; only tokens of a kind with tracks have rows."""
+    """[m, 5] time_s x0 y0 x1 y1; only tokens of a kind with tracks or word times have rows. With
+    word times, row i is when word i of the text starts, with the whole frame as its box."""
 
     @staticmethod
     def of(
         kinds: Sequence[str] | Strings,
         pts: ArrayLike,
-        tick: Fraction,
+        tick: Fraction | Sequence[Fraction],
         facets: Float32,
         *,
         ids: Sequence[str] | Strings | None = None,
@@ -221,12 +222,12 @@ class Tokens:
         text: Sequence[str] | Texts | None = None,
         tracks: Sequence[Float64] | None = None,
     ) -> Tokens:
-        """Tokens of one video in one time base.
+        """Tokens of one video.
 
-        `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, `facets` [n, q, d] of any
-        length: facets and embeddings are normalised here, and zeros stay zeros. By default ids
-        and text are empty, boxes the whole frame, scores 1 and tracks [m, 5] without rows.
-        Raises OptionError for facets that are not finite.
+        `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, which is one number or [n],
+        `facets` [n, q, d] of any length: facets and embeddings are normalised here, and zeros stay
+        zeros. By default ids and text are empty, boxes the whole frame, scores 1 and tracks [m, 5]
+        without rows. Raises OptionError for facets that are not finite.
         """
         n = len(kinds)
         facets = np.asarray(facets, np.float32)
@@ -234,13 +235,14 @@ class Tokens:
         facets = _normalised(facets)
         rows = [np.empty((0, 5)), *(tracks or ())]
         lengths = [len(track) for track in tracks] if tracks else [0] * n
+        ticks = [tick] * n if isinstance(tick, Fraction) else tick
         return Tokens(
             ids=np.full(n, "", np.str_) if ids is None else np.asarray(ids, np.str_),
             # np.full would cut the name to one letter.
             video_ids=np.array([video_id] * n, np.str_),
             kinds=np.asarray(kinds, np.str_),
             pts=np.asarray(pts, np.int64).reshape(n, 2),
-            time_base=np.tile(np.array([tick.numerator, tick.denominator], np.int64), (n, 1)),
+            time_base=np.array([t.as_integer_ratio() for t in ticks], np.int64).reshape(n, 2),
             boxes=np.asarray([WHOLE_FRAME] * n if boxes is None else boxes, np.float32).reshape(
                 n, 4
             ),

@@ -55,8 +55,18 @@ from seal.config.querying import (
     WatchOptions,
     read_by_heads,
 )
-from seal.config.tasks import TASKS
+from seal.config.tasks import MODEL_STAGES, TASKS
 from seal.config.training import FitOptions
+from seal.config.wording import (
+    NoRead,
+    NoTranscribe,
+    RapidOcrRead,
+    SpeechOptions,
+    SubtitleOptions,
+    TesseractRead,
+    TextOptions,
+    WhisperTranscribe,
+)
 from seal.errors import BackendError, OptionError
 from seal.settings import parse, split
 
@@ -84,9 +94,12 @@ __all__ = [
     "NetworkOptions",
     "NoAnswer",
     "NoDetect",
+    "NoRead",
+    "NoTranscribe",
     "ObjectOptions",
     "OpenAIAnswer",
     "Options",
+    "RapidOcrRead",
     "RfDetrDetect",
     "Sam2Segment",
     "Sam2Track",
@@ -96,19 +109,21 @@ __all__ = [
     "SelectOptions",
     "SiglipEncode",
     "SnagOptions",
+    "SpeechOptions",
+    "SubtitleOptions",
+    "TesseractRead",
+    "TextOptions",
     "TrainOptions",
     "TuneOptions",
     "VideoOptions",
     "WatchOptions",
+    "WhisperTranscribe",
     "YoloxDetect",
     "as_dict",
     "as_settings",
     "deciding",
     "digest",
 ]
-
-BACKEND_STAGES = ("detect", "segment", "track", "encode", "answer")
-"""The stages of `Options` that have several back ends (`seal.backends`)."""
 
 DEFAULT_STORE = ".seal"
 """The folder with the tokens where none is named."""
@@ -135,6 +150,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "answer.query": "question",
         "answer.intent": "off",
         "head.select": "paper",
+        "subtitles.source": "none",
     },
 }
 """What a profile sets; everything else keeps its default."""
@@ -154,6 +170,11 @@ class Options:
     segment: Any = field(default_factory=MiniSegment)
     track: Any = field(default_factory=MiniTrack)
     encode: Any = field(default_factory=MiniEncode)
+    subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
+    speech: SpeechOptions = field(default_factory=SpeechOptions)
+    transcribe: Any = field(default_factory=NoTranscribe)
+    text: TextOptions = field(default_factory=TextOptions)
+    read: Any = field(default_factory=NoRead)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)
     head: SelectOptions = field(default_factory=SelectOptions)
@@ -193,7 +214,7 @@ class Options:
         stage, _, name = key.partition(".")
         if stage not in STAGES:
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(self.keys())}")
-        if name == "backend" and stage in BACKEND_STAGES:
+        if name == "backend" and stage in MODEL_STAGES:
             # Options that are set already stay if the back end does.
             if getattr(self, stage).backend == value:
                 return self
@@ -232,7 +253,7 @@ class Options:
         """Every key that can be set, given the back ends chosen."""
         keys = []
         for stage in STAGES:
-            keys += [f"{stage}.backend"] if stage in BACKEND_STAGES else []
+            keys += [f"{stage}.backend"] if stage in MODEL_STAGES else []
             for option in dataclasses.fields(getattr(self, stage)):
                 names = [option.name]
                 if option.type == "Mapping[str, float]":

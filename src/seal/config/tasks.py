@@ -8,8 +8,13 @@ from dataclasses import dataclass, field
 from seal.errors import OptionError
 from seal.settings import split
 
-INDEX_STAGES = ("video", "scenes", "objects", "actions", "detect", "segment", "track", "encode")
+INDEX_STAGES = (
+    *("video", "scenes", "objects", "actions", "detect", "segment", "track", "encode"),
+    *("subtitles", "speech", "transcribe", "text", "read"),
+)
 """The stages whose options decide which tokens a video gets."""
+MODEL_STAGES = ("detect", "segment", "track", "encode", "transcribe", "read", "answer")
+"""The stages of `Options` that have several back ends (`seal.backends`)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,15 @@ TASKS = {
             "find.head",
             *(
                 f"{stage}.{key}"
-                for stage in ("detect", "segment", "track", "encode", "answer")
+                for stage in (
+                    "detect",
+                    "segment",
+                    "track",
+                    "encode",
+                    "transcribe",
+                    "read",
+                    "answer",
+                )
                 for key in ("backend", "weights", "model", "revision")
             ),
         ),

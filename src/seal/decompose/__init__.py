@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seal import kinds
@@ -13,6 +13,7 @@ from seal.decompose.maker import Instances, Maker, Models, PartContext, maker
 from seal.decompose.shots import Shots
 from seal.types import Tokens
 from seal.video import Frame, VideoInfo
+from seal.words import Cue
 
 __all__ = ["Draft", "Instances", "Maker", "Models", "PartContext", "TokenBatch", "decompose"]
 
@@ -42,15 +43,17 @@ def decompose(
     *,
     start_s: float,
     video_id: str,
+    heard: Sequence[Cue] = (),
 ) -> Iterator[TokenBatch]:
     """The tokens of one part of a video, of the kinds in `keys`, in order of their end.
 
     `frames` are the analysed frames of the part, which begins at `start_s`. `keys` (kind -> key)
-    are those of `Models.keys` for the kinds that are wanted. Memory is that of the part's frames,
+    are those of `Models.keys` for the kinds that are wanted. `heard` is what is said in the part, a
+    sentence each. Memory is that of the part's frames,
     compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
-    part = PartContext(options, models, info, history, start_s)
+    part = PartContext(options, models, info, history, start_s, heard)
     makers = [maker(kind).of(part) for name, kind in kinds.known().items() if name in keys]
     drafts: list[Draft] = []
 

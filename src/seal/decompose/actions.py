@@ -18,6 +18,7 @@ from seal.kinds import ACTION
 from seal.track import Tracker, Tracklet
 from seal.types import Float64, Int64, UInt8, union_box
 from seal.video import Frame
+from seal.words import Transcript
 
 
 class Actions(Maker):
@@ -47,7 +48,7 @@ class Actions(Maker):
         return cls(part.options.actions, models.tracker, part.history, models.detector)
 
     @classmethod
-    def deciding(cls, options: Options, models: Models) -> list[Any]:
+    def deciding(cls, options: Options, models: Models, subtitles: Transcript | None) -> list[Any]:
         values = [deciding(options.actions), models.tracker.fingerprint, deciding(options.track)]
         if models.tracker.uses_segmenter:
             values += [models.segmenter.fingerprint, deciding(options.segment)]

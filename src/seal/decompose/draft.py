@@ -31,7 +31,7 @@ class Draft:
 
     kind: Kind
     pts: tuple[int, int]
-    """Presentation timestamps of start and end, in ticks of the video's time base."""
+    """Presentation timestamps of start and end, in ticks of `tick`."""
     box: Box
     score: float
     crops: Sequence[UInt8] = ()
@@ -42,6 +42,8 @@ class Draft:
     """[m, 5] time_s x0 y0 x1 y1; empty where the kind has no track."""
     text: str = ""
     """Its words; where the kind is read or heard, the embedding is that of them."""
+    tick: Fraction | None = None
+    """Seconds; by default the time base of the video."""
 
 
 def crop(image: UInt8, box: Box, context: float = 0.0) -> UInt8:
@@ -71,7 +73,7 @@ def embed(
     return Tokens.of(
         [draft.kind.name for draft in drafts],
         [draft.pts for draft in drafts],
-        tick,
+        [draft.tick or tick for draft in drafts],
         _facets(drafts, encoder),
         ids=identify(drafts, video_id, tick, keys),
         video_id=video_id,
@@ -109,7 +111,8 @@ def identify(
     ids, seen = [], Counter[bytes]()
     for draft in drafts:
         box = np.asarray(draft.box, "<f4").tobytes()
-        words = (video_id, keys[draft.kind.name], *draft.pts, *tick.as_integer_ratio(), draft.text)
+        ratio = (draft.tick or tick).as_integer_ratio()
+        words = (video_id, keys[draft.kind.name], *draft.pts, *ratio, draft.text)
         content = repr(words).encode("utf-8", "surrogatepass") + box
         # Twins of one part are told apart by their order.
         seen[content] += 1

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from seal import backends, detect, encode, kinds, segment, track
 from seal.config import Instance, Options, deciding, digest
@@ -18,6 +18,8 @@ from seal.kinds import Kind
 from seal.segment import Segmenter
 from seal.track import Tracker
 from seal.video import Frame, VideoInfo
+from seal.words import Cue, TextReader, Transcriber, Transcript
+from seal.words.cue import load_reader, load_transcriber
 
 # Raise it when the same options and weights give other tokens than before: stored ones are redone.
 _TOKENS_VERSION = 2
@@ -32,6 +34,10 @@ class Models:
     encoder: Encoder
     detector: Detector | None = None
     """None where things are not named."""
+    transcriber: Transcriber | None = None
+    """None where nothing is heard."""
+    reader: TextReader | None = None
+    """None where nothing is read."""
 
     @staticmethod
     def load(options: Options, instances: Instances | None = None) -> Models:
@@ -46,15 +52,27 @@ class Models:
             detector = Remembering(detector)
         segmenter = given.segmenter or segment.load(options.segment, detector)
         tracker = given.tracker or track.load(options.track, segmenter, detector)
-        return Models(segmenter, tracker, given.encoder or encode.load(options.encode), detector)
+        return Models(
+            segmenter,
+            tracker,
+            given.encoder or encode.load(options.encode),
+            detector,
+            given.transcriber or load_transcriber(options.transcribe),
+            given.reader or load_reader(options.read),
+        )
 
-    def keys(self, options: Options) -> dict[str, str]:
-        """For each kind of token, a hash of all that decides it, given the content of the video."""
+    def keys(self, options: Options, subtitles: Transcript | None = None) -> dict[str, str]:
+        """For each kind of token, a hash of all that decides it, given the content of the video.
+
+        A kind that has no tokens, because nothing is heard or read, is not there.
+        """
         shared = [_TOKENS_VERSION, deciding(options.video), self.encoder.fingerprint]
-        return {
-            name: digest(name, shared, *maker(kind).deciding(options, self))
-            for name, kind in kinds.known().items()
-        }
+        keys = {}
+        for name, kind in kinds.known().items():
+            decided = maker(kind).deciding(options, self, subtitles)
+            if decided is not None:
+                keys[name] = digest(name, shared, *decided)
+        return keys
 
 
 @dataclass(frozen=True)
@@ -65,6 +83,8 @@ class Instances:
     tracker: Tracker | None = None
     encoder: Encoder | None = None
     detector: Detector | None = None
+    transcriber: Transcriber | None = None
+    reader: TextReader | None = None
 
     def named_in(self, options: Options) -> Options:
         """`options` that name these objects by their fingerprints, in place of back ends."""
@@ -79,12 +99,14 @@ class Instances:
             if stage in self._by_stage():
                 raise OptionError(f"{setting} has no effect: an object is given for {stage}")
 
-    def _by_stage(self) -> dict[str, Segmenter | Tracker | Encoder | Detector]:
+    def _by_stage(self) -> dict[str, Any]:
         models = {
             "segment": self.segmenter,
             "track": self.tracker,
             "encode": self.encoder,
             "detect": self.detector,
+            "transcribe": self.transcriber,
+            "read": self.reader,
         }
         return {stage: model for stage, model in models.items() if model is not None}
 
@@ -100,10 +122,15 @@ class PartContext:
     """The frames that were pushed so far."""
     start_s: float
     """Where the part begins."""
+    heard: Sequence[Cue] = ()
+    """What is said in the part, a sentence each."""
 
 
 class Maker(ABC):
     """Makes the tokens of one kind from the analysed frames of one part of a video."""
+
+    needs_frames: ClassVar[bool] = True
+    """Whether it looks at frames. Where no maker does, none are decoded."""
 
     @classmethod
     @abstractmethod
@@ -111,8 +138,11 @@ class Maker(ABC):
         """The maker for a part. Raises OptionError for options that do not fit the video."""
 
     @classmethod
-    def deciding(cls, options: Options, models: Models) -> list[Any]:
-        """JSON-able values that decide the tokens, beside `options.video` and the encoder."""
+    def deciding(
+        cls, options: Options, models: Models, subtitles: Transcript | None
+    ) -> list[Any] | None:
+        """JSON-able values that decide the tokens, beside `options.video` and the encoder; None if
+        there can be no tokens of the kind. `subtitles` are those of the video."""
         return []
 
     @abstractmethod

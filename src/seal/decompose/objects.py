@@ -17,6 +17,7 @@ from seal.kinds import OBJECT
 from seal.segment import Masks, Segmenter
 from seal.types import Box, pairwise_iou
 from seal.video import Frame
+from seal.words import Transcript
 
 # A thing is easier to recognise with a little of what surrounds it; a share of the box's size.
 _CONTEXT = 0.1
@@ -43,7 +44,7 @@ class Objects(Maker):
         return cls(part.options.objects, part.models.segmenter, part.models.detector)
 
     @classmethod
-    def deciding(cls, options: Options, models: Models) -> list[Any]:
+    def deciding(cls, options: Options, models: Models, subtitles: Transcript | None) -> list[Any]:
         values = [
             deciding(options.objects),
             models.segmenter.fingerprint,

@@ -14,6 +14,7 @@ from seal.kinds import SCENE
 from seal.types import WHOLE_FRAME
 from seal.video import Frame, VideoInfo
 from seal.video.sampling import Grid
+from seal.words import Transcript
 
 
 class Scenes(Maker):
@@ -48,7 +49,7 @@ class Scenes(Maker):
         return cls(options.scenes, part.info, options.video.rate_hz, part.start_s)
 
     @classmethod
-    def deciding(cls, options: Options, models: Models) -> list[Any]:
+    def deciding(cls, options: Options, models: Models, subtitles: Transcript | None) -> list[Any]:
         return [deciding(options.scenes)]
 
     def push(self, frame: Frame, cut: bool = False) -> list[Draft]:

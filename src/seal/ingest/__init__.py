@@ -120,6 +120,7 @@ def index(
         if video.info.is_continuous is not None or skipped_s:
             length_s = max(length_s, video.info.duration_s or 0.0)
         notes = tuple((note.time_s, note.text) for note in video.notes)
+        notes += tuple((record.start_s, text) for text in stage.notes)
     on_progress(Progress("storing"))
     finished = replace(
         record,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from seal.video import (
     is_pipe,
     shown,
 )
+from seal.words import Cue, Transcript
+from seal.words.sentences import sentences
+from seal.words.subtitles import find
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Plan:
     """kind -> key."""
     done: frozenset[tuple[str, int]]
     """(kind, part) pairs that are stored already."""
+    heard: tuple[Cue, ...] = ()
+    """The sentences of the video's subtitles; empty where it has none."""
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
 
@@ -75,6 +81,25 @@ class Plan:
         end_s = self.starts_s[number + 1] if number + 1 < len(self.starts_s) else None
         return self.starts_s[number], end_s
 
+    def heard_in(self, number: int) -> tuple[Cue, ...]:
+        """The sentences of the subtitles that begin in a part. The first part has those before it
+        as well."""
+        start_s, end_s = self.nominal_s(number)
+        if number == 0:
+            start_s = -math.inf
+        return tuple(cue for cue in self.heard if start_s <= cue.start_s < end_s)
+
+    def nominal_s(self, number: int) -> tuple[float, float]:
+        """Start and end of a part, also of a source that cannot be entered in the middle; the last
+        part of a source of known length has no end."""
+        if self.is_cut:
+            start_s, end_s = self.bounds_s(number)
+            return start_s, math.inf if end_s is None else end_s
+        part_s = self.options.video.part_s
+        start_s = self.info.start_s + number * part_s
+        is_last = self.info.duration_s is not None and (number + 1) * part_s >= self.info.duration_s
+        return start_s, math.inf if is_last or self.is_quick else start_s + part_s
+
     def part_at(self, frame: Frame) -> int:
         """The part of a frame of a source that cannot be entered in the middle."""
         return max(0, int((frame.time_s - self.info.start_s) // self.options.video.part_s))
@@ -88,6 +113,8 @@ class Stage:
     """What will be stored of the video as a whole."""
     plan: Plan | None
     """None where the video is committed under these keys already."""
+    notes: tuple[str, ...] = ()
+    """What was noticed about the subtitles."""
 
 
 def prepare(
@@ -114,7 +141,8 @@ def prepare(
     if known:
         # A copy, or a file that was moved.
         record = replace(record, id=known[-1].id)
-    keys = models.keys(options)
+    subtitles = Transcript(()) if quick else _subtitles(source, video, options)
+    keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     if known and stored.complete >= set(keys):
         return _at_hand(known[-1], record)
@@ -138,9 +166,16 @@ def prepare(
         starts_s=starts_s,
         keys=keys,
         done=stored.done,
+        heard=sentences(subtitles.cues, options.speech),
         is_quick=quick,
     )
-    return Stage(record, plan)
+    return Stage(record, plan, subtitles.notes)
+
+
+def _subtitles(source: str | Path, video: VideoReader, options: Options) -> Transcript:
+    if video.info.is_live or is_pipe(source):
+        return Transcript(())
+    return find(source, options.subtitles, video.info.duration_s)
 
 
 def _at_hand(known: VideoRecord, record: VideoRecord) -> Stage:

@@ -23,7 +23,7 @@ from typing import Any
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
 from seal.ingest.plan import Plan
-from seal.ingest.work import IndexedPart, index_frames
+from seal.ingest.work import IndexedPart, frames_of, index_frames
 from seal.ingest.worker import Failure, Ticked
 from seal.processes import uninterrupted
 from seal.video import VideoReader
@@ -56,8 +56,7 @@ def in_process(
         return
     if plan.is_cut:
         for number in plan.todo:
-            frames = video.frames(*plan.bounds_s(number))
-            start_s = plan.starts_s[number]
+            frames, start_s = frames_of(plan, number, video), plan.starts_s[number]
             yield index_frames(plan, number, start_s, frames, video, models, tick)
         return
     for number, frames in groupby(video.frames(), plan.part_at):

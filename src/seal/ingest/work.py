@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from seal import kinds
 from seal.decompose import Models, decompose
+from seal.decompose.maker import maker
 from seal.ingest.plan import Plan
+from seal.kinds import SPEECH
 from seal.types import Tokens
 from seal.video import Frame, VideoReader, open_video
 
@@ -43,8 +46,17 @@ def index_part(
     Raises VideoError if the video cannot be read.
     """
     with open_video(plan.source, plan.options.video, threads=threads, known=plan.info) as video:
-        frames = video.frames(*plan.bounds_s(number))
+        frames = frames_of(plan, number, video)
         return index_frames(plan, number, plan.starts_s[number], frames, video, models, tick)
+
+
+def frames_of(plan: Plan, number: int, video: VideoReader) -> Iterator[Frame]:
+    """The frames of a part of a video that can be entered in the middle; none where nothing that
+    the part lacks is made from frames."""
+    wanted = (maker(kind) for name, kind in kinds.known().items() if name in plan.missing(number))
+    if not any(each.needs_frames for each in wanted):
+        return iter(())
+    return video.frames(*plan.bounds_s(number))
 
 
 def index_frames(
@@ -73,6 +85,7 @@ def index_frames(
             plan.info,
             start_s=start_s,
             video_id=plan.video_id,
+            heard=plan.heard_in(number) if SPEECH.name in keys else (),
         )
     )
     # What was read of another file must not be stored under the hash of this one.

@@ -1,0 +1,96 @@
+"""What decides which words a video gets: subtitles, speech and on-screen text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from seal.settings import check
+
+
+@dataclass(frozen=True)
+class SubtitleOptions:
+    """The subtitles of a video, which become speech tokens."""
+
+    source: Literal["auto", "beside", "inside", "none"] = "auto"
+    """Where subtitles are looked for: in files beside the video and then inside the video, in one
+    of the two, or nowhere."""
+    file: str | None = None
+    """The path of a subtitle file, which is then the only source."""
+    language: str | None = None
+    """ISO 639-1, such as "en": the language to take where there are several. By default it is the
+    language that the video marks as default, or else the first."""
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """Speech tokens: the words of subtitles or of a speech recogniser, a sentence each."""
+
+    max_length_s: float = 15.0
+    """A longer sentence is split where the pause between two words is longest."""
+    pause_s: float = 1.0
+    """A longer pause ends a sentence."""
+
+    def __post_init__(self) -> None:
+        check(self, self.max_length_s > 0, "max_length_s must be above 0")
+        check(self, self.pause_s > 0, "pause_s must be above 0")
+
+
+@dataclass(frozen=True)
+class NoTranscribe:
+    """Nothing is heard: speech tokens come from subtitles alone."""
+
+    backend: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class WhisperTranscribe:
+    """Whisper (Radford et al. 2022) by faster-whisper, for videos without subtitles."""
+
+    backend: ClassVar[str] = "whisper"
+    weights: str = "Systran/faster-whisper-base"
+    """A name on the hub or a folder."""
+    revision: str = "main"
+    device: str = "auto"
+    language: str | None = None
+    """ISO 639-1, such as "en"; by default it is detected."""
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """Text tokens: lines of text in the picture, for as long as they stay."""
+
+    interval_s: float = 2.0
+    """A picture is read every so often, and whenever the text in it changes."""
+    short_side_px: int = 720
+    """Pictures are read at this size; never scaled up."""
+    min_score: float = 0.5
+    """Lines of which the reader is less sure are dropped."""
+
+    def __post_init__(self) -> None:
+        check(self, self.interval_s > 0, "interval_s must be above 0")
+        check(self, self.short_side_px >= 16, "short_side_px must be at least 16")
+        check(self, 0 <= self.min_score <= 1, "min_score must lie in [0, 1]")
+
+
+@dataclass(frozen=True)
+class NoRead:
+    """Nothing is read."""
+
+    backend: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class RapidOcrRead:
+    """RapidOCR with the models of its package."""
+
+    backend: ClassVar[str] = "rapidocr"
+
+
+@dataclass(frozen=True)
+class TesseractRead:
+    """The program `tesseract`, where it is installed."""
+
+    backend: ClassVar[str] = "tesseract"
+    languages: str = "eng"
+    """As `tesseract -l` takes them, such as "eng+deu"."""
