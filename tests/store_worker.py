@@ -19,7 +19,7 @@ from seal.store import Store, VideoRecord
 from seal.store.commits import commits
 from seal.types import Tokens
 
-KINDS = list(known_kinds.known())
+KINDS = [kind.name for kind in known_kinds.SEEN]
 KEYS = {"scene": "s1", "object": "o1", "action": "a1"}
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from seal.clock import clock
 from seal.errors import OptionError
-from seal.kinds import SCENE, known
+from seal.kinds import SCENE, SEEN
 from seal.printing import printable
 from seal.show import Reel, Storyboard, write
 from seal.show.png import WIDTH
@@ -35,7 +35,7 @@ def picture(size: tuple[int, int] = (160, 90)) -> bytes:
 def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) -> Storyboard:
     """n tokens of all kinds, half a second apart, of which every n // k-th is selected."""
     rng = np.random.default_rng(0)
-    kinds = np.array([list(known())[i % 3] for i in range(n)])
+    kinds = np.array([SEEN[i % 3].name for i in range(n)])
     begin = start_s + np.arange(n) * 0.5
     lengths = np.where(kinds == "action", 3, 0)
     rows = np.array(
@@ -332,7 +332,7 @@ def test_a_clock_reads(seconds: float, text: str) -> None:
 
 def test_faint_ticks_cover_every_token() -> None:
     board = make_board(n=3000)
-    for kind in known().values():
+    for kind in SEEN:
         spans = np.array([span[:2] for span in board.density(kind)])
         middles = board.tokens.middle_s[board.tokens.kinds == kind.name] / board.axis.duration_s
         covered = (spans[:, 0] <= middles[:, None]) & (middles[:, None] <= spans[:, 1])

@@ -126,7 +126,7 @@ class TokenList(Result):
 
     def to_json(self) -> list[dict[str, Any]]:
         return [
-            token_json(self.tokens, row) | {"track": self.tokens.track(row).tolist()}
+            token_json(self.tokens, row) | _track_json(self.tokens, row)
             for row in range(len(self.tokens))
         ]
 
@@ -249,6 +249,15 @@ def token_json(tokens: Tokens, row: int) -> dict[str, Any]:
         "text": str(tokens.text[row]),
         "score": float(tokens.scores[row]),
     }
+
+
+def _track_json(tokens: Tokens, row: int) -> dict[str, Any]:
+    """Where a token is over time, or when each of its words is said."""
+    track = tokens.track(row)
+    if not tokens.kind(row).has_word_times:
+        return {"track": track.tolist()}
+    words = str(tokens.text[row]).split()
+    return {"track": [], "words": [[*pair] for pair in zip(track[:, 0].tolist(), words, strict=False)]}
 
 
 def token_line(tokens: Tokens, row: int, several: bool = False) -> str:

@@ -84,7 +84,10 @@ def system(scope: Scope, videos: Collection[str]) -> Message:
         ]
         subject = f"{len(listed)} videos: {'; '.join(listed)}"
         noun, example = "videos themselves but evidence from them", "#1 0:12.0"
-    explained = [f"- {kind.word}: {kind.meaning}" for kind in kinds.known().values()]
+    there = set(scope.tokens.kinds.tolist())
+    explained = [
+        f"- {kind.word}: {kind.meaning}" for name, kind in kinds.known().items() if name in there
+    ]
     text = _template("system").format(
         subject=subject, noun=noun, example=example, kinds="\n".join(explained)
     )

@@ -188,7 +188,8 @@ class Storyboard:
         size, mime = self._format(row, data)
         x0, y0, x1, y1 = (float(v) for v in self.tokens.boxes[row])
         width, height = size
-        track = self.tokens.track(row)
+        kind = self.tokens.kind(row)
+        track = self.tokens.track(row) if kind.has_track else np.empty((0, 5))
         steps = np.linspace(0, len(track) - 1, min(len(track), _MAX_PATH_POINTS)).astype(int)
         centres = (track[steps, 1:3] + track[steps, 3:5]) / 2 * size
         start_s, end_s = float(self.tokens.start_s[row]), float(self.tokens.end_s[row])
@@ -196,7 +197,7 @@ class Storyboard:
         return Entry(
             rank=rank + 1,
             token_id=str(self.tokens.ids[row]),
-            kind=self.tokens.kind(row),
+            kind=kind,
             start_s=start_s,
             end_s=end_s,
             video=video,
