@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seal.store import Store
-from seal.types import Float32, Tokens
+from seal.types import TEXT, Float32, Tokens
 from store_worker import KEYS, make_part, make_record
 
 D = 32
@@ -57,10 +57,10 @@ def assert_finds_the_nearest(store: Store) -> None:
         assert all((wanted[token] == found[token]).all() for token in shared)
 
 
-def state(store: Store) -> Any:
-    """Of the index; None if there is none."""
+def state(store: Store, column: str = "embedding") -> Any:
+    """Of the index of a column; None if there is none."""
     indices = store._tables.open(f"tokens_{D}x1").list_indices()
-    return indices[0] if indices else None
+    return next((index for index in indices if column in index.columns), None)
 
 
 def test_finish_makes_an_index_when_there_are_enough_tokens(store: Store) -> None:
@@ -130,3 +130,71 @@ def test_a_store_without_such_tokens_has_none(store: Store) -> None:
     fill(store, "a", 0, n=10)
     assert len(store.nearest(np.ones(D, np.float32), 1, LIMIT)) == 20
     assert len(store.nearest(np.ones(D + 1, np.float32), 1, LIMIT)) == 0
+
+
+SAID = ["the price of the remote control", "a yellow banana", "who controls the lights?", "Hello!"]
+
+
+def speak(store: Store, name: str, count: int = 1) -> Tokens:
+    """Index a video in which the lines of SAID are said `count` times; returns its tokens."""
+    n = count * len(SAID)
+    made, pictures = make_part(["speech"] * n, [10 * i for i in range(n)], d=D, seed=0)
+    tokens = replace(made, text=np.array(SAID * count, TEXT))
+    keys = {"speech": "heard"}
+    store.add(name, 0, keys, tokens, pictures)
+    store.finish(make_record(name), keys)
+    return store.tokens(name)
+
+
+def said(store: Store, words: str, limit: int = LIMIT) -> list[tuple[str, str]]:
+    """Video and text of what fits the words best."""
+    found = store.matching(words, (D, 1), limit, ["speech"])
+    return list(zip(found.video_ids.tolist(), found.text.tolist(), strict=True))
+
+
+def test_tokens_are_found_by_their_words(store: Store) -> None:
+    speak(store, "a")
+    assert said(store, "remote") == [("a", SAID[0])]
+    # Words count by their stems, whatever their case and signs.
+    assert said(store, "CONTROL!") == [("a", SAID[0]), ("a", SAID[2])]
+    assert said(store, "a yellow price", limit=1) == [("a", SAID[1])]
+    assert said(store, "elephant") == []
+
+
+def test_words_of_every_video_are_found_until_it_is_removed(store: Store) -> None:
+    for name in "abc":
+        speak(store, name)
+    assert said(store, "banana") == [(name, SAID[1]) for name in "abc"]
+    store.remove("b")
+    assert said(store, "banana") == [(name, SAID[1]) for name in "ac"]
+    store.optimize(purge=True)
+    assert said(store, "banana") == [(name, SAID[1]) for name in "ac"]
+
+
+def test_words_that_came_after_their_index_go_into_it_when_they_are_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seal.store.lance._WORTH_WORDS", 10)
+    speak(store, "a")
+    assert state(store, "text").num_indexed_rows == 4
+    speak(store, "b")
+    assert state(store, "text").num_unindexed_rows == 4
+    assert len(said(store, "banana")) == 2
+    speak(store, "c", count=2)
+    assert state(store, "text").num_unindexed_rows == 0
+    assert len(said(store, "banana")) == 4
+
+
+def test_only_tokens_of_the_wanted_kinds_are_found(store: Store) -> None:
+    fill(store, "seen", 0)
+    speak(store, "said")
+    direction = np.ones(D, np.float32)
+    assert set(store.nearest(direction, 1, LIMIT, ["object"]).kinds) == {"object"}
+    assert set(store.nearest(direction, 1, LIMIT, ["speech"]).kinds) == {"speech"}
+    assert len(store.matching("banana", (D, 1), LIMIT, ["text"])) == 0
+
+
+def test_a_store_without_words_has_no_index_of_them(store: Store) -> None:
+    fill(store, "seen", 0)
+    assert state(store, "text") is None
+    assert said(store, "banana") == []

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal import encode
+from seal import encode, kinds
 from seal.attention import relevance
 from seal.config import Options, SelectOptions
 from seal.encode import Encoder
@@ -217,9 +217,10 @@ class VideoContent(StoredContent):
 
 
 class NearestContent(StoredContent):
-    """The `limit` tokens of many videos, of one encoder, that are nearest to one question.
+    """The `limit` tokens of many videos, of one encoder, that are most relevant to one question.
 
-    Where the encoder gives a token several embeddings, their mean counts.
+    Pictures are looked for by their embeddings, words by their embeddings and by the words. Where
+    the encoder gives a token several embeddings, their mean counts.
     """
 
     is_one = False
@@ -235,16 +236,30 @@ class NearestContent(StoredContent):
         self._encoder = encoder
         embedding = embed_query(encoder, text)
         calibration = encoder.calibration
-        # Relevance is linear in a token's embedding, and this is its direction.
+        # The relevance of a picture is linear in its embedding, and this is its direction.
         direction = embedding if calibration is None else calibration.line(embedding)[0]
-        nearest = store.nearest(direction, encoder.facets, limit)
-        self._counts = {name: sum(kinds.values()) for name, kinds in store.counts().items()}
+        counts, words = store.counts(), kinds.worded()
+        self._counts = {name: sum(of.values()) for name, of in counts.items()}
+        seen = [name for name in kinds.known() if name not in words]
+        found = [store.nearest(direction, encoder.facets, limit, seen)]
+        if any(of.get(kind) for of in counts.values() for kind in words):
+            found.append(store.nearest(embedding, encoder.facets, limit, words))
+            shape = (encoder.dimension, encoder.facets)
+            found.append(store.matching(text, shape, limit, words))
         # Another process may have stored or removed a video since `records` were read.
         known = [record.id for record in records if record.id in self._counts]
-        self._tokens = nearest.take(np.isin(nearest.video_ids, known))
-        present = set(self._tokens.video_ids.tolist())
-        super().__init__(store, [record for record in records if record.id in present])
+        self._tokens = _once(Tokens.concatenate(found), known)
+        super().__init__(store, records)
         self._remember(text, embedding)
+        self._keep(self.question(text), limit)
+
+    def _keep(self, question: Question, limit: int) -> None:
+        """Keep the `limit` tokens that are most relevant to the question."""
+        best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
+        self._tokens = self._tokens.take(best)
+        self._questions[question.text] = replace(question, relevance=question.relevance[best])
+        present = set(self._tokens.video_ids.tolist())
+        self.records = [record for record in self.records if record.id in present]
 
     @property
     def tokens(self) -> Tokens:
@@ -260,6 +275,16 @@ class NearestContent(StoredContent):
     @cached_property
     def shift_s(self) -> Float64:
         return one_after_another(self._tokens, [record.id for record in self.records])
+
+
+def _once(tokens: Tokens, videos: Sequence[str]) -> Tokens:
+    """The tokens of these videos, each once: by video, kind and start, as the store has them."""
+    names = np.char.add(np.char.add(tokens.video_ids, " "), tokens.ids)
+    rows = np.sort(np.unique(names, return_index=True)[1])
+    tokens = tokens.take(rows[np.isin(tokens.video_ids[rows], videos)])
+    places = {name: place for place, name in enumerate(kinds.known())}
+    order = tokens.per_kind(lambda kind: places[kind.name])
+    return tokens.take(np.lexsort((tokens.start_s, order, tokens.video_ids)))
 
 
 def was_detected(record: VideoRecord) -> bool:

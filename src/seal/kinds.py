@@ -142,3 +142,8 @@ def get(name: str) -> Kind:
     except KeyError:
         valid = ", ".join(known())
         raise OptionError(f"unknown token kind {name!r}; valid: {valid}") from None
+
+
+def worded() -> list[str]:
+    """The names of the kinds whose tokens are words, which are heard or read."""
+    return [name for name, kind in known().items() if kind.modality == "text"]

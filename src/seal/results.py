@@ -257,7 +257,10 @@ def _track_json(tokens: Tokens, row: int) -> dict[str, Any]:
     if not tokens.kind(row).has_word_times:
         return {"track": track.tolist()}
     words = str(tokens.text[row]).split()
-    return {"track": [], "words": [[*pair] for pair in zip(track[:, 0].tolist(), words, strict=False)]}
+    return {
+        "track": [],
+        "words": [[*pair] for pair in zip(track[:, 0].tolist(), words, strict=False)],
+    }
 
 
 def token_line(tokens: Tokens, row: int, several: bool = False) -> str:

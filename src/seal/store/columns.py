@@ -50,6 +50,15 @@ def to_arrow(video_id: str, batch: str, tokens: Tokens) -> Any:
     return pa.table(columns, schema=table)
 
 
+def check_ids(tokens: Tokens) -> None:
+    """Raises OptionError unless every token has an id, and no two have the same."""
+    ids, counts = np.unique(tokens.ids, return_counts=True)
+    if "" in ids:
+        raise OptionError("every token needs an id; one of these is empty")
+    if (counts > 1).any():
+        raise OptionError(f"ids must be unique; {ids[counts > 1][0]!r} is not")
+
+
 def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Tokens:
     """The rows of a tokens table that belong to these batches, as tokens in order: by video in the
     order of `batches`, then by kind, start in seconds, part, row. The column video_id may be absent

@@ -91,6 +91,11 @@ class Contents:
         return {kind: [part.batch for part in parts] for kind, parts in self.parts.items()}
 
     @property
+    def done(self) -> set[tuple[str, int]]:
+        """The (kind, part) pairs that are stored."""
+        return {(kind, part.number) for kind, parts in self.parts.items() for part in parts}
+
+    @property
     def names(self) -> set[tuple[str, str]]:
         """All (kind, batch) pairs."""
         return {(kind, batch) for kind, batches in self.batches.items() for batch in batches}

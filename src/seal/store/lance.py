@@ -50,6 +50,8 @@ have to start again."""
 _WORTH_AN_INDEX = 100_000
 """A table with this many vectors outside the index gets them indexed. A query compares as many
 vectors one by one in 0.15 s."""
+_WORTH_WORDS = 20_000
+"""This many rows outside the index of words go into it. A query reads as many in 40 ms."""
 _MANY_PIECES = 64
 """An index of this many pieces is built anew; each piece costs a query 3 ms."""
 _ONE_PARTITION = 2**31
@@ -236,7 +238,7 @@ class Tables:
         from lancedb.index import IvfSq
 
         def index(table: Any) -> None:
-            state = next(iter(table.list_indices()), None)
+            state = _index_of(table, "embedding")
             if (state.num_unindexed_rows if state else table.count_rows()) < _WORTH_AN_INDEX:
                 return
             if state and state.num_segments < _MANY_PIECES:
@@ -244,6 +246,20 @@ class Tables:
             else:
                 config = IvfSq(distance_type="cosine", target_partition_size=_ONE_PARTITION)
                 table.create_index("embedding", config=config)
+
+        self._change(name, index)
+
+    def index_words(self, name: str, kinds: Sequence[str]) -> None:
+        """Give a tokens table an index of its words, if tokens of these kinds are in it, and add
+        what has come since if that is much."""
+        from lancedb.index import FTS
+
+        def index(table: Any) -> None:
+            state = _index_of(table, "text")
+            if state is None and table.count_rows(among("kind", kinds)):
+                table.create_index("text", config=FTS(remove_stop_words=False))
+            elif state is not None and state.num_unindexed_rows >= _WORTH_WORDS:
+                table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
         self._change(name, index)
 
@@ -312,15 +328,31 @@ def scan(table: Any, where: str, columns: Sequence[str]) -> Any:
     return _select(table, where, columns).to_arrow()
 
 
-def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int) -> Any:
-    """These columns of the rows of a tokens table that are nearest in angle to `direction`.
+def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int, where: str) -> Any:
+    """These columns of the `limit` rows of a tokens table, among those that meet an SQL condition,
+    that are nearest in angle to `direction`.
 
     Rows outside the index are compared one by one.
     """
     _check_columns(table, columns)
     query = table.search(direction, vector_column_name="embedding").distance_type("cosine")
-    query = query.nprobes(_ONE_PARTITION).refine_factor(_REFINE).limit(limit)
+    query = query.nprobes(_ONE_PARTITION).refine_factor(_REFINE).where(where).limit(limit)
     return query.select(columns).to_arrow()
+
+
+def matching(table: Any, columns: Sequence[str], words: str, limit: int, where: str) -> Any:
+    """These columns of the `limit` rows of a tokens table, among those that meet an SQL condition,
+    whose text fits the words best (BM25); none where the table has no index of words."""
+    _check_columns(table, columns)
+    if _index_of(table, "text") is None:
+        return schema.table_schema(table.name).empty_table().select(columns)
+    query = table.search(words, query_type="fts", fts_columns="text").where(where).limit(limit)
+    return query.select([*columns, "_score"]).to_arrow().select(columns)
+
+
+def _index_of(table: Any, column: str) -> Any:
+    """The index of a column; None if there is none."""
+    return next((index for index in table.list_indices() if column in index.columns), None)
 
 
 def quote(text: str) -> str:

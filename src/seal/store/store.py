@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.store import columns, commits, lookup, schema
 from seal.store.commits import Commit
 from seal.store.contents import Contents
-from seal.store.lance import Tables, among, guard, nearest, quote, scan
+from seal.store.lance import Tables, among, guard, matching, nearest, quote, scan
 from seal.store.migrate import migrate
 from seal.store.pictures import frames, shown
 from seal.store.records import Gap, Stored, Unfinished, VideoRecord, to_gaps
@@ -85,7 +85,7 @@ class Store:
         with guard(self.path):
             rows, latest = self._parts(video.id), self._latest(video.id)
             contents = commits.parts_of(rows, latest, keys)
-        done = _done(contents)
+        done = contents.done
         self._known[video.id] = set(done)
         self._paths[video.id] = video.path
         committed = latest.record.keys if latest else {}
@@ -114,7 +114,7 @@ class Store:
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
-        _check_ids(tokens)
+        columns.check_ids(tokens)
         pictured = tokens.take(tokens.where(lambda kind: kind.has_picture))
         shown(pictured, np.array(sorted(pictures), np.int64))
         _, facets, dimension = tokens.facets.shape
@@ -185,7 +185,7 @@ class Store:
                 contents = commits.parts_of(rows, latest, keys)
                 if not self._all_there(video.id, contents, expected, latest):
                     continue
-                expected = _done(contents)
+                expected = contents.done
                 gaps = {gap for parts in contents.parts.values() for p in parts for gap in p.gaps}
                 gaps |= set(video.gaps)
                 record = replace(video, keys=dict(keys), gaps=tuple(sorted(gaps)))
@@ -230,6 +230,7 @@ class Store:
             self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
                 self._tables.index_vectors(name)
+                self._tables.index_words(name, known_kinds.worded())
         self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
@@ -246,7 +247,7 @@ class Store:
 
         Raises StoreError if an expected part is gone, or a part has lost its tokens.
         """
-        missing = expected - _done(contents)
+        missing = expected - contents.done
         where = f"video_id = {quote(video_id)} AND ({contents.where(contents.parts)})"
         stored = self._tables.count(contents.table, ["kind", "batch"], where)
         for kind, parts in contents.parts.items():
@@ -361,30 +362,51 @@ class Store:
             ) from error
         return tokens, sum(contents.counts[kind] for kind in batches)
 
-    def nearest(self, direction: Float32, facets: int, limit: int) -> Tokens:
+    def nearest(
+        self, direction: Float32, facets: int, limit: int, kinds: Sequence[str] | None = None
+    ) -> Tokens:
         """The `limit` tokens, of all indexed videos and of this number of facets, whose embeddings
-        are nearest in angle to `direction` [d]; in order of video.
+        are nearest in angle to `direction` [d]; in order of video. `kinds`: only tokens of these.
 
         Exact but for tokens in the index, which keeps 8 bits of each number: one of them may be
         missed in favour of another that is about as near. Fewer than `limit` if uncommitted tokens
         were nearer.
         """
-        name = schema.tokens_table(direction.size, facets)
+        where = "true" if kinds is None else among("kind", kinds)
+        return self._best(
+            (direction.size, facets),
+            lambda table, columns: nearest(table, columns, direction, limit, where),
+        )
+
+    def matching(
+        self, words: str, shape: tuple[int, int], limit: int, kinds: Sequence[str]
+    ) -> Tokens:
+        """The `limit` tokens of these kinds, of all indexed videos, whose text fits the words best
+        (BM25 with English stems); in order of video.
+
+        `shape` is the dimension and the number of facets of their embeddings.
+        """
+        where = among("kind", kinds)
+        return self._best(
+            shape, lambda table, columns: matching(table, columns, words, limit, where)
+        )
+
+    def _best(self, shape: tuple[int, int], query: Callable[[Any, Sequence[str]], Any]) -> Tokens:
+        """The committed ones among the tokens that a query on their table yields."""
+        name = schema.tokens_table(*shape)
         table_schema = schema.table_schema(name)
         with guard(self.path):
             while True:
                 version = self._tables.version(schema.VIDEOS)
                 found = commits.visible(commits.commits(self._tables))
-                rows = self._tables.read(
-                    name, lambda table: nearest(table, table_schema.names, direction, limit)
-                )
+                rows = self._tables.read(name, lambda table: query(table, table_schema.names))
                 if version == self._tables.version(schema.VIDEOS):
                     break  # Otherwise tokens may belong to a later commit.
             if rows is None:
                 rows = table_schema.empty_table()
             videos = sorted(set(rows["video_id"].to_pylist()) & set(found))
             batches = {video: found[video].contents.batches for video in videos}
-            return columns.to_tokens(rows, batches, direction.size, facets)
+            return columns.to_tokens(rows, batches, *shape)
 
     def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.
@@ -426,16 +448,3 @@ class Store:
 
 def _check_kinds(kinds: Iterable[str]) -> list[str]:
     return [known_kinds.get(kind).name for kind in kinds]
-
-
-def _check_ids(tokens: Tokens) -> None:
-    ids, counts = np.unique(tokens.ids, return_counts=True)
-    if "" in ids:
-        raise OptionError("every token needs an id; one of these is empty")
-    if (counts > 1).any():
-        raise OptionError(f"ids must be unique; {ids[counts > 1][0]!r} is not")
-
-
-def _done(contents: Contents) -> set[tuple[str, int]]:
-    """The (kind, part) pairs that are stored."""
-    return {(kind, part.number) for kind, parts in contents.parts.items() for part in parts}
