@@ -138,7 +138,9 @@ def _beside(
             return read_subtitles(file.path, rate_hz)
 
         forced = "forced" in file.marks
-        yield _Found(file.path.name, file.language, forced, (forced, 0, place), read, shift_s=begin_s)
+        yield _Found(
+            file.path.name, file.language, forced, (forced, 0, place), read, shift_s=begin_s
+        )
 
 
 def _inside(
@@ -155,7 +157,14 @@ def _inside(
         kind = 2 if stream.is_picture else 1
         extra = bool(stream.marks & {"hearing_impaired", "comment"})
         rank = (forced, kind, "default" not in stream.marks, extra, stream.number)
-        yield _Found(str(stream), stream.language, forced, rank, read, not stream.is_picture or reader is not None)
+        yield _Found(
+            str(stream),
+            stream.language,
+            forced,
+            rank,
+            read,
+            not stream.is_picture or reader is not None,
+        )
 
 
 def _first(
@@ -205,8 +214,8 @@ def _shift(raw: Sequence[RawCue], seconds: float) -> None:
     if not seconds:
         return
     for cue in raw:
-        cue.start_s += seconds
-        cue.end_s = None if cue.end_s is None else cue.end_s + seconds
+        cue.start_s = round(cue.start_s + seconds, 6)
+        cue.end_s = None if cue.end_s is None else round(cue.end_s + seconds, 6)
         cue.marks = [(offset, time_s + seconds) for offset, time_s in cue.marks]
 
 
