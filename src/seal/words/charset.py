@@ -16,8 +16,12 @@ _CANDIDATES = (
     *("cp1255", "iso8859-8", "cp1256", "cp1258", "cp874", "tis-620"),
     *("gb18030", "big5", "cp932", "shift_jis", "euc-jp", "cp949", "euc-kr"),
 )
-# Pairs that share most letters: the detector takes the one, and the text may be in the other.
-_SIBLINGS = {"cp1250": "iso8859-2", "cp1252": "iso8859-15", "cp1253": "iso8859-7"}
+# They share most letters: the detector takes the one, and the text may be in the other.
+_LATIN = ("cp1252", "iso8859-15", "cp1250", "iso8859-2")
+_SIBLINGS = {
+    **dict.fromkeys((*_LATIN, "cp1254", "iso8859-9", "cp1257", "cp1258"), _LATIN),
+    "cp1253": ("iso8859-7",),
+}
 # A sign inside a word or a capital after a small letter: what a wrong guess looks like.
 _ODD = re.compile(r"[©®¦¬¶¹¼½¾ˇ¨˝˘˛¸](?=[^\W\d_])|(?<=[^\W\d_])[©¦¬¶¹¼½¾ˇ¨˝˘˛¸±]")
 _MARKS = (
@@ -92,10 +96,8 @@ def _guess(data: bytes) -> str:
     )
     encoding = str(found["encoding"] or "cp1252")
     encoding = {"iso8859-1": "cp1252", "windows-1252": "cp1252"}.get(encoding.lower(), encoding)
-    sibling = _SIBLINGS.get(codecs.lookup(encoding).name)
-    if sibling is None:
-        return encoding
-    return min((encoding, sibling), key=lambda name: _oddities(telling, name))
+    others = _SIBLINGS.get(codecs.lookup(encoding).name, ())
+    return min((encoding, *others), key=lambda name: _oddities(telling, name))
 
 
 def _oddities(data: bytes, encoding: str) -> int:

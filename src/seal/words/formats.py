@@ -1,13 +1,14 @@
-"""Subtitle files to raw cues: SubRip, WebVTT, SubViewer, ASS; the others by `pysubs2`.
+"""Subtitle files to raw cues: SubRip, WebVTT, SubViewer, ASS, SAMI; the others by `pysubs2`.
 
-The first four are read here because `pysubs2` loses what SEAL needs: the times inside WebVTT cues
-and the voices, numbers that end a cue, times of 100 hours, and a whole ASS file for one bad line.
+The first five are read here because `pysubs2` loses what SEAL needs: the times inside WebVTT cues
+and the voices, numbers that end a cue, times of 100 hours, a whole ASS file for one bad line, and
+the ends and the languages of SAMI.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pysubs2
@@ -34,15 +35,16 @@ _ASS_FIELDS = [
     *("layer", "start", "end", "style", "name"),
     *("marginl", "marginr", "marginv", "effect", "text"),
 ]
+_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^>]*>", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"<p\b([^>]*)>(.*?)(?=<p\b|\Z)", re.IGNORECASE | re.DOTALL)
+_CLASS = re.compile(r"class\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
+_BREAK, _ANY_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE), re.compile(r"</?[A-Za-z][^<>]*>")
 _BY_PYSUBS2 = (
     ("ttml", re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?tt[\s>]", re.DOTALL)),
-    ("sami", re.compile(r"\s*<sami\b", re.IGNORECASE)),
     ("microdvd", re.compile(r"\s*\{\d+\}\{\d*\}")),
     ("mpl2", re.compile(r"\s*\[-?\d+\]\[-?\d*\]")),
     ("tmp", re.compile(r"\s*\d{1,2}:\d{2}:\d{2}[:=]\S")),
 )
-# What pysubs2 raises for a file that it cannot read, ParseError of XML among it.
-_FAULTS = (ValueError, KeyError, IndexError, AttributeError, SyntaxError, ArithmeticError)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ def parse(text: str, rate_hz: float | None = None) -> tuple[list[RawCue], int]:
         return list(_timed(_WEBVTT_BLOCK.sub("", text), is_webvtt=True)), 0
     if head.upper().startswith(("#EXTM3U", "[PLAYLIST]")):
         raise UnreadableSubtitlesError("a playlist, not subtitles")
+    if head[:5].upper() == "<SAMI":
+        return _sami(text), 0
     for name, pattern in _BY_PYSUBS2:
         if pattern.match(text):
             return _by_pysubs2(text, name, rate_hz), 0
@@ -86,14 +90,17 @@ def _timed(text: str, is_webvtt: bool) -> Iterator[RawCue]:
     heading: re.Match[str] | None = None
     body: list[str] = []
     number: int | None = None
+    count = 0
     for line in text.split("\n"):
         found = _heading(line)
         if found is None:
             body.append(line)
             continue
-        following = _number(body, heading is not None, number)
+        expected = (count + 1, count + 1 if number is None else number + 1)
+        following = _number(body, heading is not None, expected)
         if heading is not None:
             yield _cue(heading, body, is_webvtt)
+        count += 1
         number = following
         heading, body = found, []
     if heading is not None:
@@ -112,10 +119,10 @@ def _heading(line: str) -> re.Match[str] | None:
     return None if found["odd"] and found["rest"].strip() else found
 
 
-def _number(body: list[str], has_cue: bool, previous: int | None) -> int | None:
+def _number(body: list[str], has_cue: bool, expected: Sequence[int]) -> int | None:
     """The number of the cue that follows `body`, which is then no text and is taken out.
 
-    A number right after text without a blank line is one only where it goes on counting.
+    A number right after text without a blank line is one only where it is `expected`.
     """
     last = len(body) - 1
     while last >= 0 and not body[last].strip():
@@ -124,7 +131,7 @@ def _number(body: list[str], has_cue: bool, previous: int | None) -> int | None:
     if found is None:
         return None
     number = int(found[1])
-    counts = previous is not None and number == previous + 1
+    counts = number in expected
     apart = last == len(body) - 1 and (last == 0 or not body[last - 1].strip())
     if last == 0 and has_cue and not counts:
         apart = False
@@ -136,7 +143,7 @@ def _number(body: list[str], has_cue: bool, previous: int | None) -> int | None:
 
 def _cue(heading: re.Match[str], body: list[str], is_webvtt: bool) -> RawCue:
     rest = heading["rest"]
-    if rest and _SETTINGS.fullmatch(rest) is None:
+    if rest.strip() and _SETTINGS.fullmatch(rest) is None:
         body = [rest.strip(), *body]
     if is_webvtt:
         body = _until_blank(body)
@@ -160,9 +167,9 @@ def _until_blank(body: list[str]) -> list[str]:
 
 
 def _seconds(time: str) -> float:
-    time = re.sub(r"\s", "", time)
+    time = "".join(time.split())
     # A colon before the milliseconds, where a comma belongs.
-    if re.fullmatch(r"-?\d+:\d+:\d+:\d{3}", time):
+    if time.count(":") == 3:
         time = ".".join(time.rsplit(":", 1))
     return seconds(time)
 
@@ -195,6 +202,26 @@ def _ass_seconds(time: str) -> float | None:
     return seconds(f"{sign}{hours}:{minutes}:{whole}.{fraction or 0}")
 
 
+def _sami(text: str) -> list[RawCue]:
+    """The cues of the first language of a SAMI file. Each is shown until the next of its own."""
+    _, *parts = _SYNC.split(text)
+    shown: dict[str, list[tuple[float, str]]] = {}
+    for ms, body in zip(parts[::2], parts[1::2], strict=True):
+        for attributes, told in _PARAGRAPH.findall(body) or [("", body)]:
+            found = _CLASS.search(attributes)
+            line, _ = plain(_ANY_TAG.sub("", _BREAK.sub("\n", told)), "srt")
+            language = found[1].lower() if found else next(iter(shown), "")
+            shown.setdefault(language, []).append((int(ms) / 1000, line.strip()))
+    if not shown:
+        raise UnreadableSubtitlesError("no subtitles in it")
+    lines = next(iter(shown.values()))
+    ends_s = [*(start_s for start_s, _ in lines[1:]), None]
+    return [
+        RawCue(start_s, end_s, line, [])
+        for (start_s, line), end_s in zip(lines, ends_s, strict=True)
+    ]
+
+
 def _by_pysubs2(text: str, name: str, rate_hz: float | None) -> list[RawCue]:
     if "<!ENTITY" in text:
         raise UnreadableSubtitlesError("XML with entities of its own, which SEAL does not read")
@@ -204,7 +231,7 @@ def _by_pysubs2(text: str, name: str, rate_hz: float | None) -> list[RawCue]:
         raise UnreadableSubtitlesError(
             "its times are pictures, and neither the file nor the video states a rate"
         ) from error
-    except (*_FAULTS, pysubs2.exceptions.Pysubs2Error) as error:
+    except Exception as error:  # Which errors pysubs2 raises for damage is stated nowhere.
         raise UnreadableSubtitlesError(f"damaged ({name}: {error})") from error
     if not subtitles.events:
         raise UnreadableSubtitlesError("no subtitles in it")

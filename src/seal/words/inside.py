@@ -24,6 +24,7 @@ PICTURE_CODECS: Final = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_sub
 """Subtitles that are pictures."""
 # What the packets of these hold is text: FFmpeg's decoders drop the times and the voices in it.
 _TEXT = frozenset({"subrip", "text", "webvtt"})
+_READ_HERE = _TEXT | {"mov_text", "ass", "ssa"}
 _MAX_FAILURES = 100
 
 
@@ -114,6 +115,8 @@ class SubtitledVideo:
             cues = [
                 cue for packet in packets for cue in _texted(packet, chosen, stream.codec, faults)
             ]
+            if stream.codec not in _READ_HERE:
+                cues += _decoded(av.Packet(), chosen)
         if not cues:
             reason = f"no text could be read ({faults[0]})" if faults else "no text in it"
             raise UnreadableSubtitlesError(reason)
@@ -183,18 +186,25 @@ def _mov_text(data: bytes) -> str:
     return decode(data[2 : 2 + length])
 
 
-def _decoded(packet: Any, stream: Any, start_s: float, end_s: float | None) -> Iterator[RawCue]:
-    """The cues that FFmpeg's own decoder makes of a packet; it writes them as ASS."""
+def _decoded(
+    packet: Any, stream: Any, start_s: float = 0.0, end_s: float | None = None
+) -> Iterator[RawCue]:
+    """The cues that FFmpeg's own decoder gives after a packet; it writes them as ASS.
+
+    That of closed captions gives a caption when it is taken away, one packet late.
+    """
     shown = stream.decode2(packet)
     if shown is None:
         return
-    if shown.end_display_time != UNKNOWN_MS:
-        begin_s = shown.pts / av.time_base if shown.pts is not None else start_s
+    if shown.pts is not None:
+        begin_s = shown.pts / av.time_base
+        if begin_s != start_s:
+            end_s = None
         start_s = begin_s + shown.start_display_time / 1000
-        end_s = begin_s + shown.end_display_time / 1000
+        if shown.end_display_time != UNKNOWN_MS:
+            end_s = begin_s + shown.end_display_time / 1000
     for rect in shown:
-        if rect.type == b"bitmap":
-            continue
-        text = rect.ass.decode(errors="replace").split(",", 8)[-1]
-        text, marks = plain(text.strip(), "ass", start_s)
-        yield RawCue(start_s, end_s, text, marks)
+        if rect.type != b"bitmap":
+            text = rect.ass.decode(errors="replace").split(",", 8)[-1]
+            text, marks = plain(text.strip(), "ass", start_s)
+            yield RawCue(start_s, end_s, text, marks)

@@ -15,7 +15,7 @@ from typing import Literal
 
 from seal.words.cue import Word
 
-Dialect = Literal["srt", "ass", "plain"]
+Dialect = Literal["srt", "ass"]
 Mark = tuple[int, float]
 
 # Tags of SubRip and WebVTT. Others stay: "<sigh>" is how some write what is heard.
@@ -37,13 +37,18 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,
 # Control characters, marks of reading direction and byte order marks are no text.
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _MARKED = frozenset("<{&\\")
+_STYLE = re.compile(r"</?[biuBIU]>")
+_USUAL_TIME = re.compile(r"(\d\d):(\d\d):(\d\d)[,.](\d\d\d)")
 
 
 def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[Mark]]:
     """The text of a cue that starts at `start_s`, with its line ends, and the marks in it."""
     marks: list[Mark] = []
-    if dialect == "plain" or _MARKED.isdisjoint(text):
-        return _INVISIBLE.sub("", text), marks
+    if dialect == "srt" and "<" in text:
+        # Most tags are these, and they are quick.
+        text = _STYLE.sub("", text)
+    if _MARKED.isdisjoint(text):
+        return _visible(text), marks
     pattern = _ASS if dialect == "ass" else _SRT
     out: list[str] = []
     count = position = 0
@@ -55,7 +60,7 @@ def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[
             return
         if dialect == "srt" and "&" in piece:
             piece = _ENTITY.sub(lambda found: html.unescape(found[0]), piece)
-        piece = _INVISIBLE.sub("", piece)
+        piece = _visible(piece)
         count += _solid(piece)
         out.append(piece)
 
@@ -95,8 +100,17 @@ def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[
     return "".join(out), marks
 
 
+def _visible(text: str) -> str:
+    is_clean = text.replace("\n", "").isprintable()
+    return text if is_clean else _INVISIBLE.sub("", text)
+
+
 def seconds(time: str) -> float:
     """Seconds of a time such as 1:02:03.5, 02:03,500 or -0:01."""
+    usual = _USUAL_TIME.fullmatch(time)
+    if usual is not None:
+        hours, minutes, whole, ms = map(int, usual.groups())
+        return hours * 3600 + minutes * 60 + whole + ms / 1000
     sign = -1.0 if time.startswith("-") else 1.0
     total = 0
     clock, _, fraction = time.lstrip("-").replace(",", ".").partition(".")

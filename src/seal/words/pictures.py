@@ -17,7 +17,8 @@ FAULTS: Final = (av.FFmpegError, IndexError, ValueError, OverflowError)
 """What PyAV raises for damaged input; some of it without a class of its own."""
 UNKNOWN_MS: Final = 2**32 - 1
 """FFmpeg's `end_display_time` where the next subtitle ends the one before."""
-# A picture lasts until the next one; where none follows, so long.
+# A picture lasts until the next one. Where none follows, it lasts as its packet says, which is
+# wrong for others, or so long.
 _LAST_PICTURE_S = 5.0
 # Segments of Blu-ray subtitles (PGS).
 _PALETTE, _COMPOSITION = 0x14, 0x16
@@ -35,7 +36,7 @@ def pictured(
     palettes: dict[int, UInt8] = {}
     cues: list[RawCue] = []
     texts: dict[bytes, str] = {}
-    is_open = False
+    is_open, lasting_s = False, _LAST_PICTURE_S
     for packet in packets:
         start_s = float(packet.pts * packet.time_base)
         try:
@@ -57,9 +58,10 @@ def pictured(
             texts[key] = "\n".join(line.text for line in reader.read(image))
         end_ms = shown.end_display_time
         end_s = None if end_ms in (0, UNKNOWN_MS) else start_s + end_ms / 1000
+        lasting_s = float((packet.duration or 0) * packet.time_base) or _LAST_PICTURE_S
         cues.append(RawCue(start_s + shown.start_display_time / 1000, end_s, texts[key], []))
     if cues and cues[-1].end_s is None:
-        cues[-1].end_s = cues[-1].start_s + _LAST_PICTURE_S
+        cues[-1].end_s = cues[-1].start_s + lasting_s
     return cues
 
 
