@@ -189,7 +189,12 @@ def _continues(
     before, cue = group[-1], piece.cue
     if piece.is_turn:
         return False
-    if not end_s - _OVERLAP_S <= cue.start_s <= end_s + options.pause_s:
+    if cue.start_s < end_s - _OVERLAP_S:
+        return False
+    # A cue may stay on screen after its last word.
+    silent_s = before.cue.words[-1].end_s if before.cue.words else end_s
+    speaks_s = cue.words[0].start_s if cue.words else cue.start_s
+    if speaks_s - silent_s > options.pause_s:
         return False
     if max(end_s, cue.end_s) - group[0].cue.start_s > options.max_length_s:
         return False
