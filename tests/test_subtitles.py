@@ -21,7 +21,7 @@ from seal.words.export import FORMATS, render, write
 from seal.words.formats import parse
 from seal.words.markup import plain, timed_words
 from seal.words.subtitles import find
-from seal.words.tidy import Stretch, tidy
+from seal.words.tidy import Extent, tidy
 from synthetic import write_video
 
 Times = list[tuple[float, float, str]]
@@ -31,7 +31,7 @@ HELLO: Times = [(1.0, 2.5, "Hello there."), (3.0, 4.0, "Bye.")]
 
 
 def read(text: str, end_s: float | None = None, rate_hz: float | None = None) -> tuple[Cue, ...]:
-    return tidy(parse(text, rate_hz)[0], Stretch(0.0, end_s))[0]
+    return tidy(parse(text, rate_hz)[0], Extent(0.0, end_s))[0]
 
 
 def times(cues: Sequence[Cue]) -> Times:
@@ -365,7 +365,7 @@ def test_what_does_not_fit_is_left_out_and_counted() -> None:
     text = (
         srt("a") + "2\n00:00:09,000 --> 99:00:00,000\nlong\n\n3\n48:00:00,000 --> 48:00:01,000\nx\n"
     )
-    cues, notes = tidy(parse(text)[0], Stretch(0.0, 10.0))
+    cues, notes = tidy(parse(text)[0], Extent(0.0, 10.0))
     assert times(cues) == [(1.0, 1.9, "a"), (9.0, 10.0, "long")]
     assert notes == ["1 cue after the end of the video left out"]
 

@@ -23,7 +23,7 @@ from seal.words.cue import Cue, TextReader, Transcript
 from seal.words.formats import RawCue
 from seal.words.inside import SubtitledVideo
 from seal.words.languages import language_code
-from seal.words.tidy import Stretch, tidy
+from seal.words.tidy import Extent, tidy
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def find(
         first_s = begin_s if start_s is None else start_s
         end_s = None if duration_s is None else first_s + duration_s
         # Sound may begin before the first picture, and be said what it says.
-        stretch = Stretch(min(begin_s, first_s), end_s)
+        extent = Extent(min(begin_s, first_s), end_s)
         if options.file is not None:
-            return _given(options, video, begin_s, stretch)
+            return _given(options, video, begin_s, extent)
         found = [*_beside(source, options, video, begin_s)]
         found += _inside(options, video, reader)
-        return _first(found, options, stretch, notes)
+        return _first(found, options, extent, notes)
 
 
 def _opened(
@@ -95,7 +95,7 @@ def _given(
     options: SubtitleOptions,
     video: SubtitledVideo | None,
     begin_s: float,
-    stretch: Stretch,
+    extent: Extent,
 ) -> Transcript:
     """The subtitles of the file that the options name."""
     assert options.file is not None
@@ -113,7 +113,7 @@ def _given(
             f"{path}: {error}; expected subtitles (SubRip, WebVTT, ASS, SAMI, TTML, MicroDVD)"
         ) from error
     _shift(raw, begin_s)
-    cues, more = tidy(raw, stretch)
+    cues, more = tidy(raw, extent)
     return _transcript(cues, path.name, _language(options), [*notes, *more])
 
 
@@ -168,7 +168,7 @@ def _inside(
 
 
 def _first(
-    found: Sequence[_Found], options: SubtitleOptions, stretch: Stretch, notes: list[str]
+    found: Sequence[_Found], options: SubtitleOptions, extent: Extent, notes: list[str]
 ) -> Transcript:
     """The first that can be read and belongs to the video, in the language that is asked for."""
     wanted = _language(options)
@@ -184,7 +184,7 @@ def _first(
             notes.append(f"{each.name} was not used: {error}")
             continue
         _shift(raw, each.shift_s)
-        cues, done = tidy(raw, stretch)
+        cues, done = tidy(raw, extent)
         if not cues:
             notes += [f"{each.name} was not used: {reason}" for reason in done or ["no text in it"]]
             continue

@@ -26,7 +26,7 @@ _TOUCHING_S = 0.05
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Extent:
     """When the video is, on the clock of its cues."""
 
     start_s: float
@@ -34,7 +34,7 @@ class Stretch:
     """None if nobody knows."""
 
 
-def tidy(raw: Sequence[RawCue], video: Stretch) -> tuple[tuple[Cue, ...], list[str]]:
+def tidy(raw: Sequence[RawCue], video: Extent) -> tuple[tuple[Cue, ...], list[str]]:
     """The cues that lie in the video, in order of their start, and what was done to them.
 
     There are none and one note if there is text, but none of it in the video.
@@ -62,7 +62,7 @@ def _cues(count: int) -> str:
     return "1 cue" if count == 1 else f"{count} cues"
 
 
-def _within(raw: Iterable[RawCue], video: Stretch) -> tuple[list[RawCue], list[str]]:
+def _within(raw: Iterable[RawCue], video: Extent) -> tuple[list[RawCue], list[str]]:
     """Those that are shown while the video is; begins before the video are its begin."""
     last_s = math.inf if video.end_s is None else video.end_s + _TOLERANCE_S
     within, early, late = [], 0, 0
