@@ -1,8 +1,14 @@
 """Words: what is said, what the subtitles say, what is written in the picture.
 
 cue         one stretch of words with its times, and the interfaces of back ends
-subtitles   those in a file and beside it
+subtitles   those of a video: which file or stream is taken, and when its cues are
+beside      subtitle files beside a video      languages   what their names say
+inside      subtitle streams in a video        pictures    those that are pictures
+formats     files to raw cues                  charset     bytes to text
+markup      tags, entities and times in text   tidy        raw cues to cues
 sentences   cues split and joined to utterances, the size of a speech token
+spoken      when each place in a text is said
+export      cues to a file
 whisper     speech recognition
 """
 
