@@ -30,7 +30,7 @@ LAYERS = [
     {"store"},
     {"attention"},
     {"ground"},
-    {"lookup"},
+    {"lookup", "spoken"},
     {"content"},
     {"scope", "windows"},
     {"show", "answer", "ingest", "watch", "preparation"},

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seal import asked
+from seal import asked, spoken
 from seal.asked import Settings, asking, describe, merged, selecting
+from seal.config import ChapterOptions
 from seal.content import Encoders, VideoContent
 from seal.inventory import Indexed
 from seal.lookup import options_of
@@ -15,6 +16,7 @@ from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown, TokenList
 from seal.scope import Scope
 from seal.show import writer
+from seal.spoken import Chapters, SpokenWords
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
 
@@ -51,6 +53,15 @@ class Video:
         """The tokens of the video, or those of one kind. Raises OptionError for an unknown kind."""
         kinds = None if kind is None else [kind]
         return TokenList(self.content.store.tokens(self.id, kinds=kinds))
+
+    def transcript(self) -> SpokenWords:
+        """Everything that is said in the video. Raises OptionError if it has no speech tokens."""
+        return spoken.transcript(self.tokens, self.record)
+
+    def chapters(self, *, every_s: float = ChapterOptions.every_s) -> Chapters:
+        """Where the subject of what is said changes: chapters of about `every_s` seconds, each
+        with a title. Raises OptionError if the video has no speech tokens."""
+        return spoken.chapters(self.tokens, self.record, ChapterOptions(every_s))
 
     def find(
         self,

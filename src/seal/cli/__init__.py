@@ -30,6 +30,7 @@ from seal.cli.output import complain, emit, progress_bar, tell
 from seal.cli.prepare import doctor, prepare
 from seal.cli.train import train
 from seal.cli.watch import watch
+from seal.cli.words import chapters, transcribe
 from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options
 from seal.errors import OptionError, SealError, VideoError
@@ -85,6 +86,8 @@ main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
+main.add_command(transcribe)
+main.add_command(chapters)
 main.add_command(doctor)
 main.add_command(prepare)
 

@@ -58,6 +58,7 @@ from seal.config.querying import (
 from seal.config.tasks import MODEL_STAGES, TASKS
 from seal.config.training import FitOptions
 from seal.config.wording import (
+    ChapterOptions,
     NoRead,
     NoTranscribe,
     RapidOcrRead,
@@ -77,6 +78,7 @@ __all__ = [
     "ActionOptions",
     "AttentionOptions",
     "Blip2Encode",
+    "ChapterOptions",
     "ClassicalSegment",
     "ClipEncode",
     "DecodeOptions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -94,3 +95,14 @@ class TesseractRead:
     backend: ClassVar[str] = "tesseract"
     languages: str = "eng"
     """As `tesseract -l` takes them, such as "eng+deu"."""
+
+
+@dataclass(frozen=True)
+class ChapterOptions:
+    """Chapters: where the subject of the speech changes."""
+
+    every_s: float = 600.0
+    """The usual length of a chapter."""
+
+    def __post_init__(self) -> None:
+        check(self, 0 < self.every_s < math.inf, "every_s must be above 0")

@@ -141,7 +141,7 @@ def prepare(
     if known:
         # A copy, or a file that was moved.
         record = replace(record, id=known[-1].id)
-    subtitles = Transcript(()) if quick else _subtitles(source, video, options)
+    subtitles = Transcript(()) if quick else _subtitles(source, video, options, models)
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     if known and stored.complete >= set(keys):
@@ -172,10 +172,20 @@ def prepare(
     return Stage(record, plan, subtitles.notes)
 
 
-def _subtitles(source: str | Path, video: VideoReader, options: Options) -> Transcript:
+def _subtitles(
+    source: str | Path, video: VideoReader, options: Options, models: Models
+) -> Transcript:
+    """The subtitles of a source that can be read a second time."""
     if video.info.is_live or is_pipe(source):
         return Transcript(())
-    return find(source, options.subtitles, video.info.duration_s)
+    return find(
+        source,
+        options.subtitles,
+        video.info.duration_s,
+        start_s=video.info.start_s,
+        reader=models.reader,
+        video_options=options.video,
+    )
 
 
 def _at_hand(known: VideoRecord, record: VideoRecord) -> Stage:

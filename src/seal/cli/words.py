@@ -1,0 +1,71 @@
+"""`seal transcribe` and `seal chapters`: what is said in a video, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seal.cli.options import json_option, library, store_option, writable
+from seal.cli.output import emit, tell
+from seal.config import ChapterOptions
+from seal.files import writing
+
+if TYPE_CHECKING:
+    from seal.spoken import SpokenWords
+
+_output_option = click.option(
+    "-o",
+    "--output",
+    callback=writable,
+    metavar="FILE",
+    help="Write a file, such as .srt or .vtt.",
+)
+
+
+@click.command()
+@click.argument("video")
+@_output_option
+@store_option
+@json_option
+def transcribe(video: str, output: str | None, store_path: str, as_json: bool) -> None:
+    """Print everything that is said in a video, or write it to a file.
+
+    The words are those of its speech tokens: of subtitles, or of a speech recogniser where
+    `seal index` had one (--set transcribe.backend=whisper).
+    """
+    _emit(library(store_path).video(video).transcript(), output, as_json)
+
+
+@click.command()
+@click.argument("video")
+@click.option(
+    "--every",
+    "minutes",
+    type=float,
+    default=ChapterOptions.every_s / 60,
+    show_default=True,
+    help="The usual length of a chapter, in minutes.",
+)
+@_output_option
+@store_option
+@json_option
+def chapters(
+    video: str, minutes: float, output: str | None, store_path: str, as_json: bool
+) -> None:
+    """Print where the subject of what is said in a video changes, or write it to a file.
+
+    A WebVTT file of chapters can be handed to a player.
+    """
+    _emit(library(store_path).video(video).chapters(every_s=60 * minutes), output, as_json)
+
+
+def _emit(said: SpokenWords, output: str | None, as_json: bool) -> None:
+    if output is None:
+        emit(said, as_json)
+        return
+    content = said.file(Path(output).suffix.lower().removeprefix("."))
+    with writing(output):
+        Path(output).write_text(content, encoding="utf-8", errors="replace")
+    tell(f"{output}: {len(said)} lines")
