@@ -2,7 +2,7 @@
 
 A token with words is found by the words themselves and by their meaning. Its score is
 
-    s = own + PASSAGE * passage + MEANING * cosine + LENGTH * ln(1 + length)
+    s = own + PASSAGE * passage + MEANING * cosine + LENGTH * length / (length + HALF)
 
 own      BM25 of the token's text, as a share of the weight of all words of the query: about 1 for a
          text of usual length that has each of them once (`seal.words.index`)
@@ -11,10 +11,11 @@ cosine   of the embeddings of query and text, in the metric in which the texts o
          spread alike in all directions (`Meaning`)
 length   the number of words of the text: long sentences say more
 
-A query can be in the words of a video by chance, the more so the fewer words it has. So the log
-odds that the token is what the query asks for are
+A query can be in the words of a video by chance, the more so the less its words say. With i the
+logarithm of 1 + the weight of all words of the query, the log odds that the token is what the query
+asks for are
 
-    SLOPE * s + INFORMATION * ln(1 + weight of all words of the query) + BIAS
+    (SLOPE * s + INFORMATION) * i + BIAS
 
 `benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum. Words in quotes are
 asked for exactly: with the share f of such a phrase that a token has, its log odds are
@@ -39,12 +40,14 @@ from seal.encode.calibration import SHARPNESS, Calibration
 from seal.types import Float32, Float64
 from seal.words.index import ASKED, WordIndex, quotes
 
-PASSAGE, MEANING, LENGTH = 0.7, 0.5, 0.14
+PASSAGE, MEANING, LENGTH = 0.7, 0.5, 0.7
+HALF = 20.0
+"""A text of so many words has half of what length can add."""
 SLOPE, INFORMATION, BIAS = 1.0, 0.0, 0.0
 QUOTED, QUOTED_LOST, UNQUOTED = 4.0, 2.0, -5.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
-"""The metric of meaning is that of so many texts spread alike in all directions, and those given."""
+"""How many texts, spread alike in all directions, the metric of meaning has beside those given."""
 _NONE = 1e-12
 
 
@@ -99,9 +102,9 @@ class Parts:
     passage: Float32
     cosine: Float32
     length: Float32
-    """ln(1 + length)."""
+    """length / (length + HALF)."""
     information: float
-    """ln(1 + the weight of all words of the query)."""
+    """i, one for all."""
 
     @staticmethod
     def of(
@@ -114,7 +117,7 @@ class Parts:
             found.own / whole,
             found.passage / whole,
             meaning.cosines(embedding),
-            np.log1p(index.lengths),
+            index.lengths / (index.lengths + np.float32(HALF)),
             float(np.log1p(found.information)),
         )
 
@@ -131,7 +134,7 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
     """
     parts = Parts.of(index, meaning, query, embedding)
     score = parts.score
-    odds: Float32 = SLOPE * score + np.float32(INFORMATION * parts.information + BIAS)
+    odds: Float32 = np.float32(parts.information) * (SLOPE * score + INFORMATION) + BIAS
     exact = quotes(query)
     if exact:
         share = np.stack([index.phrase(words) for words in exact]).max(0)
@@ -140,9 +143,7 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
     return odds
 
 
-def calibrated(
-    odds: Float32, calibration: Calibration, prior: float, count: int
-) -> Float32:
+def calibrated(odds: Float32, calibration: Calibration, prior: float, count: int) -> Float32:
     """[n] in [-1, 1]: R of tokens with these log odds, in a video of `count` tokens and a query of
     this `prior` (`Calibration.prior`)."""
     relevance = (odds - prior) / calibration.slope + np.log(max(count, 1)) / SHARPNESS

@@ -3,6 +3,7 @@
 cue         one stretch of words with its times, and the interfaces of back ends
 subtitles   those in a file and beside it
 sentences   cues split and joined to utterances, the size of a speech token
+terms, index   words folded and stemmed, and which texts have them
 whisper     speech recognition
 """
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 import numpy as np
 
@@ -28,20 +29,14 @@ from seal.words.terms import split, stem
 
 K1, B = 1.2, 0.75
 REACH = 5.0
-"""The texts of a passage: those so many places away count e times less than the one in its middle."""
+"""Texts so many places away count e times less in a passage than the one in its middle."""
 ASKED = 0.3
 _STEPS = 5
 """A passage ends 2^5 places away, where a text counts for a 600th."""
-ASKING = frozenset(
-    "a about according an and answer answered any are as at be been by can could describe did"
-    " discuss discussed discussing discussion do does explain for from had has have he her his how"
-    " if in is it its me mention mentioned of on or question said say says she summarise summarised"
-    " summarize summarized summary talk talked talking tell that the their them there they think"
-    " thinks this those thought to was were what when where which who whom whose why will with"
-    " would you your".split()
-)
+ASKING = frozenset((resources.files("seal.words") / "asking_words.txt").read_text("utf-8").split())
 """Words of English that say nothing of what is asked for."""
-_QUOTED = re.compile('"([^"]+)"|“([^”]+)”|«([^»]+)»|„([^“”]+)[“”]')
+# Inches follow a number.
+_QUOTED = re.compile(r'(?<!\w)"([^"]*)"|“([^”]*)”|«([^»]*)»|„([^“”]*)[“”]')
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +123,7 @@ class WordIndex:
         return len(self.lengths)
 
     def matches(self, query: str, asked: float = ASKED) -> Matches:
-        """What the texts have of a query, of which words that ask have `asked` times their weight."""
+        """What the texts have of a query; `asked` is the weight of words that ask."""
         n = len(self)
         own, passage, information = np.zeros(n, np.float32), np.zeros(n, np.float32), 0.0
         own_norm = K1 * (1 - B + B * self.lengths / self._mean)
