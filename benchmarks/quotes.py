@@ -25,7 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seal.attention.words import Meaning, log_odds
+from seal.attention.words import Meaning, calibrated, log_odds
+from seal.config import FindOptions, MiniEncode
+from seal.encode import load
 from seal.evaluate import qmsum
 from seal.evaluate.texts import Embedder, embedder
 from seal.types import Float32
@@ -35,7 +37,7 @@ from seal.words.terms import split
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 SPLITS = ("train_academic", "train_committee")
 PARAPHRASES = Path(__file__).parent / "paraphrases.json"
-LIKELY, UNLIKELY = np.log(0.4 / 0.6), np.log(0.02 / 0.98)
+LIKELY, UNLIKELY = FindOptions().min_probability, FindOptions().unsure_probability
 _MARKS = re.compile(r"</?\w>|\ufeff")
 
 
@@ -56,6 +58,12 @@ class Video:
 
     def odds(self, query: str) -> Float32:
         return log_odds(self.index, self.meaning, query, self._embed([query])[0])
+
+    def probability(self, query: str) -> float:
+        """That the video has what a query asks for, by its words alone."""
+        calibration, prior, n = load(MiniEncode()).calibration, -3.0, len(self.texts)
+        relevance = calibrated(self.odds(query), calibration, prior, n)
+        return calibration.probability(relevance, prior)
 
     def rank(self, query: str, line: str) -> int:
         """How many texts are ahead of the best one with the words of `line`."""
@@ -99,12 +107,12 @@ def main() -> None:
         video = videos[id(subtitles)]
         ranks = [video.rank(pair["paraphrase"], pair["line"]) for pair in pairs]
         print(f"  paraphrases R@1 {_at(ranks, 1):.3f}, R@5 {_at(ranks, 5):.3f}: {sorted(ranks)}")
-        best = np.array([videos[id(texts)].odds(line).max() for texts, line in asked])
+        best = np.array([videos[id(texts)].probability(line) for texts, line in asked])
         print(f"  likely: lines {np.mean(best >= LIKELY):.3f}", end="")
         for label, group in (("subtitles", [video]), ("meetings", [videos[id(t)] for t in said])):
             unsaid = np.array(
                 [
-                    each.odds(noun).max()
+                    each.probability(noun)
                     for each in group
                     for noun in nouns
                     if not each.index.bm25(noun.split()[-1]).any()

@@ -40,7 +40,7 @@ from seal.encode.calibration import SHARPNESS, Calibration
 from seal.types import Float32, Float64
 from seal.words.index import ASKED, WordIndex, quotes
 
-PASSAGE, MEANING, LENGTH = 0.7, 0.5, 0.7
+PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
 SLOPE, INFORMATION, BIAS = 1.0, 0.0, 0.0
@@ -78,12 +78,13 @@ class Meaning:
         alike = np.eye(d) * (np.trace(own) / d if n else 1 / d)
         root = np.linalg.cholesky((n * own + SHRUNK * alike) / (n + SHRUNK) + _NONE * np.eye(d))
         texts = np.zeros(embeddings.shape, np.float32)
-        texts[np.any(embeddings != 0, axis=1)] = _unit(np.linalg.solve(root, apart.T).T)
+        alike_apart: Float64 = np.linalg.solve(root, apart.T).T
+        texts[np.any(embeddings != 0, axis=1)] = _unit(alike_apart)
         return Meaning(mean.astype(np.float32), root, texts)
 
     def cosines(self, query: Float32) -> Float32:
         """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
-        direction = np.linalg.solve(self.root, query.astype(np.float64) - self.mean)
+        direction: Float64 = np.linalg.solve(self.root, query.astype(np.float64) - self.mean)
         cosines: Float32 = self.texts @ _unit(direction[None])[0]
         return cosines
 
@@ -124,7 +125,8 @@ class Parts:
     @property
     def score(self) -> Float32:
         """s, [n]."""
-        return self.own + PASSAGE * self.passage + MEANING * self.cosine + LENGTH * self.length
+        words: Float32 = self.own + PASSAGE * self.passage + LENGTH * self.length
+        return words + MEANING * self.cosine
 
 
 def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32) -> Float32:
