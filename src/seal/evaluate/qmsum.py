@@ -8,7 +8,7 @@ people; of those the metrics are (`seal.evaluate.cases.SpanCase`). Budgets are s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -19,13 +19,15 @@ import numpy as np
 
 from seal.attention import Candidates
 from seal.attention import relevance as cosines
+from seal.attention.words import Meaning, Parts
 from seal.datacheck import EntryError, Named, Skipped, each
 from seal.errors import DataError, OptionError
 from seal.evaluate.cases import Comparison, SpanCase
 from seal.evaluate.methods import Method
-from seal.evaluate.texts import Bm25, embedder
+from seal.evaluate.texts import Embedder, embedder
 from seal.files import tried_json_lines
-from seal.types import Float32, Float64, Tokens
+from seal.types import Float32, Tokens
+from seal.words.index import WordIndex
 
 BUDGETS = (1.0, 2.0, 5.0, 10.0)
 """Per cent of the turns of a meeting."""
@@ -188,26 +190,38 @@ def cases(
     embed = embedder(relevance)
     for meeting in meetings:
         tokens = meeting.tokens(embed(meeting.texts))
-        words = Bm25(meeting.texts) if relevance == "bm25" else None
+        scores_of = _scores(relevance, tokens, embed)
         n = len(tokens)
         sizes = {f"{budget:g}%": max(1, round(budget / 100 * n)) for budget in budgets}
         for number, question in enumerate(meeting.questions, start=1):
             spans = np.zeros((len(question.spans), n), bool)
             for span, (first, last) in zip(spans, question.spans, strict=True):
                 span[first : last + 1] = True
-            if words is None:
-                scores = cosines(tokens, embed([question.text])[0])
-            else:
-                scores = _unit(words.scores(question.text))
-            candidates = Candidates.of(tokens, scores, question.text)
+            candidates = Candidates.of(tokens, scores_of(question.text), question.text)
             name = f"{meeting.name}/{number}"
             yield SpanCase(question.text, name, meeting.name, candidates, sizes, spans)
 
 
-def _unit(scores: Float64) -> Float32:
-    """Scaled to at most 1, which is the most that a relevance can be."""
-    scaled: Float32 = (scores / max(scores.max(), 1e-9)).astype(np.float32)
-    return scaled
+def _scores(relevance: str, tokens: Tokens, embed: Embedder) -> Callable[[str], Float32]:
+    """What gives the relevance of the turns of a meeting to a question."""
+    texts = tokens.text.tolist()
+    if relevance == "bm25":
+        index = WordIndex(texts)
+        return lambda question: _unit(index.bm25(question))
+    if relevance.startswith("words"):
+        index, meaning = WordIndex(texts), Meaning.of(tokens.embeddings)
+
+        def fused(question: str) -> Float32:
+            return _unit(Parts.of(index, meaning, question, embed([question])[0]).score)
+
+        return fused
+    return lambda question: cosines(tokens, embed([question])[0])
+
+
+def _unit(scores: Float32) -> Float32:
+    """Scaled to [0, 1], as the most that a relevance can be is 1."""
+    above: Float32 = scores - scores.min()
+    return above / np.float32(max(float(above.max()), 1e-9))
 
 
 def evaluate(

@@ -2,14 +2,14 @@
 
 static   word vectors without context (`wordllama`): a text is the mean of its word pieces
 mini     the text tower of the encoder in the package
-bm25     the words themselves, scaled to at most 1 over the texts; texts are compared with each
-         other by static vectors
+bm25     the words themselves (`seal.words.index`); texts are compared with each other by static
+         vectors
+words, words-static   the words, the passages around them and their meaning in one score
+         (`seal.attention.words`); the meaning by mini or by static vectors
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -22,12 +22,10 @@ from seal.config import MiniEncode
 from seal.dependencies import dependency
 from seal.encode import load
 from seal.errors import BackendError, OptionError
-from seal.types import Float32, Float64, Int64
+from seal.types import Float32
 from seal.weights import require
 
-RELEVANCE = ("static", "mini", "bm25")
-_K1, _B = 1.2, 0.75
-_WORD = re.compile(r"[a-z0-9']+")
+RELEVANCE = ("static", "mini", "bm25", "words", "words-static")
 _TABLE = "weights/l2_supercat_256.safetensors"
 _PIECES = "tokenizers/l2_supercat_tokenizer_config.json"
 
@@ -43,7 +41,7 @@ def embedder(relevance: str) -> Embedder:
     """
     if relevance not in RELEVANCE:
         raise OptionError(f"unknown relevance {relevance!r}; valid: {', '.join(RELEVANCE)}")
-    return _mini() if relevance == "mini" else static_vectors()
+    return _mini() if relevance in ("mini", "words") else static_vectors()
 
 
 @cache
@@ -98,37 +96,3 @@ def static_vectors() -> Embedder:
 def _remedy() -> str:
     wanted = dependency("wordllama", "eval")
     return f"{wanted}: {wanted.remedy}"
-
-
-class Bm25:
-    """Okapi BM25 over n texts, with the inverse document frequency of Lucene, never negative:
-
-        sum over the words w of the query, each once, of
-        log(1 + (n - n_w + 0.5) / (n_w + 0.5)) * f (k1 + 1) / (f + k1 (1 - b + b |text| / mean))
-
-    f is how often w is in the text, n_w in how many texts it is (Robertson and Zaragoza 2009).
-    """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        words = [_words(text) for text in texts]
-        lengths = np.array([len(each) for each in words], np.float64)
-        self._norms: Float64 = _K1 * (1 - _B + _B * lengths / max(lengths.sum() / len(texts), 1e-9))
-        self._places: dict[str, list[tuple[int, int]]] = {}
-        for row, each in enumerate(words):
-            for word, count in Counter(each).items():
-                self._places.setdefault(word, []).append((row, count))
-
-    def scores(self, query: str) -> Float64:
-        """[n] at least 0."""
-        n = len(self._norms)
-        scores = np.zeros(n)
-        for word in dict.fromkeys(_words(query)):
-            places: Int64 = np.array(self._places.get(word, []), np.int64).reshape(-1, 2)
-            rows, often = places.T
-            weight = np.log1p((n - len(rows) + 0.5) / (len(rows) + 0.5))
-            scores[rows] += weight * often * (_K1 + 1) / (often + self._norms[rows])
-        return scores
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())

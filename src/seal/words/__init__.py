@@ -9,6 +9,7 @@ markup      tags, entities and times in text   tidy        raw cues to cues
 sentences   cues split and joined to utterances, the size of a speech token
 spoken      when each place in a text is said
 export      cues to a file
+terms, index   words folded and stemmed, and which texts have them
 whisper     speech recognition
 """
 

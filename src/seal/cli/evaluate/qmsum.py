@@ -33,8 +33,8 @@ _METRICS = ("precision", "recall", "hit")
 @click.option(
     "--relevance",
     metavar="NAME",
-    help="By word vectors (static), the text tower of mini, or the words themselves (bm25)."
-    "  [static]",
+    help="By word vectors (static), the text tower of mini, the words themselves (bm25), or words"
+    " and meaning in one score (words, words-static).  [static]",
 )
 @click.option(
     "--budget",

@@ -1,0 +1,134 @@
+"""Lines of subtitles and meetings, asked for word for word and in other words.
+
+    python benchmarks/quotes.py [--data DIR]
+
+A hundred lines, half from the subtitles of the shared videos and half from the training meetings of
+QMSum, are drawn among those with three words at least, and asked for in quotes and without. Twenty
+paraphrases (paraphrases.json, written before anything was run) ask for lines of public-domain
+subtitles. Each is looked for among all lines of all subtitles, which follow each other as one
+video, or for a line of a meeting among all turns of the meeting. A line that has the words of the
+right one is right.
+
+Nouns (nouns.json) that nobody says are asked of each of these videos; it prints how many of them
+are unlikely to match, by the words alone, and how many lines are likely to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from seal.attention.words import Meaning, calibrated, log_odds
+from seal.config import FindOptions, MiniEncode
+from seal.encode import load
+from seal.evaluate import qmsum
+from seal.evaluate.texts import Embedder, embedder
+from seal.types import Float32
+from seal.words.index import WordIndex
+from seal.words.terms import split
+
+DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
+SPLITS = ("train_academic", "train_committee")
+PARAPHRASES = Path(__file__).parent / "paraphrases.json"
+LIKELY, UNLIKELY = FindOptions().min_probability, FindOptions().unsure_probability
+_MARKS = re.compile(r"</?\w>|\ufeff")
+
+
+def lines(path: Path) -> list[str]:
+    """The text of each cue of an .srt file."""
+    blocks = re.split(r"\n\s*\n", path.read_text("utf-8").replace("\r", ""))
+    found = [block.partition("-->")[2].split("\n")[1:] for block in blocks if "-->" in block]
+    return [_MARKS.sub("", " ".join(each)).strip() for each in found]
+
+
+class Video:
+    """Texts, and what is asked of them."""
+
+    def __init__(self, texts: list[str], embed: Embedder) -> None:
+        self.texts, self._embed = texts, embed
+        self.index, self.meaning = WordIndex(texts), Meaning.of(embed(texts))
+        self._words = [tuple(split([text])[0]) for text in texts]
+
+    def odds(self, query: str) -> Float32:
+        return log_odds(self.index, self.meaning, query, self._embed([query])[0])
+
+    def probability(self, query: str) -> float:
+        """That the video has what a query asks for, by its words alone."""
+        calibration, prior, n = load(MiniEncode()).calibration, -3.0, len(self.texts)
+        relevance = calibrated(self.odds(query), calibration, prior, n)
+        return calibration.probability(relevance, prior)
+
+    def rank(self, query: str, line: str) -> int:
+        """How many texts are ahead of the best one with the words of `line`."""
+        wanted = tuple(split([line])[0])
+        order = np.argsort(-self.odds(query), kind="stable")
+        return next(i for i, row in enumerate(order) if self._words[row] == wanted)
+
+
+def drawn(texts: list[str], count: int, rng: np.random.Generator) -> list[str]:
+    long = [text for text in texts if len(split([text])[0]) >= 3 and '"' not in text]
+    return [long[i] for i in rng.permutation(len(long))[:count]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", default=DATA)
+    args = parser.parse_args()
+    rng = np.random.default_rng(0)
+    files = sorted(Path(args.data).glob("videos/*.srt"))
+    files += sorted(Path(args.data).glob("footage/words/*.srt"))
+    subtitles = [line for path in files for line in lines(path)]
+    meetings = qmsum.read(f"{args.data}/qmsum", SPLITS).usable
+    some = [meetings[i] for i in rng.permutation(len(meetings))[:10]]
+    said = [[words for _, words in meeting.turns] for meeting in some]
+    asked = [(subtitles, line) for line in drawn(subtitles, 50, rng)]
+    asked += [(texts, line) for texts in said for line in drawn(texts, 5, rng)]
+    nouns = json.loads(Path(args.data, "nouns.json").read_text())["queries"]
+    pairs = json.loads(PARAPHRASES.read_text())
+    print(f"{len(files)} subtitle files, {len(subtitles)} lines; {len(asked)} lines asked for")
+    for name in ("mini", "static"):
+        embed = embedder(name)
+        videos = {id(texts): Video(texts, embed) for texts in (subtitles, *said)}
+        began = time.perf_counter()
+        exact = [videos[id(texts)].rank(f'"{line}"', line) for texts, line in asked]
+        plain = [videos[id(texts)].rank(line, line) for texts, line in asked]
+        spent_ms = (time.perf_counter() - began) * 500 / len(asked)
+        print(f"{name}: R@1 in quotes {_at(exact, 1):.3f}, without {_at(plain, 1):.3f};", end=" ")
+        print(f"{spent_ms:.1f} ms a query")
+        video = videos[id(subtitles)]
+        ranks = [video.rank(pair["paraphrase"], pair["line"]) for pair in pairs]
+        print(f"  paraphrases R@1 {_at(ranks, 1):.3f}, R@5 {_at(ranks, 5):.3f}: {sorted(ranks)}")
+        best = np.array([videos[id(texts)].probability(line) for texts, line in asked])
+        print(f"  likely: lines {np.mean(best >= LIKELY):.3f}", end="")
+        for label, group in (("subtitles", [video]), ("meetings", [videos[id(t)] for t in said])):
+            unsaid = np.array(
+                [
+                    each.probability(noun)
+                    for each in group
+                    for noun in nouns
+                    if not each.index.bm25(noun.split()[-1]).any()
+                ]
+            )
+            print(
+                f"; nouns that nobody says in {label} ({len(unsaid)}): unlikely"
+                f" {np.mean(unsaid < UNLIKELY):.3f}, likely {np.mean(unsaid >= LIKELY):.3f}",
+                end="",
+            )
+        print()
+
+
+def _at(ranks: list[int], most: int) -> float:
+    return float(np.mean(np.array(ranks) < most))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""How relevant the words of tokens are to a query, on one scale with pictures.
+
+A token with words is found by the words themselves and by their meaning. Its score is
+
+    s = own + PASSAGE * passage + MEANING * cosine + LENGTH * length / (length + HALF)
+
+own      BM25 of the token's text, as a share of the weight of all words of the query: about 1 for a
+         text of usual length that has each of them once (`seal.words.index`)
+passage  the same of the passage around the token
+cosine   of the embeddings of query and text, in the metric in which the texts of the video are
+         spread alike in all directions (`Meaning`)
+length   the number of words of the text: long sentences say more
+
+A query can be in the words of a video by chance, the more so the less its words say. With i the
+logarithm of 1 + the weight of all words of the query, the log odds that the token is what the query
+asks for are
+
+    (SLOPE * s + INFORMATION) * i + BIAS
+
+`benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum. Words in quotes are
+asked for exactly: with the share f of such a phrase that a token has, its log odds are
+
+    QUOTED + s - QUOTED_LOST * (1 - f) where f > 0, and at most UNQUOTED where f = 0.
+
+The relevance of a token with these log odds is that of a picture with which one token alone gives
+the video the same log odds (`seal.encode.calibration.Calibration.threshold`). So words and pictures
+compete on equal terms, and the probability of a match counts both. Without a calibration a picture
+counts by its distance from the mean relevance of all pictures of the video in standard deviations:
+EVEN of them are an even chance, and each further one adds ODDS to the log odds, as they do on
+average with the encoder `mini`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal.encode.calibration import SHARPNESS, Calibration
+from seal.types import Float32, Float64
+from seal.words.index import ASKED, WordIndex, quotes
+
+PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
+HALF = 20.0
+"""A text of so many words has half of what length can add."""
+SLOPE, INFORMATION, BIAS = 1.0, 0.0, 0.0
+QUOTED, QUOTED_LOST, UNQUOTED = 4.0, 2.0, -5.0
+EVEN, ODDS = 4.0, 1.55
+SHRUNK = 300.0
+"""How many texts, spread alike in all directions, the metric of meaning has beside those given."""
+_NONE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Meaning:
+    """The embeddings of n texts in the metric of their own spread.
+
+    Embeddings of sentences lie close together: directions that all texts of a video share say
+    little of one of them. With m and C the mean and covariance of the texts, both shrunk by SHRUNK
+    texts around 0 that are spread alike in all directions, the cosine of C^-1/2 (x - m) counts.
+    """
+
+    mean: Float32
+    """m, [d]."""
+    root: Float64
+    """[d, d] L with C = L L'."""
+    texts: Float32
+    """[n, d] unit vectors; zeros for a text without an embedding."""
+
+    @staticmethod
+    def of(embeddings: Float32) -> Meaning:
+        """Of L2-normalised embeddings [n, d]; zeros stand for a text without one."""
+        known = embeddings[np.any(embeddings != 0, axis=1)].astype(np.float64)
+        n, d = len(known), embeddings.shape[1]
+        mean = known.sum(0) / (n + SHRUNK)
+        apart = known - mean
+        own = apart.T @ apart / max(n, 1)
+        alike = np.eye(d) * (np.trace(own) / d if n else 1 / d)
+        root = np.linalg.cholesky((n * own + SHRUNK * alike) / (n + SHRUNK) + _NONE * np.eye(d))
+        texts = np.zeros(embeddings.shape, np.float32)
+        alike_apart: Float64 = np.linalg.solve(root, apart.T).T
+        texts[np.any(embeddings != 0, axis=1)] = _unit(alike_apart)
+        return Meaning(mean.astype(np.float32), root, texts)
+
+    def cosines(self, query: Float32) -> Float32:
+        """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
+        direction: Float64 = np.linalg.solve(self.root, query.astype(np.float64) - self.mean)
+        cosines: Float32 = self.texts @ _unit(direction[None])[0]
+        return cosines
+
+
+def _unit(rows: Float64) -> Float32:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Float32 = (rows / np.maximum(lengths, _NONE)).astype(np.float32)
+    return unit
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What the score of n tokens with words is made of, each [n]."""
+
+    own: Float32
+    passage: Float32
+    cosine: Float32
+    length: Float32
+    """length / (length + HALF)."""
+    information: float
+    """i, one for all."""
+
+    @staticmethod
+    def of(
+        index: WordIndex, meaning: Meaning, query: str, embedding: Float32, asked: float = ASKED
+    ) -> Parts:
+        """Of a query and its embedding [d]; `asked` is the weight of words that ask."""
+        found = index.matches(query, asked)
+        whole = np.float32(max(found.information, _NONE))
+        return Parts(
+            found.own / whole,
+            found.passage / whole,
+            meaning.cosines(embedding),
+            index.lengths / (index.lengths + np.float32(HALF)),
+            float(np.log1p(found.information)),
+        )
+
+    @property
+    def score(self) -> Float32:
+        """s, [n]."""
+        words: Float32 = self.own + PASSAGE * self.passage + LENGTH * self.length
+        return words + MEANING * self.cosine
+
+
+def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32) -> Float32:
+    """[n] the log odds that each token says, or has written in it, what a query asks for.
+
+    `meaning` is of the embeddings of the texts of `index`, and `embedding` [d] is the query's.
+    """
+    parts = Parts.of(index, meaning, query, embedding)
+    score = parts.score
+    odds: Float32 = np.float32(parts.information) * (SLOPE * score + INFORMATION) + BIAS
+    exact = quotes(query)
+    if exact:
+        share = np.stack([index.phrase(words) for words in exact]).max(0)
+        found = QUOTED + score - QUOTED_LOST * (1 - share)
+        odds = np.where(share > 0, found, np.minimum(odds, UNQUOTED)).astype(np.float32)
+    return odds
+
+
+def calibrated(odds: Float32, calibration: Calibration, prior: float, count: int) -> Float32:
+    """[n] in [-1, 1]: R of tokens with these log odds, in a video of `count` tokens and a query of
+    this `prior` (`Calibration.prior`)."""
+    relevance = (odds - prior) / calibration.slope + np.log(max(count, 1)) / SHARPNESS
+    clipped: Float32 = np.clip(relevance, -1, 1).astype(np.float32)
+    return clipped
+
+
+def matched(odds: Float32, pictures: Float32) -> Float32:
+    """[n] in [-1, 1]: R of tokens with these log odds, for an encoder without a calibration.
+
+    `pictures` [m] is the relevance of the tokens of the video that are pictures.
+    """
+    mean, spread = (pictures.mean(), pictures.std()) if len(pictures) else (0.0, 0.0)
+    # A video without pictures, or with one, has a spread of its encoder's usual size.
+    relevance = mean + (spread or 0.1) * (EVEN + odds / ODDS)
+    clipped: Float32 = np.clip(relevance, -1, 1).astype(np.float32)
+    return clipped
