@@ -158,6 +158,7 @@ def test_tokens_are_found_by_their_words(store: Store) -> None:
     # Words count by their stems, whatever their case and signs.
     assert said(store, "CONTROL!") == [("a", SAID[0]), ("a", SAID[2])]
     assert said(store, "a yellow price", limit=1) == [("a", SAID[1])]
+    assert said(store, '"yellow banana"') == [("a", SAID[1])]
     assert said(store, "elephant") == []
 
 

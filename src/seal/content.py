@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from seal import encode, kinds
 from seal.attention import relevance
+from seal.attention.worded import AskedVideo, WordedTokens
 from seal.config import Options, SelectOptions
 from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
 from seal.lookup import encoder_settings
+from seal.results import FOUND_BY
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
-from seal.types import Float32, Float64, Tokens
+from seal.types import Float32, Float64, Int64, Tokens
 from seal.weights import nothing_fetched
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
+_BY_MEANING, _BY_WORDS = FOUND_BY.index("meaning"), FOUND_BY.index("words")
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -47,6 +50,8 @@ class Question:
     """[n] R of every token, in [-1, 1], calibrated where the encoder is."""
     prior: Mapping[str, float]
     """By video, the log odds before its tokens are looked at; empty if nothing is calibrated."""
+    by: NDArray[np.int8]
+    """[n] what speaks most for each token: a place in `seal.results.FOUND_BY`."""
 
 
 class Content(ABC):
@@ -59,6 +64,7 @@ class Content(ABC):
         self.records = records
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
+        self._indexed: tuple[Tokens, WordedTokens | None] | None = None
         self._localiser: tuple[Network, SelectOptions, int | None, Localiser] | None = None
 
     @property
@@ -123,9 +129,30 @@ class Content(ABC):
         calibration = self.encoder.calibration
         scores = relevance(self.tokens, embedding, calibration, text)
         prior = {} if calibration is None else self._prior(text, embedding, calibration)
-        self._questions[text] = Question(text, embedding, scores, prior)
+        found_by = np.zeros(len(scores), np.int8)
+        if (worded := self._worded) is not None:
+            videos = [
+                AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
+                for video, rows in self._by_video()
+            ]
+            scores = worded.relevance(scores, text, embedding, videos, calibration)
+            by_words = worded.by_words(text, embedding)
+            found_by[worded.rows] = np.where(by_words, _BY_WORDS, _BY_MEANING)
+        self._questions[text] = Question(text, embedding, scores, prior, found_by)
         if len(self._questions) > _REMEMBERED:
             self._questions.popitem(last=False)
+
+    @property
+    def _worded(self) -> WordedTokens | None:
+        """The tokens that are words; None where there are none."""
+        if self._indexed is None or self._indexed[0] is not self.tokens:
+            self._indexed = self.tokens, WordedTokens.of(self.tokens)
+        return self._indexed[1]
+
+    def _by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:
+        """Each video, and the rows of its tokens."""
+        for record in self.records:
+            yield record, np.flatnonzero(self.tokens.video_ids == record.id)
 
     def _prior(self, text: str, embedding: Float32, calibration: Calibration) -> dict[str, float]:
         # Not at the top: this loads ONNX Runtime, which not every encoder needs.
@@ -257,7 +284,9 @@ class NearestContent(StoredContent):
         """Keep the `limit` tokens that are most relevant to the question."""
         best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
         self._tokens = self._tokens.take(best)
-        self._questions[question.text] = replace(question, relevance=question.relevance[best])
+        self._questions[question.text] = replace(
+            question, relevance=question.relevance[best], by=question.by[best]
+        )
         present = set(self._tokens.video_ids.tolist())
         self.records = [record for record in self.records if record.id in present]
 

@@ -16,9 +16,11 @@ from typing import Any, Literal, NamedTuple
 
 from seal.clock import span_clock
 from seal.printing import printable, printable_lines
-from seal.types import Float32, Int64, Mask, Moment, Tokens
+from seal.types import Float32, Int64, Mask, Moment, Strings, Tokens
 
 Verdict = Literal["likely", "unsure", "unlikely"]
+FOUND_BY = ("picture", "meaning", "words")
+"""What speaks most for a token: what it shows, or the meaning of its words, or the words."""
 
 
 _CLOSEST: dict[Verdict, str] = {
@@ -105,6 +107,8 @@ def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
             "score": moment.score,
             "token": moment.token,
         }
+        | _found_by_json(moment.by)
+        | ({"text": moment.text} if moment.text else {})
         for moment in moments
     ]
 
@@ -114,8 +118,19 @@ def moment_lines(moments: Sequence[Moment], several: bool = False) -> list[str]:
     return [
         f"{moment.video + '  ' if several else ''}"
         f"{span_clock(moment.span.start_s, moment.span.end_s)}  score {moment.score:.3f}"
+        f"{_said(moment)}"
         for moment in moments
     ]
+
+
+def _found_by_json(by: str) -> dict[str, str]:
+    """What speaks for a token that has words; a picture can only be found by what it shows."""
+    return {} if by in ("", "picture") else {"found_by": by}
+
+
+def _said(moment: Moment) -> str:
+    """The words by which a moment was found, as a line of a terminal ends."""
+    return f'  "{printable(moment.text)}" (found by {moment.by})' if moment.text else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +190,8 @@ class Selection(Result):
     """The number of tokens that they were chosen from."""
     reach: Reach | None
     """None where no token is an answer, and where every video was asked."""
+    by: Strings
+    """[k] what speaks most for each token, one of `FOUND_BY`."""
     several: bool = False
     """Whether every video was asked: then the terminal names the video of each token."""
 
@@ -201,6 +218,7 @@ class Selection(Result):
                 "role": "answer" if self.is_answer[row] else "context",
                 "relevance": float(self.relevance[row]),
             }
+            | _found_by_json(str(self.by[row]))
             for row in range(len(tokens))
         ]
 

@@ -15,9 +15,9 @@ from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
 from seal.ground import Curve, find_moments, relevance_curve
 from seal.lookup import find_video, options_of
-from seal.results import Found, Match, Reach, Selection, Verdict
+from seal.results import FOUND_BY, Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
-from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Tokens
+from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Span, Tokens
 from seal.weights import resolve_device
 
 
@@ -115,6 +115,7 @@ class Scope:
             tokens=tokens,
             relevance=choice.relevance,
             is_answer=is_answer,
+            by=np.array(FOUND_BY)[question.by[choice.rows]],
             reach=self._reach(question.relevance, choice.rows, is_answer),
             match=self.match(question),
             objective=choice.objective,
@@ -159,7 +160,13 @@ class Scope:
         verdict: Verdict = "unsure" if best >= options.unsure_probability else "unlikely"
         if best >= options.min_probability:
             verdict = "likely"
-        return Match(verdict, best, self.content.doubt(question.text))
+        return Match(verdict, best, self._doubt(question))
+
+    def _doubt(self, question: Question) -> str:
+        """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
+        scores = question.relevance
+        by_words = len(scores) and FOUND_BY[question.by[np.argmax(scores)]] != "picture"
+        return "" if by_words else self.content.doubt(question.text)
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.
@@ -208,7 +215,17 @@ class Scope:
             moments = find_moments(self.curve(question), options)
         else:
             moments = self._localised(question)
-        return self._shown_by(moments, question.relevance)
+        return self._shown_by(moments or self._lasting(question), question)
+
+    def _lasting(self, question: Question) -> list[Moment]:
+        """The span of the most relevant token, which no moment of the curve stands out from, such
+        as a sentence that lasts as long as the video; none where a match is not likely."""
+        match = self.match(question)
+        if match is None or match.verdict != "likely":
+            return []
+        best = int(np.argmax(question.relevance))
+        span = Span(float(self.tokens.start_s[best]), float(self.tokens.end_s[best]))
+        return [Moment(span, float(question.relevance[best]))]
 
     def _localised(self, question: Question) -> list[Moment]:
         find = self.options.find
@@ -224,13 +241,17 @@ class Scope:
             query = words_of(self.content.encoder, question.text)
         return localiser([query], [question.relevance], options)[0]
 
-    def _shown_by(self, moments: list[Moment], scores: Float32) -> list[Moment]:
+    def _shown_by(self, moments: list[Moment], question: Question) -> list[Moment]:
         """The moments, with their video and the most relevant token on the screen in each."""
-        start_s, end_s = self.tokens.start_s, self.tokens.end_s
+        start_s, end_s, scores = self.tokens.start_s, self.tokens.end_s, question.relevance
         shown = []
         for moment in moments:
             inside = (end_s > moment.span.start_s) & (start_s < moment.span.end_s)
-            rows = np.flatnonzero(inside)
-            token = str(self.tokens.ids[rows[np.argmax(scores[rows])]]) if len(rows) else ""
-            shown.append(replace(moment, video=self.record.id, token=token))
+            rows, moment = np.flatnonzero(inside), replace(moment, video=self.record.id)
+            if len(rows):
+                best = rows[np.argmax(scores[rows])]
+                by = FOUND_BY[question.by[best]]
+                text = "" if by == "picture" else str(self.tokens.text[best])
+                moment = replace(moment, token=str(self.tokens.ids[best]), by=by, text=text)
+            shown.append(moment)
         return shown

@@ -205,8 +205,7 @@ class Tokens:
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
-    """[m, 5] time_s x0 y0 x1 y1; only tokens of a kind with tracks or word times have rows. With
-    word times, row i is when word i of the text starts, with the whole frame as its box."""
+    """[m, 5] time_s x0 y0 x1 y1 of a track, or the start of each word with the whole frame."""
 
     @staticmethod
     def of(
@@ -446,3 +445,6 @@ class Moment:
     """The id of the video; "" where only one is asked about."""
     token: str = ""
     """The id of the token that shows it best; "" where no tokens are at hand."""
+    by: str = ""
+    """What speaks for it, one of `seal.results.FOUND_BY`."""
+    text: str = ""

@@ -8,7 +8,7 @@ objective     what a choice is worth: the interface
 paper, normalised   the published objective, as written and with its two sums made comparable
 coverage      what the query is about and what happens, represented
 seal, question   the default: what answers the query beside that, and how much of each
-words         the relevance of words, by themselves and by their meaning
+words, worded   the relevance of words, by themselves and by their meaning
 solvers       greedy, swaps, stochastic, exact
 streaming     a window at a time, in fixed memory
 baselines, determinantal   published ways to choose, to compare with

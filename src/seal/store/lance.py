@@ -343,10 +343,14 @@ def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int, 
 def matching(table: Any, columns: Sequence[str], words: str, limit: int, where: str) -> Any:
     """These columns of the `limit` rows of a tokens table, among those that meet an SQL condition,
     whose text fits the words best (BM25); none where the table has no index of words."""
+    from lancedb.query import MatchQuery
+
     _check_columns(table, columns)
     if _index_of(table, "text") is None:
         return schema.table_schema(table.name).empty_table().select(columns)
-    query = table.search(words, query_type="fts", fts_columns="text").where(where).limit(limit)
+    # A plain text with quotes would be a query for a phrase, which takes a larger index.
+    asked = MatchQuery(words, "text")
+    query = table.search(asked, query_type="fts").where(where).limit(limit)
     return query.select([*columns, "_score"]).to_arrow().select(columns)
 
 

@@ -1,0 +1,86 @@
+"""The tokens of a video that are words, searched by a query: their relevance beside pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from seal.attention.words import UNQUOTED, Meaning, Parts, calibrated, log_odds, matched
+from seal.encode.calibration import Calibration
+from seal.types import Float32, Int64, Mask, Tokens
+from seal.words.index import WordIndex, quotes
+
+PAUSE_S = 60.0
+"""What is said after a longer pause is no neighbour of what was said before."""
+
+
+class AskedVideo(NamedTuple):
+    """A video that a query is asked of."""
+
+    rows: Int64
+    """The rows of its tokens."""
+    prior: float
+    """See `Calibration.prior`; 0 where nothing is calibrated."""
+    size: int
+    """The number of its tokens, all of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class WordedTokens:
+    """The tokens with words among n tokens, ready to be searched."""
+
+    rows: Int64
+    """[m] their rows."""
+    index: WordIndex
+    meaning: Meaning
+
+    @staticmethod
+    def of(tokens: Tokens) -> WordedTokens | None:
+        """Of tokens by video, kind and start; None where none has words."""
+        words = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
+        rows = np.flatnonzero(words)
+        if not len(rows):
+            return None
+        worded = tokens.take(rows)
+        pauses = worded.start_s[1:] - worded.end_s[:-1] > PAUSE_S
+        passages = np.append(0, np.cumsum(pauses)).tolist()
+        groups = zip(worded.video_ids.tolist(), worded.kinds.tolist(), passages, strict=True)
+        index = WordIndex(worded.text.tolist(), list(groups))
+        return WordedTokens(rows, index, Meaning.of(worded.embeddings))
+
+    def relevance(
+        self,
+        pictures: Float32,
+        query: str,
+        embedding: Float32,
+        videos: Iterable[AskedVideo],
+        calibration: Calibration | None,
+    ) -> Float32:
+        """[n] in [-1, 1] R of all tokens, given that of the `pictures` [n] among them.
+
+        Where a query asks for words in quotes, no picture is likelier to have them than a token
+        without them is.
+        """
+        scores, odds = pictures.copy(), np.zeros(len(pictures), np.float32)
+        odds[self.rows] = log_odds(self.index, self.meaning, query, embedding)
+        is_worded = np.zeros(len(scores), bool)
+        is_worded[self.rows] = True
+        limit = np.array([UNQUOTED if quotes(query) else np.inf], np.float32)
+        for video in videos:
+            words, others = (video.rows[is_worded[video.rows] == of] for of in (True, False))
+            both = np.concatenate([odds[words], limit])
+            if calibration is None:
+                both = matched(both, pictures[others])
+            else:
+                both = calibrated(both, calibration, video.prior, video.size)
+            scores[words] = both[:-1]
+            scores[others] = np.minimum(pictures[others], both[-1])
+        return scores
+
+    def by_words(self, query: str, embedding: Float32) -> Mask:
+        """[m] whether the words themselves speak more for a token than their meaning does."""
+        parts = Parts.of(self.index, self.meaning, query, embedding)
+        return parts.own >= parts.cosine
