@@ -43,7 +43,7 @@ from seal.words.index import ASKED, WordIndex, quotes
 PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
-SLOPE, INFORMATION, BIAS = 1.0, 0.0, 0.0
+SLOPE, INFORMATION, BIAS = 1.6, -0.3, -6.2
 QUOTED, QUOTED_LOST, UNQUOTED = 4.0, 2.0, -5.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
