@@ -12,10 +12,10 @@ cosine   of the embeddings of query and text, in the metric in which the texts o
 length   the number of words of the text: long sentences say more
 
 A query can be in the words of a video by chance, the more so the less its words say. With i the
-logarithm of 1 + the weight of all words of the query, the log odds that the token is what the query
-asks for are
+logarithm of 1 + the weight of all words of the query, and u the share of this weight that is of
+words that nobody says in the video, the log odds that the token is what the query asks for are
 
-    (SLOPE * s + INFORMATION) * i + BIAS
+    SLOPE * s * i - ABSENT * u + BIAS
 
 `benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum. Words in quotes are
 asked for exactly: with the share f of such a phrase that a token has, its log odds are
@@ -43,7 +43,7 @@ from seal.words.index import ASKED, WordIndex, quotes
 PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
-SLOPE, INFORMATION, BIAS = 1.6, -0.3, -6.2
+SLOPE, ABSENT, BIAS = 1.2, 2.6, -5.2
 QUOTED, QUOTED_LOST, UNQUOTED = 4.0, 2.0, -5.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
@@ -106,6 +106,8 @@ class Parts:
     """length / (length + HALF)."""
     information: float
     """i, one for all."""
+    absent: float
+    """u, one for all."""
 
     @staticmethod
     def of(
@@ -120,6 +122,7 @@ class Parts:
             meaning.cosines(embedding),
             index.lengths / (index.lengths + np.float32(HALF)),
             float(np.log1p(found.information)),
+            found.absent / float(whole),
         )
 
     @property
@@ -136,7 +139,8 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
     """
     parts = Parts.of(index, meaning, query, embedding)
     score = parts.score
-    odds: Float32 = np.float32(parts.information) * (SLOPE * score + INFORMATION) + BIAS
+    odds: Float32 = np.float32(SLOPE * parts.information) * score
+    odds = odds + np.float32(BIAS - ABSENT * parts.absent)
     exact = quotes(query)
     if exact:
         share = np.stack([index.phrase(words) for words in exact]).max(0)
