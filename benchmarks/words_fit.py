@@ -157,18 +157,23 @@ def odds(meetings: list[Meeting], nouns: list[str], embed: Embedder) -> None:
             asked.append(("said noun" if said else "noun", noun, MEANT if said else 0.0))
         for kind, text, label in asked:
             parts = Parts.of(index, meaning, text, embed([text])[0])
-            rows.append((kind, label, parts.information))
+            rows.append((kind, label, parts.information, parts.absent))
             scores.append(parts.score.astype(np.float64))
     kinds = np.array([row[0] for row in rows])
-    label, information = np.array([row[1:] for row in rows], float).T
+    label, information, absent = np.array([row[1:] for row in rows], float).T
     starts = np.cumsum([0, *(len(each) for each in scores[:-1])])
-    every, i = np.concatenate(scores), np.repeat(information, [len(each) for each in scores])
+    lengths = [len(each) for each in scores]
+    every, i, u = (
+        np.concatenate(scores),
+        np.repeat(information, lengths),
+        np.repeat(absent, lengths),
+    )
     sharpness = SHARPNESS / load(MiniEncode()).calibration.slope
 
     def together(c: Float64) -> Float64:
-        of_tokens = i * (c[0] * every + c[1]) + c[2]
+        of_tokens = c[0] * i * every - c[1] * u + c[2]
         best = np.maximum.reduceat(of_tokens, starts)
-        above = of_tokens - np.repeat(best, [len(each) for each in scores])
+        above = of_tokens - np.repeat(best, lengths)
         return best + np.log(np.add.reduceat(np.exp(sharpness * above), starts)) / sharpness
 
     # Within those that match, and within those that do not, each kind of query counts alike.
@@ -179,8 +184,8 @@ def odds(meetings: list[Meeting], nouns: list[str], embed: Embedder) -> None:
         z = together(c)
         return float(weight @ (np.logaddexp(0, z) - label * z))
 
-    c = minimize(loss, [1.5, 0.0, -7.0], method="Nelder-Mead").x
-    print("SLOPE, INFORMATION, BIAS", np.round(c, 2).tolist())
+    c = minimize(loss, [1.5, 1.0, -6.0], method="Nelder-Mead").x
+    print("SLOPE, ABSENT, BIAS", np.round(c, 2).tolist())
     p = 1 / (1 + np.exp(-together(c)))
     for kind in dict.fromkeys(kinds):
         mine = p[kinds == kind]

@@ -21,7 +21,7 @@ from seal.attention.words import (
     log_odds,
     matched,
 )
-from seal.config import MiniEncode
+from seal.config import FindOptions, MiniEncode
 from seal.encode import load
 from seal.encode.calibration import Calibration
 from seal.types import Float32
@@ -121,16 +121,31 @@ def test_a_word_that_says_little_is_no_proof() -> None:
 
 
 def test_quotes_ask_for_the_words_exactly() -> None:
-    loose, exact = log_odds(*asked("close the school")), log_odds(*asked('"close the school"'))
-    assert loose.max() > UNQUOTED
-    assert exact.max() <= UNQUOTED
+    index, meaning, quoted, embedding = asked('"close the school"')
+    exact = log_odds(index, meaning, quoted, embedding)
+    loose = log_odds(index, meaning, quoted.strip('"'), embedding)
+    assert exact == pytest.approx(np.minimum(loose, 0) - UNQUOTED, abs=1e-4)
     found = log_odds(*asked('who said "Close the MEETING"?'))
     assert found[4] > 0
-    assert np.delete(found, 4).max() <= UNQUOTED
+    assert np.delete(found, 4).max() <= -UNQUOTED
     # Half of a phrase in each of two neighbours.
     across = log_odds(*asked('"too small. That is"'))
-    assert across.argsort()[-2:].tolist() in ([1, 2], [2, 1])
-    assert across[[1, 2]].min() > UNQUOTED
+    assert 0 < across[[1, 2]].min() < found[4]
+    assert np.delete(across, [1, 2]).max() <= -UNQUOTED
+
+
+def test_what_found_a_text() -> None:
+    assert Parts.of(*asked("the budget of the school")).found_by[1] == "words"
+    assert Parts.of(*asked("rescue vessels")).found_by[3] == "meaning"
+    texts = ["a budget", "yes", *["something else entirely"] * 20]
+    assert Parts.of(*asked("budget", texts)).found_by[1] == "passage"
+
+
+@pytest.mark.parametrize("query", ["a dog", '"a dog"', '"the dog is so small"'])
+def test_many_texts_without_the_words_are_no_match_together(query: str) -> None:
+    made, texts = calibration(), TEXTS * 800
+    relevance = calibrated(log_odds(*asked(query, texts)), made, -3.5, len(texts))
+    assert made.probability(relevance, -3.5) < FindOptions().unsure_probability
 
 
 @given(st.floats(-3, 3), st.integers(1, 5000), st.floats(-4, -2))

@@ -12,15 +12,16 @@ cosine   of the embeddings of query and text, in the metric in which the texts o
 length   the number of words of the text: long sentences say more
 
 A query can be in the words of a video by chance, the more so the less its words say. With i the
-logarithm of 1 + the weight of all words of the query, the log odds that the token is what the query
-asks for are
+logarithm of 1 + the weight of all words of the query, and u the share of this weight that is of
+words that nobody says in the video, the log odds that the token is what the query asks for are
 
-    (SLOPE * s + INFORMATION) * i + BIAS
+    SLOPE * s * i - ABSENT * u + BIAS
 
 `benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum. Words in quotes are
 asked for exactly: with the share f of such a phrase that a token has, its log odds are
 
-    QUOTED + s - QUOTED_LOST * (1 - f) where f > 0, and at most UNQUOTED where f = 0.
+    QUOTED + s - PARTED * (1 - f)     where f > 0
+    min(log odds, 0) - UNQUOTED       where f = 0
 
 The relevance of a token with these log odds is that of a picture with which one token alone gives
 the video the same log odds (`seal.encode.calibration.Calibration.threshold`). So words and pictures
@@ -37,14 +38,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal.encode.calibration import SHARPNESS, Calibration
-from seal.types import Float32, Float64
+from seal.types import Float32, Float64, Strings
 from seal.words.index import ASKED, WordIndex, quotes
 
 PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
-SLOPE, INFORMATION, BIAS = 1.0, 0.0, 0.0
-QUOTED, QUOTED_LOST, UNQUOTED = 4.0, 2.0, -5.0
+SLOPE, ABSENT, BIAS = 1.2, 2.6, -5.2
+QUOTED, PARTED, UNQUOTED = 4.0, 2.0, 8.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
 """How many texts, spread alike in all directions, the metric of meaning has beside those given."""
@@ -78,8 +79,8 @@ class Meaning:
         alike = np.eye(d) * (np.trace(own) / d if n else 1 / d)
         root = np.linalg.cholesky((n * own + SHRUNK * alike) / (n + SHRUNK) + _NONE * np.eye(d))
         texts = np.zeros(embeddings.shape, np.float32)
-        alike_apart: Float64 = np.linalg.solve(root, apart.T).T
-        texts[np.any(embeddings != 0, axis=1)] = _unit(alike_apart)
+        in_metric = np.linalg.solve(root, apart.T).T.astype(np.float64)
+        texts[np.any(embeddings != 0, axis=1)] = _unit(in_metric)
         return Meaning(mean.astype(np.float32), root, texts)
 
     def cosines(self, query: Float32) -> Float32:
@@ -106,6 +107,8 @@ class Parts:
     """length / (length + HALF)."""
     information: float
     """i, one for all."""
+    absent: float
+    """u, one for all."""
 
     @staticmethod
     def of(
@@ -120,7 +123,15 @@ class Parts:
             meaning.cosines(embedding),
             index.lengths / (index.lengths + np.float32(HALF)),
             float(np.log1p(found.information)),
+            found.absent / float(whole),
         )
+
+    @property
+    def found_by(self) -> Strings:
+        """[n] what adds most to the score of each: "words", "passage" or "meaning"."""
+        added = np.stack([self.own, PASSAGE * self.passage, MEANING * self.cosine])
+        names: Strings = np.array(["words", "passage", "meaning"])[added.argmax(0)]
+        return names
 
     @property
     def score(self) -> Float32:
@@ -136,12 +147,13 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
     """
     parts = Parts.of(index, meaning, query, embedding)
     score = parts.score
-    odds: Float32 = np.float32(parts.information) * (SLOPE * score + INFORMATION) + BIAS
+    odds: Float32 = np.float32(SLOPE * parts.information) * score
+    odds = odds + np.float32(BIAS - ABSENT * parts.absent)
     exact = quotes(query)
     if exact:
         share = np.stack([index.phrase(words) for words in exact]).max(0)
-        found = QUOTED + score - QUOTED_LOST * (1 - share)
-        odds = np.where(share > 0, found, np.minimum(odds, UNQUOTED)).astype(np.float32)
+        found = QUOTED + score - PARTED * (1 - share)
+        odds = np.where(share > 0, found, np.minimum(odds, 0) - UNQUOTED).astype(np.float32)
     return odds
 
 

@@ -49,6 +49,8 @@ class Matches:
     """[n] BM25 of the passage around each text."""
     information: float
     """The sum of the weights of the words, those that no text has included."""
+    absent: float
+    """The part of it that is of words that no text has."""
 
 
 class WordIndex:
@@ -125,17 +127,19 @@ class WordIndex:
     def matches(self, query: str, asked: float = ASKED) -> Matches:
         """What the texts have of a query; `asked` is the weight of words that ask."""
         n = len(self)
-        own, passage, information = np.zeros(n, np.float32), np.zeros(n, np.float32), 0.0
+        own, passage = np.zeros(n, np.float32), np.zeros(n, np.float32)
+        information = absent = 0.0
         own_norm = K1 * (1 - B + B * self.lengths / self._mean)
         around_norm = K1 * (1 - B + B * self._around / self._mean_around)
         for often, weight in self._asked(query, asked):
             information += weight
             if not often.any():
+                absent += weight
                 continue
             own += weight * (K1 + 1) * often / (often + own_norm)
             near = self._passages(self._spread(often))
             passage += weight * (K1 + 1) * near / (near + around_norm)
-        return Matches(own, passage, information)
+        return Matches(own, passage, information, absent)
 
     def bm25(self, query: str) -> Float32:
         """[n] BM25 of each text, as published: words that ask count like all others."""
