@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from seal import encode, kinds
 from seal.attention import relevance
@@ -20,10 +20,9 @@ from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
 from seal.lookup import encoder_settings
-from seal.results import FOUND_BY
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
-from seal.types import Float32, Float64, Int64, Tokens
+from seal.types import Float32, Float64, Int64, Strings, Tokens
 from seal.weights import nothing_fetched
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
-_BY_MEANING, _BY_WORDS = FOUND_BY.index("meaning"), FOUND_BY.index("words")
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -50,8 +48,8 @@ class Question:
     """[n] R of every token, in [-1, 1], calibrated where the encoder is."""
     prior: Mapping[str, float]
     """By video, the log odds before its tokens are looked at; empty if nothing is calibrated."""
-    by: NDArray[np.int8]
-    """[n] what speaks most for each token: a place in `seal.results.FOUND_BY`."""
+    found_by: Strings
+    """[n] what speaks most for each token, one of `seal.results.FOUND_BY`."""
 
 
 class Content(ABC):
@@ -129,15 +127,14 @@ class Content(ABC):
         calibration = self.encoder.calibration
         scores = relevance(self.tokens, embedding, calibration, text)
         prior = {} if calibration is None else self._prior(text, embedding, calibration)
-        found_by = np.zeros(len(scores), np.int8)
+        found_by = np.full(len(scores), "picture")
         if (worded := self._worded) is not None:
             videos = [
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
                 for video, rows in self._by_video()
             ]
             scores = worded.relevance(scores, text, embedding, videos, calibration)
-            by_words = worded.by_words(text, embedding)
-            found_by[worded.rows] = np.where(by_words, _BY_WORDS, _BY_MEANING)
+            found_by[worded.rows] = worded.found_by(text, embedding)
         self._questions[text] = Question(text, embedding, scores, prior, found_by)
         if len(self._questions) > _REMEMBERED:
             self._questions.popitem(last=False)
@@ -285,7 +282,7 @@ class NearestContent(StoredContent):
         best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
         self._tokens = self._tokens.take(best)
         self._questions[question.text] = replace(
-            question, relevance=question.relevance[best], by=question.by[best]
+            question, relevance=question.relevance[best], found_by=question.found_by[best]
         )
         present = set(self._tokens.video_ids.tolist())
         self.records = [record for record in self.records if record.id in present]

@@ -19,8 +19,8 @@ from seal.printing import printable, printable_lines
 from seal.types import Float32, Int64, Mask, Moment, Strings, Tokens
 
 Verdict = Literal["likely", "unsure", "unlikely"]
-FOUND_BY = ("picture", "meaning", "words")
-"""What speaks most for a token: what it shows, or the meaning of its words, or the words."""
+FOUND_BY = ("picture", "words", "passage", "meaning")
+"""What speaks most for a token: what it shows; or its words, those around it, or what they mean."""
 
 
 _CLOSEST: dict[Verdict, str] = {
@@ -107,7 +107,7 @@ def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
             "score": moment.score,
             "token": moment.token,
         }
-        | _found_by_json(moment.by)
+        | _found_by_json(moment.found_by)
         | ({"text": moment.text} if moment.text else {})
         for moment in moments
     ]
@@ -130,7 +130,7 @@ def _found_by_json(by: str) -> dict[str, str]:
 
 def _said(moment: Moment) -> str:
     """The words by which a moment was found, as a line of a terminal ends."""
-    return f'  "{printable(moment.text)}" (found by {moment.by})' if moment.text else ""
+    return f'  "{printable(moment.text)}" (found by {moment.found_by})' if moment.text else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +190,7 @@ class Selection(Result):
     """The number of tokens that they were chosen from."""
     reach: Reach | None
     """None where no token is an answer, and where every video was asked."""
-    by: Strings
+    found_by: Strings
     """[k] what speaks most for each token, one of `FOUND_BY`."""
     several: bool = False
     """Whether every video was asked: then the terminal names the video of each token."""
@@ -218,7 +218,7 @@ class Selection(Result):
                 "role": "answer" if self.is_answer[row] else "context",
                 "relevance": float(self.relevance[row]),
             }
-            | _found_by_json(str(self.by[row]))
+            | _found_by_json(str(self.found_by[row]))
             for row in range(len(tokens))
         ]
 

@@ -15,7 +15,7 @@ from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
 from seal.ground import Curve, find_moments, relevance_curve
 from seal.lookup import find_video, options_of
-from seal.results import FOUND_BY, Found, Match, Reach, Selection, Verdict
+from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Span, Tokens
 from seal.weights import resolve_device
@@ -115,7 +115,7 @@ class Scope:
             tokens=tokens,
             relevance=choice.relevance,
             is_answer=is_answer,
-            by=np.array(FOUND_BY)[question.by[choice.rows]],
+            found_by=question.found_by[choice.rows],
             reach=self._reach(question.relevance, choice.rows, is_answer),
             match=self.match(question),
             objective=choice.objective,
@@ -165,8 +165,8 @@ class Scope:
     def _doubt(self, question: Question) -> str:
         """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
         scores = question.relevance
-        by_words = len(scores) and FOUND_BY[question.by[np.argmax(scores)]] != "picture"
-        return "" if by_words else self.content.doubt(question.text)
+        by_picture = not len(scores) or question.found_by[np.argmax(scores)] == "picture"
+        return self.content.doubt(question.text) if by_picture else ""
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.
@@ -250,8 +250,8 @@ class Scope:
             rows, moment = np.flatnonzero(inside), replace(moment, video=self.record.id)
             if len(rows):
                 best = rows[np.argmax(scores[rows])]
-                by = FOUND_BY[question.by[best]]
+                by = str(question.found_by[best])
                 text = "" if by == "picture" else str(self.tokens.text[best])
-                moment = replace(moment, token=str(self.tokens.ids[best]), by=by, text=text)
+                moment = replace(moment, token=str(self.tokens.ids[best]), found_by=by, text=text)
             shown.append(moment)
         return shown

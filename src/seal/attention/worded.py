@@ -10,7 +10,7 @@ import numpy as np
 
 from seal.attention.words import UNQUOTED, Meaning, Parts, calibrated, log_odds, matched
 from seal.encode.calibration import Calibration
-from seal.types import Float32, Int64, Mask, Tokens
+from seal.types import Float32, Int64, Strings, Tokens
 from seal.words.index import WordIndex, quotes
 
 PAUSE_S = 60.0
@@ -68,7 +68,7 @@ class WordedTokens:
         odds[self.rows] = log_odds(self.index, self.meaning, query, embedding)
         is_worded = np.zeros(len(scores), bool)
         is_worded[self.rows] = True
-        limit = np.array([UNQUOTED if quotes(query) else np.inf], np.float32)
+        limit = np.array([-UNQUOTED if quotes(query) else np.inf], np.float32)
         for video in videos:
             words, others = (video.rows[is_worded[video.rows] == of] for of in (True, False))
             both = np.concatenate([odds[words], limit])
@@ -80,7 +80,6 @@ class WordedTokens:
             scores[others] = np.minimum(pictures[others], both[-1])
         return scores
 
-    def by_words(self, query: str, embedding: Float32) -> Mask:
-        """[m] whether the words themselves speak more for a token than their meaning does."""
-        parts = Parts.of(self.index, self.meaning, query, embedding)
-        return parts.own >= parts.cosine
+    def found_by(self, query: str, embedding: Float32) -> Strings:
+        """[m] what speaks most for each token: "words", "passage" or "meaning"."""
+        return Parts.of(self.index, self.meaning, query, embedding).found_by
