@@ -141,7 +141,8 @@ class _Problem(NamedTuple):
         if make.pairwise and n > most:
             rows, candidates = candidates.sample(most, budget.include)
             budget = budget.take(rows)
-        return _Problem(rows, make(candidates, budget.size, options), budget, options)
+        size = budget.usual_size if make.averaged else budget.size
+        return _Problem(rows, make(candidates, size, options), budget, options)
 
     def solve(self) -> tuple[Int64, float | None]:
         """The chosen rows of the objective's candidates, and the bound if it is known already."""

@@ -182,6 +182,13 @@ class Budget:
         return len(self.include) + int((spent <= self.left(self.include)).sum())
 
     @cached_property
+    def usual_size(self) -> int:
+        """The number of tokens that a choice has if its tokens cost what all do on average: what
+        formulas mean by the size of a choice. Where all cost the same it is `size`."""
+        average = float(np.delete(self.costs, self.exclude).mean()) if self.size else 1.0
+        return max(min(self.size, round(self.amount / average)), len(self.include))
+
+    @cached_property
     def uniform(self) -> bool:
         """Whether all that can be chosen cost the same: then every choice has `size` tokens, as in
         the paper. Otherwise a choice has any number of tokens that fit, or none."""

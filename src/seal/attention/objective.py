@@ -33,6 +33,9 @@ class Objective(ABC):
     """Whether no gain ever rises as tokens join: what lazy solvers live on."""
     pairwise: ClassVar[bool]
     """Whether all pairs of candidates are looked at: then `attention.candidates` of them are."""
+    averaged: ClassVar[bool] = False
+    """Whether `size` is `Budget.usual_size` where tokens differ in cost: words that cost little
+    then change little for pictures. Otherwise it is the largest size that a choice can have."""
     modular: bool = False
     """Whether the value is a weighted sum of relevance, so that the most relevant are the best."""
 

@@ -53,6 +53,8 @@ _TANGENTS = 40
 class Seal(Coverage):
     """Relevant tokens unlike each other, beside query-weighted facility location."""
 
+    averaged = True
+
     def __init__(self, candidates: Candidates, size: int, options: AttentionOptions) -> None:
         weight = options.answer_weight
         if weight is None:

@@ -1,0 +1,112 @@
+"""Tokens that are words beside tokens that are pictures: one ranking, one budget."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from seal.attention import Budget
+from seal.attention.worded import AskedVideo, WordedTokens
+from seal.attention.words import UNQUOTED, Meaning, calibrated, log_odds, matched
+from seal.config import MiniEncode
+from seal.encode import load
+from seal.types import Tokens
+from seal.words.index import WordIndex
+
+ENCODER = load(MiniEncode())
+LINES = [
+    "the price of the remote control is twelve euros",
+    "and then we went to the beach with the children",
+    "nobody knows where the blue notebook was left",
+    "we should meet again on Thursday afternoon",
+]
+
+
+def film(lines: list[str] = LINES, pause_s: float = 1.0, scenes: int = 8) -> Tokens:
+    """Scenes of no particular look, and sentences with a pause between them."""
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(scenes, ENCODER.dimension)).astype(np.float32)
+    said = ENCODER.encode_texts(lines)
+    starts = [1000 * i for i in range(scenes)]
+    starts += [round(1000 * i * (4 + pause_s)) for i in range(len(lines))]
+    lengths = [40] * scenes + [4000] * len(lines)
+    return Tokens.of(
+        ["scene"] * scenes + ["speech"] * len(lines),
+        [[start, start + length] for start, length in zip(starts, lengths, strict=True)],
+        Fraction(1, 1000),
+        np.concatenate([looks, said])[:, None],
+        ids=[f"t-{i}" for i in range(scenes + len(lines))],
+        text=[""] * scenes + lines,
+    )
+
+
+def relevance(tokens: Tokens, query: str, calibrated: bool = True) -> np.ndarray:
+    worded = WordedTokens.of(tokens)
+    assert worded is not None
+    video = AskedVideo(np.arange(len(tokens)), 0.5, len(tokens))
+    pictures = np.linspace(-0.2, 0.2, len(tokens)).astype(np.float32)
+    embedding = ENCODER.encode_texts([query])[0]
+    calibration = ENCODER.calibration if calibrated else None
+    return worded.relevance(pictures, query, embedding, [video], calibration)
+
+
+def test_pictures_keep_their_relevance_and_words_get_that_of_their_log_odds() -> None:
+    tokens = film()
+    query = "where is the notebook"
+    scores = relevance(tokens, query)
+    np.testing.assert_array_equal(scores[:8], np.linspace(-0.2, 0.2, 12).astype(np.float32)[:8])
+    index, meaning = WordIndex(LINES), Meaning.of(tokens.embeddings[8:])
+    odds = log_odds(index, meaning, query, ENCODER.encode_texts([query])[0])
+    assert ENCODER.calibration is not None
+    np.testing.assert_allclose(scores[8:], calibrated(odds, ENCODER.calibration, 0.5, 12), 1e-5)
+    assert scores[8:].argmax() == 2
+
+
+def test_without_a_calibration_words_are_measured_by_the_pictures_of_their_video() -> None:
+    tokens = film()
+    query = "where is the notebook"
+    scores = relevance(tokens, query, calibrated=False)
+    index, meaning = WordIndex(LINES), Meaning.of(tokens.embeddings[8:])
+    odds = log_odds(index, meaning, query, ENCODER.encode_texts([query])[0])
+    np.testing.assert_allclose(scores[8:], matched(odds, scores[:8]), 1e-5)
+
+
+@pytest.mark.parametrize("is_calibrated", [True, False])
+def test_no_picture_has_the_words_that_are_asked_for_in_quotes(is_calibrated: bool) -> None:
+    scores = relevance(film(), '"blue notebook"', is_calibrated)
+    assert scores.argmax() == 10
+    limit = np.array([-UNQUOTED], np.float32)
+    plain = np.linspace(-0.2, 0.2, 12).astype(np.float32)[:8]
+    if is_calibrated:
+        assert ENCODER.calibration is not None
+        limit = calibrated(limit, ENCODER.calibration, 0.5, 12)
+    else:
+        limit = matched(limit, plain)
+    np.testing.assert_array_equal(scores[:8], np.minimum(plain, limit))
+
+
+def test_what_was_said_before_a_long_pause_is_no_neighbour() -> None:
+    """The price is asked for; the line after it is nearer to the price than the line far off."""
+    lines = [LINES[0], "that is too much", *LINES[1:3]]
+    query = "what does the remote control cost"
+    near = relevance(film(lines, pause_s=1.0), query)[9]
+    far = relevance(film(lines, pause_s=61.0), query)[9]
+    assert near > far
+    assert near > relevance(film(lines, pause_s=59.0), query)[9] - 1e-6
+
+
+def test_a_video_without_words_has_none_to_search() -> None:
+    assert WordedTokens.of(film().take(range(8))) is None
+
+
+def test_the_usual_size_of_a_choice_follows_from_what_tokens_cost_on_average() -> None:
+    costs = np.array([1.0] * 30 + [0.125] * 10)
+    mixed = Budget(16, costs)
+    assert mixed.size == 24
+    assert mixed.usual_size == round(16 / costs.mean()) == 20
+    assert Budget.of(16, 40).usual_size == 16
+    # What has to be included is chosen, whatever it costs.
+    assert Budget(2, costs, include=np.arange(30, 40)).usual_size == 10
+    assert Budget(0.05, costs).usual_size == 0
