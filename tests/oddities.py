@@ -108,7 +108,7 @@ ODDITIES: dict[str, tuple[str, Times]] = {
     ),
     "voices": (
         "WEBVTT\n\n00:01.000 --> 00:02.000\n<v.loud Fred Boy>Hi &lt;</v>\n<v Ann>Ho\n",
-        [(1.0, 2.0, "Fred Boy: Hi < Ann: Ho")],
+        [(1.0, 2.0, "Fred Boy: Hi <"), (1.0, 2.0, "Ann: Ho")],
     ),
     "ruby and classes": (
         "WEBVTT\n\n00:01.000 --> 00:02.000\n<c.a.b>x</c><lang en>y</lang>"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -108,6 +109,36 @@ def test_a_webvtt_file_may_be_empty() -> None:
     assert parse("WEBVTT\n") == ([], 0)
 
 
+@st.composite
+def mangled(draw: st.DrawFn) -> bytes:
+    """One of the files with pieces of it dropped, doubled and overwritten."""
+    data = bytearray(draw(st.sampled_from([text for text, _ in ODDITIES.values()])).encode())
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(data)))
+        piece = bytes(data[start : start + draw(st.integers(0, 12))])
+        other = draw(
+            st.sampled_from([b"", piece * 2, piece * 400, b"9" * 5000, b"<", b"{\\k", b"\xff\x00"])
+            | st.binary(max_size=6)
+        )
+        data[start : start + len(piece)] = other
+    return bytes(data)
+
+
+@given(mangled())
+def test_damaged_files_are_read_or_refused(data: bytes) -> None:
+    try:
+        raw, bad = parse(decode(data), 25.0)
+    except UnreadableSubtitlesError:
+        return
+    assert bad >= 0
+    for end_s in (None, 10.0):
+        cues, _ = tidy([replace(cue) for cue in raw], Extent(0.0, end_s))
+        for cue in cues:
+            assert cue.text == " ".join(cue.text.split()) != ""
+            assert [word.text for word in cue.words] in ([], cue.text.split())
+            assert end_s is None or cue.start_s < end_s + 1.0
+
+
 # ---- word times ----
 
 
@@ -126,6 +157,14 @@ def test_webvtt_times_are_word_times() -> None:
         "WEBVTT\n\n00:01.000 --> 00:04.000\none <00:02.000>two three<00:03.000><c> x</c>\n"
     )
     assert said(cue) == [(1.0, 2.0, "one"), (2.0, 2.375, "two"), (2.375, 3.0, "three"), (3, 4, "x")]
+
+
+def test_each_voice_has_its_word_times() -> None:
+    one, other = read(
+        "WEBVTT\n\n00:01.000 --> 00:04.000\n<v A>x <00:02.000>y <v B><00:03.000>z w\n"
+    )
+    assert said(one) == [(1.0, 1.667, "A:"), (1.667, 2.0, "x"), (2.0, 4.0, "y")]
+    assert (other.text, other.words[-1].end_s) == ("B: z w", 4.0)
 
 
 def test_times_that_run_backwards_or_away_stay_in_the_cue() -> None:
