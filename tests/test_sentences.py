@@ -124,6 +124,17 @@ def test_cues_at_once_are_not_joined() -> None:
     assert texts(Cue(0, 4, "so we"), Cue(1, 3, "a sign")) == ["so we", "a sign"]
 
 
+def test_cues_that_overlap_by_a_picture_or_two_are_joined() -> None:
+    assert texts(Cue(0, 2.05, "so we"), Cue(2, 3, "went")) == ["so we went"]
+
+
+def test_a_long_heading_is_no_name_of_a_speaker() -> None:
+    assert texts(*lines("we saw", "Ann Mary: yes")) == ["we saw", "Ann Mary: yes"]
+    heading = "The Most Unusual: yes"
+    assert texts(*lines("we saw", heading)) == ["we saw", heading]
+    assert len(texts(*lines("we saw", "The Most Very Unusual: yes"))) == 1
+
+
 def test_what_would_be_too_long_is_not_joined() -> None:
     cues = lines(*["and so on"] * 20)
     assert all(cue.end_s - cue.start_s <= 15 for cue in sentences(cues, OPTIONS))

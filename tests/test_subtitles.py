@@ -20,7 +20,7 @@ from seal.types import Box, UInt8
 from seal.words import Cue, Line, TextReader, Transcript, Word
 from seal.words.charset import UnreadableSubtitlesError, decode
 from seal.words.export import FORMATS, render, write
-from seal.words.formats import parse
+from seal.words.formats import RawCue, parse
 from seal.words.markup import plain, timed_words
 from seal.words.subtitles import find
 from seal.words.tidy import Extent, tidy
@@ -237,7 +237,35 @@ def test_repeated_lines_after_a_pause_stay() -> None:
     assert [cue.text for cue in read(text)] == ["a", "b", "c", "c"]
 
 
+def test_two_lines_that_recur_do_not_make_captions_roll() -> None:
+    song = ["one", "oh", "oh\nyes", "two", "three", "la", "la\nno", "four", "five", "six"]
+    assert len(read(srt(*song))) == len(song)
+
+
+def test_only_flashes_of_one_text_that_touch_are_one_cue() -> None:
+    def at(*spans: tuple[float, float]) -> Times:
+        raw = [RawCue(start_s, end_s, "No!", []) for start_s, end_s in spans]
+        return times(tidy(raw, Extent(0.0, None))[0])
+
+    assert at((1, 1.2), (1.2, 1.4), (1.44, 1.6)) == [(1, 1.6, "No!")]
+    assert len(at((1, 1.2), (1.5, 1.7))) == 2
+    assert len(at((1, 2), (2, 3))) == 2
+
+
+def test_a_cue_without_an_end_is_shown_as_long_as_reading_takes() -> None:
+    cues = tidy([RawCue(1.0, None, "x" * 30, []), RawCue(2.5, None, "y", [])], Extent(0, None))[0]
+    assert times(cues) == [(1.0, 2.5, "x" * 30), (2.5, 3.5, "y")]
+    (alone,), _ = tidy([RawCue(1.0, None, "x" * 30, [])], Extent(0, None))
+    assert alone.end_s == 3.0
+
+
 # ---- the length of the video ----
+
+
+def test_the_length_that_a_file_states_may_be_a_little_short() -> None:
+    cues, notes = tidy([RawCue(9.0, 10.9, "a", []), RawCue(10.5, 12.5, "b", [])], Extent(0, 10.0))
+    assert times(cues) == [(9.0, 10.9, "a"), (10.5, 11.5, "b")]
+    assert notes == []
 
 
 def test_what_does_not_fit_is_left_out_and_counted() -> None:
@@ -477,6 +505,14 @@ def test_the_fingerprint_is_of_the_content(own: Path) -> None:
     english = beside.rename(own.with_suffix(".en.srt"))
     assert english.exists()
     assert found(own).fingerprint not in prints
+
+
+def test_a_file_that_is_too_large_is_left_alone(own: Path) -> None:
+    beside = own.with_suffix(".srt")
+    beside.write_text(SRT)
+    with beside.open("r+b") as file:
+        file.truncate(65 * 2**20)
+    assert found(own).notes == ("film.srt was not used: larger than 64 MiB",)
 
 
 def test_a_folder_of_pictures_may_have_subtitles_beside_it(tmp_path: Path) -> None:
