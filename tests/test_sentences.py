@@ -132,7 +132,8 @@ def test_a_long_heading_is_no_name_of_a_speaker() -> None:
     assert texts(*lines("we saw", "Ann Mary: yes")) == ["we saw", "Ann Mary: yes"]
     heading = "The Most Unusual: yes"
     assert texts(*lines("we saw", heading)) == ["we saw", heading]
-    assert len(texts(*lines("we saw", "The Most Very Unusual: yes"))) == 1
+    for heading in ("The Most Very Unusual: yes", "International Meteorological Organisation: yes"):
+        assert len(texts(*lines("we saw", heading))) == 1
 
 
 def test_what_would_be_too_long_is_not_joined() -> None:
@@ -147,7 +148,7 @@ def test_the_lines_of_a_song_are_sentences() -> None:
     # A sentence goes on after a comma. Where lines go on in small letters, capitals are names.
     assert texts(*lines(*song, "The end,", "My dear"))[-1] == "The end, My dear"
     talk = [*song, "is he", "and so", "he goes", "to"]
-    assert len(texts(*lines(*talk, "Paris"))) < len(talk)
+    assert texts(*lines(*talk, "Paris"))[-1].endswith("he goes to Paris")
 
 
 # ---- splitting ----
