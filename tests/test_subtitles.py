@@ -663,14 +663,25 @@ def test_what_is_written_is_read_again(made: list[tuple[int, int, str]]) -> None
         at += gap_ms + 1000
         cues.append(Cue(at / 1000, (at + length_ms) / 1000, text))
         at += length_ms
-    vtt = read(render(cues, "vtt"))
-    assert times(vtt) == times(cues)
+    for form in ("srt", "vtt"):
+        assert times(read(render(cues, form))) == times(cues)
 
 
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 @pytest.mark.parametrize(
     "text",
-    ["a <b> & c", "{x} \\ y", "&amp; &lt;", "1", "<i>", "-->", "a --> b", "<v Ann>", "<3 R&B"],
+    [
+        "a <b> & c",
+        "{x} \\ y",
+        "&amp; &lt;",
+        "1",
+        "<i>",
+        "-->",
+        "a --> b",
+        "<v Ann>",
+        *("\\\\N \\\\H \\\\h", "{\\\\an8} {y:i} C:\\\\New"),
+        "<3 R&B",
+    ],
 )
 def test_marks_in_a_text_are_text(form: str, text: str) -> None:
     cues = [Cue(1.0, 2.0, text), Cue(400_000.0, 400_001.0, "late")]

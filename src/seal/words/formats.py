@@ -137,7 +137,7 @@ def _heading(line: str) -> re.Match[str] | None:
 def _number(body: list[str], has_cue: bool, expected: Sequence[int]) -> int | None:
     """The number of the cue that follows `body`, which is then no text and is taken out.
 
-    A number right after text without a blank line is one only where it is `expected`.
+    Where blank lines do not tell it from text, it has to be `expected`.
     """
     last = len(body) - 1
     while last >= 0 and not body[last].strip():
@@ -147,10 +147,9 @@ def _number(body: list[str], has_cue: bool, expected: Sequence[int]) -> int | No
         return None
     number = int(found[1])
     counts = number in expected
-    apart = last == len(body) - 1 and (last == 0 or not body[last - 1].strip())
-    if last == 0 and has_cue and not counts:
-        apart = False
-    if not (counts or apart):
+    stands_apart = not body[last - 1].strip() if last else not has_cue
+    is_next_to_times = last == len(body) - 1
+    if not (counts or stands_apart if is_next_to_times else counts and stands_apart):
         return None
     del body[last:]
     return number

@@ -28,7 +28,7 @@ _TIME_TAG = r"<(?P<time>(?:\d{1,5}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
 _SRT = re.compile(
     # ASS overrides are found in SubRip files as well, and the marks of MicroDVD.
     rf"{_TAG}|{_TIME_TAG}|\{{(?P<override>\\[^{{}}]*)\}}"
-    r"|\{[cCfFsSyYpPoOhH]:[^{}]*\}|(?P<line>(?<!:)\\N)|(?P<blank>(?<!:)\\h)",
+    r"|\{[cCfFsSyYpPoOhH]:[^{}]*\}|(?P<line>(?<!:)(?-i:\\N))|(?P<blank>(?<!:)(?-i:\\h))",
     re.IGNORECASE,
 )
 _ASS = re.compile(
