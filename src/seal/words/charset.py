@@ -37,7 +37,10 @@ _BROKEN_SHARE = 10
 
 
 class UnreadableSubtitlesError(Exception):
-    """A subtitle file or stream that gives no text; the message is the reason, after a colon."""
+    """A subtitle file or stream that gives no text; the message is the reason alone.
+
+    It stays inside `seal.words`: `find` makes a note or an error that names the source of it.
+    """
 
 
 def decode(data: bytes) -> str:

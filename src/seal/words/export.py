@@ -16,8 +16,10 @@ from typing import Any, Final
 from seal.errors import OptionError
 from seal.words.cue import Cue
 
-# What would be read as a tag or as an entity.
+# What would be read as a tag, as an entity or as the times of a cue.
 _TAG_LIKE = re.compile(r"<(?=[/\s]*[A-Za-z\d])|&(?=#?\w+;)|-->")
+# What would be read as a mark of ASS or of MicroDVD, which other programs put into such files.
+_MARK_LIKE = re.compile(r"\\(?=[Nh])|(?<=\{)\\|\{(?=[cCfFsSyYpPoOhH]:)")
 
 
 def render(cues: Sequence[Cue], form: str) -> str:
@@ -47,13 +49,17 @@ def write(cues: Sequence[Cue], path: str | Path) -> None:
 
 def _srt(cues: Iterable[Cue]) -> str:
     return "".join(
-        f"{number}\n{_times(cue, ',')}\n{_TAG_LIKE.sub(_escaped, cue.text)}\n\n"
+        f"{number}\n{_times(cue, ',')}\n{_marked(_TAG_LIKE.sub(_escaped, cue.text))}\n\n"
         for number, cue in enumerate(cues, 1)
     )
 
 
 def _escaped(found: re.Match[str]) -> str:
     return html.escape(found[0], quote=False)
+
+
+def _marked(text: str) -> str:
+    return _MARK_LIKE.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
 def _vtt(cues: Iterable[Cue]) -> str:
@@ -64,13 +70,13 @@ def _vtt(cues: Iterable[Cue]) -> str:
 def _vtt_text(cue: Cue) -> str:
     """The text, with the start of each word that begins after the one before it."""
     if not cue.words:
-        return html.escape(cue.text, quote=False)
+        return _marked(html.escape(cue.text, quote=False))
     words, latest_ms = [], _ms(cue.start_s)
     for word in cue.words:
         at_ms = _ms(word.start_s)
         mark = f"<{_clock(at_ms, '.')}>" if latest_ms < at_ms < _ms(cue.end_s) else ""
         latest_ms = max(at_ms, latest_ms)
-        words.append(mark + html.escape(word.text, quote=False))
+        words.append(mark + _marked(html.escape(word.text, quote=False)))
     return " ".join(words)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pysubs2
 
 from seal.words.charset import UnreadableSubtitlesError
-from seal.words.markup import Mark, plain, seconds
+from seal.words.markup import VOICE, Dialect, Mark, plain, seconds, solid
 
 # hh:mm:ss,mmm with all that is found in its place: no hours, points, one digit, a sign.
 _TIME = r"-?\s*(?:\d{1,4}\s*:\s*)?\d{1,3}\s*:\s*\d{1,2}(?:\s*[.,]\s*\d{1,9}|:\d{3}(?!\d))?"
@@ -24,18 +24,18 @@ _TIMES = re.compile(
 )
 # SubViewer, and what YouTube gave out as SBV.
 _COMMA_TIMES = re.compile(
-    r"\s*(?P<start>\d+:\d\d:\d\d\.\d+),(?P<end>\d+:\d\d:\d\d\.\d+)(?P<rest>\s*)"
+    r"\s*(?P<start>\d{1,5}:\d\d:\d\d\.\d{1,9}),(?P<end>\d{1,5}:\d\d:\d\d\.\d{1,9})(?P<rest>\s*)"
 )
 # What WebVTT and SubRip put behind the times: align:start position:0%, X1:10 X2:20.
 _SETTINGS = re.compile(r"(?:\s+[\w-]+:[^\s]+)*\s*")
-_NUMBER = re.compile(r"\s*(\d+)\s*")
+_NUMBER = re.compile(r"\s*(\d{1,9})\s*")
 _WEBVTT_BLOCK = re.compile(r"(?<=\n\n)(?:NOTE|STYLE|REGION)\b.*?(?=\n\n|\Z)", re.DOTALL)
-_ASS_TIME = re.compile(r"\s*(-?)\s*(\d+):(\d{1,2}):(\d{1,2})(?:[.:,](\d{1,3}))?\s*")
+_ASS_TIME = re.compile(r"\s*(-?)\s*(\d{1,5}):(\d{1,2}):(\d{1,2})(?:[.:,](\d{1,3}))?\s*")
 _ASS_FIELDS = [
     *("layer", "start", "end", "style", "name"),
     *("marginl", "marginr", "marginv", "effect", "text"),
 ]
-_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d+)[^>]*>", re.IGNORECASE)
+_SYNC = re.compile(r"<sync\s+start\s*=\s*[\"']?(-?\d{1,12})[^>]*>", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"<p\b([^>]*)>(.*?)(?=<p\b|\Z)", re.IGNORECASE | re.DOTALL)
 _CLASS = re.compile(r"class\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 _BREAK, _ANY_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE), re.compile(r"</?[A-Za-z][^<>]*>")
@@ -58,6 +58,21 @@ class RawCue:
     """Plain text with its line ends."""
     marks: list[Mark]
     """Times inside the cue: see `seal.words.markup`."""
+
+
+def raw_cues(start_s: float, end_s: float | None, text: str, dialect: Dialect) -> list[RawCue]:
+    """The cue of a marked-up text; where several voices share it, one for each."""
+    shown, marks = plain(text.strip(), dialect, start_s)
+    if VOICE not in shown:
+        return [RawCue(start_s, end_s, shown, marks)]
+    cues, count = [], 0
+    for part in shown.split(VOICE):
+        length = solid(part)
+        own = [(at - count, time_s) for at, time_s in marks if count <= at <= count + length]
+        if length:
+            cues.append(RawCue(start_s, end_s, part, own))
+        count += length
+    return cues
 
 
 def parse(text: str, rate_hz: float | None = None) -> tuple[list[RawCue], int]:
@@ -99,12 +114,12 @@ def _timed(text: str, is_webvtt: bool) -> Iterator[RawCue]:
         expected = (count + 1, count + 1 if number is None else number + 1)
         following = _number(body, heading is not None, expected)
         if heading is not None:
-            yield _cue(heading, body, is_webvtt)
+            yield from _cues(heading, body, is_webvtt)
         count += 1
         number = following
         heading, body = found, []
     if heading is not None:
-        yield _cue(heading, body, is_webvtt)
+        yield from _cues(heading, body, is_webvtt)
 
 
 def _heading(line: str) -> re.Match[str] | None:
@@ -122,7 +137,7 @@ def _heading(line: str) -> re.Match[str] | None:
 def _number(body: list[str], has_cue: bool, expected: Sequence[int]) -> int | None:
     """The number of the cue that follows `body`, which is then no text and is taken out.
 
-    A number right after text without a blank line is one only where it is `expected`.
+    Where blank lines do not tell it from text, it has to be `expected`.
     """
     last = len(body) - 1
     while last >= 0 and not body[last].strip():
@@ -132,16 +147,15 @@ def _number(body: list[str], has_cue: bool, expected: Sequence[int]) -> int | No
         return None
     number = int(found[1])
     counts = number in expected
-    apart = last == len(body) - 1 and (last == 0 or not body[last - 1].strip())
-    if last == 0 and has_cue and not counts:
-        apart = False
-    if not (counts or apart):
+    stands_apart = not body[last - 1].strip() if last else not has_cue
+    is_next_to_times = last == len(body) - 1
+    if not (counts or stands_apart if is_next_to_times else counts and stands_apart):
         return None
     del body[last:]
     return number
 
 
-def _cue(heading: re.Match[str], body: list[str], is_webvtt: bool) -> RawCue:
+def _cues(heading: re.Match[str], body: list[str], is_webvtt: bool) -> list[RawCue]:
     rest = heading["rest"]
     if rest.strip() and _SETTINGS.fullmatch(rest) is None:
         body = [rest.strip(), *body]
@@ -151,8 +165,7 @@ def _cue(heading: re.Match[str], body: list[str], is_webvtt: bool) -> RawCue:
     if heading.re is _COMMA_TIMES:
         text = re.sub(r"\[br\]", "\n", text, flags=re.IGNORECASE)
     start_s = _seconds(heading["start"])
-    shown, marks = plain(text, "srt", start_s)
-    return RawCue(start_s, _seconds(heading["end"]), shown, marks)
+    return raw_cues(start_s, _seconds(heading["end"]), text, "srt")
 
 
 def _until_blank(body: list[str]) -> list[str]:
@@ -187,8 +200,7 @@ def _ass(text: str) -> tuple[list[RawCue], int]:
             if start_s is None or "text" not in values:
                 bad += 1
                 continue
-            shown, marks = plain(values["text"].strip(), "ass", start_s)
-            cues.append(RawCue(start_s, end_s, shown, marks))
+            cues += raw_cues(start_s, end_s, values["text"], "ass")
     if not cues and not bad:
         raise UnreadableSubtitlesError("no subtitles in it")
     return cues, bad
@@ -241,5 +253,4 @@ def _by_pysubs2(text: str, name: str, rate_hz: float | None) -> list[RawCue]:
 def _events(events: Iterable[pysubs2.SSAEvent]) -> Iterator[RawCue]:
     for event in events:
         if not event.is_comment:
-            text, marks = plain(event.text, "ass", event.start / 1000)
-            yield RawCue(event.start / 1000, event.end / 1000, text, marks)
+            yield from raw_cues(event.start / 1000, event.end / 1000, event.text, "ass")

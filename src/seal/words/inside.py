@@ -15,9 +15,8 @@ from seal.config import VideoOptions
 from seal.video.opening import open_container
 from seal.words.charset import UnreadableSubtitlesError, decode
 from seal.words.cue import TextReader
-from seal.words.formats import RawCue
+from seal.words.formats import RawCue, raw_cues
 from seal.words.languages import language_code
-from seal.words.markup import plain
 from seal.words.pictures import FAULTS, UNKNOWN_MS, pictured, reason_of
 
 PICTURE_CODECS: Final = frozenset({"hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"})
@@ -164,16 +163,13 @@ def _texted(packet: Any, stream: Any, codec: str, faults: list[str]) -> Iterator
     end_s = start_s + float(packet.duration * packet.time_base) if packet.duration else None
     try:
         if codec in _TEXT:
-            text, marks = plain(decode(bytes(packet)), "srt", start_s)
-            yield RawCue(start_s, end_s, text, marks)
+            yield from raw_cues(start_s, end_s, decode(bytes(packet)), "srt")
         elif codec == "mov_text":
-            text, marks = plain(_mov_text(bytes(packet)), "srt", start_s)
-            yield RawCue(start_s, end_s, text, marks)
+            yield from raw_cues(start_s, end_s, _mov_text(bytes(packet)), "srt")
         elif codec in ("ass", "ssa"):
             # ReadOrder, Layer, Style, Name, three margins, Effect, Text.
             text = decode(bytes(packet)).split(",", 8)[-1]
-            text, marks = plain(text.strip(), "ass", start_s)
-            yield RawCue(start_s, end_s, text, marks)
+            yield from raw_cues(start_s, end_s, text, "ass")
         else:
             yield from _decoded(packet, stream, start_s, end_s)
     except (UnreadableSubtitlesError, *FAULTS) as error:
@@ -206,5 +202,4 @@ def _decoded(
     for rect in shown:
         if rect.type != b"bitmap":
             text = rect.ass.decode(errors="replace").split(",", 8)[-1]
-            text, marks = plain(text.strip(), "ass", start_s)
-            yield RawCue(start_s, end_s, text, marks)
+            yield from raw_cues(start_s, end_s, text, "ass")

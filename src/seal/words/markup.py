@@ -11,28 +11,33 @@ import html
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from seal.words.cue import Word
 
 Dialect = Literal["srt", "ass"]
 Mark = tuple[int, float]
 
+VOICE: Final = "\x1e"
+"""Another speaker begins behind it. It counts as white space."""
+
 # Tags of SubRip and WebVTT. Others stay: "<sigh>" is how some write what is heard.
 _NAMES = "i|b|u|s|em|strong|strike|font|span|p|br|c|v|lang|ruby|rt|rp|rb|tt|small|big|center|div"
 _TAG = rf"<\s*(?P<close>/?)\s*(?P<name>{_NAMES})(?P<rest>[\s.=/][^<>]*)?>|</>"
-_TIME_TAG = r"<(?P<time>(?:\d+:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
+_TIME_TAG = r"<(?P<time>(?:\d{1,5}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
 _SRT = re.compile(
     # ASS overrides are found in SubRip files as well, and the marks of MicroDVD.
     rf"{_TAG}|{_TIME_TAG}|\{{(?P<override>\\[^{{}}]*)\}}"
-    r"|\{[cCfFsSyYpPoOhH]:[^{}]*\}|(?P<line>(?<!:)\\N)|(?P<blank>(?<!:)\\h)",
+    r"|\{[cCfFsSyYpPoOhH]:[^{}]*\}|(?P<line>(?<!:)(?-i:\\N))|(?P<blank>(?<!:)(?-i:\\h))",
     re.IGNORECASE,
 )
 _ASS = re.compile(
     # FFmpeg puts a word joiner after a backslash that is one.
     r"\\(?P<literal>[{}]|\u2060)|\{(?P<override>[^}]*)\}|(?P<line>\\N)|(?P<blank>\\[nh])"
 )
-_KARAOKE = re.compile(r"\\(?:kt(?P<at>\d+)|[kK][fo]?(?P<lasting>\d+)|p(?P<draw>\d+)(?![\d.(]))")
+_KARAOKE = re.compile(
+    r"\\(?:kt(?P<at>\d{1,9})|[kK][fo]?(?P<lasting>\d{1,9})|p(?P<draw>\d{1,2})(?![\d.(]))"
+)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 # Control characters, marks of reading direction and byte order marks are no text.
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -42,7 +47,10 @@ _USUAL_TIME = re.compile(r"(\d\d):(\d\d):(\d\d)[,.](\d\d\d)")
 
 
 def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[Mark]]:
-    """The text of a cue that starts at `start_s`, with its line ends, and the marks in it."""
+    """The text of a cue that starts at `start_s`, with its line ends, and the marks in it.
+
+    Where WebVTT says who speaks, the text has `VOICE` and the name.
+    """
     marks: list[Mark] = []
     if dialect == "srt" and "<" in text:
         # Most tags are these, and they are quick.
@@ -61,7 +69,7 @@ def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[
         if dialect == "srt" and "&" in piece:
             piece = _ENTITY.sub(lambda found: html.unescape(found[0]), piece)
         piece = _visible(piece)
-        count += _solid(piece)
+        count += solid(piece)
         out.append(piece)
 
     for found in pattern.finditer(text):
@@ -91,7 +99,8 @@ def plain(text: str, dialect: Dialect, start_s: float = 0.0) -> tuple[str, list[
                 hidden = not groups["close"]
             elif name == "v" and not groups["close"]:
                 voice = (groups["rest"] or "").partition(" ")[2].strip()
-                add(f"\n{voice}: " if voice else "\n")
+                out.append(VOICE)
+                add(f"{voice}: " if voice else "")
             elif name in ("br", "p", "div"):
                 add("\n")
     add(text[position:])
@@ -139,7 +148,7 @@ def timed_words(text: str, marks: Iterable[Mark], start_s: float, end_s: float) 
             times_s[-1] = time_s
     if len(offsets) == 1 and times_s[0] == start_s:
         return ()
-    words, offset, total = [], 0, _solid(text)
+    words, offset, total = [], 0, solid(text)
     if offsets[-1] < total:
         offsets.append(total)
         times_s.append(end_s)
@@ -162,6 +171,6 @@ def interpolated(offsets: Sequence[int], times_s: Sequence[float], offset: int) 
     return times_s[before] + share * (times_s[after] - times_s[before])
 
 
-def _solid(text: str) -> int:
+def solid(text: str) -> int:
     """How many characters are no white space."""
     return sum(map(len, text.split()))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from seal.words.cue import Cue, Word
+from seal.words.markup import solid
 
 # A line of Chinese or Japanese may be broken before any of these characters; words have no blanks.
 _UNSPACED = re.compile(
@@ -29,7 +30,7 @@ class WordClock:
         self._text = text
         self._is_timed = is_timed
         # Offsets count characters that are no blank.
-        lengths = [_solid(word.text) for word in said]
+        lengths = [solid(word.text) for word in said]
         self._ends = list(accumulate(lengths))
         self._said = said
 
@@ -67,7 +68,7 @@ class WordClock:
 
     def _at(self, offset: int, number: int) -> float:
         word = self._said[number]
-        length = _solid(word.text)
+        length = solid(word.text)
         share = (offset - (self._ends[number] - length)) / length
         return word.start_s + share * (word.end_s - word.start_s)
 
@@ -115,8 +116,3 @@ class WordClock:
 
     def _end(self, place: int) -> float:
         return self._cue.end_s if place == len(self._text) else self.end_s(place)
-
-
-def _solid(text: str) -> int:
-    """How many characters are no blank."""
-    return sum(map(len, text.split()))

@@ -180,7 +180,7 @@ def _first(
     for each in ranked:
         try:
             raw, more = each.read()
-        except UnreadableSubtitlesError as error:
+        except (UnreadableSubtitlesError, VideoError) as error:
             notes.append(f"{each.name} was not used: {error}")
             continue
         _shift(raw, each.shift_s)

@@ -180,7 +180,7 @@ def _unanimated(cues: Iterable[RawCue]) -> list[RawCue]:
 
 def _cut(cue: RawCue, end_s: float) -> RawCue:
     if _end_s(cue) > end_s + _TOLERANCE_S:
-        cue.end_s = max(cue.start_s, end_s)
+        cue.end_s = max(cue.start_s + _SHORTEST_S, end_s)
     return cue
 
 
