@@ -35,6 +35,12 @@ def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
     return Candidates(scores, embeddings, rng.uniform(0, 100, n) + 3000 * rng.integers(0, 3, n))
 
 
+def size_of(name: str, budget: Budget) -> int:
+    """What the formula of an objective takes for the size of a choice."""
+    is_averaged = backends.resolve("objective", name).averaged
+    return budget.usual_size if is_averaged else budget.size
+
+
 def make(name: str, c: Candidates, size: int, options: AttentionOptions) -> Objective:
     kind: type[Objective] = backends.resolve("objective", name)
     return kind(kind.seen(c, options), size, options)
@@ -239,7 +245,7 @@ def test_costs_inclusion_and_exclusion_are_kept_and_bounded(
         and not set(exclude.tolist()) & set(rows)
         and budget.costs[list(rows)].sum() <= budget.amount
     ]
-    objective = make(name, c, budget.size, options)
+    objective = make(name, c, size_of(name, budget), options)
     assert budget.size == max(map(len, feasible))
     if budget.uniform:
         feasible = [rows for rows in feasible if len(rows) == budget.size]
@@ -489,7 +495,8 @@ def test_kinds_cost_what_the_options_say_and_the_bound_holds(
     if len(set(price[2:].tolist())) == 1:
         feasible = [rows for rows in feasible if len(rows) == max(map(len, feasible))]
     assert sorted(got.rows.tolist()) in [rows.tolist() for rows in feasible]
-    objective = make(name, Candidates.of(tokens, scores), max(map(len, feasible)), options)
+    within = Budget(options.budget, price, np.array([2]), np.arange(2))
+    objective = make(name, Candidates.of(tokens, scores), size_of(name, within), options)
     # What is left is too little for anything else that is worth having.
     left = options.budget - price[got.rows].sum()
     for row in set(range(3, n)) - set(got.rows.tolist()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
@@ -145,7 +145,7 @@ def prepare(
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     if known and stored.complete >= set(keys):
-        return _at_hand(known[-1], record)
+        return _at_hand(known[-1], record, subtitles.notes)
     if quick:
         if stored.done:
             raise OptionError(
@@ -175,8 +175,15 @@ def prepare(
 def _subtitles(
     source: str | Path, video: VideoReader, options: Options, models: Models
 ) -> Transcript:
-    """The subtitles of a source that can be read a second time."""
+    """The subtitles of a source that can be read a second time.
+
+    Raises OptionError for a file that is named for another source.
+    """
     if video.info.is_live or is_pipe(source):
+        if options.subtitles.file is not None:
+            raise OptionError(
+                f"{video.info.source} can be read only once: subtitles.file has no effect on it"
+            )
         return Transcript(())
     return find(
         source,
@@ -188,9 +195,12 @@ def _subtitles(
     )
 
 
-def _at_hand(known: VideoRecord, record: VideoRecord) -> Stage:
-    """Nothing to do: the video is known, by the name that it has now."""
-    return Stage(replace(known, path=record.path, location=record.location), None)
+def _at_hand(known: VideoRecord, record: VideoRecord, notes: Sequence[str] = ()) -> Stage:
+    """Nothing to do: the video is known, by the name that it has now. `notes` may be new."""
+    said = {text for _, text in known.notes}
+    new = tuple((known.start_s, text) for text in notes if text not in said)
+    same = replace(known, path=record.path, location=record.location, notes=known.notes + new)
+    return Stage(same, None)
 
 
 def _record(
