@@ -85,7 +85,7 @@ class Meaning:
 
     def cosines(self, query: Float32) -> Float32:
         """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
-        direction: Float64 = np.linalg.solve(self.root, query.astype(np.float64) - self.mean)
+        direction = np.linalg.solve(self.root, query - self.mean).astype(np.float64)
         cosines: Float32 = self.texts @ _unit(direction[None])[0]
         return cosines
 
