@@ -38,7 +38,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal.encode.calibration import SHARPNESS, Calibration
-from seal.types import Float32, Float64, Strings
+from seal.types import Float32, Strings
 from seal.words.index import ASKED, WordIndex, quotes
 
 PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
@@ -63,36 +63,39 @@ class Meaning:
 
     mean: Float32
     """m, [d]."""
-    root: Float64
-    """[d, d] L with C = L L'."""
+    metric: Float32
+    """[d, d] the inverse of L, where C = L L'."""
     texts: Float32
     """[n, d] unit vectors; zeros for a text without an embedding."""
 
     @staticmethod
     def of(embeddings: Float32) -> Meaning:
         """Of L2-normalised embeddings [n, d]; zeros stand for a text without one."""
-        known = embeddings[np.any(embeddings != 0, axis=1)].astype(np.float64)
-        n, d = len(known), embeddings.shape[1]
-        mean = known.sum(0) / (n + SHRUNK)
-        apart = known - mean
-        own = apart.T @ apart / max(n, 1)
-        alike = np.eye(d) * (np.trace(own) / d if n else 1 / d)
-        root = np.linalg.cholesky((n * own + SHRUNK * alike) / (n + SHRUNK) + _NONE * np.eye(d))
+        has = np.any(embeddings != 0, axis=1)
+        n, d = int(has.sum()), embeddings.shape[1]
+        known: Float32 = embeddings[has]
+        mean: Float32 = known.sum(0) / np.float32(n + SHRUNK)
+        apart: Float32 = known - mean
+        own = (apart.T @ apart).astype(np.float64)
+        alike = np.eye(d) * (np.trace(own) / (d * n) if n else 1 / d)
+        root = np.linalg.cholesky((own + SHRUNK * alike) / (n + SHRUNK) + _NONE * np.eye(d))
+        metric: Float32 = np.linalg.inv(root).astype(np.float32)
         texts = np.zeros(embeddings.shape, np.float32)
-        in_metric = np.linalg.solve(root, apart.T).T.astype(np.float64)
-        texts[np.any(embeddings != 0, axis=1)] = _unit(in_metric)
-        return Meaning(mean.astype(np.float32), root, texts)
+        turned: Float32 = apart @ metric.T
+        texts[has] = _unit(turned)
+        return Meaning(mean, metric, texts)
 
     def cosines(self, query: Float32) -> Float32:
         """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
-        direction: Float64 = np.linalg.solve(self.root, query.astype(np.float64) - self.mean)
-        cosines: Float32 = self.texts @ _unit(direction[None])[0]
+        direction = _unit(self.metric @ (query - self.mean))
+        cosines: Float32 = self.texts @ direction
         return cosines
 
 
-def _unit(rows: Float64) -> Float32:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Float32 = (rows / np.maximum(lengths, _NONE)).astype(np.float32)
+def _unit(rows: Float32) -> Float32:
+    """Rows, or one vector, divided by their lengths."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    unit: Float32 = rows / np.maximum(lengths, np.float32(_NONE))
     return unit
 
 
