@@ -25,7 +25,7 @@ from seal.errors import OptionError
 from seal.types import Float32
 from seal.video.damage import FAULTS, MAX_FAILURES, reason_of
 from seal.video.opening import open_container, unreadable_container
-from seal.video.source import is_address, shown
+from seal.video.source import is_address
 
 RATE_HZ = 16_000
 """Samples a second, which every speech recogniser takes."""
@@ -260,7 +260,9 @@ class _Mixer:
     def add(self, frame: av.AudioFrame) -> None:
         """The next decoded frame."""
         length_s = frame.samples / frame.sample_rate
-        at_s = self._next_s if frame.pts is None else float(frame.pts * frame.time_base)
+        at_s = self._next_s
+        if frame.pts is not None and frame.time_base is not None:
+            at_s = float(frame.pts * frame.time_base)
         if self._missing and at_s > self._next_s + _TOLERANCE_S:
             self._lose(self._next_s, at_s, self._missing)
         self._missing = None
