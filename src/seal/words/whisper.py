@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +28,8 @@ _VERSION = 1
 # less likely than this, on average, are guesses.
 _MOST_COMPRESSED = 2.4
 _LEAST_LOG_PROBABILITY = -1.0
+# Languages that are written without spaces between words.
+_WITHOUT_SPACES = frozenset({"ja", "lo", "my", "th", "yue", "zh"})
 _SHORTEST_RETRY_S = 1.0
 """A shorter rest after a loop is not heard again."""
 
@@ -99,7 +102,7 @@ class WhisperTranscriber(Transcriber):
         segments, language = self._decode(sound, language)
         cues = list[Cue]()
         for start_s, end_s, said, is_looped in _windows(segments, len(sound) / self.rate_hz):
-            cues += map(_cue, said)
+            cues += (_cue(segment, language) for segment in said)
             if is_looped and end_s - start_s >= _SHORTEST_RETRY_S:
                 cues += self._again(sound, start_s, end_s, language)
         limit_s = len(sound) / self.rate_hz
@@ -112,7 +115,7 @@ class WhisperTranscriber(Transcriber):
             return
         segments, _ = self._decode(rest, language)
         for _, _, said, _ in _windows(segments, len(rest) / self.rate_hz):
-            yield from (_cue(segment, start_s) for segment in said)
+            yield from (_cue(segment, language, start_s) for segment in said)
 
     def _decode(self, sound: Float32, language: str | None) -> tuple[list[Any], str]:
         """The segments of faster-whisper, and the language."""
@@ -169,13 +172,17 @@ def _cut(window: Sequence[Any], count: int) -> list[Any]:
     return kept
 
 
-def _cue(segment: Any, shift_s: float = 0.0) -> Cue:
-    # Words bring the spaces between them, where their language has any.
-    words = [
-        Word(float(word.start) + shift_s, float(word.end) + shift_s, word.word.strip())
-        for word in segment.words or ()
-        if word.word.strip()
-    ]
+def _cue(segment: Any, language: str, shift_s: float = 0.0) -> Cue:
+    words = list[Word]()
+    for word in segment.words or ():
+        text = word.word.strip()
+        start_s, end_s = float(word.start) + shift_s, float(word.end) + shift_s
+        # Words bring the spaces before them, so "-born" goes on with the word before it.
+        goes_on = words and language not in _WITHOUT_SPACES and not word.word[:1].isspace()
+        if goes_on and text:
+            words[-1] = replace(words[-1], end_s=end_s, text=words[-1].text + text)
+        elif text:
+            words.append(Word(start_s, end_s, text))
     start_s, end_s = float(segment.start) + shift_s, float(segment.end) + shift_s
     if words:
         start_s, end_s = words[0].start_s, words[-1].end_s
