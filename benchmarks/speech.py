@@ -189,7 +189,9 @@ def write_talk(path: Path, length_s: float) -> None:
 def measure_speed(model: str, minutes: float, ways: list[str]) -> None:
     length_s = 60 * minutes
     heard = ["--set", "transcribe.backend=whisper", "--set", f"transcribe.weights={model}"]
-    print("| processes x threads | speech | x real time, wall clock | CPU s | x by CPU on 2 cores |")
+    print(
+        "| processes x threads | speech | x real time, wall clock | CPU s | x by CPU on 2 cores |"
+    )
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         talk = Path(folder, "talk.mp4")
@@ -197,12 +199,12 @@ def measure_speed(model: str, minutes: float, ways: list[str]) -> None:
         for way in ways:
             jobs, threads = way.split("x")
             for speech in ([], heard):
-                command = [sys.executable, "-m", "seal.cli", "-q", "index", str(talk)]
+                command = [sys.executable, "-m", "seal.cli", "index", str(talk)]
                 store = Path(folder, f"{way}-{len(speech)}")
                 command += ["--store", str(store), "--jobs", jobs, *speech]
                 began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
                 environment = os.environ | {"OMP_NUM_THREADS": threads}
-                subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+                subprocess.run(command, check=True, env=environment, capture_output=True)
                 wall_s = time.monotonic() - began
                 after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

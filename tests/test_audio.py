@@ -133,7 +133,11 @@ def test_sound_that_drifts_stays_with_the_clock(tmp_path: Path) -> None:
 def test_nothing_is_lost_of_the_place_in_an_hour(name: str, tmp_path: Path) -> None:
     """An hour by the stamps: a hole of 58 minutes lies between two pieces of sound."""
     path = write_sounding(
-        tmp_path / name, 4.0, end_s=3600.0, holes=[(60.0, 3540.0)], **(FORMATS[name] | {"rate_hz": 16_000})
+        tmp_path / name,
+        4.0,
+        end_s=3600.0,
+        holes=[(60.0, 3540.0)],
+        **(FORMATS[name] | {"rate_hz": 16_000}),
     )
     with open_video(path, OPTIONS) as video:
         shift_s = video.info.start_s

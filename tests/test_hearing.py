@@ -46,9 +46,7 @@ def test_no_word_is_lost_or_doubled_wherever_the_edges_are(film: Path, steps: li
     assert words(film, [0.0, *np.cumsum(steps).tolist()]) == ALL
 
 
-def test_without_moving_the_edge_a_word_is_cut(
-    film: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_moving_the_edge_a_word_is_cut(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hearing, "_NEAR_S", 0.0)
     assert words(film, [0.0, 20.7]) != ALL
     monkeypatch.undo()
@@ -116,9 +114,7 @@ def test_of_equally_quiet_places_the_nearest_is_taken() -> None:
 
 def indexed(film: Path, folder: Path, jobs: int) -> list[tuple[str, float, str]]:
     store = Store(folder, create=True)
-    options = Options.load(
-        settings=["video.part_s=9", "video.rate_hz=1", "video.short_side_px=32"]
-    )
+    options = Options.load(settings=["video.part_s=9", "video.rate_hz=1", "video.short_side_px=32"])
     record = index(film, store, options, jobs=jobs, instances=Instances(transcriber=Beeps()))
     tokens = store.tokens(record.id, kinds=["speech"])
     return [
@@ -139,5 +135,7 @@ def test_why_nothing_is_heard_is_said(film: Path, tmp_path: Path) -> None:
     assert "clock restarts" in silent_because(film, OPTIONS, is_continuous=False)
     assert silent_because(film, OPTIONS, is_continuous=True) == ""
     instances = Instances(transcriber=Beeps())
-    record = index(mute, Store(tmp_path / "store", create=True), Options.load(), instances=instances)
+    record = index(
+        mute, Store(tmp_path / "store", create=True), Options.load(), instances=instances
+    )
     assert [text for _, text in record.notes] == [silent_because(mute, OPTIONS, True)]

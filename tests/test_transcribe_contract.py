@@ -13,6 +13,7 @@ from seal.errors import OptionError
 from seal.types import Float32
 from seal.video.audio import open_sound
 from seal.words.cue import Transcriber, load_transcriber
+from sounding import hum
 from tiny_transcribers import Beeps, beeps, whisper_folder
 
 RATE_HZ = 16_000
@@ -76,6 +77,7 @@ WORDLESS = {
     "brown noise": noise(1),
     "a tone": (0.5 * np.sin(2 * np.pi * 440 * TIMES_S)).astype(np.float32),
     "chords": chords(),
+    "sixty tones": hum(TIMES_S).astype(np.float32),
     "clicks": (TIMES_S % 0.5 < 0.001).astype(np.float32),
 }
 
@@ -131,9 +133,7 @@ def test_a_view_is_as_good_as_a_copy(transcriber: Transcriber, speech: Float32) 
         np.full(100, np.inf, np.float32),
     ],
 )
-def test_anything_else_than_mono_sound_is_refused(
-    transcriber: Transcriber, wrong: Float32
-) -> None:
+def test_anything_else_than_mono_sound_is_refused(transcriber: Transcriber, wrong: Float32) -> None:
     with pytest.raises(OptionError, match="sound must be"):
         transcriber.transcribe(wrong)
 

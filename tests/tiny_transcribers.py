@@ -29,7 +29,9 @@ class Beeps(Transcriber):
         step = round(_STEP_S * self.rate_hz)
         rows = sound[: len(sound) // step * step].reshape(-1, step)
         loud = np.abs(rows).max(1, initial=0.0) > 0.1
-        edges = np.flatnonzero(np.diff(loud.astype(int), prepend=0, append=0)).reshape(-1, 2).tolist()
+        edges = (
+            np.flatnonzero(np.diff(loud.astype(int), prepend=0, append=0)).reshape(-1, 2).tolist()
+        )
         cues = []
         for first, end in edges:
             tone = sound[first * step : end * step]

@@ -59,7 +59,8 @@ def hear(
         start_s, end_s = _bounds(reader, edges_s, number, until_s)
         for piece_s, piece_end_s in _pieces(reader, start_s, end_s):
             sound = reader.read(piece_s, piece_end_s)
-            cues += (_later(cue, piece_s) for cue in transcriber.transcribe(sound.samples).cues)
+            samples = np.trim_zeros(sound.samples, "b") if sound.is_end else sound.samples
+            cues += (_later(cue, piece_s) for cue in transcriber.transcribe(samples).cues)
             lost += sound.lost
             if sound.is_end:
                 break

@@ -138,7 +138,7 @@ def _windows(
     """For each window that was decoded at once: where its first loop ends, where the window ends,
     its segments up to there, and whether there is a loop."""
     windows = [list(window) for _, window in groupby(segments, key=lambda each: each.seek)]
-    ends_s = [window[0].start for window in windows[1:]] + [length_s]
+    ends_s = [*(window[0].start for window in windows), length_s][1:]
     for window, end_s in zip(windows, ends_s, strict=True):
         words = [word for segment in window for word in segment.words or ()]
         kept = first_loop([word.word for word in words])
