@@ -41,7 +41,7 @@ from seal.words.whisper import WhisperTranscriber, _threads  # noqa: E402
 NASA = (
     "this is the optical and science segment of the webb space telescope in one of the largest"
     " clean rooms in the world at nasa's goddard space flight center in greenbelt maryland"
-).split()
+)
 
 
 def whisper(**options: object) -> WhisperTranscriber:
@@ -69,8 +69,8 @@ def plain(text: str) -> list[str]:
 def test_the_words_of_real_speech(tiny: WhisperTranscriber, shared_data: Path) -> None:
     heard = tiny.transcribe(sound_of(shared_data, "nasa-webb", 0.0, 12.3))
     said = plain(" ".join(cue.text for cue in heard.cues))
-    assert len(set(NASA) & set(said)) >= 0.9 * len(set(NASA))
-    assert abs(len(said) - len(NASA)) <= 2
+    assert len({*plain(NASA)} & {*said}) >= 0.9 * len({*plain(NASA)})
+    assert abs(len(said) - len(plain(NASA))) <= 2
     assert heard.language == "en"
     starts_s = {plain(w.text)[0]: w.start_s for cue in heard.cues for w in cue.words}
     # The times of the true cues.
@@ -161,7 +161,7 @@ def test_a_device_that_runs_no_whisper(device: str) -> None:
 
 
 def test_a_device_that_is_not_there() -> None:
-    with pytest.raises(BackendError, match="finds 0 CUDA devices|finds . CUDA devices"):
+    with pytest.raises(BackendError, match=r"finds \d+ CUDA devices"):
         whisper(device="cuda:99")
 
 
@@ -351,9 +351,9 @@ def test_words_that_differ_are_no_loop(words: list[int]) -> None:
 
 
 def test_what_people_say_again_is_no_loop() -> None:
-    assert first_loop("no no no no no no no I said never never".split()) is None
-    assert first_loop("row row row your boat row row row your boat".split()) is None
-    assert first_loop("Thank you. Thank you! thank you, THANK you.".split()) == 2
+    assert first_loop(plain("no no no no no no no I said never never")) is None
+    assert first_loop(plain("row row row your boat row row row your boat")) is None
+    assert first_loop(plain("Thank you. Thank you! thank you, THANK you.")) == 2
 
 
 def test_the_loader_knows_it(tiny: WhisperTranscriber) -> None:
