@@ -57,7 +57,7 @@ def write_sounding(
     default: int | None = None,
     options: dict[str, str] | None = None,
     gop: int = 25,
-    fps: int = 10,
+    fps: int | Fraction = 10,
     video_codec: str = "libx264",
     faults: Sequence[int] = (),
 ) -> Path:
@@ -85,7 +85,10 @@ def write_sounding(
         for i in range(round(length_s * fps)):
             image = av.VideoFrame.from_ndarray(numbered(i % 256, 64, 48), "rgb24")
             frame = image.reformat(format="yuv420p")
-            frame.pts, frame.time_base = round((video_start_s + i / fps) * 1000), Fraction(1, 1000)
+            frame.pts, frame.time_base = (
+                round((video_start_s + float(i / fps)) * 1000),
+                Fraction(1, 1000),
+            )
             packets += video.encode(frame)
         packets += video.encode(None)
         for number, sound in enumerate(sounds):

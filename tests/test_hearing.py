@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,14 @@ def test_any_number_of_processes_gives_the_same_tokens(film: Path, tmp_path: Pat
     alone = indexed(film, tmp_path / "alone", 1)
     assert sorted(text for text, _, _ in alone) == sorted(ALL)
     assert indexed(film, tmp_path / "two", 2) == alone
+
+
+def test_speech_under_a_picture_that_stays_is_heard(tmp_path: Path) -> None:
+    """Pictures at 0 and 35 s: in the parts between them and after them there is none."""
+    film = write_sounding(
+        tmp_path / "film.mkv", 70.0, fps=Fraction(1, 35), gop=99, end_s=LENGTH_S, signal=beeps
+    )
+    assert sorted(text for text, _, _ in indexed(film, tmp_path / "store", 1)) == sorted(ALL)
 
 
 def test_why_nothing_is_heard_is_said(film: Path, tmp_path: Path) -> None:
