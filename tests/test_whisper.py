@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ from tiny_transcribers import whisper_folder
 
 FOLDER = whisper_folder()
 
-from seal.words.whisper import WhisperTranscriber, _threads  # noqa: E402
+from seal.words.whisper import WhisperTranscriber, _threads, _windows  # noqa: E402
 
 NASA = (
     "this is the optical and science segment of the webb space telescope in one of the largest"
@@ -354,6 +356,45 @@ def test_a_loop_is_cut_after_its_first_round(
 ) -> None:
     words = [f" {word}," for word in [*before, *phrase * rounds]]
     assert first_loop(words) == len(before) + len(phrase)
+
+
+def segment(seek: int, text: str, ratio: float = 1.2, log_probability: float = -0.3) -> Any:
+    """A segment as faster-whisper gives it: a word each half second of its window."""
+    words = [
+        SimpleNamespace(word=f" {word}", start=seek / 100 + i / 2, end=seek / 100 + i / 2 + 0.4)
+        for i, word in enumerate(text.split())
+    ]
+    return SimpleNamespace(
+        seek=seek, start=words[0].start, end=words[-1].end, text=f" {text}", words=words,
+        compression_ratio=ratio, avg_logprob=log_probability,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("second", "kept", "is_looped"),
+    [
+        ({"text": "the second window"}, ["the second window"], False),
+        ({"text": "the second window", "ratio": 2.3}, ["the second window"], False),
+        ({"text": "the second window", "ratio": 2.5}, [], False),
+        ({"text": "the second window", "log_probability": -0.9}, ["the second window"], False),
+        ({"text": "the second window", "log_probability": -1.1}, [], False),
+        ({"text": "so " + "thank you " * 5, "ratio": 2.5}, ["so thank you"], True),
+    ],
+)
+def test_a_window_of_guesses_is_dropped_and_its_neighbours_stay(
+    second: dict[str, Any], kept: list[str], is_looped: bool
+) -> None:
+    given_ = [segment(0, "a first one"), segment(3000, **second), segment(6000, "and the last")]
+    first, middle, last = _windows(given_, 90.0)
+    for _, _, said, looped in (first, last):
+        assert [len(each.words) for each in said] == [3]
+        assert not looped
+    assert [each.text.strip() for each in middle[2]] == kept
+    assert middle[3] == is_looped
+    # What is heard again ends where the next window begins.
+    assert middle[1] == 60.0
+    if is_looped:
+        assert middle[0] == middle[2][-1].words[-1].end
 
 
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=80))
