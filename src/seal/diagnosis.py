@@ -15,7 +15,7 @@ from seal.config import PROFILES, Options
 from seal.dependencies import Dependency, dependency, stated
 from seal.errors import BackendError
 from seal.preparation import Need, needs, size
-from seal.weights import check_whole, folder_of, is_loaded, require
+from seal.weights import TORCH, check_whole, folder_of, require
 
 
 @dataclass(frozen=True)
@@ -157,21 +157,22 @@ def diagnose(profiles: Iterable[str] = ()) -> Diagnosis:
 
 
 def _state(profile: str, need: Need, broken: str | None) -> StageState:
-    """`broken` says why torch, which every model runs on, cannot be imported."""
+    """`broken` says why torch, which most models run on, cannot be imported."""
     unmet = [package for package in need.packages if not package.is_met]
     problems = [f"{each} is needed, found {each.version or 'none'}" for each in unmet]
     remedies = [each.remedy for each in unmet]
-    if need.model is not None and broken is not None:
+    if need.model is not None and need.layout == TORCH and broken is not None:
         problems.append(broken)
     folder = None
     if need.model is not None:
         try:
-            folder = folder_of(need.model, need.revision, offline=True)
+            folder = folder_of(need.model, need.revision, need.layout, offline=True)
             check_whole(folder)
         except BackendError as error:
             problems.append("the model is not here" if folder is None else str(error))
             remedies.append(f"seal prepare {profile}")
-    files = [] if folder is None else [path for path in folder.iterdir() if is_loaded(path.name)]
+    there = [] if folder is None else list(folder.iterdir())
+    files = [path for path in there if need.layout.is_loaded(path.name)]
     return StageState(
         need,
         None if folder is None else sum(path.stat().st_size for path in files),

@@ -25,10 +25,10 @@ from typing import Any
 from seal.config import Options
 from seal.dependencies import Dependency, stated
 from seal.errors import BackendError
-from seal.weights import Weights, download, folder_of, is_loaded, require
+from seal.weights import TORCH, Layout, Weights, download, folder_of, layout_of, require
 
-# The extra that a back end needs whose options name no model.
-_EXTRAS = {("answer", "openai"): "answer"}
+# The extras of back ends other than those that run a network of torch.
+_EXTRAS = {("answer", "openai"): "answer", ("transcribe", "whisper"): "speech"}
 
 _REPORT_EVERY_S = 5.0
 
@@ -49,6 +49,11 @@ class Need:
     def packages(self) -> tuple[Dependency, ...]:
         return stated() + (stated(self.extra) if self.extra else ())
 
+    @property
+    def layout(self) -> Layout:
+        """The files of the model."""
+        return layout_of(self.extra)
+
 
 def options_for(profile: str, settings: Iterable[str] = ()) -> Options:
     """A profile with other models. Raises OptionError for a setting that changes no model."""
@@ -65,7 +70,8 @@ def needs(options: Options) -> list[Need]:
             continue
         if hasattr(group, "revision"):
             model = group.weights if hasattr(group, "weights") else group.model
-            found.append(Need(stage.name, backend, "models", model, group.revision))
+            extra = _EXTRAS.get((stage.name, backend), "models")
+            found.append(Need(stage.name, backend, extra, model, group.revision))
         else:
             found.append(Need(stage.name, backend, _EXTRAS.get((stage.name, backend), "")))
     if options.find.head is not None:
@@ -91,7 +97,7 @@ def _with_base(need: Need) -> Iterator[Need]:
 def present(need: Need) -> Path | None:
     """The folder of the model; None if it is not on this machine. Opens no connection."""
     try:
-        return folder_of(str(need.model), need.revision, offline=True)
+        return folder_of(str(need.model), need.revision, need.layout, offline=True)
     except BackendError:
         return None
 
@@ -115,6 +121,7 @@ class PlannedModel:
     commit: str | None
     """What the revision means on the hub today; None for a folder."""
     files: tuple[PlannedFile, ...]
+    layout: Layout = TORCH
 
     @property
     def size_bytes(self) -> int:
@@ -202,40 +209,40 @@ def plan(options: Options) -> Preparation:
     """The models and files that the profile needs, with their sizes. Downloads nothing.
 
     Raises BackendError, saying what to do, if the hub cannot be reached or does not give a model
-    to this account, if there is no such model or revision, or if it has no safetensors.
+    to this account, if there is no such model or revision, or if it has no weights that SEAL reads.
     """
-    stages: dict[tuple[str, str], list[str]] = {}
+    stages: dict[tuple[str, str, Layout], list[str]] = {}
     for need in needs(options):
         if need.model is not None:
-            stages.setdefault((need.model, need.revision), []).append(need.stage)
+            stages.setdefault((need.model, need.revision, need.layout), []).append(need.stage)
     models = [_planned(tuple(names), *model) for model, names in stages.items()]
     return Preparation(options.profile, tuple(models))
 
 
-def _planned(stages: tuple[str, ...], name: str, revision: str) -> PlannedModel:
+def _planned(stages: tuple[str, ...], name: str, revision: str, layout: Layout) -> PlannedModel:
     folder = Path(name).expanduser()
     if folder.is_dir():
-        folder_of(name, revision)  # Raises if nothing could be loaded from it.
-        paths = sorted(path for path in folder.iterdir() if is_loaded(path.name))
+        folder_of(name, revision, layout)  # Raises if nothing could be loaded from it.
+        paths = sorted(path for path in folder.iterdir() if layout.is_loaded(path.name))
         files = [PlannedFile(path.name, path.stat().st_size, True) for path in paths]
-        return PlannedModel(stages, name, revision, None, tuple(files))
-    hub = require("huggingface_hub").HfApi()
+        return PlannedModel(stages, name, revision, None, tuple(files), layout)
+    hub = require("huggingface_hub", layout.extra).HfApi()
     with _explained(name, revision):
         found = hub.model_info(name, revision=revision, files_metadata=True)
         if found.gated:
             hub.auth_check(name)
-    _check_loadable(name, revision, [file.rfilename for file in found.siblings])
+    _check_loadable(name, revision, [file.rfilename for file in found.siblings], layout)
     cache = _cache_of(name)
     files = []
     for file in sorted(found.siblings, key=lambda file: str(file.rfilename)):
-        if is_loaded(file.rfilename):
+        if layout.is_loaded(file.rfilename):
             # The cache names contents by the hub's hash of them, so that a file which is the same
             # in an older commit is there already; the folder of a commit links to the contents.
             content = cache / "blobs" / str(file.lfs.sha256 if file.lfs else file.blob_id)
             places = (content, cache / "snapshots" / found.sha / file.rfilename)
             is_whole = any(path.is_file() and path.stat().st_size == file.size for path in places)
             files.append(PlannedFile(file.rfilename, file.size, is_whole))
-    return PlannedModel(stages, name, revision, found.sha, tuple(files))
+    return PlannedModel(stages, name, revision, found.sha, tuple(files), layout)
 
 
 def _cache_of(name: str) -> Path:
@@ -248,14 +255,12 @@ def _cache() -> Path:
     return Path(require("huggingface_hub.constants").HF_HUB_CACHE)
 
 
-def _check_loadable(name: str, revision: str, names: list[str]) -> None:
-    loaded = [each for each in names if is_loaded(each)]
-    configured = {"config.json", "adapter_config.json"} & {*loaded}
-    if not configured or not any(each.endswith(".safetensors") for each in loaded):
+def _check_loadable(name: str, revision: str, names: list[str], layout: Layout) -> None:
+    if not layout.is_met(each for each in names if layout.is_loaded(each)):
         raise BackendError(
-            f"{name} (revision {revision}) cannot be loaded: SEAL needs config.json and"
-            f" *.safetensors, and it has {', '.join(names[:8]) or 'no files'}. SEAL reads no"
-            " pickles (*.bin, *.pt): choose a revision or a model with safetensors"
+            f"{name} (revision {revision}) cannot be loaded: SEAL needs {layout.needed}, and it has"
+            f" {', '.join(names[:8]) or 'no files'}. SEAL reads no"
+            " pickles (*.bin, *.pt of torch): choose another revision or another model"
         )
 
 
@@ -275,8 +280,8 @@ def fetch(preparation: Preparation, say: Callable[[str], None] = lambda _: None)
         _drop_damaged(model)
         with _explained(model.name, model.revision), _quiet(), _reporting(model, say):
             # First by commit: what the revision meant so far stays usable until all is there.
-            download(model.name, model.commit)
-            download(model.name, model.revision)
+            download(model.name, model.commit, model.layout)
+            download(model.name, model.revision, model.layout)
     done = [
         dataclasses.replace(
             model, files=tuple(dataclasses.replace(file, is_present=True) for file in model.files)
@@ -397,10 +402,10 @@ def _explained(name: str, revision: str) -> Iterator[None]:
 _VERIFY = """
 import json, sys
 from seal.errors import BackendError
-from seal.weights import check_whole, folder_of
+from seal.weights import check_whole, folder_of, layout_of
 try:
-    for name, revision in json.load(sys.stdin):
-        check_whole(folder_of(name, revision))
+    for name, revision, extra in json.load(sys.stdin):
+        check_whole(folder_of(name, revision, layout_of(extra)))
 except BackendError as error:
     sys.exit(str(error))
 """
@@ -411,7 +416,8 @@ def verify(options: Options) -> None:
 
     Raises BackendError for a model or file that is missing or damaged.
     """
-    models = [(each.model, each.revision) for each in needs(options) if each.model is not None]
+    named = [each for each in needs(options) if each.model is not None]
+    models = [(each.model, each.revision, each.extra) for each in named]
     run = subprocess.run(
         [sys.executable, "-c", _VERIFY],
         input=json.dumps(models),

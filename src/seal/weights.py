@@ -1,4 +1,7 @@
-"""Weights from the model hub or a local folder: safetensors only, no pickles, no code of a model.
+"""Weights from the model hub or a local folder: no pickles, no code of a model.
+
+Networks of torch come as safetensors alone. Those of CTranslate2 have a format of their own, which
+holds arrays and no code.
 
     weights = locate("facebook/sam2.1-hiera-tiny", "main")
     model = load_model("Sam2Model", weights, resolve_device("auto"))
@@ -22,12 +25,12 @@ from seal.dependencies import dependency, target
 from seal.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 # The files that loading reads: configurations, vocabularies of tokenizers, templates of chats, and
 # weights under the names that the library looks for. Nothing else is ever downloaded, so no pickle
 # reaches the disk.
-FILES = (
+_TORCH_FILES = (
     "*.json",
     "*.txt",
     "*.model",
@@ -36,11 +39,57 @@ FILES = (
     "model-*-of-*.safetensors",
     "adapter_model.safetensors",
 )
+_CTRANSLATE_FILES = (
+    *("config.json", "preprocessor_config.json", "tokenizer.json", "vocabulary.*", "model.bin"),
+)
 # Loading reads the top folder alone. Repositories keep copies for other libraries below it.
 NESTED = "*/*"
 INDEX = "model.safetensors.index.json"
+# Versions of CTranslate2's format whose arrays are written alike.
+_CONVERTED_VERSIONS = (4, 5, 6)
 _remedy: ContextVar[str | None] = ContextVar("remedy", default=None)
 """The command that fetches what may not be fetched here; None where weights may be."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of one family of models."""
+
+    extra: str
+    """The extra of SEAL that loads them."""
+    files: tuple[str, ...]
+    """Patterns of the names that loading reads."""
+    needed: str
+    """What has to be there, as an error says it."""
+    heads: tuple[tuple[str, bytes], ...] = ()
+    """Files that have to be there, and the bytes with which they begin after the first four."""
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether loading reads a file of this name, relative to the model's folder."""
+        return not fnmatch(name, NESTED) and any(fnmatch(name, each) for each in self.files)
+
+    def is_met(self, names: Iterable[str]) -> bool:
+        """Whether these files are enough."""
+        there = {*names}
+        if self.heads:
+            return {name for name, _ in self.heads} <= there
+        configured = {"config.json", "adapter_config.json"} & there
+        return bool(configured) and any(name.endswith(".safetensors") for name in there)
+
+
+TORCH = Layout("models", _TORCH_FILES, "config.json and *.safetensors files")
+# A converted model states a version, the length of a name with its end, and that name.
+WHISPER = Layout(
+    "speech",
+    _CTRANSLATE_FILES,
+    "model.bin, config.json and tokenizer.json of a Whisper that is converted for CTranslate2",
+    (("model.bin", b"\x0c\0WhisperSpec\0"), ("config.json", b""), ("tokenizer.json", b"")),
+)
+
+
+def layout_of(extra: str) -> Layout:
+    """The files of the models that an extra loads."""
+    return WHISPER if extra == WHISPER.extra else TORCH
 
 
 @dataclass(frozen=True)
@@ -48,7 +97,7 @@ class Weights:
     """Where a model's files are, and which ones they are."""
 
     folder: Path
-    """Holds config.json, the safetensors files and what else the model came with."""
+    """Holds config.json, the files of weights and what else the model came with."""
     fingerprint: str
     """The hub's name and commit, or for a local folder a hash of the files' contents."""
 
@@ -72,6 +121,7 @@ _PURPOSES = {
     "answer": "asking an endpoint",
     "eval": "this evaluation",
     "quantize": "training on 4-bit weights",
+    "speech": "hearing speech",
 }
 
 
@@ -112,11 +162,6 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def is_loaded(name: str) -> bool:
-    """Whether loading reads a file of this name, relative to the model's folder."""
-    return not fnmatch(name, NESTED) and any(fnmatch(name, pattern) for pattern in FILES)
-
-
 @contextmanager
 def nothing_fetched(stage: str, options: Mapping[str, object]) -> Iterator[None]:
     """Inside, `locate` opens no connection: a file names the weights, and not the user.
@@ -133,25 +178,25 @@ def nothing_fetched(stage: str, options: Mapping[str, object]) -> Iterator[None]
         _remedy.reset(token)
 
 
-def locate(name: str, revision: str) -> Weights:
+def locate(name: str, revision: str, layout: Layout = TORCH) -> Weights:
     """The files of a model: a local folder, or a name on the hub, which is cached.
 
     Without a network the copy in the hub's cache is used. Raises BackendError, saying what to put
-    where, if there is neither, or if the files hold no safetensors.
+    where, if there is neither, or if the files are not those of the layout.
     """
-    folder = folder_of(name, revision, offline=_remedy.get() is not None)
+    folder = folder_of(name, revision, layout, offline=_remedy.get() is not None)
     if Path(name).expanduser().is_dir():
-        return Weights(folder, f"{folder.name}@{_content_hash(folder)}")
+        return Weights(folder, f"{folder.name}@{_content_hash(folder, layout)}")
     return Weights(folder, f"{name}@{folder.name}")
 
 
-def folder_of(name: str, revision: str, *, offline: bool = False) -> Path:
+def folder_of(name: str, revision: str, layout: Layout = TORCH, *, offline: bool = False) -> Path:
     """The folder that `locate` reads; `offline` opens no connection. Raises as `locate` does."""
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        cache = require("huggingface_hub.constants").HF_HUB_CACHE
+        cache = require("huggingface_hub.constants", layout.extra).HF_HUB_CACHE
         try:
-            folder = download(name, revision, offline=offline)
+            folder = download(name, revision, layout, offline=offline)
         except (OSError, ValueError) as error:  # every error of the hub's client is one of these
             if remedy := _remedy.get():
                 raise BackendError(
@@ -163,23 +208,23 @@ def folder_of(name: str, revision: str, *, offline: bool = False) -> Path:
                 f"no weights {name!r} (revision {revision!r}): not a folder, not complete in the"
                 f" cache {cache}, and the hub cannot give them"
                 f" ({str(error).splitlines()[0]}). Connect to the network, or log in if the model"
-                " is gated, or download config.json and *.safetensors elsewhere and set `weights`"
+                f" is gated, or download {layout.needed} elsewhere and set `weights`"
                 " to their folder"
             ) from error
-    _check(folder, name)
+    _check(folder, name, layout)
     return folder
 
 
-def download(name: str, revision: str, *, offline: bool = False) -> Path:
+def download(name: str, revision: str, layout: Layout = TORCH, *, offline: bool = False) -> Path:
     """The folder in the hub's cache, into which the files are downloaded that are not there yet.
 
     Raises what the hub's client raises.
     """
     return Path(
-        require("huggingface_hub").snapshot_download(
+        require("huggingface_hub", layout.extra).snapshot_download(
             name,
             revision=revision,
-            allow_patterns=list(FILES),
+            allow_patterns=list(layout.files),
             ignore_patterns=[NESTED],
             local_files_only=offline,
         )
@@ -269,9 +314,10 @@ def check_whole(folder: Path) -> None:
     The index of a model in several files names all of them.
     """
     named = set(Weights(folder, "").json(INDEX).get("weight_map", {}).values())
-    for path in sorted({*folder.glob("*.safetensors"), *(folder / name for name in named)}):
+    paths = {*folder.glob("*.safetensors"), *(folder / name for name in named)}
+    for path in sorted(paths | {*folder.glob("model.bin")}):
         try:
-            _check_length(path)
+            _check_length(path) if path.suffix == ".safetensors" else _check_converted(path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # noqa: PERF203
             raise BackendError(
                 f"{path.resolve()} is missing or damaged ({error}): delete it and fetch it again"
@@ -297,20 +343,61 @@ def _check_length(path: Path) -> None:
         raise ValueError(f"it has {size:,} bytes of {whole:,}")
 
 
-def _check(folder: Path, name: str) -> None:
-    settings = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
-    if not settings or not any(folder.glob("*.safetensors")):
+def _check_converted(path: Path) -> None:
+    """Walk through a model that is converted for CTranslate2, from array to array.
+
+    The file holds its version (little-endian, as all numbers), the name of the family, a revision
+    and a count of arrays. Each array has a name, its shape, a type, its size in bytes and its
+    content. Second names of arrays follow. Names have their length before them.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def number(length: int) -> int:
+            return int.from_bytes(file.read(length), "little")
+
+        version = number(4)
+        file.seek(number(2), 1)
+        if version not in _CONVERTED_VERSIONS:
+            return
+        number(4)
+
+        def skip(length: int) -> None:
+            file.seek(length, 1)
+            if file.tell() > size:
+                raise ValueError(f"it has {size:,} bytes of {file.tell():,} at least")
+
+        for _ in range(number(4)):
+            skip(number(2))
+            skip(4 * number(1) + 1)
+            skip(number(4))
+        # Two names for one array.
+        for _ in range(number(4)):
+            skip(number(2))
+            skip(number(2))
+
+
+def _check(folder: Path, name: str, layout: Layout) -> None:
+    if not layout.is_met(path.name for path in folder.iterdir() if path.is_file()):
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:8])
         raise BackendError(
-            f"the weights {name!r} need config.json and *.safetensors files in one folder;"
-            f" {folder} has {there or 'no files'}."
-            " SEAL reads no pickles (*.bin, *.pt): choose a revision or a model with safetensors"
+            f"the weights {name!r} need {layout.needed} in one folder; {folder} has"
+            f" {there or 'no files'}. SEAL reads no pickles (*.bin, *.pt of torch): choose another"
+            " revision or another model"
         )
+    for file, head in layout.heads:
+        with (folder / file).open("rb") as opened:
+            opened.seek(4)
+            if opened.read(len(head)) != head:
+                raise BackendError(
+                    f"{folder / file} is something else than {layout.needed}: choose another folder"
+                    " or another model"
+                )
 
 
-def _content_hash(folder: Path) -> str:
+def _content_hash(folder: Path, layout: Layout) -> str:
     """A hash of every file that decides what a model computes."""
-    files = sorted({path for pattern in FILES for path in folder.glob(pattern)})
+    files = sorted({path for pattern in layout.files for path in folder.glob(pattern)})
     content = blake2b(digest_size=8)
     for path in files:
         content.update(f"{path.name}:{path.stat().st_size}:".encode())

@@ -24,7 +24,7 @@ from seal.config import HfAnswer, TuneOptions
 from seal.errors import ContextError, OptionError
 from seal.training.loop import Step, fit
 from seal.training.run import TrainingTask
-from seal.weights import FILES, Weights, library_class, load_model, locate, require
+from seal.weights import TORCH, Weights, library_class, load_model, locate, require
 
 
 def train(
@@ -106,7 +106,7 @@ class Whole(Answering):
         self._folder = weights.folder
 
     def save(self, folder: Path, weights: dict[str, Tensor]) -> None:
-        for path in (path for pattern in FILES for path in self._folder.glob(pattern)):
+        for path in (path for pattern in TORCH.files for path in self._folder.glob(pattern)):
             if path.suffix != ".safetensors" and not path.name.endswith(".index.json"):
                 shutil.copy(path, folder)
         self.network.save_pretrained(folder, state_dict=weights)

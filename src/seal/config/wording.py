@@ -50,11 +50,17 @@ class WhisperTranscribe:
 
     backend: ClassVar[str] = "whisper"
     weights: str = "Systran/faster-whisper-base"
-    """A name on the hub or a folder."""
+    """A name on the hub or a folder; converted for CTranslate2."""
     revision: str = "main"
     device: str = "auto"
+    """ "auto" is the first CUDA device, else the CPU; "cpu", "cuda" and "cuda:1" name one."""
     language: str | None = None
-    """ISO 639-1, such as "en"; by default it is detected."""
+    """ISO 639-1, such as "en"; by default it is detected, for each part of a video by itself."""
+    beam: int = 5
+    """How many beginnings of a sentence are followed at the same time."""
+
+    def __post_init__(self) -> None:
+        check(self, self.beam >= 1, "beam must be at least 1")
 
 
 @dataclass(frozen=True)

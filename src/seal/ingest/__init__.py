@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from seal.config import Options
+from seal.config import Options, WhisperTranscribe
 from seal.decompose import Instances, Models
 from seal.ingest.plan import Plan, Stage, prepare
 from seal.ingest.run import Workers, in_process, in_processes
@@ -146,7 +146,16 @@ def default_jobs(options: Options) -> int:
     """One process per core, and a single one where a back end runs on a device, whose memory the
     processes would share."""
     stages = (options.segment, options.track, options.encode)
-    if any(hasattr(stage, "device") for stage in stages):
+    if any(hasattr(stage, "device") for stage in stages) or _hears_on_gpu(options):
         return 1
     # Not all cores of the machine may be ours.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _hears_on_gpu(options: Options) -> bool:
+    """Whisper is small enough for each process on a CPU to have one."""
+    if not isinstance(options.transcribe, WhisperTranscribe):
+        return False
+    from seal.words.whisper import runs_on_gpu
+
+    return runs_on_gpu(options.transcribe.device)

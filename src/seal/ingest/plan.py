@@ -25,6 +25,7 @@ from seal.video import (
     shown,
 )
 from seal.words import Cue, Transcript
+from seal.words.hearing import silent_because
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
 
@@ -50,6 +51,8 @@ class Plan:
     """The sentences of the video's subtitles; empty where it has none."""
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
+    is_heard: bool = False
+    """Whether speech is recognised where the video has no subtitles."""
 
     @property
     def is_cut(self) -> bool:
@@ -100,6 +103,14 @@ class Plan:
         is_last = self.info.duration_s is not None and (number + 1) * part_s >= self.info.duration_s
         return start_s, math.inf if is_last or self.is_quick else start_s + part_s
 
+    @property
+    def nominal_starts_s(self) -> tuple[float, ...]:
+        """Where the parts begin, also those of a source that cannot be entered in the middle."""
+        if self.is_cut:
+            return self.starts_s
+        count = math.ceil((self.info.duration_s or 0.0) / self.options.video.part_s)
+        return tuple(self.nominal_s(number)[0] for number in range(max(1, count)))
+
     def part_at(self, frame: Frame) -> int:
         """The part of a frame of a source that cannot be entered in the middle."""
         return max(0, int((frame.time_s - self.info.start_s) // self.options.video.part_s))
@@ -114,7 +125,7 @@ class Stage:
     plan: Plan | None
     """None where the video is committed under these keys already."""
     notes: tuple[str, ...] = ()
-    """What was noticed about the subtitles."""
+    """What was noticed about the subtitles and the sound."""
 
 
 def prepare(
@@ -157,6 +168,9 @@ def prepare(
         record = replace(record, is_quick=True)
     starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
+    silent = None
+    if models.transcriber is not None and not quick and not subtitles.cues:
+        silent = silent_because(source, options.video, bool(video.info.is_continuous))
     plan = Plan(
         source=str(source),
         files=video.files,
@@ -168,8 +182,9 @@ def prepare(
         done=stored.done,
         heard=sentences(subtitles.cues, options.speech),
         is_quick=quick,
+        is_heard=silent == "",
     )
-    return Stage(record, plan, subtitles.notes)
+    return Stage(record, plan, (*subtitles.notes, *([silent] if silent else [])))
 
 
 def _subtitles(

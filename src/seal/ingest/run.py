@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -25,8 +25,9 @@ from seal.errors import BackendError, VideoError
 from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart, frames_of, index_frames
 from seal.ingest.worker import Failure, Ticked
+from seal.kinds import SPEECH
 from seal.processes import uninterrupted
-from seal.video import VideoReader
+from seal.video import Frame, VideoReader
 
 Report = Callable[[Iterable[float]], None]
 """Called with the seconds done of each part that was begun."""
@@ -59,10 +60,23 @@ def in_process(
             frames, start_s = frames_of(plan, number, video), plan.starts_s[number]
             yield index_frames(plan, number, start_s, frames, video, models, tick)
         return
-    for number, frames in groupby(video.frames(), plan.part_at):
+    for number, frames in _parted(plan, video):
         start_s = plan.info.start_s + number * plan.options.video.part_s
         if plan.missing(number):
             yield index_frames(plan, number, start_s, frames, video, models, tick)
+
+
+def _parted(plan: Plan, video: VideoReader) -> Iterator[tuple[int, Iterator[Frame]]]:
+    """The parts of a source that cannot be entered in the middle, with their frames. Where a
+    picture stays for longer than a part, people may speak all the same."""
+    following, speaks = 0, SPEECH.name in plan.keys
+    for number, frames in groupby(video.frames(), plan.part_at):
+        for between in range(following, number if speaks else following):
+            yield between, iter(())
+        yield number, frames
+        following = number + 1
+    for between in range(following, len(plan.nominal_starts_s) if speaks else following):
+        yield between, iter(())
 
 
 class Workers:

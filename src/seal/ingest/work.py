@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from seal.ingest.plan import Plan
 from seal.kinds import SPEECH
 from seal.types import Tokens
 from seal.video import Frame, VideoReader, open_video
+from seal.words import Cue
+from seal.words.hearing import hear
+from seal.words.sentences import sentences
 
 Tick = Callable[[int, float], None]
 """Called with a part's number and how many seconds of it are done."""
@@ -70,6 +74,7 @@ def index_frames(
 ) -> IndexedPart:
     """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
     keys = plan.missing(number)
+    heard, gaps = _heard(plan, number, models) if SPEECH.name in keys else ((), [])
 
     def watched() -> Iterator[Frame]:
         for frame in frames:
@@ -85,19 +90,34 @@ def index_frames(
             plan.info,
             start_s=start_s,
             video_id=plan.video_id,
-            heard=plan.heard_in(number) if SPEECH.name in keys else (),
+            heard=heard,
         )
     )
     # What was read of another file must not be stored under the hash of this one.
     plan.files.check()
     # Whatever was found since the part before, also on the way to the first frame of this one.
     found, video.gaps = video.gaps, []
-    gaps = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in found]
+    seen = [(gap.span.start_s, gap.span.end_s, gap.reason) for gap in found]
     return IndexedPart(
         number=number,
         keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
-        gaps=gaps,
-        end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in gaps)]),
+        gaps=[*seen, *gaps],
+        end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in seen)]),
     )
+
+
+def _heard(
+    plan: Plan, number: int, models: Models
+) -> tuple[tuple[Cue, ...], list[tuple[float, float, str]]]:
+    """What is said in a part, a sentence each, and the gaps of its sound."""
+    if plan.heard or models.transcriber is None or not plan.is_heard:
+        return plan.heard_in(number), []
+    video = plan.options.video
+    limit_s = video.max_duration_s
+    until_s = math.inf if limit_s is None else plan.info.start_s + limit_s
+    edges_s = plan.nominal_starts_s
+    heard = hear(models.transcriber, plan.source, video, edges_s, number, until_s)
+    lost = [(each.start_s, each.end_s, each.reason) for each in heard.lost]
+    return sentences(heard.cues, plan.options.speech), lost

@@ -16,15 +16,13 @@ from av.format import Flags
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
-from seal.video.damage import Damage
+from seal.video.damage import FAULTS, MAX_FAILURES, Damage, reason_of
 from seal.video.limits import admit
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream, Tail
 from seal.video.timeline import IMPOSSIBLE_S, STILL_S, DecodeOrder, Piece, StreamClock, forward
 
-# A demuxer that fails this often in a row will not find its way again.
-_MAX_FAILURES = 100
 # Matroska has no checksums: when its demuxer skips damage it says nothing, but more bytes lie
 # between two packets than the few dozen of their headers.
 _MATROSKA_HEADERS_BYTES = 4096
@@ -44,8 +42,6 @@ _CLOCKLESS = frozenset({"mpjpeg"})
 _TRANSPORT = frozenset({"mpeg", "mpegts"})
 # Two packets may make one picture, its fields: a single one without a picture is no loss.
 _FIELDS = 2
-# What PyAV raises for damaged input; some of it without a class of its own.
-_FAULTS = (av.FFmpegError, IndexError, ValueError, OverflowError)
 
 
 class ContainerStream(PictureStream):
@@ -192,13 +188,13 @@ class ContainerStream(PictureStream):
         began_at = heard_at = time.monotonic()
         lacks_order = self._lacks_order
         packets = self._container.demux()
-        while failures < _MAX_FAILURES:
+        while failures < MAX_FAILURES:
             try:
                 packet = next(packets, None)
             except IndexError:  # PyAV, at the end of a file with streams that began later.
                 self._others.unknown = True
                 return
-            except _FAULTS as error:
+            except FAULTS as error:
                 if is_address(self.source) and not isinstance(
                     error, (av.error.InvalidDataError, av.error.BlockingIOError)
                 ):
@@ -207,7 +203,7 @@ class ContainerStream(PictureStream):
                     ) from error
                 failures += 1
                 packets = self._container.demux()
-                yield f"the container is damaged: {_reason(error)}"
+                yield f"the container is damaged: {reason_of(error)}"
                 continue
             if packet is None:
                 return
@@ -373,10 +369,10 @@ class ContainerStream(PictureStream):
                 codec.skip_frame = "NONREF" if skip else "DEFAULT"
             try:
                 frames = packet.decode()
-            except _FAULTS as error:
+            except FAULTS as error:
                 # A decoder with threads may mean an earlier packet: nothing since the last picture.
                 first = None if is_first else last_end
-                damage.broken(packet, f"pictures cannot be decoded: {_reason(error)}", first)
+                damage.broken(packet, f"pictures cannot be decoded: {reason_of(error)}", first)
                 continue
             aspect = self._changed_aspect(codec.sample_aspect_ratio) if frames else None
             for frame in frames:
@@ -444,7 +440,3 @@ class _Others:
             self.end_s = max(self.end_s, end * self._ticks_s[packet.stream_index])
         if packet.stream_index not in self._began and packet.stream.type == "video":
             self._began[packet.stream_index] = packet.pos or 0
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Which pictures of a damaged stream are left out, and why."""
+"""What a damaged source raises, and which pictures of it are left out, and why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ import av
 # Damage spreads from picture to picture until one is stored whole. Streams that have no such
 # picture (they refresh in slices) have healed after this long.
 _HEALED_AFTER_S = 10.0
+# A demuxer that fails this often in a row will not find its way again.
+MAX_FAILURES = 100
+# What PyAV raises for damaged input; some of it without a class of its own.
+FAULTS = (av.FFmpegError, IndexError, ValueError, OverflowError)
+
+
+def reason_of(error: Exception) -> str:
+    """What a fault says, in a few words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 class Damage:

@@ -10,7 +10,9 @@ sentences   cues split and joined to utterances, the size of a speech token
 spoken      when each place in a text is said
 export      cues to a file
 terms, index   words folded and stemmed, and which texts have them
-whisper     speech recognition
+hearing     what is said in one part of a video, by speech recognition
+whisper     a back end for it
+loops       words that a recogniser repeats without end
 """
 
 from seal.words.cue import Cue, Line, TextReader, Transcriber, Transcript, Word

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from seal import backends
 from seal.errors import OptionError
 from seal.types import Box, Float32, UInt8
@@ -84,6 +86,7 @@ class Transcriber(ABC):
         """The words of mono `sound` [n] in [-1, 1]; times are seconds from its start.
 
         Silence, music and noise have no words. Without a `language` (ISO 639-1) it is detected.
+        Raises OptionError for anything else than such sound.
         """
 
 
@@ -96,6 +99,14 @@ class TextReader(ABC):
     @abstractmethod
     def read(self, image: UInt8) -> Sequence[Line]:
         """The lines of one RGB picture [height, width, 3], from top to bottom."""
+
+
+def check_sound(sound: Float32) -> None:
+    """OptionError unless it is mono sound, float32 [n] without NaN or infinity."""
+    if sound.dtype != np.float32 or sound.ndim != 1:
+        raise OptionError(f"sound must be float32 [n], got {sound.dtype} {list(sound.shape)}")
+    if not np.isfinite(sound).all():
+        raise OptionError("sound must be finite numbers, got NaN or infinity in it")
 
 
 def load_transcriber(options: Any) -> Transcriber | None:
