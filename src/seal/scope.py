@@ -13,11 +13,11 @@ from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
 from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
-from seal.ground import Curve, find_moments, relevance_curve
+from seal.ground import Curve, locate, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
-from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Span, Tokens
+from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Tokens
 from seal.weights import resolve_device
 
 
@@ -212,20 +212,10 @@ class Scope:
         """The moments of a question, best first, at most `find.top`."""
         options = self.options.find
         if options.head is None:
-            moments = find_moments(self.curve(question), options)
+            moments = locate(self.tokens, question.relevance, options)
         else:
             moments = self._localised(question)
-        return self._shown_by(moments or self._lasting(question), question)
-
-    def _lasting(self, question: Question) -> list[Moment]:
-        """The span of the most relevant token, which no moment of the curve stands out from, such
-        as a sentence that lasts as long as the video; none where a match is not likely."""
-        match = self.match(question)
-        if match is None or match.verdict != "likely":
-            return []
-        best = int(np.argmax(question.relevance))
-        span = Span(float(self.tokens.start_s[best]), float(self.tokens.end_s[best]))
-        return [Moment(span, float(question.relevance[best]))]
+        return self._shown_by(moments, question)
 
     def _localised(self, question: Question) -> list[Moment]:
         find = self.options.find

@@ -18,7 +18,7 @@ from seal.answer.intent import Intent, read, subject
 from seal.attention import Budget, pick
 from seal.attention.candidates import costs
 from seal.config import AttentionOptions, NoAnswer
-from seal.ground import find_moments, relevance_curve
+from seal.ground import locate
 from seal.scope import Scope
 from seal.types import Float32, Int64, Mask, Moment, Span, Tokens
 
@@ -161,7 +161,7 @@ def _plan(
 def _moments(scope: Scope, scores: Float32) -> list[Moment]:
     """All spans that stand out from the curve of relevance, best first."""
     options = replace(scope.options.find, top=len(scope.tokens) + 1)
-    return find_moments(relevance_curve(scope.tokens, scores, options), options)
+    return locate(scope.tokens, scores, options)
 
 
 def _related(tokens: Tokens, intent: Intent, anchor: Span, reach_s: float) -> Mask:

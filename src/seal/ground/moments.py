@@ -22,6 +22,10 @@ _EDGE = 0.5
 _RIPPLE = 0.1
 _FLAT = 1e-6
 
+_SAME = 0.5
+_SPARE = 4
+"""Times as many tokens as moments are wanted: two languages may say the same at the same time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -35,6 +39,34 @@ class Curve:
     """[n] that of the best token of each instant, smoothed over time."""
     end_s: float
     """Where the last instant ends, which may be shorter than the others."""
+
+
+def locate(tokens: Tokens, scores: Float32, options: FindOptions) -> list[Moment]:
+    """At most `options.top` moments of a video, the most relevant first, given the relevance [n].
+
+    Pictures are samples of what lasts, and have the moments of their curve over time. A token that
+    is words says itself when it begins and ends, and is a moment. Of two moments of which one
+    covers half of the other, the more relevant one stays.
+    """
+    is_words = tokens.where(lambda kind: kind.modality == "text")
+    rows = np.flatnonzero(~is_words)
+    moments = find_moments(relevance_curve(tokens.take(rows), scores[rows], options), options)
+    said = np.flatnonzero(is_words)
+    if not len(said):
+        return moments
+    start_s, end_s = tokens.start_s, tokens.end_s
+    for row in said[np.argsort(-scores[said], kind="stable")][: _SPARE * options.top]:
+        moments.append(Moment(Span(float(start_s[row]), float(end_s[row])), float(scores[row])))
+    kept: list[Moment] = []
+    for moment in sorted(moments, key=lambda moment: -moment.score):
+        if len(kept) < options.top and not any(_same(moment.span, one.span) for one in kept):
+            kept.append(moment)
+    return kept
+
+
+def _same(a: Span, b: Span) -> bool:
+    shared_s = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
+    return shared_s > _SAME * min(a.duration_s, b.duration_s)
 
 
 def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Curve:
