@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal.errors import OptionError
-from seal.words.index import ASKED, ASKING, K1, REACH, B, WordIndex, quotes
+from seal.words.index import ASKED, ASKING, COMMON, GENERAL, K1, REACH, B, WordIndex, quotes
 from seal.words.terms import ALGORITHMS, fold, split, stem
 
 WORDS = ["budget", "large", "meeting", "school", "table", "what", "discuss", "we"]
@@ -18,8 +18,16 @@ TEXTS = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), min
 QUERY = st.lists(st.sampled_from([*WORDS, "absent"]), max_size=5).map(" ".join)
 
 
-def slow(texts: list[str], groups: list[int], query: str, asked: float, far: float) -> list[float]:
-    """BM25 word by word, over passages in which a text j places away counts by exp(-j / far)."""
+def slow(
+    texts: list[str],
+    groups: list[int],
+    query: str,
+    asked: float,
+    far: float,
+    general: int = GENERAL,
+) -> list[float]:
+    """BM25 word by word, over passages in which a text j places away counts by exp(-j / far), with
+    so many texts in `general` beside these."""
     n = len(texts)
     place = {row: groups[:row].count(groups[row]) for row in range(n)}
 
@@ -41,7 +49,9 @@ def slow(texts: list[str], groups: list[int], query: str, asked: float, far: flo
     for word in dict.fromkeys(query.split()):
         term = stem(word, "en")
         found = sum(term in count for count in counts)
-        weight = math.log(1 + (n - found + 0.5) / (found + 0.5)) * (asked if word in ASKING else 1)
+        in_all = found + general * COMMON.get(term, 0)
+        weight = math.log(1 + (n + general - in_all + 0.5) / (in_all + 0.5))
+        weight *= asked if word in ASKING else 1
         for row in range(n):
             often = sum(near(row, other) * counts[other][term] for other in range(n))
             norm = K1 * (1 - B + B * lengths[row] / mean)
@@ -56,7 +66,7 @@ def test_scores_are_those_of_the_formula(texts: list[str], query: str, data: st.
     found = index.matches(query)
     np.testing.assert_allclose(found.own, slow(texts, groups, query, ASKED, 0), rtol=1e-4)
     np.testing.assert_allclose(found.passage, slow(texts, groups, query, ASKED, REACH), rtol=1e-4)
-    np.testing.assert_allclose(index.bm25(query), slow(texts, groups, query, 1, 0), rtol=1e-4)
+    np.testing.assert_allclose(index.bm25(query), slow(texts, groups, query, 1, 0, 0), rtol=1e-4)
 
 
 def test_a_passage_ends_at_the_end_of_a_video() -> None:
@@ -204,3 +214,12 @@ def test_every_text_has_its_words(texts: list[str]) -> None:
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
     assert not re.search("[\u0300-\u036f]", fold(text))
+
+
+def test_in_few_texts_a_word_counts_by_how_rare_it_is_in_general() -> None:
+    """Of one sentence every word is in all texts: only in general is "telescope" the rarer one."""
+    index = WordIndex(["this is the telescope"])
+    (rare,), (common,) = (index.matches(word).own for word in ("telescope", "the"))
+    assert rare > 3 * common
+    (rare,), (common,) = (index.bm25(word) for word in ("telescope", "the"))
+    assert rare == common

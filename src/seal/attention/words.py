@@ -44,7 +44,7 @@ from seal.words.index import ASKED, WordIndex, quotes
 PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
-SLOPE, ABSENT, BIAS = 1.2, 2.6, -5.2
+SLOPE, ABSENT, BIAS = 1.15, 2.65, -5.2
 QUOTED, PARTED, UNQUOTED = 4.0, 2.0, 8.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0

@@ -6,8 +6,9 @@ A text scores by Okapi BM25 with the inverse document frequency of Lucene, which
     weight(w) * f (k1 + 1) / (f + k1 (1 - b + b length / mean length))
     weight(w) = log(1 + (n - n_w + 0.5) / (n_w + 0.5))
 
-where f is how often w is in the text and n_w in how many of the n texts it is. Words that ask, such
-as "discuss" in "What did they discuss?", have ASKED times this weight.
+where f is how often w is in the text and n_w in how many of the n texts it is. Beside the texts of
+the video, which may be few, GENERAL others count, in which words have the shares of COMMON. Words
+that ask, such as "discuss" in "What did they discuss?", have ASKED times this weight.
 
 A sentence is understood with its neighbours. So the same sum is taken over the passage around each
 text, with the frequencies and lengths of the texts j places away weighted by exp(-|j| / REACH), as
@@ -31,10 +32,19 @@ K1, B = 1.2, 0.75
 REACH = 5.0
 """Texts so many places away count e times less in a passage than the one in its middle."""
 ASKED = 0.3
+GENERAL = 100
 _STEPS = 5
 """A passage ends 2^5 places away, where a text counts for a 600th."""
 ASKING = frozenset((resources.files("seal.words") / "asking_words.txt").read_text("utf-8").split())
 """Words of English that say nothing of what is asked for."""
+COMMON = {
+    word: float(share)
+    for word, share in re.findall(
+        r"(\S+) (\S+)", (resources.files("seal.words") / "common_words.txt").read_text("utf-8")
+    )
+}
+"""The stems of words that hold English sentences together -> the share of 50,000 texts of 15 words
+that have them, in the training meetings of QMSum."""
 # Inches follow a number.
 _QUOTED = re.compile(r'(?<!\w)"([^"]*)"|“([^”]*)”|«([^»]*)»|„([^“”]*)[“”]')
 
@@ -142,10 +152,10 @@ class WordIndex:
         return Matches(own, passage, information, absent)
 
     def bm25(self, query: str) -> Float32:
-        """[n] BM25 of each text, as published: words that ask count like all others."""
+        """[n] BM25 of each text, as published: all words count alike, and these texts alone."""
         norm = K1 * (1 - B + B * self.lengths / self._mean)
         scores = np.zeros(len(self), np.float32)
-        for often, weight in self._asked(query, 1.0):
+        for often, weight in self._asked(query, 1.0, general=0):
             scores += weight * (K1 + 1) * often / (often + norm)
         return scores
 
@@ -170,8 +180,11 @@ class WordIndex:
             np.maximum.at(shares, found % len(self), (often / len(wanted)).astype(np.float32))
         return shares
 
-    def _asked(self, query: str, asked: float) -> list[tuple[Float32, float]]:
-        """For each different word of a query, [n] how often it is in each text, and its weight."""
+    def _asked(
+        self, query: str, asked: float, general: int = GENERAL
+    ) -> list[tuple[Float32, float]]:
+        """For each different word of a query, [n] how often it is in each text, and its weight,
+        with so many texts in `general` beside these."""
         words, _, joined = split([query])
         n, found = len(self), {}
         for at, word in enumerate(words):
@@ -182,15 +195,16 @@ class WordIndex:
             else:
                 names = [stem(word, one) for one in self._languages]
             terms = tuple({self._terms.get(name, -1) for name in names} - {-1})
-            found[terms or word] = (terms, word in ASKING)
+            found[terms or word] = (terms, word in ASKING, stem(word, "en"))
         rows = []
-        for terms, asks in found.values():
+        for terms, asks, name in found.values():
             often = np.zeros(n, np.float32)
             for term in terms:
                 mine = slice(self._first[term], self._first[term + 1])
                 often[self._texts[mine]] += self._often[mine]
-            texts = np.count_nonzero(often)
-            weight = float(np.log1p((n - texts + 0.5) / (texts + 0.5)))
+            texts = float(np.count_nonzero(often))
+            texts += general * COMMON.get(name, 0.0)
+            weight = float(np.log1p((n + general - texts + 0.5) / (texts + 0.5)))
             rows.append((often, weight * (asked if asks else 1.0)))
         return rows
 
