@@ -9,14 +9,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic import number_of, numbered, write_video
-from test_pictures import GREYS, jpeg, stripes_of, write_hdr, write_packets
 
 from seal.config import Options, VideoOptions
 from seal.decompose import Maker, Models, decompose
 from seal.kinds import SCENE
 from seal.video import Frame, open_video
 from seal.video.picture import Converter
+from synthetic import number_of, numbered, write_video
+from test_pictures import GREYS, jpeg, stripes_of, write_hdr, write_packets
 
 SMALL = VideoOptions(short_side_px=32)
 
