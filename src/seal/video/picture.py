@@ -106,6 +106,9 @@ class Converter:
         self._enlargers = {name: VideoReformatter() for name in formats}
         self._tone_map: ToneMap | None = None
         self._pixel_aspect = pixel_aspect
+        self._side_data: Mapping[SideData, Buffer] = {}
+        self._rotation = 0
+        self._turn: Turn = (False, False, False)
         self._look(frame)
         self.upright_size = _upright_size(frame, pixel_aspect, self._turn)
         """Width and height of the first frame in upright, square pixels; its own height is kept."""

@@ -27,6 +27,10 @@ _SHORT_SIDE_PX = 1080
 _ENLARGED_SIDE_PX = 1920
 _LONG_SIDE_PX = 4096
 _TIMEOUT_S = 120
+# In noise it reads some letters, and is less sure of them; of two or three letters it is too sure.
+_MIN_SCORE = 0.6
+_SHORT = 3
+_MIN_SCORE_SHORT = 0.9
 _WORD_LEVEL = "5"
 
 
@@ -119,5 +123,7 @@ def _lines(table: str, width: float, height: float) -> list[Line]:
         x1 = max(int(row["left"]) + int(row["width"]) for row in of_line)
         y1 = max(int(row["top"]) + int(row["height"]) for row in of_line)
         sides = np.clip([x0 / width, y0 / height, x1 / width, y1 / height], 0, 1)
-        lines.append(Line(text, Box(*sides.tolist()), min(1.0, max(0.0, score))))
+        if score < (_MIN_SCORE if sum(lengths) > _SHORT else _MIN_SCORE_SHORT):
+            continue
+        lines.append(Line(text, Box(*sides.tolist()), min(1.0, score)))
     return reading_order(lines)
