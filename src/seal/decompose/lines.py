@@ -31,6 +31,8 @@ _WORTH_FINDING = 4
 """Letters of a text that is found again elsewhere."""
 _PATIENCE = 1.5
 """A change that was no change of the text must grow by this factor to count again."""
+_LONGEST_PAUSE_S = 1.0
+"""A text ends with the next analysed frame that lacks it, unless that comes later than this."""
 _FRESH = 0.8
 """A patch is renewed unless its text has faded below this share of its energy."""
 
@@ -57,8 +59,12 @@ class FollowedLine:
         self.union = line.box
         self.start_pts, self.start_s = look.pts, look.time_s
         self.end_pts, self.end_s = look.end_pts, look.time_s
-        """Of the last frame that shows it; `end_s` is when that frame begins."""
+        """When it is gone, and the time of the last frame that shows it."""
+        self.read_pts = look.pts
+        """Of the last frame in which it was read."""
         self.now = Comparison(1.0, 1.0, 0.0, 0.0)
+        self.edited_pts: int | None = None
+        """When some of its letters began to look otherwise, since the last reading."""
         self.hits, self.misses = 0, 0
         """How many readings found it, and how many did not."""
         self._votes: dict[str, Vote] = {}
@@ -76,6 +82,8 @@ class FollowedLine:
 
     def _vote(self, line: Line, look: Look) -> None:
         self.hits += 1
+        self.end_pts, self.end_s, self.read_pts = look.end_pts, look.time_s, look.pts
+        self.edited_pts = None
         vote = self._votes.setdefault(plain(line.text), Vote(line.text, 0.0, look.pts, 0.0))
         vote.total += line.score
         if line.score > vote.score:
@@ -107,8 +115,11 @@ class FollowedLine:
 
     def follow(self, look: Look) -> bool:
         """Look for it in the next frame; whether it may have become another text."""
+        was_there = self.is_there
         self.now, self._at, self._step = self._found(look, self._at, self._step)
         if not self.is_there:
+            if was_there and look.time_s - self.end_s <= _LONGEST_PAUSE_S:
+                self.end_pts = look.pts
             return False
         self.end_pts, self.end_s = look.end_pts, look.time_s
         height, width = look.strokes.shape
@@ -116,6 +127,8 @@ class FollowedLine:
         dy = (self._at[1] - self.patch.y0) / height
         self.box = _shifted(self._patch_box, dx, dy)
         self.union = _around(self.union, self.box)
+        if self.is_edited and self.edited_pts is None:
+            self.edited_pts = look.pts
         return self.now.worst > self._tolerance or self.now.weakest < self._least
 
     def _found(
@@ -155,6 +168,11 @@ class FollowedLine:
             dy = (at[1] - self.patch.y0) / look.strokes.shape[0]
             self.union = _around(self.union, _shifted(self._patch_box, dx, dy))
 
+    def leave(self) -> None:
+        """It was not read again."""
+        if self.edited_pts is not None:
+            self.end_pts = min(self.end_pts, self.edited_pts)
+
     def likeness(self, line: Line) -> float:
         """How well a line that was read in its place fits it; 0 if it is another."""
         iou = _iou(self.box, line.box)
@@ -175,10 +193,7 @@ class FollowedLine:
         self._vote(line, look)
         self._tolerance = max(self._tolerance, _PATIENCE * self.now.worst)
         self._least = min(self._least, self.now.weakest / _PATIENCE)
-        self._see(line, look)
 
-    def _see(self, line: Line, look: Look) -> None:
-        self.end_pts, self.end_s = look.end_pts, look.time_s
         fresh = Patch(look, line.box)
         if not self.is_unchanged or fresh.energy >= _FRESH * self.patch.energy:
             step = self._step
@@ -191,7 +206,6 @@ class FollowedLine:
         self._votes = {}
         self._look_at(line, look)
         self._vote(line, look)
-        self.end_pts, self.end_s = look.end_pts, look.time_s
 
     def is_piece(self, line: Line) -> bool:
         """Whether a line that was read is a piece of it."""
@@ -224,7 +238,6 @@ class FollowedLine:
             self._runs = longer
         self._vote(line, look)
         self._look_at(line, look)
-        self.end_pts, self.end_s = look.end_pts, look.time_s
 
 
 def _shifted(box: Box, dx: float, dy: float) -> Box:

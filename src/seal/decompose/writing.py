@@ -7,6 +7,7 @@ small analysed frames, which tell when it came and when it went.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -30,12 +31,17 @@ _SAVED = 6.0
 """So many readings are at hand for changes at most; one comes every `interval_s`."""
 _APART_S = 0.35
 """The least time between two readings: what changes faster is in one of them."""
+_SETTLES_S = 0.6
+"""A picture that changes is read when it has come to rest, or after this time: while one text fades
+into another, letters are read that neither has."""
 _REMEMBERED = 2.0
 """Frames of so many intervals are kept, in which the beginning of a text is looked for."""
 _TOGETHER_S = 0.5
 """Lines that come and go within this time of each other are one text."""
 _READ_AGAIN = 1 / 3
 """A text was misread if fewer of the readings since it came have found it."""
+_SURE = 0.8
+"""A text that was read only once counts if the reading is surer than this."""
 
 
 class Writing(Maker):
@@ -51,6 +57,8 @@ class Writing(Maker):
         self._shares: Float32 = np.empty((0, 0), np.float32)
         self._saved = _SAVED
         self._is_due = True
+        self._wanted_s: float | None = None
+        """Since when a reading is wanted, of a picture that has come to rest."""
         self._aspect = 1.0
         self.pictures_read = 0
 
@@ -88,7 +96,12 @@ class Writing(Maker):
             if shares.shape == self._shares.shape:
                 # Text that takes the place of other text appears as well.
                 self._shares = np.minimum(self._shares, shares)
-        drafts = self._read(frame, look) if self._wants(look) else []
+        drafts = []
+        if self._wants(look):
+            self._wanted_s = look.time_s if self._wanted_s is None else self._wanted_s
+            is_at_rest = before is None or look.is_like(before)
+            if is_at_rest or look.time_s - self._wanted_s >= _SETTLES_S:
+                drafts = self._read(frame, look)
         reach_s = _REMEMBERED * self._options.interval_s
         while look.time_s - self._looks[0].time_s > reach_s:
             self._looks.popleft()
@@ -105,14 +118,15 @@ class Writing(Maker):
         since_s = look.time_s - self._read_at.time_s
         if since_s >= self._options.interval_s and not look.is_like(self._read_at):
             return True
-        if self._is_due and since_s >= _APART_S and self._saved >= 1:
-            self._saved -= 1
-            return True
-        return False
+        return self._is_due and since_s >= _APART_S and self._saved >= 1
 
     def _read(self, frame: Frame, look: Look) -> list[Draft]:
         self.pictures_read += 1
-        self._read_at, self._is_due, self._shares = look, False, look.stroke_shares()
+        since_s = math.inf if self._read_at is None else look.time_s - self._read_at.time_s
+        if since_s < self._options.interval_s:
+            self._saved -= 1
+        self._read_at, self._is_due, self._wanted_s = look, False, None
+        self._shares = look.stroke_shares()
         lines = [
             line
             for line in self._reader.read(frame.larger(self._options.short_side_px))
@@ -126,18 +140,19 @@ class Writing(Maker):
             is_missed = each.misses > misses[id(each)]
             is_replaced = any(contained(each.box, other.box) >= 0.5 for other in new)
             if is_missed and (is_replaced or not each.is_there):
+                each.leave()
                 ended.append(each)
         for line in new:
             rivals = [each for each in ended if contained(each.box, line.box) >= 0.5]
             line.trace_back(earlier, rivals)
             for rival in rivals:
-                if rival.end_s >= line.start_s:
-                    rival.end_pts = max(line.start_pts, rival.start_pts)
+                if rival.end_s >= line.start_s and line.start_pts > rival.read_pts:
+                    rival.end_pts = line.start_pts
         self._followed = [each for each in self._followed if each not in ended] + new
         return self._drafts(ended)
 
     def _drafts(self, ended: list[FollowedLine]) -> list[Draft]:
-        found = [each for each in ended if each.hits >= _READ_AGAIN * (each.hits + each.misses)]
+        found = [each for each in ended if _is_text(each)]
         groups: list[list[FollowedLine]] = []
         for each in sorted(found, key=lambda each: (each.start_pts, each.end_pts)):
             for group in groups:
@@ -153,8 +168,7 @@ class Writing(Maker):
                 groups.append([each])
         drafts = []
         for group in groups:
-            for paragraph in paragraphs(group, self._aspect):
-                drafts.append(self._draft(paragraph))
+            drafts += [self._draft(each) for each in paragraphs(group, self._aspect)]
         return drafts
 
     def _draft(self, lines: list[FollowedLine]) -> Draft:
@@ -174,3 +188,9 @@ class Writing(Maker):
             shown=[longest.best.pts],
             text=joined([vote.text for vote in best]),
         )
+
+
+def _is_text(line: FollowedLine) -> bool:
+    if line.hits == 1 and line.best.score < _SURE:
+        return False
+    return line.hits >= _READ_AGAIN * (line.hits + line.misses)

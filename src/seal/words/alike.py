@@ -10,8 +10,9 @@ _CONFUSED = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5"
 _ALIKE = 0.8
 _LONG = 6
 """Shorter texts are the same only if they are equal: one letter is much of them."""
-_SHARED = 6
-"""Windows of a text that runs through the picture share at least so many letters."""
+_SHARED, _SHARE = 6, 0.4
+"""Windows of a text that runs through the picture share at least so many letters, and this share
+of the shorter one."""
 _RIM = 2
 """Letters that are cut by the picture's edge, and misread."""
 
@@ -66,7 +67,11 @@ def run_on(before: str, after: str) -> str | None:
     if shared is None:
         return None
     at, start, length = shared
-    if length < _SHARED or len(a) - at - length > _RIM or start > _RIM:
+    left, right = len(a) - at - length, len(b) - start - length
+    if length < max(_SHARED, _SHARE * min(len(a), len(b))) or left > _RIM or start > _RIM:
+        return None
+    # Two texts that differ at the end are two texts: letters must have come or gone.
+    if at <= start + _RIM and right <= left + _RIM:
         return None
     return before[: at + length] + after[start + length :]
 
