@@ -7,7 +7,7 @@
 picture, credits and a ticker, and knows the time of each line. `footage` reads `counter` and
 `sunscreen-advert` of `footage/words`. Both compare text tokens with the same reader on single
 frames, one every `text.interval_s`. A line is found if a token or a frame of its time has it but
-for a fifth of its letters; its span is right if its start and its end are within a second.
+for a fifth of its letters and none of its numbers; its span is right if its start and its end are within a second.
 """
 
 import argparse
@@ -63,7 +63,10 @@ class Measured:
 
 
 def holds(text: str, line: str) -> bool:
-    """Whether a stretch of `text` is `line`, but for a fifth of its letters."""
+    """Whether a stretch of `text` is `line`, but for a fifth of its letters and none of its
+    numbers."""
+    if not {*re.findall(r"\d+", line)} <= {*re.findall(r"\d+", text)}:
+        return False
     text, line = plain(text), plain(line)
     costs = [0] * (len(text) + 1)
     for row, letter in enumerate(line, 1):

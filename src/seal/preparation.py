@@ -28,7 +28,7 @@ from seal.errors import BackendError
 from seal.weights import Weights, download, folder_of, is_loaded, require
 
 # The extra that a back end needs whose options name no model.
-_EXTRAS = {("answer", "openai"): "answer"}
+_EXTRAS = {("answer", "openai"): "answer", ("read", "rapidocr"): "read"}
 
 _REPORT_EVERY_S = 5.0
 

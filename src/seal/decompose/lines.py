@@ -31,6 +31,8 @@ _WORTH_FINDING = 4
 """Letters of a text that is found again elsewhere."""
 _PATIENCE = 1.5
 """A change that was no change of the text must grow by this factor to count again."""
+_RUN_OUT = 0.7
+"""Text that runs through the picture is read again when less than this share of it is left."""
 _LONGEST_PAUSE_S = 1.0
 """A text ends with the next analysed frame that lacks it, unless that comes later than this."""
 _FRESH = 0.8
@@ -83,7 +85,7 @@ class FollowedLine:
     def _vote(self, line: Line, look: Look) -> None:
         self.hits += 1
         self.end_pts, self.end_s, self.read_pts = look.end_pts, look.time_s, look.pts
-        self.edited_pts = None
+        self.edited_pts, self._is_steady = None, True
         vote = self._votes.setdefault(plain(line.text), Vote(line.text, 0.0, look.pts, 0.0))
         vote.total += line.score
         if line.score > vote.score:
@@ -101,13 +103,17 @@ class FollowedLine:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether every cell of it looks as it did."""
+        """Whether every cell of it has looked the same since it was read."""
+        return self._is_steady and self._looks_the_same
+
+    @property
+    def _looks_the_same(self) -> bool:
         return self.is_there and self.now.weakest >= _THERE and self.now.worst <= _DIFFERENT
 
     @property
     def is_edited(self) -> bool:
         """Whether some of its letters look otherwise and the others as they did."""
-        return self.now.typical <= _AT_REST and not self.is_unchanged
+        return self.now.typical <= _AT_REST and not self._looks_the_same
 
     @property
     def _runs_sideways(self) -> bool:
@@ -117,6 +123,7 @@ class FollowedLine:
         """Look for it in the next frame; whether it may have become another text."""
         was_there = self.is_there
         self.now, self._at, self._step = self._found(look, self._at, self._step)
+        self._is_steady &= self._looks_the_same
         if not self.is_there:
             if was_there and look.time_s - self.end_s <= _LONGEST_PAUSE_S:
                 self.end_pts = look.pts
@@ -129,6 +136,8 @@ class FollowedLine:
         self.union = _around(self.union, self.box)
         if self.is_edited and self.edited_pts is None:
             self.edited_pts = look.pts
+        if self._runs_sideways:
+            return self.now.opacity < _RUN_OUT
         return self.now.worst > self._tolerance or self.now.weakest < self._least
 
     def _found(

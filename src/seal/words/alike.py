@@ -10,7 +10,7 @@ _CONFUSED = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "!": "l", "5"
 _ALIKE = 0.8
 _LONG = 6
 """Shorter texts are the same only if they are equal: one letter is much of them."""
-_SHARED, _SHARE = 6, 0.4
+_SHARED, _SHARE = 6, 0.25
 """Windows of a text that runs through the picture share at least so many letters, and this share
 of the shorter one."""
 _RIM = 2
