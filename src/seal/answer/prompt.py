@@ -138,9 +138,7 @@ def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
 
 def frames_of(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[list[bytes]]:
     """The frames, as JPEG, that `draw` makes each token's picture of; none for some kinds."""
-    counts = tokens.per_kind(
-        lambda kind: (options.strip if kind.has_track else 1) * kind.is_drawn
-    )
+    counts = tokens.per_kind(lambda kind: (options.strip if kind.has_track else 1) * kind.is_drawn)
     return frames(pictures, tokens, counts.astype(np.int64))
 
 

@@ -235,9 +235,12 @@ class FollowedLine:
     def is_elsewhere(self, line: Line) -> bool:
         """Whether a line that was read is this one, which has moved further than can be seen."""
         text = self.best.text
+        in_row = overlap(self.box.y0, self.box.y1, line.box.y0, line.box.y1) >= _INSIDE
+        if in_row and self._runs_sideways and plain(text).endswith(plain(line.text)):
+            # The last of it, on its way out.
+            return True
         if len(plain(line.text)) < _WORTH_FINDING:
             return False
-        in_row = overlap(self.box.y0, self.box.y1, line.box.y0, line.box.y1) >= _INSIDE
         return is_same(text, line.text) or (in_row and run_on(text, line.text) is not None)
 
     def move(self, line: Line, look: Look) -> None:
