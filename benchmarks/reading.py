@@ -7,7 +7,8 @@
 picture, credits and a ticker, and knows the time of each line. `footage` reads `counter` and
 `sunscreen-advert` of `footage/words`. Both compare text tokens with the same reader on single
 frames, one every `text.interval_s`. A line is found if a token or a frame of its time has it but
-for a fifth of its letters and none of its numbers; its span is right if its start and its end are within a second.
+for a fifth of its letters and none of its numbers; its span is right if its start and its end are
+within a second.
 """
 
 import argparse

@@ -368,7 +368,7 @@ def test_a_patch_tells_how_much_of_a_text_is_there() -> None:
     assert abs(patch.compare(look(noisy(1, level=40))).opacity) < 0.05
     assert abs(patch.compare(look(noisy(2))).opacity) < 0.3
     shifted = np.roll(noisy(1), (9, -14), (0, 1))
-    x, y, fit = patch.find(look(shifted), patch.x0, patch.y0, 16)
+    x, y, fit = patch.find(look(shifted), patch.x0, patch.y0, (16, 10))
     assert (x - patch.x0, y - patch.y0) == (-14, 9)
     assert fit > 0.95
 

@@ -143,14 +143,15 @@ class Patch:
         there = _cut(look.strokes, x, y, self.width, self.height)
         return float(((self._strokes - there) ** 2).sum() / self._energies.sum())
 
-    def find(self, look: Look, x: int, y: int, radius: int) -> tuple[int, int, float]:
-        """Where within `radius` px of x, y the patch fits best, and how well: at most 1."""
-        area = _cut(
-            look.strokes, x - radius, y - radius, self.width + 2 * radius, self.height + 2 * radius
-        )
+    def find(self, look: Look, x: int, y: int, reach: tuple[int, int]) -> tuple[int, int, float]:
+        """Where within `reach`, px across and down, of x, y the patch fits best, and how well: at
+        most 1."""
+        across, down = reach
+        x, y = x - across, y - down
+        area = _cut(look.strokes, x, y, self.width + 2 * across, self.height + 2 * down)
         fits = cv2.matchTemplate(area, self._strokes, cv2.TM_CCORR_NORMED)
         _, best, _, (dx, dy) = cv2.minMaxLoc(np.nan_to_num(fits, posinf=0, neginf=0))
-        return x + dx - radius, y + dy - radius, float(best)
+        return x + dx, y + dy, float(best)
 
 
 def _cut(strokes: Float32, x: int, y: int, width: int, height: int) -> Float32:

@@ -19,9 +19,9 @@ _AT_REST = 0.2
 """Cells that differ less are the same."""
 _FITS = 0.7
 """Text has moved to where it fits at least as well as this; correlation of strokes."""
-_REACH_PX = 16
-"""How far text moves from frame to frame, at 256 px, before its speed is known."""
-_AROUND_PX = 4
+_REACH_PX = 32, 16
+"""How far text moves across and down from frame to frame, at 256 px, before its speed is known."""
+_AROUND_PX = 4, 4
 """How far from where its speed takes it."""
 _SAME_PLACE = 0.4
 """Overlap, by union, of two boxes of one line as a reader gives them."""
@@ -119,6 +119,11 @@ class FollowedLine:
     def _runs_sideways(self) -> bool:
         return self._step[0] != 0 and self._step[1] == 0
 
+    @property
+    def _is_running(self) -> bool:
+        """Whether it runs through the picture as it did: what is read in its place is of it."""
+        return self._runs_sideways and self.is_there
+
     def follow(self, look: Look) -> bool:
         """Look for it in the next frame; whether it may have become another text."""
         was_there = self.is_there
@@ -148,10 +153,8 @@ class FollowedLine:
             if here.opacity >= _THERE:
                 return here, at, step
         x, y = at[0] + step[0], at[1] + step[1]
-        for radius in (_AROUND_PX, _REACH_PX):
-            if radius == _AROUND_PX and step == (0, 0):
-                continue
-            new_x, new_y, fit = self.patch.find(look, x, y, radius)
+        for reach in (_REACH_PX,) if step == (0, 0) else (_AROUND_PX, _REACH_PX):
+            new_x, new_y, fit = self.patch.find(look, x, y, reach)
             moved = self.patch.compare(look, new_x, new_y)
             if fit >= _FITS and moved.opacity >= _THERE:
                 return moved, (new_x, new_y), (new_x - at[0], new_y - at[1])
@@ -192,13 +195,19 @@ class FollowedLine:
             # Next to letters that look as before, others have changed: no misreading.
             fits = plain(text) == plain(line.text)
         else:
-            fits = self.is_unchanged or is_same(text, line.text)
+            fits = self.is_unchanged or is_same(text, line.text) or self._is_running
         return iou + similarity(text, line.text) if fits else 0.0
 
     def take(self, line: Line, look: Look) -> None:
         """A reading of it."""
-        if self._runs_sideways and (longer := run_on(self.best.text, line.text)):
-            self._runs = longer
+        if self._is_running:
+            text = self.best.text
+            if longer := run_on(text, line.text):
+                self._runs = longer
+            elif not is_same(text, line.text) and plain(line.text) not in plain(text):
+                # Long lines are misread at times: the next window continues where this began.
+                self.hits += 1
+                return
         self._vote(line, look)
         self._tolerance = max(self._tolerance, _PATIENCE * self.now.worst)
         self._least = min(self._least, self.now.weakest / _PATIENCE)
