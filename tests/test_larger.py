@@ -143,7 +143,7 @@ class _Quiet(Maker):
     def push(self, frame: Frame, cut: bool) -> list[Any]:
         self.seen += 1
         if self.seen % 20 == 10:
-            self.held.append(sum(isinstance(each, av.VideoFrame) for each in gc.get_objects()))
+            self.held.append(sum(type(each) is av.VideoFrame for each in gc.get_objects()))
         return []
 
 

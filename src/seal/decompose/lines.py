@@ -191,11 +191,13 @@ class FollowedLine:
         if iou < _SAME_PLACE:
             return 0.0
         text = self.best.text
-        if self.is_edited:
+        if self._is_running:
+            fits = True
+        elif self.is_edited:
             # Next to letters that look as before, others have changed: no misreading.
             fits = plain(text) == plain(line.text)
         else:
-            fits = self.is_unchanged or is_same(text, line.text) or self._is_running
+            fits = self.is_unchanged or is_same(text, line.text)
         return iou + similarity(text, line.text) if fits else 0.0
 
     def take(self, line: Line, look: Look) -> None:
