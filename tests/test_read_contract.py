@@ -18,6 +18,7 @@ from seal.config import RapidOcrRead, TesseractRead, TextOptions
 from seal.errors import BackendError
 from seal.types import Box, pairwise_iou
 from seal.words import Line, TextReader
+from seal.words import page as page_of_words
 from seal.words.cue import load_reader
 
 READERS = [name for name in backends.names("read") if name != "none"]
@@ -218,6 +219,29 @@ def test_a_missing_program_says_what_to_install(tmp_path: Path) -> None:
     said = run(LOAD, "TesseractRead", env=os.environ | {"PATH": str(tmp_path)})
     assert said.count("\n") == 1
     assert "apt-get install tesseract-ocr" in said
+
+
+def test_tesseract_reads_letters_into_noise_unless_they_must_be_sure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    need("tesseract")
+    loaded = load_reader(TesseractRead())
+    assert loaded is not None
+    noise = np.random.default_rng(7).normal(128, 60, (200, 320, 1)).clip(0, 255).astype(np.uint8)
+    assert sure(loaded.read(noise.repeat(3, axis=2))) == []
+    monkeypatch.setattr("seal.words.tesseract._MIN_SCORE_SHORT", 0.0)
+    monkeypatch.setattr("seal.words.tesseract._MIN_SCORE", 0.0)
+    assert sure(loaded.read(noise.repeat(3, axis=2)))
+
+
+def test_tiny_pictures_are_not_enlarged_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    assert page_of_words.fitted(image, 736, 1472, 2000)[0].shape == (64, 64, 3)
+    monkeypatch.setattr(page_of_words, "_MOST_ENLARGED", 1e9)
+    assert page_of_words.fitted(image, 736, 1472, 2000)[0].shape == (736, 736, 3)
+    strip = page_of_words.fitted(np.zeros((16, 3840, 3), np.uint8), 736, 1472, 2000)
+    assert strip[0].shape == (64, 2000, 3)
+    assert strip[1] == pytest.approx(2000 / 3840)
 
 
 def test_a_missing_language_names_those_that_are_there() -> None:

@@ -393,6 +393,31 @@ def test_one_letter_that_changes_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lettering.Patch(look(before), BOX).compare(look(after)).weakest > lines._THERE
 
 
+def test_noise_is_no_change_and_letters_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    ground = np.full((256, 456, 3), 90, np.uint8)
+    one, other = (
+        (ground + rng.normal(0, 2, (256, 456, 1))).clip(0, 255).astype(np.uint8) for _ in range(2)
+    )
+    small = Box(0.4, 0.4, 0.5, 0.45)
+    assert look(one).is_like(look(other))
+    assert not look(noisy(1, small)).is_like(look(noisy(1, small, level=40)))
+    monkeypatch.setattr(lettering, "_STILL", 0.5)
+    assert not look(one).is_like(look(other))
+
+
+def test_letters_appear_when_they_are_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty, word = look(noisy(1, level=40)).stroke_shares(), look(noisy(1))
+    assert lettering.appeared(word.stroke_shares(word), empty)
+    # What moves may be anything.
+    on_its_way = look(np.roll(noisy(1), 7, 1))
+    assert (word.stroke_shares(on_its_way) < word.stroke_shares(word)).any()
+    steady = float(word.stroke_shares(on_its_way).sum() / word.stroke_shares(word).sum())
+    assert steady < 0.6
+    monkeypatch.setattr(lettering, "_STEADY", 1e9)
+    assert word.stroke_shares(on_its_way).sum() == word.stroke_shares(word).sum()
+
+
 def test_larger_analysed_pictures_are_compared_at_the_same_size() -> None:
     import cv2
 

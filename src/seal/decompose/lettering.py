@@ -86,7 +86,7 @@ def _blocks(values: Float32) -> Float32:
     return means
 
 
-class Comparison(NamedTuple):
+class Resemblance(NamedTuple):
     """A patch of text against what is in its place."""
 
     opacity: float
@@ -99,7 +99,7 @@ class Comparison(NamedTuple):
     """The same in the cell that differs most."""
 
 
-GONE = Comparison(0.0, 0.0, 1.0, 1.0)
+GONE = Resemblance(0.0, 0.0, 1.0, 1.0)
 
 
 class Patch:
@@ -122,7 +122,7 @@ class Patch:
         """Mean square of its strokes."""
         return float(self._energies.sum()) / self._strokes.size
 
-    def compare(self, look: Look, x: int | None = None, y: int | None = None) -> Comparison:
+    def compare(self, look: Look, x: int | None = None, y: int | None = None) -> Resemblance:
         """The patch against a frame, in its own place or with its corner at x, y."""
         x, y = self.x0 if x is None else x, self.y0 if y is None else y
         there = _cut(look.strokes, x, y, self.width, self.height)
@@ -130,7 +130,7 @@ class Patch:
         squares = np.add.reduceat(((self._strokes - there) ** 2).sum(0), self._starts)
         shares = (products / self._energies)[self._counts]
         differences = (squares / self._energies)[self._counts]
-        return Comparison(
+        return Resemblance(
             opacity=float(products.sum() / self._energies.sum()),
             weakest=float(shares.min()),
             typical=float(np.median(differences)),

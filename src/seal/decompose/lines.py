@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seal.decompose.lettering import GONE, Comparison, Look, Patch
+from seal.decompose.lettering import GONE, Look, Patch, Resemblance
 from seal.types import Box
 from seal.words import Line
 from seal.words.alike import is_same, plain, run_on, similarity
@@ -64,7 +64,7 @@ class FollowedLine:
         """When it is gone, and the time of the last frame that shows it."""
         self.read_pts = look.pts
         """Of the last frame in which it was read."""
-        self.now = Comparison(1.0, 1.0, 0.0, 0.0)
+        self.now = Resemblance(1.0, 1.0, 0.0, 0.0)
         self.edited_pts: int | None = None
         """When some of its letters began to look otherwise, since the last reading."""
         self.hits, self.misses = 0, 0
@@ -147,7 +147,7 @@ class FollowedLine:
 
     def _found(
         self, look: Look, at: tuple[int, int], step: tuple[int, int]
-    ) -> tuple[Comparison, tuple[int, int], tuple[int, int]]:
+    ) -> tuple[Resemblance, tuple[int, int], tuple[int, int]]:
         if step == (0, 0):
             here = self.patch.compare(look, *at)
             if here.opacity >= _THERE:
@@ -219,7 +219,7 @@ class FollowedLine:
             step = self._step
             self._look_at(line, look)
             self._step = step
-        self.now = Comparison(1.0, 1.0, 0.0, 0.0)
+        self.now = Resemblance(1.0, 1.0, 0.0, 0.0)
 
     def grow(self, line: Line, look: Look) -> None:
         """A reading of it with more text than before, as when it is written letter by letter."""
