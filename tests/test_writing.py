@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,7 +22,9 @@ from seal.decompose import Draft, lettering, lines, writing
 from seal.decompose.lettering import Look
 from seal.decompose.shots import Shots
 from seal.decompose.writing import Writing
+from seal.ingest import index
 from seal.kinds import TEXT
+from seal.store import Store
 from seal.types import Box, UInt8, pairwise_iou
 from seal.video import Frame, open_video
 from seal.words import Line, TextReader, alike
@@ -193,6 +196,30 @@ def test_a_film_without_text_has_no_tokens(tmp_path: Path, reader: TextReader) -
     assert read.texts == []
     # One at the start, one for each interval.
     assert read.pictures <= 6
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["film", "images"])
+def test_a_video_is_indexed_with_its_text(tmp_path: Path, reader: TextReader, folder: bool) -> None:
+    line = Written("Silver mountain", 60, 60, 40, 0.0, 9.0)
+    path = write_slides(tmp_path / "a.mp4", [line], 2.0, SIZE)
+    if folder:
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        with av.open(str(path)) as container:
+            for number, picture in enumerate(container.decode(video=0)):
+                if number < 3:
+                    picture.to_image().save(pictures / f"{number}.png")
+        path = pictures
+    store = Store(tmp_path / "store", create=True)
+    record = index(path, store, Options.load("mini", ["read.backend=rapidocr"]))
+    tokens = store.tokens(record.id)
+    words = tokens.take(tokens.kinds == TEXT.name)
+    assert [letters(text) for text in words.text] == [letters(line.text)]
+    assert np.linalg.norm(words.embeddings) == pytest.approx(1, abs=1e-5)
+    assert words.start_s[0] == 0
+    assert words.end_s[0] == pytest.approx(3.0 if folder else 2.0, abs=0.2)
+    (jpeg,) = store.pictures(record.id, words)
+    assert jpeg.startswith(b"\xff\xd8")
 
 
 # ---- with a reader that says what it is told ----
