@@ -66,7 +66,7 @@ class FollowedLine:
         """Of the last frame in which it was read."""
         self.now = Resemblance(1.0, 1.0, 0.0, 0.0)
         self.edited_pts: int | None = None
-        """When some of its letters began to look otherwise, since the last reading."""
+        """Since when some of its letters look otherwise; None if they do not."""
         self.hits, self.misses = 0, 0
         """How many readings found it, and how many did not."""
         self._votes: dict[str, Vote] = {}
@@ -139,7 +139,9 @@ class FollowedLine:
         dy = (self._at[1] - self.patch.y0) / height
         self.box = _shifted(self._patch_box, dx, dy)
         self.union = _around(self.union, self.box)
-        if self.is_edited and self.edited_pts is None:
+        if not self.is_edited:
+            self.edited_pts = None
+        elif self.edited_pts is None:
             self.edited_pts = look.pts
         if self._runs_sideways:
             return self.now.opacity < _RUN_OUT
@@ -213,7 +215,6 @@ class FollowedLine:
         self._vote(line, look)
         self._tolerance = max(self._tolerance, _PATIENCE * self.now.worst)
         self._least = min(self._least, self.now.weakest / _PATIENCE)
-
         fresh = Patch(look, line.box)
         if not self.is_unchanged or fresh.energy >= _FRESH * self.patch.energy:
             step = self._step
@@ -252,7 +253,9 @@ class FollowedLine:
             return True
         if len(plain(line.text)) < _WORTH_FINDING:
             return False
-        return is_same(text, line.text) or (in_row and run_on(text, line.text) is not None)
+        if in_row and run_on(text, line.text) is not None:
+            return True
+        return not self.is_there and is_same(text, line.text)
 
     def move(self, line: Line, look: Look) -> None:
         """A reading of it elsewhere."""
