@@ -40,7 +40,7 @@ _TOGETHER_S = 0.5
 """Lines that come and go within this time of each other are one text."""
 _READ_AGAIN = 1 / 3
 """A text was misread if fewer of the readings since it came have found it."""
-_SURE = 0.8
+_SURE = 0.7
 """A text that was read only once counts if the reading is surer than this."""
 
 
