@@ -147,7 +147,7 @@ class Writing(Maker):
             line.trace_back(earlier, rivals)
             for rival in rivals:
                 if rival.end_s >= line.start_s and line.start_pts > rival.read_pts:
-                    rival.end_pts = line.start_pts
+                    rival.end_pts = min(rival.end_pts, line.start_pts)
         self._followed = [each for each in self._followed if each not in ended] + new
         return self._drafts(ended)
 

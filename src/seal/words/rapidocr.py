@@ -26,7 +26,10 @@ _LONG_SIDE_PX = 2000
 
 
 class RapidOcrReader(TextReader):
-    """Detection, direction and recognition by ONNX Runtime, on one thread.
+    """Detection and recognition by ONNX Runtime, on one thread.
+
+    RapidOCR's third model, for text upside down, stays out: frames are upright, and it turns long
+    lines that are.
 
     Raises BackendError if the extra is not installed, or one of the models is not in its package:
     nothing is downloaded.
@@ -49,6 +52,7 @@ class RapidOcrReader(TextReader):
                 **{f"{task}.model_path": str(path) for task, path in models.items()},
                 f"{engine}.intra_op_num_threads": 1,
                 f"{engine}.inter_op_num_threads": 1,
+                "Global.use_cls": False,
                 "Global.log_level": "critical",
                 "Global.text_score": 0.0,
                 # Sizes are dealt with here.
@@ -87,7 +91,7 @@ def _models(package: Any) -> dict[str, Path]:
     configured = main.ParseParams.load(main.DEFAULT_CFG_PATH)
     folder = Path(package.__file__).parent / "models"
     models = {}
-    for task in ("Det", "Cls", "Rec"):
+    for task in ("Det", "Rec"):
         of_task = configured[task]
         wanted = base.FileInfo(
             engine_type=of_task.engine_type,
