@@ -18,7 +18,9 @@ def frames(path: Path, options: Options) -> tuple[list[Frame], np.ndarray]:
     """The analysed frames of a video, and the presentation timestamps of all its frames."""
     with open_video(path, options.video, threads=1) as video:
         # Decoded pictures between them would fill the memory.
-        shown = [replace(frame, between=tuple(frame.between)) for frame in video.frames()]
+        shown = [
+            replace(frame, between=tuple(frame.between), enlarge=None) for frame in video.frames()
+        ]
     with av.open(str(path)) as container:
         every = [picture.pts for picture in container.decode(video=0)]
     return shown, np.array(every)

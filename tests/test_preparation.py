@@ -387,6 +387,8 @@ def test_every_stage_with_a_model_says_so() -> None:
     assert needs(chosen)[-1].model == "Qwen/Qwen3-VL-2B-Instruct"
     assert needs(chosen)[-1].revision == "v1"
     assert needs(options_for("mini", ["answer.backend=openai"]))[-1].extra == "answer"
+    found = {need.stage: need for need in needs(options_for("mini", ["read.backend=rapidocr"]))}
+    assert (found["read"].extra, found["read"].model) == ("read", None)
 
 
 def test_an_adapter_needs_its_base_as_well(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class Kind:
     """Whether the track of a token has the start of each of its words in place of boxes."""
     has_picture: bool = True
     """Whether the store keeps a frame for each token, which shows it."""
+    drawn_in_prompts: bool = True
+    """Whether a prompt shows that frame; otherwise the words of a token stand alone."""
     whole_frame: bool = False
     """Whether its box is always the whole picture, which nobody needs to see drawn."""
     uniform: bool = False
@@ -64,6 +66,11 @@ class Kind:
             raise OptionError(f"the cost of a kind must be above 0, got {self.cost}")
         if not self.word:
             object.__setattr__(self, "word", self.name)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a prompt shows a picture of a token."""
+        return self.has_picture and self.drawn_in_prompts
 
 
 SCENE = Kind(
@@ -111,7 +118,7 @@ TEXT = Kind(
     "seal.decompose.writing:Writing",
     modality="text",
     instant=False,
-    has_picture=False,
+    drawn_in_prompts=False,
     cost=0.125,
     color=(128, 110, 0),
     bright=(240, 228, 66),

@@ -28,7 +28,11 @@ from seal.errors import BackendError
 from seal.weights import TORCH, Layout, Weights, download, folder_of, layout_of, require
 
 # The extras of back ends other than those that run a network of torch.
-_EXTRAS = {("answer", "openai"): "answer", ("transcribe", "whisper"): "speech"}
+_EXTRAS = {
+    ("answer", "openai"): "answer",
+    ("read", "rapidocr"): "read",
+    ("transcribe", "whisper"): "speech",
+}
 
 _REPORT_EVERY_S = 5.0
 

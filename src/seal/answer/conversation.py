@@ -207,7 +207,7 @@ class Conversation:
         rows = evidence.rows
         if len(rows) <= 1:
             raise error
-        shown = int(self.scope.tokens.take(rows).where(lambda kind: kind.has_picture).sum())
+        shown = int(self.scope.tokens.take(rows).where(lambda kind: kind.is_drawn).sum())
         most, spent = error.most_pictures, float(self._prices()[rows].sum())
         return spent * (most / shown if most and most < shown else 0.5)
 

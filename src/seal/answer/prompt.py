@@ -131,7 +131,7 @@ def rewrite(questions: Sequence[str]) -> Message:
 
 
 def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
-    """A picture for each token whose kind has pictures: its frame where its box is the whole
+    """A picture for each token whose kind is drawn in prompts: its frame where its box is the whole
     frame, otherwise what is in its box and a little around that. Of a token with a track
     `answer.strip` frames stand side by side."""
     options = scope.options.answer
@@ -141,9 +141,7 @@ def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
 
 def frames_of(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[list[bytes]]:
     """The frames, as JPEG, that `draw` makes each token's picture of; none for some kinds."""
-    counts = tokens.per_kind(
-        lambda kind: (options.strip if kind.has_track else 1) * kind.has_picture
-    )
+    counts = tokens.per_kind(lambda kind: (options.strip if kind.has_track else 1) * kind.is_drawn)
     return frames(pictures, tokens, counts.astype(np.int64))
 
 

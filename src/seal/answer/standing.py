@@ -78,7 +78,7 @@ class StandingContent(Content):
         The pictures of a token that had left the window before its question came are not kept.
         """
         kept = np.array([name in self._pictures for name in self.tokens.ids.tolist()], bool)
-        return kept | ~self.tokens.where(lambda kind: kind.has_picture)
+        return kept | ~self.tokens.where(lambda kind: kind.is_drawn)
 
 
 class Reached(NamedTuple):

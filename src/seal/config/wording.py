@@ -68,11 +68,13 @@ class TextOptions:
     """Text tokens: lines of text in the picture, for as long as they stay."""
 
     interval_s: float = 2.0
-    """A picture is read every so often, and whenever the text in it changes."""
+    """While anything in the picture changes, one is read every so often. As many again are read
+    when text seems to appear or to change; what is not needed is saved for later, up to six."""
     short_side_px: int = 720
     """Pictures are read at this size; never scaled up."""
     min_score: float = 0.5
-    """Lines of which the reader is less sure are dropped."""
+    """Lines of which the reader is less sure are dropped. A text that only one reading has must
+    reach 0.7."""
 
     def __post_init__(self) -> None:
         check(self, self.interval_s > 0, "interval_s must be above 0")

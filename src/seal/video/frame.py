@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from seal.types import UInt8
@@ -31,6 +31,19 @@ class Frame:
     """[height / 2, width / 2] grey: pictures since the analysed one before, in order of time. Not
     all that there are: what had to be decoded anyway, and a few a second. They are converted when
     they are asked for, which is seldom, and hold decoded pictures until then."""
+    enlarge: Callable[[int], UInt8] | None = field(default=None, repr=False)
+    """Converts the decoded picture once more, with this short side. It holds the decoded picture
+    for as long as the frame is held: whoever keeps frames takes it away."""
+
+    def larger(self, short_side_px: int) -> UInt8:
+        """The same picture [height, width, 3] RGB with a short side of this size where the source
+        has it, so that small print can be read: at least `image`, at most the source's size.
+
+        Boxes mean the same in both. It is converted at each call.
+        """
+        if self.enlarge is None or short_side_px <= min(self.image.shape[:2]):
+            return self.image
+        return self.enlarge(short_side_px)
 
     @property
     def time_s(self) -> float:

@@ -102,17 +102,25 @@ class Converter:
         # One for each format: they prepare themselves anew for another.
         formats = ("gbrp", "gbrp16le", "gray")
         self._reformatters = {name: VideoReformatter() for name in formats}
+        # They prepare themselves anew for another size as well.
+        self._enlargers = {name: VideoReformatter() for name in formats}
         self._tone_map: ToneMap | None = None
         self._pixel_aspect = pixel_aspect
+        self._side_data: Mapping[SideData, Buffer] = {}
+        self._rotation = 0
+        self._turn: Turn = (False, False, False)
         self._look(frame)
         self.upright_size = _upright_size(frame, pixel_aspect, self._turn)
         """Width and height of the first frame in upright, square pixels; its own height is kept."""
         self.clockwise_degrees = _CLOCKWISE_DEGREES[self._turn]
         """By how much the first frame is turned to be upright, after mirroring where it is."""
+        self.size = self._scaled_down(short_side_px)
+        self.grey(frame)
+
+    def _scaled_down(self, short_side_px: int) -> tuple[int, int]:
         width, height = self.upright_size
         scale = min(Fraction(1), Fraction(short_side_px, min(width, height)))
-        self.size = max(1, round(width * scale)), max(1, round(height * scale))
-        self.grey(frame)
+        return max(1, round(width * scale)), max(1, round(height * scale))
 
     def __call__(self, frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> UInt8:
         """[height, width, 3] RGB, contiguous; `pixel_aspect` is the first frame's unless given.
@@ -121,7 +129,23 @@ class Converter:
         """
         self._look(frame)
         # To planes, which takes less than half the time of "rgb24" for the same pixels.
-        return self._upright(frame, pixel_aspect, self.size, "gbrp")
+        return self._upright(frame, pixel_aspect, self.size, "gbrp", self._reformatters)
+
+    def larger(
+        self, frame: av.VideoFrame, pixel_aspect: Fraction | None, short_side_px: int
+    ) -> UInt8:
+        """As the RGB array, of another size: never above that of the source.
+
+        A frame that was converted before can come again, whatever came in the meantime.
+        """
+        seen = self._side_data, self._rotation, self._turn
+        self._look(frame)
+        try:
+            size = self._scaled_down(short_side_px)
+            return self._upright(frame, pixel_aspect, size, "gbrp", self._enlargers)
+        finally:
+            # `grey` goes by what it saw of the latest picture.
+            self._side_data, self._rotation, self._turn = seen
 
     def grey(self, frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> UInt8:
         """[height / 2, width / 2], rounded up, contiguous; otherwise as the RGB array."""
@@ -129,7 +153,8 @@ class Converter:
         if frame.key_frame or frame.rotation != self._rotation:
             self._look(frame)
         width, height = self.size
-        return self._upright(frame, pixel_aspect, ((width + 1) // 2, (height + 1) // 2), "gray")
+        half = (width + 1) // 2, (height + 1) // 2
+        return self._upright(frame, pixel_aspect, half, "gray", self._reformatters)
 
     def _look(self, frame: av.VideoFrame) -> None:
         with _named_error(frame):
@@ -138,13 +163,19 @@ class Converter:
         self._turn = turn_of(self._side_data)
 
     def _upright(
-        self, frame: av.VideoFrame, aspect: Fraction | None, box: tuple[int, int], pixels: str
+        self,
+        frame: av.VideoFrame,
+        aspect: Fraction | None,
+        box: tuple[int, int],
+        pixels: str,
+        by: Mapping[str, VideoReformatter],
     ) -> UInt8:
         transpose, flip_x, flip_y = self._turn
         shape = _upright_size(frame, aspect or self._pixel_aspect, self._turn)
         width, height = box if shape == self.upright_size else _within(shape, box)
         with _named_error(frame):
-            image = self._scaled(frame, (height, width) if transpose else (width, height), pixels)
+            size = (height, width) if transpose else (width, height)
+            image = self._scaled(frame, size, pixels, by)
         if transpose:
             image = image.swapaxes(0, 1)
         image = image[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
@@ -152,7 +183,13 @@ class Converter:
             image = _between_bars(image, box)
         return np.ascontiguousarray(image, np.uint8)
 
-    def _scaled(self, frame: av.VideoFrame, size: tuple[int, int], pixels: str) -> UInt8:
+    def _scaled(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int],
+        pixels: str,
+        by: Mapping[str, VideoReformatter],
+    ) -> UInt8:
         matrix = _matrix(frame, self._side_data)
         is_hdr = frame.color_trc in HDR_TRANSFERS
         name = "gbrp16le" if is_hdr else pixels
@@ -160,9 +197,7 @@ class Converter:
         if frame.interlaced_frame:
             frame = _top_field(frame)
         # One thread: at this size more cost more than they gain.
-        scaled = self._reformatters[name].reformat(
-            frame, *size, name, src_colorspace=matrix, threads=1
-        )
+        scaled = by[name].reformat(frame, *size, name, src_colorspace=matrix, threads=1)
         image: NDArray[Any] = scaled.to_ndarray()
         if not is_hdr:
             return image

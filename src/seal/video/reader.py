@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -364,6 +365,7 @@ class VideoReader:
                 time_base=self._tick,
                 is_key=bool(picture.frame.key_frame),
                 between=between,
+                enlarge=partial(self._converter.larger, picture.frame, picture.pixel_aspect),
             )
             between = Greys(self._converter)
         else:

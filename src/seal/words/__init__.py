@@ -13,6 +13,10 @@ terms, index   words folded and stemmed, and which texts have them
 hearing     what is said in one part of a video, by speech recognition
 whisper     a back end for it
 loops       words that a recogniser repeats without end
+rapidocr, tesseract   readers of on-screen text
+page        pictures in the sizes that readers take
+layout      lines of text: reading order, paragraphs
+alike       whether two readings are of one text
 """
 
 from seal.words.cue import Cue, Line, TextReader, Transcriber, Transcript, Word
