@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,10 +48,16 @@ QUERIES = [
 class ExactStore(Store):
     """Compares all tokens, video by video."""
 
-    def nearest(self, direction: np.ndarray, facets: int, limit: int) -> Tokens:
+    def nearest(
+        self,
+        direction: np.ndarray,
+        facets: int,
+        limit: int,
+        kinds: Sequence[str] | None = None,
+    ) -> Tokens:
         best: list[Tokens] = []
         for video in self.videos():
-            tokens = Tokens.concatenate([*best, self.tokens(video.id)])
+            tokens = Tokens.concatenate([*best, self.tokens(video.id, kinds)])
             best = [tokens.take(np.argsort(-(tokens.embeddings @ direction))[:limit])]
         return best[0]
 

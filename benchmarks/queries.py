@@ -1,9 +1,12 @@
 """How long a query takes over 100,000 stored tokens, once they are loaded.
 
-    python benchmarks/queries.py [--tokens 100000] [--runs 20]
+    python benchmarks/queries.py [--tokens 100000] [--runs 20] [--words SHARE]
 
 The tokens are random unit vectors of the `mini` encoder's dimension in a real store; the queries go
-through the real encoder, `Scope.select` (16 tokens) and `Scope.find`.
+through the real encoder, `Scope.select` (16 tokens) and `Scope.find`. With `--words` this share of
+the tokens is speech: sentences of 12 words, as often as words are by Zipf's law, some of them those
+of the queries. `candidates of all` is then what `--all` looks for in the store by vectors and by
+words.
 """
 
 import argparse
@@ -17,10 +20,15 @@ import numpy as np
 
 from seal import Options, Tokens, encode
 from seal.config import as_dict
+from seal.content import NearestContent
+from seal.encode import Encoder
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 
 PART = 10_000
+SENTENCE = 12
+VOCABULARY = ["a", "number", *(f"word{i}" for i in range(200)), "red", "ball"]
+VOCABULARY += [f"word{i}" for i in range(200, 20_000)]
 
 
 def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) -> Tokens:
@@ -35,6 +43,24 @@ def random_tokens(n: int, first: int, dimension: int, rng: np.random.Generator) 
         vectors[:, None],
         ids=[f"scene-{i}" for i in range(first, first + n)],
         video_id="v",
+    )
+
+
+def random_speech(n: int, first: int, encoder: Encoder, rng: np.random.Generator) -> Tokens:
+    """n speech tokens, one a second, from second `first` on."""
+    ranks = np.arange(1, len(VOCABULARY) + 1)
+    shares = 1 / ranks / (1 / ranks).sum()
+    words = rng.choice(VOCABULARY, (n, SENTENCE), p=shares)
+    texts = [" ".join(row) for row in words.tolist()]
+    start = np.arange(first, first + n)
+    return Tokens.of(
+        np.full(n, "speech"),
+        np.stack([start, start + 1], 1),
+        Fraction(1),
+        encoder.encode_texts(texts)[:, None],
+        ids=[f"speech-{i}" for i in range(first, first + n)],
+        video_id="v",
+        text=texts,
     )
 
 
@@ -72,31 +98,44 @@ def timed(call: Callable[[str], object], queries: Iterable[str]) -> str:
     return f"median {median:.0f} ms, worst {max(times):.0f}; CPU time: median {median_cpu:.0f} ms"
 
 
-def main(n: int, runs: int) -> None:
+def main(n: int, runs: int, words: float) -> None:
     options = Options.load()
     encoder = encode.load(options.encode)
     record = made_up_record("v", n, options)
     rng = np.random.default_rng(0)
-    keys = {"scene": "k"}
+    keys = {"scene": "k", "speech": "k"} if words else {"scene": "k"}
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder, create=True)
         store.begin(record, keys)
         for part, first in enumerate(range(0, n, PART)):
-            tokens = random_tokens(min(PART, n - first), first, encoder.dimension, rng)
+            size = min(PART, n - first)
+            said = round(words * size)
+            tokens = random_tokens(size - said, first, encoder.dimension, rng)
             pictures = dict.fromkeys(tokens.pts[:, 0].tolist(), b"not looked at")
+            if said:
+                speech = random_speech(said, first, encoder, rng)
+                tokens = Tokens.concatenate([tokens, speech])
             store.add("v", part, keys, tokens, pictures)
         store.finish(record, keys)
         began = time.perf_counter()
         video = Scope.of(Store(folder), "v", "show")
         print(f"load {len(video.tokens):,} tokens: {time.perf_counter() - began:.2f} s")
         video.select("warm up")
+        queries = [f"a red ball number {i}" for i in range(runs)]
         for name, call in (("select", video.select), ("find", video.find)):
-            print(f"{name}: {timed(call, [f'a red ball number {i}' for i in range(runs)])}")
+            print(f"{name}: {timed(call, queries)}")
+        if words:
+            most = options.attention.candidates
+            print(
+                "candidates of all:",
+                timed(lambda query: NearestContent(store, [record], encoder, query, most), queries),
+            )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--words", type=float, default=0.0)
     arguments = parser.parse_args()
-    main(arguments.tokens, arguments.runs)
+    main(arguments.tokens, arguments.runs, arguments.words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
+_WORDED = 0.25
+"""Of all videos, so many candidates are tokens near in meaning, and as many have the words, as a
+share of the candidates in all."""
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -267,9 +271,11 @@ class NearestContent(StoredContent):
         seen = [name for name in kinds.known() if name not in words]
         found = [store.nearest(direction, encoder.facets, limit, seen)]
         if any(of.get(kind) for of in counts.values() for kind in words):
-            found.append(store.nearest(embedding, encoder.facets, limit, words))
+            # A query finds few sentences among many: the words are looked up in those alone.
+            few = math.ceil(limit * _WORDED)
+            found.append(store.nearest(embedding, encoder.facets, few, words))
             shape = (encoder.dimension, encoder.facets)
-            found.append(store.matching(text, shape, limit, words))
+            found.append(store.matching(text, shape, few, words))
         # Another process may have stored or removed a video since `records` were read.
         known = [record.id for record in records if record.id in self._counts]
         self._tokens = _once(Tokens.concatenate(found), known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import snowballstemmer
 
@@ -70,6 +70,10 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", _ACCENTS.sub("", apart))
 
 
+# The words of many hours; to stem them takes longer than all else of an index.
+_REMEMBERED = 100_000
+
+
 def split(texts: Sequence[str]) -> tuple[list[str], list[int], list[bool]]:
     """The words of n texts, one text after another: [m] folded and without their stems taken, [n]
     how many each text has, [m] whether a word is a character with the next one right behind it.
@@ -95,6 +99,7 @@ def split(texts: Sequence[str]) -> tuple[list[str], list[int], list[bool]]:
     return words, counts, is_joined
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def stem(word: str, language: str) -> str:
     """The stem of a folded word in a language (ISO 639-1, such as "en" or "en-GB")."""
     stemmer = _stemmer(language[:2].lower())
