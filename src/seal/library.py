@@ -77,6 +77,7 @@ class Library:
         *,
         profile: str = ...,
         quick: bool = ...,
+        subtitles: str | Path | None = ...,
         jobs: int | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
@@ -95,6 +96,7 @@ class Library:
         *,
         profile: str = ...,
         quick: bool = ...,
+        subtitles: str | Path | None = ...,
         jobs: int | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
@@ -112,6 +114,7 @@ class Library:
         *,
         profile: str = Options.profile,
         quick: bool = False,
+        subtitles: str | Path | None = None,
         jobs: int | None = None,
         segmenter: Segmenter | None = None,
         tracker: Tracker | None = None,
@@ -130,11 +133,15 @@ class Library:
         of the profile. `jobs` is the number of processes: by default one for each core, or one
         where objects are given.
 
+        `subtitles` is a file with what is said in the video. By default files beside the video and
+        streams inside it are looked for (`seal.config.SubtitleOptions`).
+
         With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
         times faster; a later call without it completes the video, whose tokens then are others.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         """
+        options = merged(options, {"subtitles.file": subtitles})
         chosen = Options.load(profile, options, "index")
         given = Instances(segmenter, tracker, encoder, detector, transcriber, reader)
         given.check(as_settings(options))

@@ -101,6 +101,12 @@ main.add_command(prepare)
 @settings_option("actions.min_length_s=0.5")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
 @click.option("--quick", is_flag=True, help="Scene tokens from the codec's keyframes alone.")
+@click.option(
+    "--subtitles",
+    type=click.Path(),
+    metavar="FILE",
+    help="Its subtitles; by default those beside the video, then those inside it.",
+)
 @json_option
 def index(
     paths: tuple[str, ...],
@@ -109,18 +115,24 @@ def index(
     settings: tuple[str, ...],
     jobs: int | None,
     quick: bool,
+    subtitles: str | None,
     as_json: bool,
 ) -> None:
     """Index videos: files, addresses, cameras, folders of images or of videos, or - for stdin.
 
     A video that is indexed already is not indexed again. An interrupted run goes on where it
     stopped. With --quick a film can be asked within a minute; without it, the next run completes
-    the film.
+    the film. Subtitles become speech tokens. Where a video has none, its sound does with
+    --set transcribe.backend=whisper, and --set read.backend=rapidocr reads what is in the picture.
     """
     from seal.video import NOT_LOOKED_AT, shown, sources_in
 
     if quick and jobs is not None:
         raise click.UsageError("--quick uses one process: leave --jobs out")
+    if subtitles is not None:
+        if len(paths) > 1:
+            raise click.UsageError("--subtitles FILE is about one video")
+        settings = (*settings, f"subtitles.file={subtitles}")
     # An option that is wrong by itself is an error before any video.
     Options.load(profile, settings, "index")
     opened = library(store_path, create=True)
