@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,14 @@ import pytest
 from seal.attention import Budget
 from seal.attention.worded import AskedVideo, WordedTokens
 from seal.attention.words import UNQUOTED, Meaning, calibrated, log_odds, matched
-from seal.config import MiniEncode
+from seal.config import MiniEncode, Options, WatchOptions
 from seal.encode import load
+from seal.errors import OptionError
+from seal.library import open_library
 from seal.types import Tokens
+from seal.watch import watch
 from seal.words.index import WordIndex
+from synthetic import write_video
 
 ENCODER = load(MiniEncode())
 LINES = [
@@ -99,6 +104,69 @@ def test_what_was_said_before_a_long_pause_is_no_neighbour() -> None:
 
 def test_a_video_without_words_has_none_to_search() -> None:
     assert WordedTokens.of(film().take(range(8))) is None
+
+
+SRT = """1
+00:00:01,000 --> 00:00:02,000
+Where is the lighthouse?
+
+2
+00:00:05,500 --> 00:00:06,500
+We never found it.
+"""
+
+
+@pytest.fixture
+def spoken_film(tmp_path: Path) -> Path:
+    """Eight seconds of pictures, with subtitles beside them."""
+    (tmp_path / "film.srt").write_text(SRT)
+    return write_video(tmp_path / "film.mkv", list(range(0, 8000, 200)))
+
+
+def test_a_file_is_watched_with_its_subtitles(spoken_film: Path) -> None:
+    options = Options.load("mini", (), "watch")
+    windows = list(watch(str(spoken_film), options, WatchOptions(window_s=4), ['"lighthouse"']))
+    assert [window.counts["speech"] for window in windows] == [1, 1]
+    for window in windows:
+        (query,) = window.choices
+        best = query.tokens.take([int(query.selection.relevance.argmax())])
+        assert best.text.tolist() == ["Where is the lighthouse?"]
+
+
+def test_a_stream_has_no_subtitle_file(spoken_film: Path, tmp_path: Path) -> None:
+    named = ["subtitles.file=" + str(tmp_path / "film.srt")]
+    options = Options.load("mini", named, "watch")
+    with pytest.raises(OptionError, match=r"subtitles\.file has no effect"):
+        next(watch("http://127.0.0.1:9/live", options, WatchOptions(), ["a dog"]))
+
+
+def test_words_are_indexed_found_and_asked_about(spoken_film: Path, tmp_path: Path) -> None:
+    library = open_library(tmp_path / "store")
+    video = library.index(spoken_film, jobs=1)
+    assert video.describe().tokens["speech"] == 2
+    found = video.find("where is the lighthouse", top=1)
+    assert found.match is not None
+    assert found.match.verdict == "likely"
+    (moment,) = found.moments
+    assert (moment.span.start_s, moment.span.end_s) == (1.0, 2.0)
+    assert (moment.found_by, moment.text) == ("words", "Where is the lighthouse?")
+    assert library.find('"never found"').to_json()["moments"][0]["text"] == "We never found it."
+    (row,) = [one for one in video.select("lighthouse").rows_json() if "found_by" in one][:1]
+    assert (row["text"], row["role"]) == ("Where is the lighthouse?", "answer")
+    assert '[0:01.0–0:02.0] speech\n"Where is the lighthouse?"' in video.prompt("the lighthouse?")
+
+
+def test_an_edited_subtitle_file_changes_speech_tokens_alone(
+    spoken_film: Path, tmp_path: Path
+) -> None:
+    library = open_library(tmp_path / "store")
+    before = library.index(spoken_film, jobs=1).tokens
+    (tmp_path / "film.srt").write_text(SRT.replace("found", "built"))
+    after = library.index(spoken_film, jobs=1).tokens
+    seen = {True: before.kinds != "speech", False: after.kinds != "speech"}
+    assert before.ids[seen[True]].tolist() == after.ids[seen[False]].tolist()
+    assert "We never built it." in after.text.tolist()
+    assert "We never found it." not in after.text.tolist()
 
 
 def test_the_usual_size_of_a_choice_follows_from_what_tokens_cost_on_average() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -23,10 +24,23 @@ from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.types import Moment, Span, Tokens, is_real
-from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
+from seal.video import (
+    Frame,
+    Gap,
+    Note,
+    VideoInfo,
+    VideoReader,
+    is_address,
+    is_pipe,
+    open_video,
+    shown,
+)
 from seal.video.source import is_device
 from seal.weights import require
 from seal.windows import Window
+from seal.words import Transcript
+from seal.words.sentences import sentences
+from seal.words.subtitles import find
 
 _FIRST_PAUSE_S = 0.25
 """The pause before the first try to reach a lost source. Each further pause is twice as long."""
@@ -78,7 +92,11 @@ def watch(
     """
     answerer = answerer or load(options.answer)
     models = Models.load(options)
-    encoder, keys = models.encoder, models.keys(options)
+    encoder, subtitles = models.encoder, _subtitles(source, options)
+    for note in subtitles.notes:
+        say(note)
+    keys = models.keys(options, subtitles)
+    spoken = sentences(subtitles.cues, options.speech)
     words = {text: searched_by(text, options.answer) if answerer else text for text in queries}
     asked = {text: embed_query(encoder, words[text]) for text in words}
     attention = replace(options.attention, budget=watching.budget)
@@ -86,7 +104,7 @@ def watch(
     name = shown(source, options.video.address_query == "identity")
     fixed: dict[str, Any] = {"source": name, "encoder": encoder.fingerprint}
     # Some options of the video may change, and the others are compared by themselves.
-    stages = models.keys(options.replace("video", VideoOptions()))
+    stages = models.keys(options.replace("video", VideoOptions()), subtitles)
     fixed |= {"options": _deciding(options, watching), "stages": stages}
     stream = Stream(encoder.dimension, attention, encoder.calibration)
     notes: dict[str, Any] = {}
@@ -109,6 +127,8 @@ def watch(
             feed.frames(), lambda seen: feed.window(seen, watching.window_s)
         ):
             seen, parts, pictures = _Seen(frames), list[Tokens](), dict[str, list[bytes]]()
+            window = Span(*(feed.origin_s + (number + i) * watching.window_s for i in (0, 1)))
+            heard = [cue for cue in spoken if window.start_s <= cue.start_s < window.end_s]
             for connection, part in groupby(seen, lambda seen: seen[0]):
                 for batch in decompose(
                     (frame for _, frame in part),
@@ -116,8 +136,9 @@ def watch(
                     options,
                     models,
                     connection.info,
-                    start_s=feed.origin_s + number * watching.window_s,
+                    start_s=window.start_s,
                     video_id=name,
+                    heard=heard,
                 ):
                     parts.append(batch.tokens)
                     pictures |= answers.pictures_of(batch)
@@ -127,8 +148,7 @@ def watch(
             brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
             gaps, feed.gaps = feed.gaps, []
             noted, feed.notes = feed.notes, []
-            window_end_s = feed.origin_s + (number + 1) * watching.window_s
-            end_s = max(seen.end_s, min(seen.connection.until_s, window_end_s))
+            end_s = max(seen.end_s, min(seen.connection.until_s, window.end_s))
             last = number, seen.start_s, end_s
             reached = Reached(end_s, end_s - feed.origin_s)
             came = answers.after(stream, reached, wait=not seen.connection.info.is_live)
@@ -151,6 +171,18 @@ def watch(
                 yield Window(name, *last, {}, [], [], chosen, moments, came)
     if feed.failure is not None:
         raise feed.failure
+
+
+def _subtitles(source: str, options: Options) -> Transcript:
+    """Those of a file, which comes with them, unlike a stream.
+
+    Raises OptionError for a file of subtitles that is named for a stream.
+    """
+    if os.path.isfile(source) and not is_pipe(source):
+        return find(source, options.subtitles, None, video_options=options.video)
+    if options.subtitles.file is not None:
+        raise OptionError(f"{shown(source)} is not a file: subtitles.file has no effect on it")
+    return Transcript(())
 
 
 def _found_by(

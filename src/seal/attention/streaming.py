@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from seal.attention import Budget, Candidates, choose, pick, relevance
+from seal.attention.worded import AskedVideo, WordedTokens
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import StoreError, StoreVersionError
@@ -128,8 +129,16 @@ class Stream:
         return Standing(text, words, embedding, tokens.take(rows.rows), chosen)
 
     def _relevance(self, tokens: Tokens, words: str, embedding: Float32) -> Float32:
-        asked = bool(embedding.any())
-        return relevance(tokens, embedding, self._calibration if asked else None, words)
+        if not embedding.any():
+            return relevance(tokens, embedding)
+        scores = relevance(tokens, embedding, self._calibration, words)
+        worded = WordedTokens.of(tokens)
+        if worded is None:
+            return scores
+        # What is remembered is of one size, so that a token keeps its relevance in every window.
+        prior = 0.0 if self._calibration is None else self._calibration.prior(embedding)
+        video = AskedVideo(np.arange(len(tokens)), prior, self._options.memory)
+        return worded.relevance(scores, words, embedding, [video], self._calibration)
 
     # State
 

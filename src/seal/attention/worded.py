@@ -39,12 +39,14 @@ class WordedTokens:
 
     @staticmethod
     def of(tokens: Tokens) -> WordedTokens | None:
-        """Of tokens by video, kind and start; None where none has words."""
+        """Of tokens in any order; None where none has words."""
         words = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
         rows = np.flatnonzero(words)
         if not len(rows):
             return None
         worded = tokens.take(rows)
+        order = np.lexsort((worded.start_s, worded.kinds, worded.video_ids))
+        rows, worded = rows[order], worded.take(order)
         pauses = worded.start_s[1:] - worded.end_s[:-1] > PAUSE_S
         passages = np.append(0, np.cumsum(pauses)).tolist()
         groups = zip(worded.video_ids.tolist(), worded.kinds.tolist(), passages, strict=True)

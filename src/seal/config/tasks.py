@@ -77,7 +77,8 @@ TASKS = {
         "it does not change which models are needed",
     ),
     "watch": Task(
-        (*INDEX_STAGES, "attention", "answer"),
+        # A stream is not heard so far.
+        (*(stage for stage in INDEX_STAGES if stage != "transcribe"), "attention", "answer"),
         "options of indexing, of attention and of prompts can be set; its budget is --budget",
         # A stream cannot look back for what a question says of time and cause.
         ignores=(
