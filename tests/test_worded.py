@@ -169,6 +169,22 @@ def test_an_edited_subtitle_file_changes_speech_tokens_alone(
     assert "We never found it." not in after.text.tolist()
 
 
+def test_speech_tokens_go_with_their_subtitles(spoken_film: Path, tmp_path: Path) -> None:
+    library = open_library(tmp_path / "store")
+    with_words = library.index(spoken_film, jobs=1)
+    (tmp_path / "film.srt").unlink()
+    without = library.index(spoken_film, jobs=1)
+    assert "speech" not in without.tokens.kinds
+    seen = with_words.tokens.take(with_words.tokens.kinds != "speech")
+    assert without.tokens.ids.tolist() == seen.ids.tolist()
+    assert without.record.duration_s == with_words.record.duration_s
+    assert library.index(spoken_film, quick=True).tokens.ids.tolist() == seen.ids.tolist()
+    (tmp_path / "film.srt").write_text(SRT)
+    assert library.index(spoken_film, jobs=1).describe().tokens["speech"] == 2
+    silent = library.index(spoken_film, jobs=1, options=["subtitles.source=none"])
+    assert "speech" not in silent.tokens.kinds
+
+
 def test_the_usual_size_of_a_choice_follows_from_what_tokens_cost_on_average() -> None:
     costs = np.array([1.0] * 30 + [0.125] * 10)
     mixed = Budget(16, costs)

@@ -155,7 +155,8 @@ def prepare(
     subtitles = Transcript(()) if quick else _subtitles(source, video, options, models)
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
-    if known and stored.complete >= set(keys):
+    # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
+    if known and stored.complete >= set(keys) and (quick or set(keys) >= set(known[-1].keys)):
         return _at_hand(known[-1], record, subtitles.notes)
     if quick:
         if stored.done:
