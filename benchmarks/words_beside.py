@@ -41,8 +41,8 @@ def speech(data: str, length_s: float, encoder: Encoder) -> Tokens:
     meetings = qmsum.read(f"{data}/qmsum", ["train_academic"]).usable
     texts = [words for meeting in meetings for _, words in meeting.turns if len(words.split()) > 3]
     lasting_s = np.array([len(text.split()) for text in texts]) / 2.5
-    ends = np.round(np.cumsum(lasting_s) / TICK).astype(np.int64)
-    count = int(np.searchsorted(ends, length_s / TICK))
+    ends = np.round(np.cumsum(lasting_s) / float(TICK)).astype(np.int64)
+    count = int(np.searchsorted(ends, length_s / float(TICK)))
     ends = ends[:count]
     return Tokens.of(
         ["speech"] * count,
@@ -54,13 +54,14 @@ def speech(data: str, length_s: float, encoder: Encoder) -> Tokens:
     )
 
 
-def figures(case: NeedleCase, tokens: Tokens, relevance: Float32) -> list[float]:
-    """Those of `FIGURES`; the tokens of `case` come first among `tokens`."""
+def figures(case: NeedleCase, tokens: Tokens, relevance: Float32, unlikely: float) -> list[float]:
+    """Those of `FIGURES`; the tokens of `case` come first among `tokens`. A token of a relevance
+    below `unlikely` matches so by itself."""
     options = AttentionOptions(budget=16)
     candidates = Candidates.of(tokens, relevance, case.question)
     rows = choose(candidates, options, Budget.of_tokens(tokens, options)).rows
     needles = np.flatnonzero(case.needle)
-    moments = locate(tokens, relevance, FindOptions(top=5))
+    moments = locate(tokens, relevance, FindOptions(top=5), unlikely)
     shown = [overlap(moment.span, case.span) for moment in moments]
     return [float(np.isin(rows, needles).any()), float(any(shown[:1])), float(any(shown))]
 
@@ -96,8 +97,12 @@ def main() -> None:
             both = worded.relevance(
                 pictures, case.question, embedding, [video], encoder.calibration
             )
-            before.append(figures(case, case.tokens, seen))
-            after.append(figures(case, tokens, both))
+            assert encoder.calibration is not None
+            unlikely = encoder.calibration.threshold(
+                FindOptions.unsure_probability, odds, len(tokens)
+            )
+            before.append(figures(case, case.tokens, seen, unlikely))
+            after.append(figures(case, tokens, both, unlikely))
             groups.append(case.group)
     print(f"{len(groups)} queries about {len(clips)} clips; {len(said)} sentences in the film")
     for name, old, new in zip(FIGURES, np.transpose(before), np.transpose(after), strict=True):

@@ -14,7 +14,7 @@ from seal.attention.objective import tolerance
 from seal.config import AttentionOptions
 from seal.errors import OptionError
 from seal.types import Choice, Int64, Tokens
-from test_attention import choices, instance, instances, make
+from test_attention import choices, instance, instances, make, size_of
 from test_types import make_tokens
 
 OBJECTIVES = backends.names("objective")
@@ -58,7 +58,7 @@ def test_a_certificate_holds_for_each_choice_that_is_allowed(
     if sign < 0:  # Nothing is worth having for its relevance.
         c = replace(c, relevance=sign * np.abs(c.relevance))
     budget = budget_of(seed, len(c), share)
-    objective = make(name, c, budget.size, o)
+    objective = make(name, c, size_of(name, budget), o)
     every = allowed(budget)
     best = max(objective.value(rows) for rows in every)
     got = choose(c, replace(o, objective=name, solver=solver), budget)

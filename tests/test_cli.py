@@ -401,6 +401,22 @@ def children(pid: int) -> list[int]:
     return [int(c) for task in tasks.iterdir() for c in (task / "children").read_text().split()]
 
 
+def test_an_interrupt_while_a_module_in_c_loads_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(store_path: str) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr("seal.cli.library", interrupted)
+    result = CliRunner().invoke(main, ["list"])
+    assert (result.exit_code, result.output) == (
+        130,
+        "seal: interrupted; everything that is stored so far is kept\n",
+    )
+    monkeypatch.setattr("seal.cli.library", lambda store_path: 1 / 0)
+    assert isinstance(CliRunner().invoke(main, ["list"]).exception, ZeroDivisionError)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to see the workers")
 def test_an_interrupt_while_workers_start_is_one_line(film: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "seal.cli", "index", film, "--store", tmp_path / "store"]

@@ -1,5 +1,6 @@
 """Moments are where the relevant tokens are."""
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal.config import FindOptions
-from seal.ground import Curve, find_moments, relevance_curve
-from seal.types import Moment, Span, Tokens
+from seal.ground import Curve, find_moments, locate, relevance_curve
+from seal.types import Float32, Moment, Span, Tokens
 from test_types import make_tokens
 
 
@@ -233,3 +234,47 @@ def test_a_token_of_the_last_instant_counts() -> None:
 def test_a_moment_can_be_at_either_end_of_an_irrelevant_video() -> None:
     first, second = moments_of(-0.3, -0.9, -0.9, -0.9, -0.9, -0.9, -0.4)
     assert (first.span, second.span) == (Span(0, 1), Span(6, 7))
+
+
+def seen_and_said(said: float, same_time: bool = False) -> tuple[Tokens, Float32]:
+    """Scenes of which the one at 20 s stands out by 0.2, and a sentence at 40 s, or there."""
+    scenes = [[1000 * t, 1000 * t + 40] for t in range(60)]
+    begin = 19_500 if same_time else 40_000
+    tokens = Tokens.of(
+        ["scene"] * 60 + ["speech"],
+        [*scenes, [begin, begin + 2300]],
+        Fraction(1, 1000),
+        np.ones((61, 1, 4), np.float32),
+        text=[""] * 60 + ["a sentence"],
+    )
+    scores = np.full(61, -0.2, np.float32)
+    scores[20], scores[60] = 0.2, said
+    return tokens, scores
+
+
+def test_a_sentence_is_a_moment_of_its_own_times() -> None:
+    tokens, scores = seen_and_said(0.3)
+    first, second = locate(tokens, scores, FindOptions(top=2))
+    assert first == Moment(Span(40.0, 42.3), pytest.approx(0.3))
+    assert second.span.start_s < 20.0 < second.span.end_s
+    # Pictures have the moments that they have without words.
+    assert [second] == locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))
+
+
+def test_of_a_picture_and_a_sentence_at_one_time_the_better_one_is_the_moment() -> None:
+    tokens, scores = seen_and_said(0.3, same_time=True)
+    moments = locate(tokens, scores, FindOptions(top=2))
+    assert moments[0].span == Span(19.5, 21.8)
+    assert all(moment.span.start_s > 21.8 or moment.span.end_s < 19.5 for moment in moments[1:])
+
+
+def test_the_best_picture_comes_before_words_that_nobody_is_likely_to_have_said() -> None:
+    tokens, scores = seen_and_said(0.1)
+    peak = locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))[0]
+    assert peak.score < 0.1
+    by_score = [moment.span.start_s for moment in locate(tokens, scores, FindOptions(top=2))]
+    unlikely = locate(tokens, scores, FindOptions(top=2), unlikely=0.15)
+    assert by_score == [40.0, peak.span.start_s]
+    assert [moment.span.start_s for moment in unlikely] == [peak.span.start_s, 40.0]
+    likely = locate(tokens, scores, FindOptions(top=2), unlikely=0.05)
+    assert [moment.span.start_s for moment in likely] == by_score

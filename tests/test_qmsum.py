@@ -260,7 +260,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], sa
         ("static", "aks", 0.148, 0.675),
         ("bm25", "top-k", 0.253, 0.789),
         ("words", "top-k", 0.307, 0.838),
-        ("words-static", "top-k", 0.301, 0.814),
+        ("words-static", "top-k", 0.301, 0.812),
     ],
 )
 def test_anchors_on_the_published_data(

@@ -125,7 +125,7 @@ def moment_lines(moments: Sequence[Moment], several: bool = False) -> list[str]:
 
 def _found_by_json(by: str) -> dict[str, str]:
     """What speaks for a token that has words; a picture can only be found by what it shows."""
-    return {} if by in ("", "picture") else {"found_by": by}
+    return {} if by == "picture" else {"found_by": by}
 
 
 def _said(moment: Moment) -> str:

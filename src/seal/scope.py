@@ -175,18 +175,24 @@ class Scope:
         it is more relevant than the middle one of all.
         """
         scores = question.relevance
-        calibration = self.content.encoder.calibration
         if not len(scores):
             return np.zeros(0, bool)
-        if calibration is None:
+        if self.content.encoder.calibration is None:
             return np.asarray(scores > np.median(scores), bool)
         find, threshold = self.options.find, np.empty(len(scores))
         least = min(find.min_probability, find.unsure_probability)
         for video, rows in self._by_video():
-            threshold[rows] = calibration.threshold(
-                least, question.prior[video.id], self.content.count(video)
-            )
+            threshold[rows] = self._threshold(question, video, least)
         return np.asarray(scores >= threshold, bool)
+
+    def _threshold(self, question: Question, video: VideoRecord, probability: float) -> float:
+        """The relevance with which one token by itself makes a video match with this probability;
+        none is too low where the encoder is not calibrated."""
+        calibration = self.content.encoder.calibration
+        if calibration is None:
+            return -np.inf
+        prior, count = question.prior[video.id], self.content.count(video)
+        return calibration.threshold(probability, prior, count)
 
     def _by_video(self) -> Iterator[tuple[VideoRecord, Mask | slice]]:
         """Each video, and which tokens are its."""
@@ -212,7 +218,8 @@ class Scope:
         """The moments of a question, best first, at most `find.top`."""
         options = self.options.find
         if options.head is None:
-            moments = locate(self.tokens, question.relevance, options)
+            least = self._threshold(question, self.record, options.unsure_probability)
+            moments = locate(self.tokens, question.relevance, options, least)
         else:
             moments = self._localised(question)
         return self._shown_by(moments, question)

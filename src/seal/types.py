@@ -445,6 +445,6 @@ class Moment:
     """The id of the video; "" where only one is asked about."""
     token: str = ""
     """The id of the token that shows it best; "" where no tokens are at hand."""
-    found_by: str = ""
+    found_by: str = "picture"
     """What speaks for it, one of `seal.results.FOUND_BY`."""
     text: str = ""

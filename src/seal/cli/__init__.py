@@ -63,7 +63,10 @@ class _Group(click.Group):
         except SealError as error:
             complain(error)
             context.exit(1)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Exception) as error:
+            # A module in C that is interrupted while it loads raises an error of its own.
+            if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+                raise
             tell("interrupted; everything that is stored so far is kept")
             context.exit(130)
 

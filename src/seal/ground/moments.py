@@ -41,12 +41,16 @@ class Curve:
     """Where the last instant ends, which may be shorter than the others."""
 
 
-def locate(tokens: Tokens, scores: Float32, options: FindOptions) -> list[Moment]:
+def locate(
+    tokens: Tokens, scores: Float32, options: FindOptions, unlikely: float = -np.inf
+) -> list[Moment]:
     """At most `options.top` moments of a video, the most relevant first, given the relevance [n].
 
     Pictures are samples of what lasts, and have the moments of their curve over time. A token that
     is words says itself when it begins and ends, and is a moment. Of two moments of which one
-    covers half of the other, the more relevant one stays.
+    covers half of the other, the more relevant one stays. The best picture comes before words whose
+    relevance is below `unlikely`: what nobody is likely to have said is no answer to what is to be
+    seen.
     """
     is_words = tokens.where(lambda kind: kind.modality == "text")
     rows = np.flatnonzero(~is_words)
@@ -54,11 +58,15 @@ def locate(tokens: Tokens, scores: Float32, options: FindOptions) -> list[Moment
     said = np.flatnonzero(is_words)
     if not len(said):
         return moments
+    first = moments[:1]
     start_s, end_s = tokens.start_s, tokens.end_s
     for row in said[np.argsort(-scores[said], kind="stable")][: _SPARE * options.top]:
         moments.append(Moment(Span(float(start_s[row]), float(end_s[row])), float(scores[row])))
     kept: list[Moment] = []
-    for moment in sorted(moments, key=lambda moment: -moment.score):
+    moments.sort(key=lambda moment: -moment.score)
+    if moments[0].score < unlikely:
+        moments = first + moments
+    for moment in moments:
         if len(kept) < options.top and not any(_same(moment.span, one.span) for one in kept):
             kept.append(moment)
     return kept
