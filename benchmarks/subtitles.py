@@ -1,6 +1,6 @@
 """Subtitles against the files they come from: times within 10 ms, and the text exact.
 
-    python benchmarks/subtitles.py [--cues 200000]
+    python benchmarks/subtitles.py [--cues 200000] [--pairs 3]
 
 **Real files.** The four Popeye excerpts and `footage/words`, each with its `.srt` beside it, and
 with that file as a text stream inside. `ffmpeg` makes the streams: SubRip, ASS and WebVTT in
@@ -15,6 +15,9 @@ some pictures. A picture is on screen for whole frames, so its times are those o
 
 **Size.** Reading and cutting a file of `--cues` cues.
 
+**Indexing.** `--pairs` times the film with and without subtitles, a cue every four seconds, in turn:
+the median ratio of their times.
+
 The exit code is 1 if a bar is missed.
 """
 
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +40,7 @@ from data import ROOT
 from seal.config import SpeechOptions, SubtitleOptions
 from seal.types import Box, UInt8
 from seal.words import Cue, Line, TextReader
+from seal.words.export import write
 from seal.words.formats import parse
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
@@ -184,9 +189,32 @@ def size(count: int) -> None:
     print(f"{len(cues)} cues: {read_s:.1f} s to read, {cut_s:.1f} s to {len(made)} sentences (CPU)")
 
 
+def indexing(pairs: int, folder: Path) -> None:
+    film = folder / "film.mp4"
+    film.symlink_to(ROOT / "videos" / "big_buck_bunny_360p.mp4")
+    cues = [
+        Cue(4.0 * i, 4.0 * i + 3, f"What happens in scene {i} is said here.") for i in range(158)
+    ]
+    write(cues, folder / "film.srt")
+    ratios = []
+    for _ in range(pairs):
+        times = []
+        for source in ("auto", "none"):
+            shutil.rmtree(folder / "store", ignore_errors=True)
+            command = [sys.executable, "-m", "seal.cli", "index", film, "--store", folder / "store"]
+            began = time.monotonic()
+            subprocess.run(
+                [*command, "--set", f"subtitles.source={source}"], check=True, capture_output=True
+            )
+            times.append(time.monotonic() - began)
+        ratios.append(times[0] / times[1])
+    print(f"indexing with subtitles: {statistics.median(ratios):.3f} times as long as without")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cues", type=int, default=200_000)
+    parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         made = [*inside(Path(name)), *late(Path(name))] if shutil.which("ffmpeg") else []
@@ -202,6 +230,8 @@ def main() -> int:
         print(f"{what:34} {count:5d} {found:6d} {error_s * 1000:14.1f} ms")
     print()
     size(options.cues)
+    with tempfile.TemporaryDirectory() as name:
+        indexing(options.pairs, Path(name))
     return int(missed)
 
 
