@@ -245,6 +245,7 @@ def seen_and_said(said: float, same_time: bool = False) -> tuple[Tokens, Float32
         [*scenes, [begin, begin + 2300]],
         Fraction(1, 1000),
         np.ones((61, 1, 4), np.float32),
+        ids=[*(f"scene-{i}" for i in range(60)), "said"],
         text=[""] * 60 + ["a sentence"],
     )
     scores = np.full(61, -0.2, np.float32)
@@ -255,7 +256,7 @@ def seen_and_said(said: float, same_time: bool = False) -> tuple[Tokens, Float32
 def test_a_sentence_is_a_moment_of_its_own_times() -> None:
     tokens, scores = seen_and_said(0.3)
     first, second = locate(tokens, scores, FindOptions(top=2))
-    assert first == Moment(Span(40.0, 42.3), pytest.approx(0.3))
+    assert first == Moment(Span(40.0, 42.3), pytest.approx(0.3), token="said")
     assert second.span.start_s < 20.0 < second.span.end_s
     # Pictures have the moments that they have without words.
     assert [second] == locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))

@@ -169,6 +169,16 @@ def test_an_edited_subtitle_file_changes_speech_tokens_alone(
     assert "We never found it." not in after.text.tolist()
 
 
+def test_words_are_compared_by_the_stems_of_their_language(tmp_path: Path) -> None:
+    (tmp_path / "film.es.srt").write_text(SRT.replace("We never found it.", "Unas canciones."))
+    video = open_library(tmp_path / "store").index(
+        write_video(tmp_path / "film.mkv", list(range(0, 8000, 200))), jobs=1
+    )
+    assert video.record.language == "es"
+    (moment,) = video.find("canción", top=1).moments
+    assert (moment.text, moment.found_by) == ("Unas canciones.", "words")
+
+
 def test_speech_tokens_go_with_their_subtitles(spoken_film: Path, tmp_path: Path) -> None:
     library = open_library(tmp_path / "store")
     with_words = library.index(spoken_film, jobs=1)

@@ -147,7 +147,8 @@ class Content(ABC):
     def _worded(self) -> WordedTokens | None:
         """The tokens that are words; None where there are none."""
         if self._indexed is None or self._indexed[0] is not self.tokens:
-            self._indexed = self.tokens, WordedTokens.of(self.tokens)
+            languages = {record.id: record.language for record in self.records}
+            self._indexed = self.tokens, WordedTokens.of(self.tokens, languages)
         return self._indexed[1]
 
     def _by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:

@@ -239,16 +239,19 @@ class Scope:
         return localiser([query], [question.relevance], options)[0]
 
     def _shown_by(self, moments: list[Moment], question: Question) -> list[Moment]:
-        """The moments, with their video and the most relevant token on the screen in each."""
-        start_s, end_s, scores = self.tokens.start_s, self.tokens.end_s, question.relevance
+        """The moments, with their video and the token that shows each: its own, or the most
+        relevant one on the screen."""
+        tokens, scores = self.tokens, question.relevance
         shown = []
         for moment in moments:
-            inside = (end_s > moment.span.start_s) & (start_s < moment.span.end_s)
+            span, inside = moment.span, tokens.ids == moment.token
+            if not moment.token:
+                inside = (tokens.end_s > span.start_s) & (tokens.start_s < span.end_s)
             rows, moment = np.flatnonzero(inside), replace(moment, video=self.record.id)
             if len(rows):
                 best = rows[np.argmax(scores[rows])]
                 by = str(question.found_by[best])
-                text = "" if by == "picture" else str(self.tokens.text[best])
-                moment = replace(moment, token=str(self.tokens.ids[best]), found_by=by, text=text)
+                text = "" if by == "picture" else str(tokens.text[best])
+                moment = replace(moment, token=str(tokens.ids[best]), found_by=by, text=text)
             shown.append(moment)
         return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,8 +38,11 @@ class WordedTokens:
     meaning: Meaning
 
     @staticmethod
-    def of(tokens: Tokens) -> WordedTokens | None:
-        """Of tokens in any order; None where none has words."""
+    def of(tokens: Tokens, languages: Mapping[str, str] | None = None) -> WordedTokens | None:
+        """Of tokens in any order; None where none has words.
+
+        `languages` says by video in which language they are (ISO 639-1); by default English.
+        """
         words = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
         rows = np.flatnonzero(words)
         if not len(rows):
@@ -50,7 +53,8 @@ class WordedTokens:
         pauses = worded.start_s[1:] - worded.end_s[:-1] > PAUSE_S
         passages = np.append(0, np.cumsum(pauses)).tolist()
         groups = zip(worded.video_ids.tolist(), worded.kinds.tolist(), passages, strict=True)
-        index = WordIndex(worded.text.tolist(), list(groups))
+        spoken = [(languages or {}).get(video) or "en" for video in worded.video_ids.tolist()]
+        index = WordIndex(worded.text.tolist(), list(groups), spoken)
         return WordedTokens(rows, index, Meaning.of(worded.embeddings))
 
     def relevance(

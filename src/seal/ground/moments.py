@@ -61,7 +61,8 @@ def locate(
     first = moments[:1]
     start_s, end_s = tokens.start_s, tokens.end_s
     for row in said[np.argsort(-scores[said], kind="stable")][: _SPARE * options.top]:
-        moments.append(Moment(Span(float(start_s[row]), float(end_s[row])), float(scores[row])))
+        span, token = Span(float(start_s[row]), float(end_s[row])), str(tokens.ids[row])
+        moments.append(Moment(span, float(scores[row]), token=token))
     kept: list[Moment] = []
     moments.sort(key=lambda moment: -moment.score)
     if moments[0].score < unlikely:

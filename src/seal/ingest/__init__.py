@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -109,12 +110,13 @@ def index(
         else:
             workers.close()
             parts = in_process(plan, video, models, report)
-        end_s = video.info.start_s
+        end_s, languages = video.info.start_s, Counter[str]()
         # Processes end here and not when Python gets round to it, whatever ends this early.
         with closing(parts), video.files.unchanged():
             for part in parts:
                 store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
                 end_s = max(end_s, part.end_s)
+                languages.update({part.language: 1} if part.language else {})
         # A length that nobody measured is a claim; it counts only for parts that were not read now.
         length_s = end_s - record.start_s
         if video.info.is_continuous is not None or skipped_s:
@@ -128,6 +130,7 @@ def index(
         notes=notes,
         indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
+        language=max(languages, key=lambda name: languages[name], default=record.language),
     )
     store.finish(finished, plan.keys)
     return store.resolve(record.id)

@@ -49,6 +49,8 @@ class Plan:
     """(kind, part) pairs that are stored already."""
     heard: tuple[Cue, ...] = ()
     """The sentences of the video's subtitles; empty where it has none."""
+    language: str = ""
+    """Of the subtitles, ISO 639-1; empty where it is not known."""
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
     is_heard: bool = False
@@ -182,6 +184,7 @@ def prepare(
         keys=keys,
         done=stored.done,
         heard=sentences(subtitles.cues, options.speech),
+        language=subtitles.language,
         is_quick=quick,
         is_heard=silent == "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seal import kinds
 from seal.decompose import Models, decompose
@@ -13,8 +13,7 @@ from seal.ingest.plan import Plan
 from seal.kinds import SPEECH
 from seal.types import Tokens
 from seal.video import Frame, VideoReader, open_video
-from seal.words import Cue
-from seal.words.hearing import hear
+from seal.words.hearing import Heard, hear
 from seal.words.sentences import sentences
 
 Tick = Callable[[int, float], None]
@@ -39,6 +38,8 @@ class IndexedPart:
     """start_s, end_s and reason of what could not be read."""
     end_s: float
     """When the last picture, or the last gap, ends."""
+    language: str = ""
+    """ISO 639-1 of what is said; empty where nothing is said, or nobody knows."""
 
 
 def index_part(
@@ -74,7 +75,7 @@ def index_frames(
 ) -> IndexedPart:
     """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
     keys = plan.missing(number)
-    heard, gaps = _heard(plan, number, models) if SPEECH.name in keys else ((), [])
+    said = _heard(plan, number, models) if SPEECH.name in keys else Heard()
 
     def watched() -> Iterator[Frame]:
         for frame in frames:
@@ -90,7 +91,7 @@ def index_frames(
             plan.info,
             start_s=start_s,
             video_id=plan.video_id,
-            heard=heard,
+            heard=said.cues,
         )
     )
     # What was read of another file must not be stored under the hash of this one.
@@ -103,21 +104,19 @@ def index_frames(
         keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
-        gaps=[*seen, *gaps],
+        gaps=[*seen, *((lost.start_s, lost.end_s, lost.reason) for lost in said.lost)],
+        language=said.language,
         end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in seen)]),
     )
 
 
-def _heard(
-    plan: Plan, number: int, models: Models
-) -> tuple[tuple[Cue, ...], list[tuple[float, float, str]]]:
-    """What is said in a part, a sentence each, and the gaps of its sound."""
+def _heard(plan: Plan, number: int, models: Models) -> Heard:
+    """What is said in a part, a sentence each."""
     if plan.heard or models.transcriber is None or not plan.is_heard:
-        return plan.heard_in(number), []
+        return Heard(plan.heard_in(number), language=plan.language)
     video = plan.options.video
     limit_s = video.max_duration_s
     until_s = math.inf if limit_s is None else plan.info.start_s + limit_s
     edges_s = plan.nominal_starts_s
     heard = hear(models.transcriber, plan.source, video, edges_s, number, until_s)
-    lost = [(each.start_s, each.end_s, each.reason) for each in heard.lost]
-    return sentences(heard.cues, plan.options.speech), lost
+    return replace(heard, cues=sentences(heard.cues, plan.options.speech))

@@ -52,6 +52,8 @@ class VideoRecord:
     video."""
     is_quick: bool = False
     """Only pictures that the codec stores whole were looked at, for scene tokens alone."""
+    language: str = ""
+    """ISO 639-1 of what is said, such as "en"; empty where it is not known."""
     gaps: tuple[Gap, ...] = ()
     """`Store.finish` adds the gaps that `Store.add` was given."""
     notes: tuple[Note, ...] = ()
@@ -105,7 +107,10 @@ _SHOWN = 60
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (("id",), "a name", lambda value: isinstance(value, str) and value != ""),
     (
-        ("path", "location", "content_id", "codec", "profile", "encoder", "indexed_at"),
+        (
+            *("path", "location", "content_id", "codec", "profile", "encoder", "indexed_at"),
+            "language",
+        ),
         "text",
         lambda value: isinstance(value, str),
     ),

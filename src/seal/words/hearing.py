@@ -8,6 +8,7 @@ of sound anew, so that no word is lost or doubled, whichever processes work on t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,8 @@ class Heard:
     """In order of time, which is that of the video."""
     lost: tuple[LostSound, ...] = ()
     """Stretches of the part whose sound could not be decoded."""
+    language: str = ""
+    """ISO 639-1 of most of it; empty where nothing is said."""
 
 
 def hear(
@@ -54,17 +57,20 @@ def hear(
     reader = open_sound(source, options)
     if reader is None:
         return Heard()
-    cues, lost = list[Cue](), list[LostSound]()
+    cues, lost, languages = list[Cue](), list[LostSound](), Counter[str]()
     with reader:
         start_s, end_s = _bounds(reader, edges_s, number, until_s)
         for piece_s, piece_end_s in _pieces(reader, start_s, end_s):
             sound = reader.read(piece_s, piece_end_s)
             samples = np.trim_zeros(sound.samples, "b") if sound.is_end else sound.samples
-            cues += (_later(cue, piece_s) for cue in transcriber.transcribe(samples).cues)
+            said = transcriber.transcribe(samples)
+            cues += (_later(cue, piece_s) for cue in said.cues)
+            languages[said.language] += len(said.cues)
             lost += sound.lost
             if sound.is_end:
                 break
-    return Heard(tuple(cues), tuple(lost))
+    language = max(languages, key=lambda name: languages[name], default="") if cues else ""
+    return Heard(tuple(cues), tuple(lost), language)
 
 
 def silent_because(source: str | Path, options: VideoOptions, is_continuous: bool) -> str:
