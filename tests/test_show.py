@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +20,7 @@ from seal.clock import clock
 from seal.errors import OptionError
 from seal.kinds import SCENE, SEEN
 from seal.printing import printable
-from seal.show import Reel, Storyboard, write
+from seal.show import Reel, Storyboard, html, png, write
 from seal.show.png import WIDTH
 from seal.types import Choice, Moment, Span, Tokens
 
@@ -441,3 +442,20 @@ def test_a_path_has_at_most_48_points() -> None:
 def test_a_flat_curve_is_drawn_at_half_height() -> None:
     board = make_board(curve=(np.arange(3.0), np.full(3, 0.7)))
     assert [y for _, y in board.curve_path()] == [0.5] * 3
+
+
+def test_a_kind_without_tokens_has_no_lane_unless_the_paper_has_it() -> None:
+    board = make_board()
+    assert [kind.name for kind in board.lanes] == ["scene", "object", "action"]
+    kinds = np.where(np.arange(len(board.tokens)) == 0, "speech", board.tokens.kinds)
+    spoken = replace(board, tokens=replace(board.tokens, kinds=kinds))
+    assert [kind.name for kind in spoken.lanes] == ["scene", "object", "action", "speech"]
+
+
+def test_a_moment_that_words_found_quotes_them() -> None:
+    said = Moment(Span(5.0, 6.0), 1.0, found_by="words", text="<b>Where</b> is it?")
+    board = make_board(moments=[said])
+    assert '<q dir="auto">&lt;b&gt;Where&lt;/b&gt; is it?</q>' in html.render(board)
+    silent = make_board(moments=[replace(said, text="")])
+    assert np.asarray(png.render(board)).shape == np.asarray(png.render(silent)).shape
+    assert (np.asarray(png.render(board)) != np.asarray(png.render(silent))).any()

@@ -19,6 +19,7 @@ from seal.clock import clock
 from seal.kinds import Color, Kind
 from seal.printing import printable, printable_lines
 from seal.show.storyboard import LEVELS, Entry, Reel, Storyboard
+from seal.types import Moment
 
 # As much as a browser's tab or a bookmark can show.
 _PAGE_TITLE_LENGTH = 80
@@ -54,7 +55,7 @@ def render(board: Storyboard, folder: Path) -> str:
         warning=f'<p class="warning" role="status">{_escaped(warning)}</p>' if warning else "",
         rows=str(max(board.moment_rows(), default=0) + 1),
         bands="".join(_bands(board)),
-        lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in kinds.known().values())]),
+        lanes="\n".join([_curve(board), *(_lane(board, kind) for kind in board.lanes)]),
         ticks="".join(_ticks(board)),
         moments=_moments(board, links),
         cards=_cards(board, links),
@@ -149,7 +150,7 @@ _Links = dict[str, str | None]
 
 def _moments(board: Storyboard, links: _Links) -> str:
     items = "".join(
-        f"<li><b>{number}</b><span>{_escaped(board.times(m))}</span>"
+        f"<li><b>{number}</b><span>{_escaped(board.times(m))}{_said(m)}</span>"
         f'<span class="score">{m.score:.3f}</span>{_play(board, links, m.video, m.span.start_s)}'
         "</li>"
         for number, m in enumerate(board.moments, 1)
@@ -159,6 +160,11 @@ def _moments(board: Storyboard, links: _Links) -> str:
         '<section aria-labelledby="moments-title"><h2 id="moments-title">Moments</h2>'
         f"{body}</section>"
     )
+
+
+def _said(moment: Moment) -> str:
+    """The words by which a moment was found."""
+    return f' <q dir="auto">{_escaped(moment.text)}</q>' if moment.text else ""
 
 
 def _cards(board: Storyboard, links: _Links) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from seal import kinds
 from seal.clock import clock
 from seal.kinds import Color
 from seal.printing import printable
@@ -136,9 +135,9 @@ def _header(board: Storyboard) -> Image.Image:
 def _timeline(board: Storyboard) -> Image.Image:
     rows = board.moment_rows()
     labels, curve, lane = 30 * (max(rows, default=0) + 1), 150, 46
-    block = _Block(labels + curve + lane * len(kinds.known()) + 50)
+    block = _Block(labels + curve + lane * len(board.lanes) + 50)
     width = _INNER - _NAMES
-    foot, bottom = labels + curve, labels + curve + lane * len(kinds.known())
+    foot, bottom = labels + curve, labels + curve + lane * len(board.lanes)
 
     def along(share: float) -> float:
         return _NAMES + share * width
@@ -159,7 +158,7 @@ def _timeline(board: Storyboard) -> Image.Image:
         block.text(_NAMES - 12, foot - 6, f"{low:.2f}", 15, _SOFT, "r")
     block.text(0, labels + curve / 2, "Relevance", 16, bold=True)
 
-    for i, kind in enumerate(kinds.known().values()):
+    for i, kind in enumerate(board.lanes):
         top, color = foot + i * lane, kind.color
         block.fill(_NAMES, top, _INNER, top + 1, _LINE)
         for start, end, level in board.density(kind):
@@ -203,7 +202,11 @@ def _moments(board: Storyboard) -> Image.Image:
         block.fill(0, y, 640, y + 1, _LINE)
         block.fill(0, y + 8, 26, y + 31, _INK)
         block.text(13, y + 25, str(number), 15, _PAPER, "m")
-        block.text(44, y + 25, board.times(moment), 17)
+        times = board.times(moment)
+        block.text(44, y + 25, times, 17)
+        if moment.text:
+            left = 56 + _width(times, 17)
+            block.text(left, y + 25, _cut(f'"{moment.text}"', 15, 560 - left), 15, _SOFT)
         block.text(640, y + 25, f"{moment.score:.3f}", 17, _SOFT, "r")
         y += 38
     return block.done()

@@ -16,6 +16,7 @@ from pathlib import PurePath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from seal import kinds
 from seal.clock import clock, span_clock
 from seal.errors import OptionError
 from seal.kinds import Kind
@@ -142,6 +143,12 @@ class Storyboard:
             verdict="likely" if found.match is None else found.match.verdict,
             doubt="" if found.match is None else found.match.doubt,
         )
+
+    @cached_property
+    def lanes(self) -> list[Kind]:
+        """The kinds that have a lane: the paper's, and others of which there are tokens."""
+        there = {*(kind.name for kind in kinds.SEEN), *self.tokens.kinds.tolist()}
+        return [kind for name, kind in kinds.known().items() if name in there]
 
     @cached_property
     def axis(self) -> Axis:
