@@ -455,7 +455,7 @@ def test_a_kind_without_tokens_has_no_lane_unless_the_paper_has_it() -> None:
 def test_a_moment_that_words_found_quotes_them() -> None:
     said = Moment(Span(5.0, 6.0), 1.0, found_by="words", text="<b>Where</b> is it?")
     board = make_board(moments=[said])
-    assert '<q dir="auto">&lt;b&gt;Where&lt;/b&gt; is it?</q>' in html.render(board)
+    assert '<q dir="auto">&lt;b&gt;Where&lt;/b&gt; is it?</q>' in html.render(board, Path())
     silent = make_board(moments=[replace(said, text="")])
     assert np.asarray(png.render(board)).shape == np.asarray(png.render(silent)).shape
     assert (np.asarray(png.render(board)) != np.asarray(png.render(silent))).any()
