@@ -200,13 +200,16 @@ def test_progress_on_a_terminal_and_without_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(output, "_LINE_EVERY_S", 0.0)
-    for terminal in ("0", "1"):
-        monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    for is_terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
         for name, printed in NAMES.items():
             with output.progress_bar(name) as on_progress:
                 on_progress(Progress("indexing", 1.0, 0.0, 2.0))
+                on_progress(Progress("reading"))
             err = capsys.readouterr().err
             assert f"indexing {printed}" in err
+            assert ("|" in err) == is_terminal
+            assert ("seal:" in err) == (not is_terminal)
             assert not {"owned\x07", "\x1b[31m", "\u202e"} & {err}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,39 +53,38 @@ def tell(text: str) -> None:
 @contextmanager
 def progress_bar(path: str) -> Iterator[OnProgress]:
     """Progress on stderr: a bar on a terminal, otherwise a line every few seconds."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    path, console = printable(path), Console(stderr=True)
+    path = printable(path)
     began = told = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[clock]}  {task.fields[speed]:.1f}x real time"),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(path, total=None, clock=clock(0), speed=0.0)
+    with bar() as shown:
 
         def on_progress(progress: Any) -> None:
             nonlocal told
             now = time.monotonic()
-            done_s = progress.skipped_s + progress.done_s
+            done_s, total_s = progress.skipped_s + progress.done_s, progress.total_s
             speed = progress.done_s / max(now - began, 1e-3)
-            bar.update(
-                task,
-                description=f"{progress.stage} {path}",
-                completed=done_s,
-                total=progress.total_s,
-                clock=clock(done_s),
-                speed=speed,
-            )
-            if bar.disable and now - told >= _LINE_EVERY_S:
+            if not shown.disable:
+                shown.total, shown.n = total_s, done_s
+                shown.set_description_str(f"{progress.stage} {path}", refresh=False)
+                left = f", {clock((total_s - done_s) / speed)} left" if total_s and speed else ""
+                shown.set_postfix_str(f"{clock(done_s)}, {speed:.1f}x real time{left}")
+            elif now - told >= _LINE_EVERY_S:
                 told = now
-                total = f" of {clock(progress.total_s)}" if progress.total_s else ""
+                total = f" of {clock(total_s)}" if total_s else ""
                 tell(f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time")
 
         yield on_progress
+
+
+def bar(total: float | None = None) -> Any:
+    """A bar on stderr, to be closed; it is hidden where that is no terminal."""
+    from tqdm import tqdm
+
+    # No thread of its own: what it shows comes often enough.
+    tqdm.monitor_interval = 0
+    return tqdm(
+        total=total,
+        bar_format="{desc} |{bar:30}| {postfix}",
+        file=sys.stderr,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )

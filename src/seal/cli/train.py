@@ -18,7 +18,7 @@ from seal.cli.options import (
     settings_option,
     store_option,
 )
-from seal.cli.output import echo, print_json, tell
+from seal.cli.output import bar, echo, print_json, tell
 from seal.config import Options
 from seal.errors import DataError, OptionError
 
@@ -294,18 +294,12 @@ def _report(name: str, output: str, steps: int, figures: dict[str, float], as_js
 @contextmanager
 def _bar(steps: int) -> Iterator[Callable[[Any], None]]:
     """A bar on stderr if that is a terminal; nothing otherwise."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    figures = TextColumn("loss {task.fields[loss]:.3f}  waited {task.fields[waited]:.1%}")
-    columns = (TextColumn("training"), BarColumn(), figures, TimeRemainingColumn(compact=True))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("training", total=steps, loss=float("nan"), waited=0.0)
+    with bar(steps) as shown:
+        shown.set_description_str("training", refresh=False)
 
         def on_step(step: Any) -> None:
-            bar.update(task, completed=step.number, loss=step.loss, waited=step.waited)
+            if not shown.disable:
+                shown.n = step.number
+                shown.set_postfix_str(f"loss {step.loss:.3f}  waited {step.waited:.1%}")
 
         yield on_step
