@@ -213,6 +213,21 @@ def test_progress_on_a_terminal_and_without_one(
             assert not {"owned\x07", "\x1b[31m", "\u202e"} & {err}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of POSIX")
+def test_a_terminal_that_does_not_know_its_size_shows_the_bar() -> None:
+    import pty
+
+    master, terminal = pty.openpty()
+    script = (
+        "from seal.cli.output import bar\nwith bar(3) as shown: shown.set_description_str('on')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=terminal)
+    os.close(terminal)
+    assert process.wait() == 0
+    assert b"| on" in os.read(master, 4096)
+    os.close(master)
+
+
 def test_a_query_that_is_no_text_is_refused(command: Command) -> None:
     for task in ("find", "ask", "select"):
         said = command(task, "new\nline.mp4", "a cat\udcff", code=1).stderr

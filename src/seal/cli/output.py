@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -62,15 +63,15 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             now = time.monotonic()
             done_s, total_s = progress.skipped_s + progress.done_s, progress.total_s
             speed = progress.done_s / max(now - began, 1e-3)
+            total = f" of {clock(total_s)}" if total_s else ""
+            said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
             if not shown.disable:
                 shown.total, shown.n = total_s, done_s
-                shown.set_description_str(f"{progress.stage} {path}", refresh=False)
                 left = f", {clock((total_s - done_s) / speed)} left" if total_s and speed else ""
-                shown.set_postfix_str(f"{clock(done_s)}, {speed:.1f}x real time{left}")
+                shown.set_description_str(said + left)
             elif now - told >= _LINE_EVERY_S:
                 told = now
-                total = f" of {clock(total_s)}" if total_s else ""
-                tell(f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time")
+                tell(said)
 
         yield on_progress
 
@@ -80,10 +81,13 @@ def bar(total: float | None = None) -> Any:
     from tqdm import tqdm
 
     # No thread of its own: what it shows comes often enough.
-    tqdm.monitor_interval = 0
+    tqdm.monitor_interval, size = 0, shutil.get_terminal_size()
     return tqdm(
         total=total,
-        bar_format="{desc} |{bar:30}| {postfix}",
+        bar_format="|{bar:20}| {desc}",
+        # On a terminal that does not know its size nothing would be shown.
+        ncols=size.columns - 1,
+        nrows=size.lines,
         file=sys.stderr,
         leave=False,
         disable=not sys.stderr.isatty(),

@@ -295,11 +295,11 @@ def _report(name: str, output: str, steps: int, figures: dict[str, float], as_js
 def _bar(steps: int) -> Iterator[Callable[[Any], None]]:
     """A bar on stderr if that is a terminal; nothing otherwise."""
     with bar(steps) as shown:
-        shown.set_description_str("training", refresh=False)
 
         def on_step(step: Any) -> None:
             if not shown.disable:
                 shown.n = step.number
-                shown.set_postfix_str(f"loss {step.loss:.3f}  waited {step.waited:.1%}")
+                waited = f"waited {step.waited:.1%}"
+                shown.set_description_str(f"training: loss {step.loss:.3f}, {waited}")
 
         yield on_step
