@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 5.0
 """How often progress is a line where stderr is no terminal."""
+_BAR_EVERY_S = 0.1
 
 
 def emit(result: Result, as_json: bool) -> None:
@@ -65,11 +66,11 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             speed = progress.done_s / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
             said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
-            if not shown.disable:
-                shown.total, shown.n = total_s, done_s
+            if not shown.disable and now - told >= _BAR_EVERY_S:
+                told, shown.total, shown.n = now, total_s, done_s
                 left = f", {clock((total_s - done_s) / speed)} left" if total_s and speed else ""
                 shown.set_description_str(said + left)
-            elif now - told >= _LINE_EVERY_S:
+            elif shown.disable and now - told >= _LINE_EVERY_S:
                 told = now
                 tell(said)
 
