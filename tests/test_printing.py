@@ -200,6 +200,7 @@ def test_progress_on_a_terminal_and_without_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(output, "_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(output, "_BAR_EVERY_S", 0.0)
     for is_terminal in (False, True):
         monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
         for name, printed in NAMES.items():
@@ -218,9 +219,7 @@ def test_a_terminal_that_does_not_know_its_size_shows_the_bar() -> None:
     import pty
 
     master, terminal = pty.openpty()
-    script = (
-        "from seal.cli.output import bar\nwith bar(3) as shown: shown.set_description_str('on')"
-    )
+    script = "from seal.cli.output import bar; bar(3).set_description_str('on')"
     process = subprocess.Popen([sys.executable, "-c", script], stderr=terminal)
     os.close(terminal)
     assert process.wait() == 0
