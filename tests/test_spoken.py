@@ -85,6 +85,34 @@ def test_a_long_title_is_cut_between_words() -> None:
     assert cue.text.endswith("word…")
 
 
+def test_a_sentence_of_a_few_words_is_no_title() -> None:
+    tokens = speech(["sea", "sea", "sea"])
+    short = replace(tokens, text=np.array(["Yes.", TOPICS["sea"], "No."], tokens.text.dtype))
+    like = np.tile(tokens.embeddings[0], (3, 1)) + np.eye(3, 8, dtype=np.float32) * [[0], [1], [0]]
+    short = replace(short, embeddings=(like / np.linalg.norm(like, axis=1)[:, None]).astype("f4"))
+    (cue,) = chapters(short, make_record("film"), ChapterOptions()).cues
+    assert cue.text == TOPICS["sea"]
+    only = short.take([0])
+    assert chapters(only, make_record("film"), ChapterOptions()).cues[0].text == "Yes."
+
+
+def test_no_chapter_is_much_shorter_than_what_was_asked_for() -> None:
+    record = replace(make_record("film"), duration_s=1180.0, start_s=0.0)
+    found = chapters(speech(["cook"] * 110 + ["law"] * 8), record, ChapterOptions(every_s=600))
+    assert len(found) == 2
+    assert all(cue.end_s - cue.start_s >= 120 for cue in found.cues)
+
+
+def test_one_long_sentence_does_not_outweigh_a_minute() -> None:
+    record = replace(make_record("film"), duration_s=600.0, start_s=0.0)
+    topics = ["sea"] * 27 + ["law"] + ["sea"] * 2 + ["law"] * 30
+    tokens = speech(topics)
+    texts = tokens.text.copy()
+    texts[27] = "word " * 300
+    found = chapters(replace(tokens, text=texts), record, ChapterOptions(every_s=300))
+    assert [cue.start_s for cue in found.cues] == [0.0, 300.0]
+
+
 def slow_gain(blocks: np.ndarray, edges: list[int]) -> float:
     """The formula of `cut`, as it stands there."""
     total = 0.0

@@ -135,7 +135,7 @@ class Content(ABC):
         if (worded := self._worded) is not None:
             videos = [
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
-                for video, rows in self._by_video()
+                for video, rows in self.by_video()
             ]
             scores = worded.relevance(scores, text, embedding, videos, calibration)
             found_by[worded.rows] = worded.found_by(text, embedding)
@@ -151,10 +151,12 @@ class Content(ABC):
             self._indexed = self.tokens, WordedTokens.of(self.tokens, languages)
         return self._indexed[1]
 
-    def _by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:
+    def by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:
         """Each video, and the rows of its tokens."""
         for record in self.records:
-            yield record, np.flatnonzero(self.tokens.video_ids == record.id)
+            # To compare a hundred thousand names takes as long as the rest of a query.
+            is_mine = True if self.is_one else self.tokens.video_ids == record.id
+            yield record, np.flatnonzero(np.broadcast_to(is_mine, len(self.tokens)))
 
     def _prior(self, text: str, embedding: Float32, calibration: Calibration) -> dict[str, float]:
         # Not at the top: this loads ONNX Runtime, which not every encoder needs.

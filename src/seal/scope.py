@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -154,7 +154,7 @@ class Scope:
             calibration.probability(
                 question.relevance[rows], question.prior[video.id], self.content.count(video)
             )
-            for video, rows in self._by_video()
+            for video, rows in self.content.by_video()
         ]
         best, options = max(chances, default=0.0), self.options.find
         verdict: Verdict = "unsure" if best >= options.unsure_probability else "unlikely"
@@ -181,7 +181,7 @@ class Scope:
             return np.asarray(scores > np.median(scores), bool)
         find, threshold = self.options.find, np.empty(len(scores))
         least = min(find.min_probability, find.unsure_probability)
-        for video, rows in self._by_video():
+        for video, rows in self.content.by_video():
             threshold[rows] = self._threshold(question, video, least)
         return np.asarray(scores >= threshold, bool)
 
@@ -193,14 +193,6 @@ class Scope:
             return -np.inf
         prior, count = question.prior[video.id], self.content.count(video)
         return calibration.threshold(probability, prior, count)
-
-    def _by_video(self) -> Iterator[tuple[VideoRecord, Mask | slice]]:
-        """Each video, and which tokens are its."""
-        if self.is_one:
-            yield self.record, slice(None)
-        else:
-            for record in self.content.records:
-                yield record, self.tokens.video_ids == record.id
 
     def find(self, text: str) -> Found:
         """The moments of one video that a query describes, best first, at most `find.top`.
