@@ -88,8 +88,7 @@ def test_a_long_title_is_cut_between_words() -> None:
 def test_a_sentence_of_a_few_words_is_no_title() -> None:
     tokens = speech(["sea", "sea", "sea"])
     short = replace(tokens, text=np.array(["Yes.", TOPICS["sea"], "No."], tokens.text.dtype))
-    like = np.tile(tokens.embeddings[0], (3, 1)) + np.eye(3, 8, dtype=np.float32) * [[0], [1], [0]]
-    short = replace(short, embeddings=(like / np.linalg.norm(like, axis=1)[:, None]).astype("f4"))
+    short = replace(short, embeddings=np.tile(tokens.embeddings[0], (3, 1)))
     (cue,) = chapters(short, make_record("film"), ChapterOptions()).cues
     assert cue.text == TOPICS["sea"]
     only = short.take([0])
