@@ -15,8 +15,8 @@ some pictures. A picture is on screen for whole frames, so its times are those o
 
 **Size.** Reading and cutting a file of `--cues` cues.
 
-**Indexing.** `--pairs` times the film with subtitles, a cue every four seconds, and without, in turn:
-the median ratio of their times.
+**Indexing.** `--pairs` times the film with subtitles, a cue every four seconds, and without: the
+median ratio of their times.
 
 The exit code is 1 if a bar is missed.
 """
