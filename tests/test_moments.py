@@ -1,5 +1,6 @@
 """Moments are where the relevant tokens are."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -236,13 +237,12 @@ def test_a_moment_can_be_at_either_end_of_an_irrelevant_video() -> None:
     assert (first.span, second.span) == (Span(0, 1), Span(6, 7))
 
 
-def seen_and_said(said: float, same_time: bool = False) -> tuple[Tokens, Float32]:
-    """Scenes of which the one at 20 s stands out by 0.2, and a sentence at 40 s, or there."""
+def seen_and_said(said: float) -> tuple[Tokens, Float32]:
+    """Scenes of which the one at 20 s stands out by 0.2, and a sentence at 40 s."""
     scenes = [[1000 * t, 1000 * t + 40] for t in range(60)]
-    begin = 19_500 if same_time else 40_000
     tokens = Tokens.of(
         ["scene"] * 60 + ["speech"],
-        [*scenes, [begin, begin + 2300]],
+        [*scenes, [40_000, 42_300]],
         Fraction(1, 1000),
         np.ones((61, 1, 4), np.float32),
         ids=[*(f"scene-{i}" for i in range(60)), "said"],
@@ -259,14 +259,17 @@ def test_a_sentence_is_a_moment_of_its_own_times() -> None:
     assert first == Moment(Span(40.0, 42.3), pytest.approx(0.3), token="said")
     assert second.span.start_s < 20.0 < second.span.end_s
     # Pictures have the moments that they have without words.
-    assert [second] == locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))
+    (alone,) = locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))
+    assert second == replace(alone, token="scene-20")
 
 
 def test_of_a_picture_and_a_sentence_at_one_time_the_better_one_is_the_moment() -> None:
-    tokens, scores = seen_and_said(0.3, same_time=True)
+    tokens, scores = seen_and_said(0.3)
+    peak = locate(tokens.take(range(60)), scores[:60], FindOptions(top=1))[0].span
+    same = [round(1000 * peak.start_s), round(1000 * peak.end_s)]
+    tokens = replace(tokens, pts=np.array([*tokens.pts[:60].tolist(), same]))
     moments = locate(tokens, scores, FindOptions(top=2))
-    assert moments[0].span == Span(19.5, 21.8)
-    assert all(moment.span.start_s > 21.8 or moment.span.end_s < 19.5 for moment in moments[1:])
+    assert [moment.token for moment in moments if moment.span == peak] == ["said"]
 
 
 def test_the_best_picture_comes_before_words_that_nobody_is_likely_to_have_said() -> None:
@@ -279,3 +282,39 @@ def test_the_best_picture_comes_before_words_that_nobody_is_likely_to_have_said(
     assert [moment.span.start_s for moment in unlikely] == [peak.span.start_s, 40.0]
     likely = locate(tokens, scores, FindOptions(top=2), unlikely=0.05)
     assert [moment.span.start_s for moment in likely] == by_score
+
+
+def test_a_text_that_stays_for_hours_leaves_room_for_sentences() -> None:
+    spans = [[0, 7_200_000], *([10_000 * i, 10_000 * i + 3000] for i in range(1, 4))]
+    tokens = Tokens.of(
+        ["text", "speech", "speech", "speech"],
+        spans,
+        Fraction(1, 1000),
+        np.ones((4, 1, 4), np.float32),
+        ids=["logo", "a", "b", "c"],
+        text=["SEAL", "one", "two", "three"],
+    )
+    scores = np.array([0.5, 0.4, 0.3, 0.2], np.float32)
+    found = locate(tokens, scores, FindOptions(top=5))
+    assert [moment.token for moment in found] == ["logo", "a", "b", "c"]
+
+
+def test_many_lines_of_one_slide_are_one_moment() -> None:
+    tokens = Tokens.of(
+        ["text"] * 24 + ["speech"],
+        [[0, 60]] * 24 + [[100, 103]],
+        Fraction(1),
+        np.ones((25, 1, 4), np.float32),
+        ids=[f"line-{i}" for i in range(24)] + ["said"],
+        text=["word"] * 25,
+    )
+    scores = np.linspace(0.5, 0.2, 25).astype(np.float32)
+    found = locate(tokens, scores, FindOptions(top=5))
+    assert [moment.token for moment in found] == ["line-0", "said"]
+
+
+def test_a_picture_that_comes_before_unlikely_words_is_shown_by_a_picture() -> None:
+    tokens, scores = seen_and_said(0.25)
+    tokens = replace(tokens, pts=np.array([*tokens.pts[:60].tolist(), [20_000, 20_400]]))
+    first, second = locate(tokens, scores, FindOptions(top=2), unlikely=0.3)
+    assert (first.token, second.token) == ("scene-20", "said")

@@ -184,4 +184,4 @@ def test_another_format_is_an_error_that_lists_the_valid_ones(store: Store) -> N
     words = ["transcribe", "film", "-o", "film.doc", "--store", str(store.path)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1
-    assert "srt, vtt, txt, json" in result.stderr
+    assert ".srt, .vtt, .txt, .json" in result.stderr

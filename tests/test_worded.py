@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from seal.attention import Budget
 from seal.attention.worded import AskedVideo, WordedTokens
 from seal.attention.words import UNQUOTED, Meaning, calibrated, log_odds, matched
 from seal.config import MiniEncode, Options, WatchOptions
+from seal.content import VideoContent
 from seal.encode import load
 from seal.errors import OptionError
 from seal.library import open_library
+from seal.scope import Scope
 from seal.types import Tokens
 from seal.watch import watch
 from seal.words.index import WordIndex
@@ -102,6 +105,22 @@ def test_what_was_said_before_a_long_pause_is_no_neighbour() -> None:
     assert near > relevance(film(lines, pause_s=59.0), query)[9] - 1e-6
 
 
+def test_pictures_without_an_embedding_measure_nothing() -> None:
+    tokens = film()
+    facets = tokens.facets.copy()
+    facets[0] = 0
+    bare = replace(tokens, facets=facets, embeddings=facets[:, 0])
+    worded = WordedTokens.of(bare)
+    assert worded is not None
+    pictures = np.linspace(-0.2, 0.2, 12).astype(np.float32)
+    pictures[0] = -1
+    embedding = ENCODER.encode_texts(["the notebook"])[0]
+    video = AskedVideo(np.arange(12), 0.0, 12)
+    scores = worded.relevance(pictures, "the notebook", embedding, [video], None)
+    odds = log_odds(worded.index, worded.meaning, "the notebook", embedding)
+    np.testing.assert_allclose(scores[8:], matched(odds, pictures[1:8]), 1e-5)
+
+
 def test_a_video_without_words_has_none_to_search() -> None:
     assert WordedTokens.of(film().take(range(8))) is None
 
@@ -156,6 +175,50 @@ def test_words_are_indexed_found_and_asked_about(spoken_film: Path, tmp_path: Pa
     assert '[0:01.0–0:02.0] speech\n"Where is the lighthouse?"' in video.prompt("the lighthouse?")
 
 
+def test_the_language_stays_where_only_scenes_are_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "film.de.srt").write_text(SRT)
+    film = write_video(tmp_path / "film.mkv", list(range(0, 8000, 200)))
+    library = open_library(tmp_path / "store")
+    assert library.index(film, jobs=1).record.language == "de"
+    again = library.index(film, jobs=1, options=["scenes.interval_s=3"])
+    assert again.record.language == "de"
+    named = library.index(film, jobs=1, subtitles=tmp_path / "film.de.srt")
+    assert named.record.language == "de"
+
+
+def test_one_subtitle_file_is_that_of_one_video_looked_at_whole(
+    spoken_film: Path, tmp_path: Path
+) -> None:
+    library = open_library(tmp_path / "store")
+    srt = tmp_path / "film.srt"
+    with pytest.raises(OptionError, match="cannot be that of 2 videos"):
+        library.index([spoken_film, spoken_film], subtitles=srt)
+    with pytest.raises(OptionError, match="a quick run takes no subtitles"):
+        library.index(spoken_film, subtitles=srt, quick=True)
+
+
+def test_a_video_without_tokens_is_asked(tmp_path: Path) -> None:
+    library = open_library(tmp_path / "store")
+    film = write_video(tmp_path / "film.mkv", list(range(0, 2000, 200)))
+    video = library.index(film, jobs=1)
+    content = VideoContent(library.store, video.record, kinds=["speech"])
+    assert Scope(content, Options.load()).find("a dog").moments == []
+
+
+def test_sentences_in_a_pause_of_the_pictures_and_after_a_stop_are_watched_once(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "film.srt").write_text(SRT)
+    film = write_video(tmp_path / "film.mkv", [*range(0, 800, 200), *range(6800, 8000, 200)])
+    found = []
+    for limit_s in (6.9, 8.0):
+        options = Options.load("mini", [f"video.max_duration_s={limit_s}"], "watch")
+        state, watching = tmp_path / "state", WatchOptions(window_s=2)
+        windows = watch(str(film), options, watching, ["a dog"], state=state)
+        found += [window.counts.get("speech", 0) for window in windows]
+    assert sum(found) == 2
+
+
 def test_an_edited_subtitle_file_changes_speech_tokens_alone(
     spoken_film: Path, tmp_path: Path
 ) -> None:
@@ -204,3 +267,4 @@ def test_the_usual_size_of_a_choice_follows_from_what_tokens_cost_on_average() -
     # What has to be included is chosen, whatever it costs.
     assert Budget(2, costs, include=np.arange(30, 40)).usual_size == 10
     assert Budget(0.05, costs).usual_size == 0
+    assert Budget(np.inf, costs).usual_size == 40

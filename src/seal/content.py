@@ -35,8 +35,8 @@ LONGEST_QUERY = 1000
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
 _WORDED = 0.25
-"""Of all videos, so many candidates are tokens near in meaning, and as many have the words, as a
-share of the candidates in all."""
+"""When all videos are searched, this share of the candidates is found by meaning and an equal share
+by words."""
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 

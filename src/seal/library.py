@@ -31,7 +31,7 @@ from seal.ingest import OnProgress, default_jobs
 from seal.ingest import index as index_video
 from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
-from seal.results import Answer, Found, Selection, Shown
+from seal.results import Answer, Found, Match, Selection, Shown
 from seal.scope import Scope
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
@@ -165,10 +165,14 @@ class Library:
             )
             return self._video(record)
 
-        if isinstance(source, (str, Path)):
-            paths = sources_in(source)
-            return one(source) if paths == [source] else [one(path) for path in paths]
-        return [one(path) for each in source for path in sources_in(each)]
+        sources = [source] if isinstance(source, (str, Path)) else source
+        paths = [path for each in sources for path in sources_in(each)]
+        if chosen.subtitles.file is not None and len(paths) > 1:
+            raise OptionError(
+                f"one subtitle file cannot be that of {len(paths)} videos: index its video alone"
+            )
+        found = [one(path) for path in paths]
+        return found[0] if paths == [source] else found
 
     def video(self, name: str | Path) -> Video:
         """A video by its id, its path or address as indexed, or the path of a copy of it.
@@ -283,8 +287,8 @@ class Library:
         settings = merged(options, asking(budget, answerer))
         scope = self._nearest(question, "ask", settings, searched_by)
         answer = asked.answer(scope, question, answerer, choices, verify, on_text)
-        moments = self._moments(scope, searched_by(question, scope.options.answer))
-        return replace(answer, moments=moments, several=True)
+        found = self._found(scope, searched_by(question, scope.options.answer))
+        return replace(answer, moments=found.moments, several=True)
 
     def prompt(
         self,
@@ -392,22 +396,21 @@ class Library:
         return Scope(NearestContent(self.store, records, encoder, text, limit), options)
 
     def _found(self, scope: Scope, query: str) -> Found:
-        match = scope.match(scope.content.question(query))
-        return Found(query, match, self._moments(scope, query), several=True)
+        """The moments of the videos in `scope`, best first, and the match of the likeliest video.
 
-    def _moments(self, scope: Scope, query: str) -> list[Moment]:
-        """The moments of the videos in `scope`, best first.
-
-        The score of a moment never exceeds the relevance of its video's best token. Videos are
-        searched in order of their best tokens, until the remaining videos cannot hold a better
-        moment. A head gives other scores: then `find.top` videos are searched.
+        The score of a picture's moment never exceeds the relevance of its video's best token, and
+        that of a sentence hardly does: among the candidates of many videos words weigh a little
+        less than in their own. Videos are searched in order of their best tokens, until the
+        remaining videos cannot hold a better moment. A head gives other scores: then `find.top`
+        videos are searched.
         """
+        match = scope.match(scope.content.question(query))
         scores, wanted = scope.relevance(query), scope.options.find
         best = {
             video.id: float(scores[scope.tokens.video_ids == video.id].max())
             for video in scope.content.records
         }
-        moments: list[Moment] = []
+        moments, matches = list[Moment](), list[Match]()
         by_best = sorted(scope.content.records, key=lambda video: -best[video.id])
         for number, record in enumerate(by_best):
             enough = number >= wanted.top if wanted.head else len(moments) == wanted.top
@@ -416,4 +419,7 @@ class Library:
             found = Scope(self._video(record).content, scope.options).find(query)
             moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
             moments = moments[: wanted.top]
-        return moments
+            # With all of its tokens a video says more of itself than with those near the query.
+            matches += [found.match] if found.match is not None else []
+        match = max(matches, key=lambda one: one.probability, default=match)
+        return Found(query, match, moments, several=True)

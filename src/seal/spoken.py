@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 from seal.clock import clock, span_clock
 from seal.config import ChapterOptions
 from seal.errors import OptionError
-from seal.kinds import SPEECH
 from seal.printing import printable
 from seal.results import Result
 from seal.store import VideoRecord
@@ -20,7 +20,7 @@ from seal.words import Cue, Word
 from seal.words.export import render
 
 _BLOCK_S = 60.0
-"""Chapters are cut between blocks of speech of this length."""
+"""Chapters are cut between blocks of speech of this length, or of that of the shortest chapter."""
 _SHORTEST = 0.2
 """No chapter is shorter than this share of the usual length."""
 _COUNTED_WORDS = 30
@@ -30,7 +30,7 @@ _TITLE_WORDS = 4
 _TITLE_LENGTH = 60
 """Characters of a title at most."""
 _APART = 1e6
-"""What a chapter that is too short costs: more than any cut gains."""
+"""Penalty for a chapter that is too short. It exceeds the gain of any cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,8 @@ class SpokenWords(Result):
     cues: tuple[Cue, ...]
     """In order of time."""
 
-    def to_json(self) -> list[dict[str, Any]]:
-        return [{"start_s": cue.start_s, "end_s": cue.end_s, "text": cue.text} for cue in self.cues]
-
-    def file(self, form: str) -> str:
-        """The content of a file: "srt", "vtt", "txt" or "json". Raises OptionError for others."""
-        return render(self.cues, form)
+    def to_json(self) -> Any:
+        return json.loads(render(self.cues, "json"))
 
     def __str__(self) -> str:
         return "\n".join(f"[{clock(cue.start_s)}] {printable(cue.text)}" for cue in self.cues)
@@ -114,7 +110,7 @@ def cut(
     and thereby with the smallest spread of the blocks around the mean of their segment (kernel
     change-point detection, Harchaoui and Cappe 2007), found by dynamic programming.
     """
-    firsts = _blocks(edges_s[:-1])
+    firsts = _blocks(edges_s[:-1], min(_BLOCK_S, shortest_s))
     mean = np.average(embeddings, axis=0, weights=weights)
     sums = np.add.reduceat((embeddings - mean) * weights[:, None], firsts, axis=0)
     blocks = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
@@ -141,9 +137,9 @@ def cut(
     return [0, *firsts[sorted(edges[1:])].tolist()]
 
 
-def _blocks(starts_s: Float64) -> Int64:
-    """The rows at which blocks of about `_BLOCK_S` begin."""
-    number = ((starts_s - starts_s[0]) // _BLOCK_S).astype(np.int64)
+def _blocks(starts_s: Float64, block_s: float) -> Int64:
+    """The rows at which blocks of about `block_s` begin."""
+    number = ((starts_s - starts_s[0]) // block_s).astype(np.int64)
     return np.flatnonzero(np.diff(number, prepend=-1) > 0)
 
 
@@ -166,7 +162,7 @@ def _title(tokens: Tokens) -> str:
 
 def _speech(tokens: Tokens, record: VideoRecord) -> Tokens:
     """The speech tokens, in order of time. Raises OptionError if there are none."""
-    rows = np.flatnonzero(tokens.kinds == SPEECH.name)
+    rows = np.flatnonzero(tokens.where(lambda kind: kind.has_word_times))
     if not len(rows):
         raise OptionError(
             f"{record.id} has no speech tokens: lay a subtitle file beside the video, or set"

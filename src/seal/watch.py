@@ -23,6 +23,7 @@ from seal.config.tasks import INDEX_STAGES
 from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
+from seal.kinds import SPEECH
 from seal.types import Moment, Span, Tokens, is_real
 from seal.video import (
     Frame,
@@ -92,7 +93,7 @@ def watch(
     """
     answerer = answerer or load(options.answer)
     models = Models.load(options)
-    encoder, subtitles = models.encoder, _subtitles(source, options)
+    encoder, subtitles = models.encoder, _subtitles(source, options, models)
     for note in subtitles.notes:
         say(note)
     keys = models.keys(options, subtitles)
@@ -112,6 +113,7 @@ def watch(
         stream, notes = Stream.load(state, attention, encoder.calibration)
         _check_notes(state, notes)
         _check_same(state, notes, fixed)
+    stream.language = subtitles.language
     known = {query.text for query in stream.queries}
     found = _found_by(head, encoder.fingerprint)
     late = [stream.ask(text, asked[text], words[text]) for text in asked if text not in known]
@@ -122,13 +124,17 @@ def watch(
     feed = _Feed(source, options.video, watching.give_up_s, say, notes)
     answers = StandingAnswers(answerer, options, encoder, watching.answer_every_s, name)
     last: tuple[int, float, float] | None = None
+    # Sentences before this time have been given.
+    said_s = notes.get("said_s", notes.get("reached_s", -math.inf))
     with closing(answers):
         for number, frames in groupby(
             feed.frames(), lambda seen: feed.window(seen, watching.window_s)
         ):
             seen, parts, pictures = _Seen(frames), list[Tokens](), dict[str, list[bytes]]()
             window = Span(*(feed.origin_s + (number + i) * watching.window_s for i in (0, 1)))
-            heard = [cue for cue in spoken if window.start_s <= cue.start_s < window.end_s]
+            until_s = min(window.end_s, feed.origin_s + (options.video.max_duration_s or math.inf))
+            heard = [cue for cue in spoken if said_s <= cue.start_s < until_s]
+            said_s = max(said_s, until_s)
             for connection, part in groupby(seen, lambda seen: seen[0]):
                 for batch in decompose(
                     (frame for _, frame in part),
@@ -156,7 +162,7 @@ def watch(
             yield Window(name, *last, brought, gaps, noted, chosen, moments, came)
             if state is not None:
                 notes = {"last": [*last[:2]], "reached_s": end_s}
-                notes |= {"origin_s": feed.origin_s, "at": time.time()}
+                notes |= {"origin_s": feed.origin_s, "at": time.time(), "said_s": said_s}
                 stream.save(state, fixed | notes)
         if late and last is None and notes and feed.failure is None:
             # All of it was seen before these were asked.
@@ -173,13 +179,15 @@ def watch(
         raise feed.failure
 
 
-def _subtitles(source: str, options: Options) -> Transcript:
-    """Those of a file, which comes with them, unlike a stream.
+def _subtitles(source: str, options: Options, models: Models) -> Transcript:
+    """The subtitles of a file. A stream has none.
 
     Raises OptionError for a file of subtitles that is named for a stream.
     """
     if os.path.isfile(source) and not is_pipe(source):
-        return find(source, options.subtitles, None, video_options=options.video)
+        return find(
+            source, options.subtitles, None, reader=models.reader, video_options=options.video
+        )
     if options.subtitles.file is not None:
         raise OptionError(f"{shown(source)} is not a file: subtitles.file has no effect on it")
     return Transcript(())
@@ -212,11 +220,12 @@ def _check_notes(state: Path, notes: Mapping[str, Any]) -> None:
     """Raises StoreError unless notes are what `watch` wrote."""
     last = notes.get("last")
     numbers = [notes.get(key) for key in ("reached_s", "origin_s", "at")]
+    numbers += [notes.get("said_s", 0.0)]
     numbers += last if isinstance(last, list) else [None]
     texts = [notes.get(key) for key in ("source", "encoder")]
     groups = [notes.get(key) for key in ("options", "stages")]
     valid = all(map(is_real, numbers)) and all(isinstance(text, str) for text in texts)
-    if not valid or len(numbers) != 5 or not all(isinstance(group, dict) for group in groups):
+    if not valid or len(numbers) != 6 or not all(isinstance(group, dict) for group in groups):
         raise StoreError(
             f"{state} is not the state of `seal watch`, or damaged; remove it, or use another"
             " --state"
@@ -232,11 +241,17 @@ def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
             f" ({now['encoder']}); remove it, or use another --state"
         )
     kept, after = then.get("options", {}), now["options"]
-    changed = [key for key, value in after.items() if kept.get(key, ...) != value]
+    # An option that is younger than the state had its default.
+    changed = [key for key, value in after.items() if kept.get(key, value) != value]
     if changed:
         was = ", ".join(f"{key}={kept.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
-    if then.get("stages") != now["stages"]:
+    stages = then.get("stages", {})
+    if stages.get(SPEECH.name) != now["stages"].get(SPEECH.name):
+        raise OptionError(
+            f"{state} was written with other subtitles than are there now; use another --state"
+        )
+    if stages != now["stages"]:
         raise StoreError(
             f"{state} has tokens of other versions of the stages than are installed now; remove it,"
             " or use another --state"

@@ -183,10 +183,11 @@ class Budget:
 
     @cached_property
     def usual_size(self) -> int:
-        """The number of tokens that a choice has if its tokens cost what all do on average: what
-        formulas mean by the size of a choice. Where all cost the same it is `size`."""
+        """The number of tokens of average cost that the budget buys, `size` at most. Objectives
+        use it as k; where all tokens cost the same it is `size`."""
         average = float(np.delete(self.costs, self.exclude).mean()) if self.size else 1.0
-        return max(min(self.size, round(self.amount / average)), len(self.include))
+        bought = min(float(self.size), self.amount / average)
+        return max(round(bought), len(self.include))
 
     @cached_property
     def uniform(self) -> bool:

@@ -75,6 +75,8 @@ class Stream:
         self.queries: list[Standing] = []
         self.pictures: dict[str, list[bytes]] = {}
         """By their ids, the pictures (JPEG) that were pushed with the chosen tokens."""
+        self.language = ""
+        """ISO 639-1 of what is said; empty where it is not known."""
         self._window: Tokens | None = None
         """The last one: it becomes past when the next one comes."""
         self._sample: Tokens | None = None
@@ -132,10 +134,11 @@ class Stream:
         if not embedding.any():
             return relevance(tokens, embedding)
         scores = relevance(tokens, embedding, self._calibration, words)
-        worded = WordedTokens.of(tokens)
+        languages = dict.fromkeys(tokens.video_ids.tolist(), self.language)
+        worded = WordedTokens.of(tokens, languages)
         if worded is None:
             return scores
-        # What is remembered is of one size, so that a token keeps its relevance in every window.
+        # The chance of a match is that in what is remembered, whose size does not change.
         prior = 0.0 if self._calibration is None else self._calibration.prior(embedding)
         video = AskedVideo(np.arange(len(tokens)), prior, self._options.memory)
         return worded.relevance(scores, words, embedding, [video], self._calibration)

@@ -34,6 +34,8 @@ class WordedTokens:
 
     rows: Int64
     """[m] their rows."""
+    pictures: Int64
+    """The rows of the other tokens that have an embedding."""
     index: WordIndex
     meaning: Meaning
 
@@ -55,7 +57,9 @@ class WordedTokens:
         groups = zip(worded.video_ids.tolist(), worded.kinds.tolist(), passages, strict=True)
         spoken = [(languages or {}).get(video) or "en" for video in worded.video_ids.tolist()]
         index = WordIndex(worded.text.tolist(), list(groups), spoken)
-        return WordedTokens(rows, index, Meaning.of(worded.embeddings))
+        bare = np.concatenate([rows, tokens.without_embedding])
+        pictures = np.setdiff1d(np.arange(len(tokens)), bare)
+        return WordedTokens(rows, pictures, index, Meaning.of(worded.embeddings))
 
     def relevance(
         self,
@@ -67,8 +71,8 @@ class WordedTokens:
     ) -> Float32:
         """[n] in [-1, 1] R of all tokens, given that of the `pictures` [n] among them.
 
-        Where a query asks for words in quotes, no picture is likelier to have them than a token
-        without them is.
+        If the query has quotes, the relevance of a picture is capped at that of log odds
+        -UNQUOTED.
         """
         scores, odds = pictures.copy(), np.zeros(len(pictures), np.float32)
         odds[self.rows] = log_odds(self.index, self.meaning, query, embedding)
@@ -79,7 +83,7 @@ class WordedTokens:
             words, others = (video.rows[is_worded[video.rows] == of] for of in (True, False))
             both = np.concatenate([odds[words], limit])
             if calibration is None:
-                both = matched(both, pictures[others])
+                both = matched(both, pictures[np.intersect1d(others, self.pictures)])
             else:
                 both = calibrated(both, calibration, video.prior, video.size)
             scores[words] = both[:-1]

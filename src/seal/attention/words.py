@@ -23,8 +23,8 @@ asked for exactly: with the share f of such a phrase that a token has, its log o
     QUOTED + s - PARTED * (1 - f)     where f > 0
     min(log odds, 0) - UNQUOTED       where f = 0
 
-The relevance of a token with these log odds is that of a picture with which one token alone gives
-the video the same log odds (`seal.encode.calibration.Calibration.threshold`). So words and pictures
+A word token gets the relevance at which a single picture would give the video the same log odds
+(`seal.encode.calibration.Calibration.threshold`). So words and pictures
 compete on equal terms, and the probability of a match counts both. Without a calibration a picture
 counts by its distance from the mean relevance of all pictures of the video in standard deviations:
 EVEN of them are an even chance, and each further one adds ODDS to the log odds, as they do on

@@ -133,8 +133,10 @@ def index(
     if quick and jobs is not None:
         raise click.UsageError("--quick uses one process: leave --jobs out")
     if subtitles is not None:
-        if len(paths) > 1:
+        if len(paths) > 1 or sources_in(paths[0]) != [paths[0]]:
             raise click.UsageError("--subtitles FILE is about one video")
+        if quick:
+            raise click.UsageError("--quick takes no subtitles: leave --subtitles out")
         settings = (*settings, f"subtitles.file={subtitles}")
     # An option that is wrong by itself is an error before any video.
     Options.load(profile, settings, "index")

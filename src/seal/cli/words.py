@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +64,10 @@ def _emit(said: SpokenWords, output: str | None, as_json: bool) -> None:
     if output is None:
         emit(said, as_json)
         return
-    content = said.file(Path(output).suffix.lower().removeprefix("."))
+    if as_json:
+        raise click.UsageError("--json prints: leave -o out, or write a file that ends in .json")
+    from seal.words.export import write
+
     with writing(output):
-        Path(output).write_text(content, encoding="utf-8", errors="replace")
+        write(said.cues, output)
     tell(f"{output}: {len(said)} lines")

@@ -113,4 +113,4 @@ class ChapterOptions:
     """The usual length of a chapter."""
 
     def __post_init__(self) -> None:
-        check(self, 0 < self.every_s < math.inf, "every_s must be above 0")
+        check(self, 0 < self.every_s < math.inf, "every_s must be above 0 and finite")

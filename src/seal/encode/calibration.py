@@ -115,7 +115,7 @@ class Calibration:
         if not 0 < probability < 1:
             return math.inf if probability >= 1 else -math.inf
         odds = math.log(probability / (1 - probability))
-        return (odds - prior) / self.slope + math.log(count) / SHARPNESS
+        return (odds - prior) / self.slope + math.log(max(count, 1)) / SHARPNESS
 
 
 def soft_maximum(relevance: Float32, count: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,8 +23,7 @@ _RIPPLE = 0.1
 _FLAT = 1e-6
 
 _SAME = 0.5
-_SPARE = 4
-"""Times as many tokens as moments are wanted: two languages may say the same at the same time."""
+"""Moments with a larger intersection over union in time are one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,35 +46,45 @@ def locate(
     """At most `options.top` moments of a video, the most relevant first, given the relevance [n].
 
     Pictures are samples of what lasts, and have the moments of their curve over time. A token that
-    is words says itself when it begins and ends, and is a moment. Of two moments of which one
-    covers half of the other, the more relevant one stays. The best picture comes before words whose
+    is words says itself when it begins and ends, and is a moment. Of two moments of the same time
+    the more relevant one stays. The best picture comes before words whose
     relevance is below `unlikely`: what nobody is likely to have said is no answer to what is to be
     seen.
     """
     is_words = tokens.where(lambda kind: kind.modality == "text")
-    rows = np.flatnonzero(~is_words)
-    moments = find_moments(relevance_curve(tokens.take(rows), scores[rows], options), options)
-    said = np.flatnonzero(is_words)
+    seen, said = np.flatnonzero(~is_words), np.flatnonzero(is_words)
+    pictures = tokens.take(seen)
+    moments = find_moments(relevance_curve(pictures, scores[seen], options), options)
     if not len(said):
         return moments
-    first = moments[:1]
-    start_s, end_s = tokens.start_s, tokens.end_s
-    for row in said[np.argsort(-scores[said], kind="stable")][: _SPARE * options.top]:
+    moments = [_shown(moment, pictures, scores[seen]) for moment in moments]
+    first, start_s, end_s = moments[:1], tokens.start_s, tokens.end_s
+    for row in said:
         span, token = Span(float(start_s[row]), float(end_s[row])), str(tokens.ids[row])
         moments.append(Moment(span, float(scores[row]), token=token))
-    kept: list[Moment] = []
     moments.sort(key=lambda moment: -moment.score)
     if moments[0].score < unlikely:
         moments = first + moments
+    kept: list[Moment] = []
     for moment in moments:
-        if len(kept) < options.top and not any(_same(moment.span, one.span) for one in kept):
+        if len(kept) == options.top:
+            break
+        if not any(_is_same(moment.span, one.span) for one in kept):
             kept.append(moment)
     return kept
 
 
-def _same(a: Span, b: Span) -> bool:
-    shared_s = min(a.end_s, b.end_s) - max(a.start_s, b.start_s)
-    return shared_s > _SAME * min(a.duration_s, b.duration_s)
+def _shown(moment: Moment, pictures: Tokens, scores: Float32) -> Moment:
+    """The moment with the most relevant of its pictures."""
+    span = moment.span
+    inside = np.flatnonzero((pictures.end_s > span.start_s) & (pictures.start_s < span.end_s))
+    if not len(inside):
+        return moment
+    return replace(moment, token=str(pictures.ids[inside[np.argmax(scores[inside])]]))
+
+
+def _is_same(a: Span, b: Span) -> bool:
+    return a == b or a.iou(b) > _SAME
 
 
 def relevance_curve(tokens: Tokens, scores: Float32, options: FindOptions) -> Curve:

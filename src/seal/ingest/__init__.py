@@ -130,7 +130,7 @@ def index(
         notes=notes,
         indexed_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         seconds=time.monotonic() - began,
-        language=max(languages, key=lambda name: languages[name], default=record.language),
+        language=max(languages, key=lambda name: languages[name], default=plan.language),
     )
     store.finish(finished, plan.keys)
     return store.resolve(record.id)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
-from seal.kinds import SCENE
+from seal.kinds import SCENE, SPEECH
 from seal.store import Store, VideoRecord
 from seal.video import (
     Frame,
@@ -53,7 +53,7 @@ class Plan:
     """Of the subtitles, ISO 639-1; empty where it is not known."""
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
-    is_heard: bool = False
+    is_transcribed: bool = False
     """Whether speech is recognised where the video has no subtitles."""
 
     @property
@@ -102,16 +102,24 @@ class Plan:
             return start_s, math.inf if end_s is None else end_s
         part_s = self.options.video.part_s
         start_s = self.info.start_s + number * part_s
-        is_last = self.info.duration_s is not None and (number + 1) * part_s >= self.info.duration_s
+        last = self._count - 1
+        if number > last and self.info.duration_s is not None:
+            # There is more than was stated, and the last part that was stated has all of its words.
+            return math.inf, math.inf
+        is_last = number == last and self.info.duration_s is not None
         return start_s, math.inf if is_last or self.is_quick else start_s + part_s
+
+    @property
+    def _count(self) -> int:
+        """The number of parts by the length that is stated, at least 1."""
+        return max(1, math.ceil((self.info.duration_s or 0.0) / self.options.video.part_s))
 
     @property
     def nominal_starts_s(self) -> tuple[float, ...]:
         """Where the parts begin, also those of a source that cannot be entered in the middle."""
         if self.is_cut:
             return self.starts_s
-        count = math.ceil((self.info.duration_s or 0.0) / self.options.video.part_s)
-        return tuple(self.nominal_s(number)[0] for number in range(max(1, count)))
+        return tuple(self.nominal_s(number)[0] for number in range(self._count))
 
     def part_at(self, frame: Frame) -> int:
         """The part of a frame of a source that cannot be entered in the middle."""
@@ -154,11 +162,14 @@ def prepare(
     if known:
         # A copy, or a file that was moved.
         record = replace(record, id=known[-1].id)
+    if quick and options.subtitles.file is not None:
+        raise OptionError("a quick run takes no subtitles: leave subtitles.file out, or quick")
     subtitles = Transcript(()) if quick else _subtitles(source, video, options, models)
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
-    if known and stored.complete >= set(keys) and (quick or set(keys) >= set(known[-1].keys)):
+    wanted = set(keys) - ({SPEECH.name} if quick else set())
+    if known and stored.complete >= wanted and (quick or wanted >= set(known[-1].keys)):
         return _at_hand(known[-1], record, subtitles.notes)
     if quick:
         if stored.done:
@@ -184,9 +195,9 @@ def prepare(
         keys=keys,
         done=stored.done,
         heard=sentences(subtitles.cues, options.speech),
-        language=subtitles.language,
+        language=subtitles.language or _said_before(known, keys),
         is_quick=quick,
-        is_heard=silent == "",
+        is_transcribed=silent == "",
     )
     return Stage(record, plan, (*subtitles.notes, *([silent] if silent else [])))
 
@@ -212,6 +223,12 @@ def _subtitles(
         reader=models.reader,
         video_options=options.video,
     )
+
+
+def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
+    """The language of speech tokens that are stored already; empty if they are made anew."""
+    same = known and known[-1].keys.get(SPEECH.name) == keys.get(SPEECH.name)
+    return known[-1].language if same and SPEECH.name in keys else ""
 
 
 def _at_hand(known: VideoRecord, record: VideoRecord, notes: Sequence[str] = ()) -> Stage:

@@ -112,7 +112,7 @@ def index_frames(
 
 def _heard(plan: Plan, number: int, models: Models) -> Heard:
     """What is said in a part, a sentence each."""
-    if plan.heard or models.transcriber is None or not plan.is_heard:
+    if plan.heard or models.transcriber is None or not plan.is_transcribed:
         return Heard(plan.heard_in(number), language=plan.language)
     video = plan.options.video
     limit_s = video.max_duration_s

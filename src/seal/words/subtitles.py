@@ -22,7 +22,7 @@ from seal.words.charset import UnreadableSubtitlesError
 from seal.words.cue import Cue, TextReader, Transcript
 from seal.words.formats import RawCue
 from seal.words.inside import SubtitledVideo
-from seal.words.languages import language_code
+from seal.words.languages import language_code, suffixes
 from seal.words.tidy import Extent, tidy
 
 
@@ -114,7 +114,9 @@ def _given(
         ) from error
     _shift(raw, begin_s)
     cues, more = tidy(raw, extent)
-    return _transcript(cues, path.name, _language(options), [*notes, *more])
+    marks = suffixes(path.stem.split(".")[-1:])
+    language = _language(options) or (marks[0] if marks else "")
+    return _transcript(cues, path.name, language, [*notes, *more])
 
 
 def _language(options: SubtitleOptions) -> str:
