@@ -6,8 +6,6 @@ import codecs
 import re
 from itertools import pairwise
 
-import chardet
-
 # What subtitle files of the last thirty years were written in. Encodings of mainframes and of old
 # Macs are left out: the fewer candidates, the surer the guess for a few lines.
 _CANDIDATES = (
@@ -94,6 +92,9 @@ def _mostly_utf8(data: bytes) -> str | None:
 def _guess(data: bytes) -> str:
     # Lines of plain ASCII, such as the times, say nothing.
     telling = b"\n".join(line for line in data.splitlines() if not line.isascii())
+    # Not at the top: few files need it, and each command would load it.
+    import chardet
+
     found = chardet.detect(
         telling, include_encodings=_CANDIDATES, no_match_encoding="cp1252", compat_names=False
     )

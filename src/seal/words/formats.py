@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-
-import pysubs2
+from typing import TYPE_CHECKING
 
 from seal.words.charset import UnreadableSubtitlesError
 from seal.words.markup import VOICE, Dialect, Mark, plain, seconds, solid
+
+if TYPE_CHECKING:
+    import pysubs2
 
 # hh:mm:ss,mmm with all that is found in its place: no hours, points, one digit, a sign.
 _TIME = r"-?\s*(?:\d{1,4}\s*:\s*)?\d{1,3}\s*:\s*\d{1,2}(?:\s*[.,]\s*\d{1,9}|:\d{3}(?!\d))?"
@@ -237,6 +239,9 @@ def _sami(text: str) -> list[RawCue]:
 def _by_pysubs2(text: str, name: str, rate_hz: float | None) -> list[RawCue]:
     if "<!ENTITY" in text:
         raise UnreadableSubtitlesError("XML with entities of its own, which SEAL does not read")
+    # Not at the top: few files need it, and each command would load it.
+    import pysubs2
+
     try:
         subtitles = pysubs2.SSAFile.from_string(text, format_=name, fps=rate_hz)
     except pysubs2.exceptions.UnknownFPSError as error:

@@ -12,8 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
-
-import snowballstemmer
+from typing import Any
 
 ALGORITHMS = {
     "ar": "arabic",
@@ -111,6 +110,10 @@ def stem(word: str, language: str) -> str:
 
 
 @cache
-def _stemmer(language: str) -> snowballstemmer.stemmer | None:
+def _stemmer(language: str) -> Any:
+    """What stems words of a language; None where nothing does."""
+    # Not at the top: a library in which nothing is said has no use for it.
+    import snowballstemmer
+
     name = ALGORITHMS.get(language)
     return None if name is None else snowballstemmer.stemmer(name)
