@@ -62,17 +62,19 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
         def on_progress(progress: Any) -> None:
             nonlocal told
             now = time.monotonic()
+            if now - told < (_LINE_EVERY_S if shown.disable else _BAR_EVERY_S):
+                return
+            told = now
             done_s, total_s = progress.skipped_s + progress.done_s, progress.total_s
             speed = progress.done_s / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
             said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
-            if not shown.disable and now - told >= _BAR_EVERY_S:
-                told, shown.total, shown.n = now, total_s, done_s
-                left = f", {clock((total_s - done_s) / speed)} left" if total_s and speed else ""
-                shown.set_description_str(said + left)
-            elif shown.disable and now - told >= _LINE_EVERY_S:
-                told = now
+            if shown.disable:
                 tell(said)
+                return
+            shown.total, shown.n = total_s, done_s
+            left = f", {clock((total_s - done_s) / speed)} left" if total_s and speed else ""
+            shown.set_description_str(said + left)
 
         yield on_progress
 
