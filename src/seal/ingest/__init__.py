@@ -116,7 +116,8 @@ def index(
             for part in parts:
                 store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
                 end_s = max(end_s, part.end_s)
-                languages.update({part.language: 1} if part.language else {})
+                if part.language:
+                    languages[part.language] += 1
         # A length that nobody measured is a claim; it counts only for parts that were not read now.
         length_s = end_s - record.start_s
         if video.info.is_continuous is not None or skipped_s:

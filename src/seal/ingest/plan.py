@@ -102,12 +102,11 @@ class Plan:
             return start_s, math.inf if end_s is None else end_s
         part_s = self.options.video.part_s
         start_s = self.info.start_s + number * part_s
-        last = self._count - 1
-        if number > last and self.info.duration_s is not None:
+        last = math.inf if self.info.duration_s is None else self._count - 1
+        if number > last:
             # There is more than was stated, and the last part that was stated has all of its words.
             return math.inf, math.inf
-        is_last = number == last and self.info.duration_s is not None
-        return start_s, math.inf if is_last or self.is_quick else start_s + part_s
+        return start_s, math.inf if number == last or self.is_quick else start_s + part_s
 
     @property
     def _count(self) -> int:
