@@ -94,9 +94,8 @@ def main() -> None:
             odds = prior(case.question).prior[scope.record.id]
             video = AskedVideo(np.arange(len(tokens)), odds, len(tokens))
             (embedding,) = encoder.encode_texts([case.question])
-            both = worded.relevance(
-                pictures, case.question, embedding, [video], encoder.calibration
-            )
+            parts = worded.parts(case.question, embedding)
+            both = worded.relevance(pictures, case.question, parts, [video], encoder.calibration)
             assert encoder.calibration is not None
             unlikely = encoder.calibration.threshold(
                 FindOptions.unsure_probability, odds, len(tokens)

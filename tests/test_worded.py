@@ -57,7 +57,7 @@ def relevance(tokens: Tokens, query: str, calibrated: bool = True) -> np.ndarray
     pictures = np.linspace(-0.2, 0.2, len(tokens)).astype(np.float32)
     embedding = ENCODER.encode_texts([query])[0]
     calibration = ENCODER.calibration if calibrated else None
-    return worded.relevance(pictures, query, embedding, [video], calibration)
+    return worded.relevance(pictures, query, worded.parts(query, embedding), [video], calibration)
 
 
 def test_pictures_keep_their_relevance_and_words_get_that_of_their_log_odds() -> None:
@@ -116,7 +116,8 @@ def test_pictures_without_an_embedding_measure_nothing() -> None:
     pictures[0] = -1
     embedding = ENCODER.encode_texts(["the notebook"])[0]
     video = AskedVideo(np.arange(12), 0.0, 12)
-    scores = worded.relevance(pictures, "the notebook", embedding, [video], None)
+    parts = worded.parts("the notebook", embedding)
+    scores = worded.relevance(pictures, "the notebook", parts, [video], None)
     odds = log_odds(worded.index, worded.meaning, "the notebook", embedding)
     np.testing.assert_allclose(scores[8:], matched(odds, pictures[1:8]), 1e-5)
 

@@ -137,8 +137,9 @@ class Content(ABC):
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
                 for video, rows in self.by_video()
             ]
-            scores = worded.relevance(scores, text, embedding, videos, calibration)
-            found_by[worded.rows] = worded.found_by(text, embedding)
+            parts = worded.parts(text, embedding)
+            scores = worded.relevance(scores, text, parts, videos, calibration)
+            found_by[worded.rows] = parts.found_by
         self._questions[text] = Question(text, embedding, scores, prior, found_by)
         if len(self._questions) > _REMEMBERED:
             self._questions.popitem(last=False)

@@ -13,7 +13,7 @@ from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
 from seal.config import DecodeOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
-from seal.ground import Curve, locate, relevance_curve
+from seal.ground import Curve, locate, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
@@ -233,17 +233,17 @@ class Scope:
     def _shown_by(self, moments: list[Moment], question: Question) -> list[Moment]:
         """The moments, with their video and the token that shows each: its own, or the most
         relevant one on the screen."""
-        tokens, scores = self.tokens, question.relevance
-        shown = []
+        tokens, shown = self.tokens, []
         for moment in moments:
-            span, inside = moment.span, tokens.ids == moment.token
-            if not moment.token:
-                inside = (tokens.end_s > span.start_s) & (tokens.start_s < span.end_s)
-            rows, moment = np.flatnonzero(inside), replace(moment, video=self.record.id)
-            if len(rows):
-                best = rows[np.argmax(scores[rows])]
-                by = str(question.found_by[best])
-                text = "" if by == "picture" else str(tokens.text[best])
-                moment = replace(moment, token=str(tokens.ids[best]), found_by=by, text=text)
+            moment = replace(moment, video=self.record.id)
+            row: int | None
+            if moment.token:
+                row = int(np.flatnonzero(tokens.ids == moment.token)[0])
+            else:
+                row = most_relevant(tokens, question.relevance, moment.span)
+            if row is not None:
+                by = str(question.found_by[row])
+                text = "" if by == "picture" else str(tokens.text[row])
+                moment = replace(moment, token=str(tokens.ids[row]), found_by=by, text=text)
             shown.append(moment)
         return shown

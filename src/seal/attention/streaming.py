@@ -141,7 +141,8 @@ class Stream:
         # The chance of a match is that in what is remembered, whose size does not change.
         prior = 0.0 if self._calibration is None else self._calibration.prior(embedding)
         video = AskedVideo(np.arange(len(tokens)), prior, self._options.memory)
-        return worded.relevance(scores, words, embedding, [video], self._calibration)
+        parts = worded.parts(words, embedding)
+        return worded.relevance(scores, words, parts, [video], self._calibration)
 
     # State
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seal.attention.words import UNQUOTED, Meaning, Parts, calibrated, log_odds, matched
+from seal.attention.words import UNQUOTED, Meaning, Parts, calibrated, log_odds_of, matched
 from seal.encode.calibration import Calibration
-from seal.types import Float32, Int64, Strings, Tokens
+from seal.types import Float32, Int64, Tokens
 from seal.words.index import WordIndex, quotes
 
 PAUSE_S = 60.0
@@ -61,21 +61,26 @@ class WordedTokens:
         pictures = np.setdiff1d(np.arange(len(tokens)), bare)
         return WordedTokens(rows, pictures, index, Meaning.of(worded.embeddings))
 
+    def parts(self, query: str, embedding: Float32) -> Parts:
+        """What speaks for each of them, given a query and its embedding [d]."""
+        return Parts.of(self.index, self.meaning, query, embedding)
+
     def relevance(
         self,
         pictures: Float32,
         query: str,
-        embedding: Float32,
+        parts: Parts,
         videos: Iterable[AskedVideo],
         calibration: Calibration | None,
     ) -> Float32:
-        """[n] in [-1, 1] R of all tokens, given that of the `pictures` [n] among them.
+        """[n] in [-1, 1] R of all tokens, given that of the `pictures` [n] among them and the
+        `parts` of the query.
 
         If the query has quotes, the relevance of a picture is capped at that of log odds
         -UNQUOTED.
         """
         scores, odds = pictures.copy(), np.zeros(len(pictures), np.float32)
-        odds[self.rows] = log_odds(self.index, self.meaning, query, embedding)
+        odds[self.rows] = log_odds_of(parts, self.index, query)
         is_worded = np.zeros(len(scores), bool)
         is_worded[self.rows] = True
         limit = np.array([-UNQUOTED if quotes(query) else np.inf], np.float32)
@@ -89,7 +94,3 @@ class WordedTokens:
             scores[words] = both[:-1]
             scores[others] = np.minimum(pictures[others], both[-1])
         return scores
-
-    def found_by(self, query: str, embedding: Float32) -> Strings:
-        """[m] what speaks most for each token: "words", "passage" or "meaning"."""
-        return Parts.of(self.index, self.meaning, query, embedding).found_by

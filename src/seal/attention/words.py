@@ -24,11 +24,11 @@ asked for exactly: with the share f of such a phrase that a token has, its log o
     min(log odds, 0) - UNQUOTED       where f = 0
 
 A word token gets the relevance at which a single picture would give the video the same log odds
-(`seal.encode.calibration.Calibration.threshold`). So words and pictures
-compete on equal terms, and the probability of a match counts both. Without a calibration a picture
-counts by its distance from the mean relevance of all pictures of the video in standard deviations:
-EVEN of them are an even chance, and each further one adds ODDS to the log odds, as they do on
-average with the encoder `mini`.
+(`seal.encode.calibration.Calibration.threshold`). So words and pictures compete on equal terms, and
+the probability of a match counts both. Without a calibration a picture counts by its distance from
+the mean relevance of all pictures of the video in standard deviations: EVEN of them are an even
+chance, and each further one adds ODDS to the log odds, as they do on average with the encoder
+`mini`.
 """
 
 from __future__ import annotations
@@ -148,7 +148,11 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
 
     `meaning` is of the embeddings of the texts of `index`, and `embedding` [d] is the query's.
     """
-    parts = Parts.of(index, meaning, query, embedding)
+    return log_odds_of(Parts.of(index, meaning, query, embedding), index, query)
+
+
+def log_odds_of(parts: Parts, index: WordIndex, query: str) -> Float32:
+    """As `log_odds`, given the parts of the score of a query."""
     score = parts.score
     odds: Float32 = np.float32(SLOPE * parts.information) * score
     odds = odds + np.float32(BIAS - ABSENT * parts.absent)

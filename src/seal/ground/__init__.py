@@ -19,6 +19,6 @@ Training
     published     from features that others extracted, for training and for answers
 """
 
-from seal.ground.moments import Curve, find_moments, locate, relevance_curve
+from seal.ground.moments import Curve, find_moments, locate, most_relevant, relevance_curve
 
-__all__ = ["Curve", "find_moments", "locate", "relevance_curve"]
+__all__ = ["Curve", "find_moments", "locate", "most_relevant", "relevance_curve"]

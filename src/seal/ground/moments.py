@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import chain
 
 import numpy as np
 
@@ -47,9 +49,8 @@ def locate(
 
     Pictures are samples of what lasts, and have the moments of their curve over time. A token that
     is words says itself when it begins and ends, and is a moment. Of two moments of the same time
-    the more relevant one stays. The best picture comes before words whose
-    relevance is below `unlikely`: what nobody is likely to have said is no answer to what is to be
-    seen.
+    the more relevant one stays. The best picture comes before words whose relevance is below
+    `unlikely`: what nobody is likely to have said is no answer to what is to be seen.
     """
     is_words = tokens.where(lambda kind: kind.modality == "text")
     seen, said = np.flatnonzero(~is_words), np.flatnonzero(is_words)
@@ -57,16 +58,23 @@ def locate(
     moments = find_moments(relevance_curve(pictures, scores[seen], options), options)
     if not len(said):
         return moments
-    moments = [_shown(moment, pictures, scores[seen]) for moment in moments]
-    first, start_s, end_s = moments[:1], tokens.start_s, tokens.end_s
-    for row in said:
-        span, token = Span(float(start_s[row]), float(end_s[row])), str(tokens.ids[row])
-        moments.append(Moment(span, float(scores[row]), token=token))
-    moments.sort(key=lambda moment: -moment.score)
-    if moments[0].score < unlikely:
-        moments = first + moments
+    for i, moment in enumerate(moments):
+        row = most_relevant(pictures, scores[seen], moment.span)
+        moments[i] = moment if row is None else replace(moment, token=str(pictures.ids[row]))
+    said = said[np.argsort(-scores[said], kind="stable")]
+    first = moments[:1] if scores[said[0]] < unlikely else []
+    start_s, end_s = tokens.start_s, tokens.end_s
+    # One after the other: of ten thousand sentences few are looked at.
+    sentences = (
+        Moment(
+            Span(float(start_s[row]), float(end_s[row])),
+            float(scores[row]),
+            token=str(tokens.ids[row]),
+        )
+        for row in said
+    )
     kept: list[Moment] = []
-    for moment in moments:
+    for moment in chain(first, merge(moments, sentences, key=lambda moment: -moment.score)):
         if len(kept) == options.top:
             break
         if not any(_is_same(moment.span, one.span) for one in kept):
@@ -74,13 +82,11 @@ def locate(
     return kept
 
 
-def _shown(moment: Moment, pictures: Tokens, scores: Float32) -> Moment:
-    """The moment with the most relevant of its pictures."""
-    span = moment.span
-    inside = np.flatnonzero((pictures.end_s > span.start_s) & (pictures.start_s < span.end_s))
-    if not len(inside):
-        return moment
-    return replace(moment, token=str(pictures.ids[inside[np.argmax(scores[inside])]]))
+def most_relevant(tokens: Tokens, scores: Float32, span: Span) -> int | None:
+    """The row of the most relevant token on the screen in a span, given the relevance [n]; None
+    where there is none."""
+    rows = np.flatnonzero((tokens.end_s > span.start_s) & (tokens.start_s < span.end_s))
+    return int(rows[np.argmax(scores[rows])]) if len(rows) else None
 
 
 def _is_same(a: Span, b: Span) -> bool:
