@@ -38,6 +38,7 @@ LAYERS = [
     {"indexed"},
     {"library"},
     {"evaluate"},
+    {"serve"},
     {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -73,7 +74,9 @@ def test_modules_are_short_and_documented(path: Path) -> None:
     assert len(text.splitlines()) <= 450
 
 
-@pytest.mark.parametrize("package", ["answer", "attention", "evaluate", "ground", "training"])
+@pytest.mark.parametrize(
+    "package", ["answer", "attention", "evaluate", "ground", "serve", "training"]
+)
 def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
     folder = SOURCE / package
     names = re.split(r"[\s,]+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text())))

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 
 from seal import asked
@@ -68,6 +69,7 @@ class Library:
         self.store = store
         self._encoders = Encoders(encoder)
         self._opened: OrderedDict[str, Video] = OrderedDict()
+        self._lock = Lock()
 
     # A string is an iterable of strings, too; the first signature comes first.
     @overload
@@ -181,15 +183,21 @@ class Library:
         """
         return self._video(find_video(self.store, str(name)))
 
+    def by_id(self, video_id: str) -> Video:
+        """A video by its very id; nothing else is looked at. Raises NotIndexedError."""
+        return self._video(self.store.record(video_id))
+
     def _video(self, record: VideoRecord) -> Video:
-        known = self._opened.get(record.id)
-        if known is None or known.record != record:
-            known = Video(self.store, record, self._encoders)
-        self._opened[record.id] = known
-        self._opened.move_to_end(record.id)
-        if len(self._opened) > _KEPT:
-            self._opened.popitem(last=False)
-        return known
+        with self._lock:
+            known = self._opened.get(record.id)
+            # It may have been indexed anew, by this process or by another one.
+            if known is None or known.record != record:
+                known = Video(self.store, record, self._encoders)
+            self._opened[record.id] = known
+            self._opened.move_to_end(record.id)
+            if len(self._opened) > _KEPT:
+                self._opened.popitem(last=False)
+            return known
 
     def __getitem__(self, name: str | Path) -> Video:
         return self.video(name)

@@ -28,6 +28,7 @@ from seal.cli.options import (
 )
 from seal.cli.output import complain, emit, progress_bar, tell
 from seal.cli.prepare import doctor, prepare
+from seal.cli.serve import serve
 from seal.cli.train import train
 from seal.cli.watch import watch
 from seal.cli.words import chapters, transcribe
@@ -91,6 +92,7 @@ main.add_command(ask)
 main.add_command(chat)
 main.add_command(transcribe)
 main.add_command(chapters)
+main.add_command(serve)
 main.add_command(doctor)
 main.add_command(prepare)
 

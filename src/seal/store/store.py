@@ -57,10 +57,8 @@ class Store:
 
     def _create(self, create: bool) -> None:
         if not create:
-            raise StoreError(
-                f"no token store at {self.path}: run seal index first, or say where it is with"
-                " --store"
-            )
+            hint = "run seal index first, or say where it is with --store"
+            raise StoreError(f"no token store at {self.path}: {hint}")
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; a token store is a folder: choose another")
         self.path.mkdir(parents=True, exist_ok=True)
@@ -280,8 +278,12 @@ class Store:
     def videos(self) -> list[VideoRecord]:
         """The indexed videos, in the order of their last commits."""
         with guard(self.path):
-            found = commits.visible(commits.commits(self._tables))
-            return [commit.record for commit in found.values()]
+            return [one.record for one in commits.visible(commits.commits(self._tables)).values()]
+
+    def record(self, video_id: str) -> VideoRecord:
+        """The indexed video of this very id. Raises NotIndexedError."""
+        with guard(self.path):
+            return self._committed(video_id).record
 
     def unfinished(self) -> list[Unfinished]:
         """The videos that were begun and never committed, in order of their ids."""
@@ -307,16 +309,14 @@ class Store:
     def holds(self, video_id: str) -> bool:
         """Whether anything is stored of a video of this very id, be it damaged."""
         with guard(self.path):
-            mine = {schema.VIDEOS: "id", schema.PARTS: "video_id"}
-            return any(
-                self._tables.count(table, [column], f"{column} = {quote(video_id)}")
-                for table, column in mine.items()
-            )
+            where, count = f"= {quote(video_id)}", self._tables.count
+            in_parts = count(schema.PARTS, ["video_id"], f"video_id {where}")
+            return bool(in_parts or count(schema.VIDEOS, ["id"], f"id {where}"))
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
         with guard(self.path):
-            return self._contents(video_id).counts
+            return self._committed(video_id).contents.counts
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Id -> kind -> number of tokens, of every indexed video, in one read."""
@@ -332,13 +332,13 @@ class Store:
         """
         wanted = None if kinds is None else _check_kinds(kinds)
         with guard(self.path):
-            contents = self._contents(video_id)
+            contents = self._committed(video_id).contents
             while True:
                 tokens, count = self._read(video_id, contents, wanted)
                 if len(tokens) == count:
                     return tokens
                 # Another process may have committed between the two reads; then read both again.
-                before, contents = contents, self._contents(video_id)
+                before, contents = contents, self._committed(video_id).contents
                 if contents == before:
                     raise self._damaged(video_id, len(tokens), count)
 
@@ -419,7 +419,7 @@ class Store:
         if bare:
             raise OptionError(f"tokens of the kind {bare[0]!r} have no pictures")
         with guard(self.path):
-            contents = self._contents(video_id)
+            contents = self._committed(video_id).contents
             while len(tokens):
                 where = f"video_id = {quote(video_id)} AND {contents.where_pictures()}"
                 read = partial(frames, where=where, tokens=tokens, at=at)
@@ -430,7 +430,7 @@ class Store:
                     shown(tokens, np.empty(0, np.int64))
                 except OptionError:
                     # Another process may have committed between the two reads.
-                    before, contents = contents, self._contents(video_id)
+                    before, contents = contents, self._committed(video_id).contents
                     if contents == before:
                         raise
             return []
@@ -439,11 +439,10 @@ class Store:
         """The visible commit of a video."""
         return commits.visible(commits.commits(self._tables, video_id)).get(video_id)
 
-    def _contents(self, video_id: str) -> Contents:
-        latest = self._latest(video_id)
-        if latest is None:
+    def _committed(self, video_id: str) -> Commit:
+        if (latest := self._latest(video_id)) is None:
             raise NotIndexedError(f"no video {video_id!r} in {self.path}; see seal list")
-        return latest.contents
+        return latest
 
 
 def _check_kinds(kinds: Iterable[str]) -> list[str]:

@@ -1,0 +1,96 @@
+"""`seal serve`: the page, REST, the OpenAI-style endpoint and MCP over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from seal.cli.options import settings_option, store_option
+from seal.cli.output import tell
+from seal.config import PROFILES, Options
+from seal.config.serving import ServeOptions
+from seal.errors import OptionError
+
+_DEFAULTS = ServeOptions()
+
+
+@click.command()
+@store_option
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Where to listen.")
+@click.option("--port", default=_DEFAULTS.port, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The token that clients have to send. A server for other machines must have one.",
+)
+@click.option(
+    "--media",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="FOLDER",
+    help="A folder whose videos may be indexed; can be repeated.",
+)
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host whose addresses may be indexed, watched and called; can be repeated.",
+)
+@click.option(
+    "--allow-private",
+    is_flag=True,
+    help="These hosts may lie in a private network, or on this machine.",
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="A further host name of the server, such as that of a proxy; can be repeated.",
+)
+@click.option(
+    "--path-prefix", default="", metavar="PATH", help="The path under which a proxy offers it."
+)
+@click.option(
+    "--trust-proxy",
+    "trusts_proxy",
+    is_flag=True,
+    help="A client's address is what the proxy says.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The folder of jobs, uploads and dialogues; by default it lies beside the store.",
+)
+@click.option("--jobs", type=click.IntRange(1), help="Processes of indexing; one per core.")
+@click.option(
+    "--answerer", metavar="NAME[:MODEL]", help="The model that answers, such as openai:MODEL."
+)
+@click.option(
+    "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
+)
+@settings_option("transcribe.backend=whisper")
+def serve(
+    store_path: str,
+    token_file: Path | None,
+    answerer: str | None,
+    profile: str,
+    settings: tuple[str, ...],
+    **options: object,
+) -> None:
+    """Serve a page, a REST API, an OpenAI-style endpoint and MCP from one process.
+
+    Open the address that it prints. On this machine the server is open; on any other address it
+    needs a token. --set takes options of indexing and of answers.
+    """
+    from seal.serve import run
+
+    token = "" if token_file is None else token_file.read_text().strip()
+    if token_file is not None and not token:
+        raise OptionError(f"{token_file} is empty; expected a token")
+    chosen = ServeOptions(token=token, **options)  # type: ignore[arg-type]
+    run(store_path, chosen, tell, profile=profile, settings=settings, answerer=answerer)

@@ -1,0 +1,83 @@
+"""`seal serve`: one process for a page, for programs and for agents.
+
+service    what all of the following have in common: a library, its state, limits
+app        the application, put together
+rest       REST under /api/v1, with its requests and answers in schemas
+answers    questions, streamed answers and dialogues
+jobs       heavy work, each by a process of its own (worker)
+sources    what may be indexed
+state      what is remembered over restarts, and the replies to repeated requests (replies)
+safety     who may ask, and how much
+problems   errors as HTTP has them
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from seal.config.serving import ServeOptions
+from seal.dependencies import dependency
+from seal.errors import OptionError
+from seal.library import open_library
+
+_PATIENCE_S = 10
+"""How long what is under way may take when the server is told to end."""
+
+
+def default_state(store: Path) -> Path:
+    """The folder of a server's state: beside a store on this machine."""
+    return store.with_name(store.name + "-server")
+
+
+def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
+    """Serve a library until the process is told to end.
+
+    `models` are the arguments of `seal.serve.service.Models`. Raises BackendError without the
+    extra `serve`, StoreError for a store or a state that cannot be used, OptionError for an address
+    that cannot be listened at.
+    """
+    uvicorn = dependency("uvicorn", "serve").require("seal serve")
+    dependency("fastapi", "serve").require("seal serve")
+    from seal.serve.app import application
+    from seal.serve.service import Models, Service
+    from seal.serve.state import State
+
+    library = open_library(store)
+    state = State(options.state or default_state(Path(store)))
+    listening = _listen(options)
+    try:
+        service = Service(library, state, options, Models(**models))
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        say(f"serving {store} at http://{shown}:{port}{options.path_prefix}/")
+        config = uvicorn.Config(
+            application(service),
+            root_path=options.path_prefix,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=options.trusts_proxy,
+            timeout_graceful_shutdown=_PATIENCE_S,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        listening.close()
+        state.close()
+
+
+def _listen(options: ServeOptions) -> socket.socket:
+    """A socket at the address of the options. Raises OptionError if it cannot be had."""
+    try:
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        raise OptionError(
+            f"{where} cannot be listened at ({error.strerror}): choose another --host or --port"
+        ) from error
+    return listening

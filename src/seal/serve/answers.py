@@ -1,0 +1,106 @@
+"""Questions over the network: answers at once or as they are written, and dialogues."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+from seal.answer import Conversation, OnText
+from seal.errors import OptionError, SealError
+from seal.indexed import Video
+from seal.printing import json_line
+from seal.results import Answer
+from seal.serve.problems import MissingError, status_of
+from seal.serve.schemas import AskRequest
+from seal.serve.service import Service
+from seal.serve.state import new_id
+
+NEW = "new"
+"""The name that begins a dialogue."""
+
+
+class _GoneError(Exception):
+    """The client of a streamed answer has gone away."""
+
+
+def answer(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[str, Any]:
+    """The answer to a question as JSON, with the name of its dialogue where it has one.
+
+    Raises NotIndexedError and MissingError for a video and a dialogue that are not there,
+    OptionError for wrong values, AnswerError if the model fails.
+    """
+    options = service.answering(asked.options)
+    if asked.dialogue is not None:
+        return _in_dialogue(service, asked, on_text)
+    found = service.asked(asked.video).ask(
+        asked.question,
+        budget=asked.budget,
+        choices=asked.choices,
+        verify=asked.verify,
+        on_text=on_text,
+        **options,
+    )
+    return found.to_json()
+
+
+async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, str]]:
+    """A streamed answer: `text` for each piece, then `answer` with the whole, or `problem`."""
+    loop, gone = asyncio.get_running_loop(), threading.Event()
+    events: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
+
+    def on_text(text: str) -> None:
+        if gone.is_set():
+            # The model is not asked to write on for nobody.
+            raise _GoneError
+        loop.call_soon_threadsafe(events.put_nowait, _event("text", text))
+
+    async def run() -> None:
+        try:
+            whole = await service.converse(lambda: answer(service, asked, on_text))
+            events.put_nowait(_event("answer", whole))
+        except SealError as error:
+            value = {"status": status_of(error), "detail": str(error)}
+            events.put_nowait(_event("problem", value))
+        finally:
+            events.put_nowait(None)
+
+    running = asyncio.create_task(run())
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        await running
+    finally:
+        gone.set()
+
+
+def _event(name: str, value: Any) -> dict[str, str]:
+    return {"event": name, "data": json_line(value)}
+
+
+def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[str, Any]:
+    """As `answer`, in a dialogue that is kept in the state folder."""
+    if asked.video is None:
+        raise OptionError("a dialogue is about one video: name it")
+    name = new_id() if asked.dialogue == NEW else str(asked.dialogue)
+    path = service.state.folder / "dialogues" / f"{name}.json"
+    is_there = name.isalnum() and path.exists()
+    if asked.dialogue != NEW and not is_there:
+        raise MissingError(f"there is no dialogue {name!r}")
+    video: Video = service.video(asked.video)
+    began = time.monotonic()
+    with service.alone(name):
+        talk: Conversation = video.chat(
+            budget=asked.budget, session=path, **service.answering(asked.options)
+        )
+        found: Answer = talk.ask(
+            asked.question, options=asked.choices, verify=asked.verify, on_text=on_text
+        )
+        path.parent.mkdir(exist_ok=True)
+        talk.save(path)
+    model = None if talk.answerer is None else talk.answerer.name
+    found = replace(found, model=model, seconds=time.monotonic() - began)
+    return found.to_json() | {"dialogue": name}

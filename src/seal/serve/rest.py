@@ -1,0 +1,244 @@
+"""REST under /api/v1: videos, queries and jobs. Every answer is `to_json()` of a result."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from typing import Annotated, Any
+
+import anyio
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+
+from seal.inventory import Indexed
+from seal.printing import json_line
+from seal.results import Result
+from seal.serve import schemas
+from seal.serve.answers import answer, told
+from seal.serve.jobs import Job
+from seal.serve.replies import HEADER, Reply, once
+from seal.serve.service import Service, allowed
+from seal.serve.sources import resolved
+
+PREFIX = "/api/v1"
+_TICK_S = 0.5
+"""How often a stream of events looks for something new."""
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/problem+json": {}}}
+    for status, text in (
+        (401, "A token is needed."),
+        (403, "The operator does not allow it."),
+        (404, "There is nothing of this id."),
+        (409, "It does not fit the state of things."),
+        (413, "The request is too long."),
+        (422, "A value is wrong; the detail lists what is valid."),
+        (429, "Too many requests; Retry-After says when to come back."),
+        (502, "The model that answers has failed."),
+        (503, "The store or a back end cannot be used."),
+    )
+}
+router = APIRouter(prefix=PREFIX, responses=_PROBLEMS)
+
+
+def service_of(request: Request) -> Service:
+    """The service behind an application."""
+    service: Service = request.app.state.service
+    return service
+
+
+Here = Annotated[Service, Depends(service_of)]
+VideoPath = Annotated[str, Path(max_length=64, description="The id of a video.")]
+JobPath = Annotated[str, Path(max_length=64, description="The id of a job.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
+After = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+Key = Annotated[
+    str | None,
+    Header(alias=HEADER, description="A request that is sent twice under one key counts once."),
+]
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    """A JSON value as an answer."""
+    return Response(json_line(value), status, media_type="application/json")
+
+
+@router.get("/videos", response_model=schemas.Videos, tags=["videos"])
+def list_videos(service: Here, limit: Limit = 100, after: After = None) -> Response:
+    """The videos, in the order of indexing."""
+    shown, following = page(service.library.listing().videos, "video", limit, after)
+    titles = service.titles()
+    videos = [video.to_json() | {"title": service.title(video.path, titles)} for video in shown]
+    return as_json({"videos": videos, "next": following})
+
+
+@router.get("/videos/{video}", response_model=schemas.Video, tags=["videos"])
+def show_video(service: Here, video: VideoPath) -> Response:
+    """One video."""
+    described: Indexed = service.video(video).describe()
+    return as_json(described.to_json() | {"title": service.title(described.path)})
+
+
+@router.delete("/videos/{video}", response_model=list[schemas.Removed], tags=["videos"])
+def remove_video(service: Here, video: VideoPath) -> Response:
+    """Remove a video with all its tokens; an uploaded file is removed, too."""
+    return as_json(service.remove(video).to_json())
+
+
+@router.get("/tokens", response_model=schemas.Tokens, tags=["queries"])
+def list_tokens(
+    service: Here,
+    video: Annotated[str, Query(max_length=64)],
+    kind: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Limit = 1000,
+    after: After = None,
+) -> Response:
+    """The tokens of a video, by kind and start."""
+    rows, following = page(service.video(video).list_tokens(kind).to_json(), "id", limit, after)
+    return as_json({"tokens": rows, "next": following})
+
+
+@router.post("/find", response_model=schemas.Found, tags=["queries"])
+async def find(service: Here, asked: schemas.FindRequest) -> Response:
+    """The moments that a query describes, best first, and whether anything matches."""
+
+    def work() -> Result:
+        options = allowed(asked.options)
+        return service.asked(asked.video).find(asked.query, top=asked.top, options=options)
+
+    return as_json((await service.compute(work)).to_json())
+
+
+@router.post("/select", response_model=schemas.Selection, tags=["queries"])
+async def select(service: Here, asked: schemas.SelectRequest) -> Response:
+    """The tokens worth looking at for a query, within a budget, with a bound on the best choice."""
+
+    def work() -> Result:
+        return service.asked(asked.video).select(
+            asked.query,
+            budget=asked.budget,
+            objective=asked.objective,
+            solver=asked.solver,
+            alpha=asked.alpha,
+            options=allowed(asked.options),
+        )
+
+    return as_json((await service.compute(work)).to_json())
+
+
+@router.post("/ask", response_model=schemas.Answer, tags=["queries"])
+async def ask(service: Here, asked: schemas.AskRequest) -> Response:
+    """An answer from selected evidence, with the times that show it.
+
+    With `stream`, the answer comes as server-sent events: `text` for each piece, then `answer` with
+    the whole, or `problem`.
+    """
+    if asked.stream:
+        return EventSourceResponse(told(service, asked))
+    return as_json(await service.converse(lambda: answer(service, asked, None)))
+
+
+@router.post("/prompt", tags=["queries"], response_model=dict[str, str])
+async def prompt(service: Here, asked: schemas.AskRequest) -> Response:
+    """What `ask` would send to the model, as a person reads it."""
+
+    def work() -> str:
+        return service.asked(asked.video).prompt(
+            asked.question,
+            budget=asked.budget,
+            choices=asked.choices,
+            **service.answering(asked.options),
+        )
+
+    return as_json({"prompt": await service.compute(work)})
+
+
+@router.post("/jobs", response_model=schemas.Job, status_code=202, tags=["jobs"])
+def add_job(service: Here, asked: schemas.JobRequest, key: Key = None) -> Response:
+    """Index a video."""
+    source = resolved(service, asked.source)
+    spec = service.spec(source.location, quick=asked.quick, options=asked.options)
+
+    def make(rows: sqlite3.Connection) -> Reply:
+        job = service.jobs.add(rows, "index", source.title, spec)
+        return Reply(202, job.to_json(), f"{PREFIX}/jobs/{job.id}")
+
+    reply = once(service.state, key, "jobs", asked.model_dump(), make)
+    service.jobs.wake()
+    return reply.response()
+
+
+@router.get("/jobs", response_model=schemas.JobList, tags=["jobs"])
+def list_jobs(
+    service: Here,
+    limit: Limit = 100,
+    before: Annotated[str | None, Query(max_length=64, description="`next` of a page.")] = None,
+) -> Response:
+    """The jobs, the newest first."""
+    jobs = service.jobs.newest(limit + 1, before)
+    following = jobs[limit - 1].id if len(jobs) > limit else None
+    return as_json({"jobs": [job.to_json() for job in jobs[:limit]], "next": following})
+
+
+@router.get("/jobs/{job}", response_model=schemas.Job, tags=["jobs"])
+def show_job(service: Here, job: JobPath) -> Response:
+    """One job."""
+    return as_json(service.jobs.get(job).to_json())
+
+
+@router.post("/jobs/{job}/cancel", response_model=schemas.Job, tags=["jobs"])
+def cancel_job(service: Here, job: JobPath) -> Response:
+    """End a job that is queued or running; what it has stored stays."""
+    return as_json(service.jobs.cancel(job).to_json())
+
+
+@router.post("/jobs/{job}/retry", response_model=schemas.Job, tags=["jobs"])
+def retry_job(service: Here, job: JobPath) -> Response:
+    """Queue a job again that has failed or was cancelled; it goes on where it was left."""
+    return as_json(service.jobs.retry(job).to_json())
+
+
+@router.get("/jobs/{job}/events", tags=["jobs"], response_class=EventSourceResponse)
+async def watch_job(service: Here, job: JobPath) -> EventSourceResponse:
+    """A job whenever something about it changes, as server-sent events, until it is over."""
+    service.jobs.get(job)
+    return EventSourceResponse(_until_over(service, job))
+
+
+@router.get("/events", tags=["jobs"], response_class=EventSourceResponse)
+async def watch_jobs(service: Here) -> EventSourceResponse:
+    """All jobs that are not over, whenever something about one of them changes."""
+    return EventSourceResponse(_all_jobs(service))
+
+
+async def _until_over(service: Service, name: str) -> AsyncIterator[dict[str, str]]:
+    last = ""
+    while True:
+        job: Job = await anyio.to_thread.run_sync(service.jobs.get, name)
+        if (said := json_line(job.to_json())) != last:
+            last = said
+            yield {"event": "job", "data": said}
+        if job.is_over:
+            return
+        await anyio.sleep(_TICK_S)
+
+
+async def _all_jobs(service: Service) -> AsyncIterator[dict[str, str]]:
+    last = None
+    while True:
+        jobs = await anyio.to_thread.run_sync(service.jobs.unfinished)
+        if (said := json_line([job.to_json() for job in jobs])) != last:
+            last = said
+            yield {"event": "jobs", "data": said}
+        await anyio.sleep(_TICK_S)
+
+
+def page(
+    items: Iterable[Any], key: str, limit: int, after: str | None
+) -> tuple[list[Any], str | None]:
+    """Some of the items, and what to ask for after them; `key` names what tells them apart."""
+    every = list(items)
+    names = [item[key] if isinstance(item, dict) else getattr(item, key) for item in every]
+    begin = names.index(after) + 1 if after in names else 0
+    some = every[begin : begin + limit]
+    return some, names[begin + limit - 1] if begin + limit < len(every) else None

@@ -1,0 +1,265 @@
+"""What the REST API takes, and what its OpenAPI description says of the answers.
+
+The answers themselves are `to_json()` of the results; tests hold them against these models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seal.content import LONGEST_QUERY
+from seal.results import FOUND_BY
+
+Options = Annotated[
+    dict[str, str | int | float | bool],
+    Field(description="Options by key, such as attention.alpha; a wrong key lists what is valid."),
+]
+Query = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, examples=["a red ball"])]
+VideoId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
+Verdict = Literal["likely", "unsure", "unlikely"]
+FoundBy = Annotated[str, Field(description=f"One of {', '.join(FOUND_BY)}; absent for a picture.")]
+Box = Annotated[list[float], Field(description="x0 y0 x1 y1 in [0, 1]", min_length=4, max_length=4)]
+
+
+class Asked(BaseModel):
+    """What a query says, whatever is done with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: Query
+    video: VideoId | None = Field(None, description="One video; by default all are asked.")
+    options: Options = Field(default_factory=dict)
+
+
+class FindRequest(Asked):
+    """Find the moments that a query describes."""
+
+    top: int | None = Field(None, ge=1, le=100, description="How many moments at most.")
+
+
+class SelectRequest(Asked):
+    """Select the tokens worth looking at for a query."""
+
+    budget: int | None = Field(None, ge=1, le=1024)
+    objective: str | None = None
+    solver: str | None = None
+    alpha: float | None = Field(None, ge=0, le=1)
+
+
+class AskRequest(BaseModel):
+    """Ask a question."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    question: Query
+    video: VideoId | None = Field(None, description="One video; by default all are asked.")
+    budget: int | None = Field(None, ge=1, le=1024)
+    choices: dict[str, str] | None = Field(None, description="Of a multiple choice, by letter.")
+    verify: bool = Field(False, description="Ask again without what the answer cites.")
+    stream: bool = Field(False, description="Send the answer as it is written, by SSE.")
+    dialogue: str | None = Field(
+        None, description='The dialogue that this goes on with; "new" begins one about a video.'
+    )
+    options: Options = Field(default_factory=dict)
+
+
+class Source(BaseModel):
+    """Where a video comes from: exactly one of these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    media: str | None = Field(None, description="A file under --media, by its id.")
+    url: str | None = Field(None, description="An address on a host that the operator allows.")
+    video: VideoId | None = Field(None, description="A video of the library, to be indexed anew.")
+
+
+class JobRequest(BaseModel):
+    """Index a video."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Source
+    quick: bool = Field(False, description="Look at the codec's keyframes alone.")
+    options: Options = Field(default_factory=dict)
+
+
+class Match(BaseModel):
+    """Whether a video shows what was asked at all."""
+
+    verdict: Verdict
+    probability: float
+
+
+class Moment(BaseModel):
+    """A stretch of a video that a query describes."""
+
+    video: str
+    start_s: float
+    end_s: float
+    score: float
+    token: str
+    found_by: FoundBy | None = None
+    text: str | None = None
+
+
+class Found(BaseModel):
+    """The moments that a query describes, best first."""
+
+    match: Match | None
+    moments: list[Moment]
+
+
+class Token(BaseModel):
+    """One semantic entity of a video."""
+
+    id: str
+    kind: str
+    start_s: float
+    end_s: float
+    box: Box
+    text: str
+    score: float
+
+
+class ListedToken(Token):
+    """A token as a listing has it."""
+
+    track: list[list[float]] = Field(description="time_s, x0, y0, x1, y1 at each time.")
+    words: list[tuple[float, str]] | None = Field(None, description="When each word is said.")
+
+
+class Tokens(BaseModel):
+    """A page of the tokens of a video."""
+
+    tokens: list[ListedToken]
+    next: str | None = Field(description="What to send as `after` for the next page.")
+
+
+class Selected(Token):
+    """A selected token."""
+
+    video: str
+    role: Literal["answer", "context"]
+    relevance: float
+    found_by: FoundBy | None = None
+
+
+class Reach(BaseModel):
+    """How far what is as relevant as the answers can be from what is selected."""
+
+    relevance: float
+    within_s: float
+
+
+class Selection(BaseModel):
+    """The tokens worth looking at, with a bound on the best choice."""
+
+    selection: list[Selected]
+    match: Match | None
+    objective: float
+    upper_bound: float
+    gap: float
+    reach: Reach | None
+    cost: float
+    seconds: float
+
+
+class Shown(Token):
+    """A token that the model was shown."""
+
+    video: str
+    relevance: float
+    cited: bool
+
+
+class Citation(BaseModel):
+    """A token at a time that the answer cites."""
+
+    id: str
+    video: str
+    start_s: float
+    end_s: float
+
+
+class Answer(BaseModel):
+    """What a model says, and the evidence that it was shown."""
+
+    answer: str | None = Field(description="null where the server has no model.")
+    citations: list[Citation]
+    evidence: list[Shown]
+    moments: list[Moment]
+    notes: list[str]
+    model: str | None
+    seconds: float
+    choice: str | None = None
+    without_cited: dict[str, Any] | None = None
+    dialogue: str | None = Field(None, description="What to send to go on with the dialogue.")
+
+
+class Video(BaseModel):
+    """A video of the library."""
+
+    video: str
+    title: str
+    path: str
+    duration_s: float
+    tokens: dict[str, int] = Field(description="How many there are, by kind.")
+    profile: str
+    stage: Literal["quick", "complete"]
+    gaps: list[tuple[float, float, str]]
+    notes: list[tuple[float, str]]
+    seconds: float
+    realtime_factor: float
+
+
+class Videos(BaseModel):
+    """A page of the videos of the library."""
+
+    videos: list[Video]
+    next: str | None = Field(description="What to send as `after` for the next page.")
+
+
+class Job(BaseModel):
+    """A job as it stands."""
+
+    id: str
+    kind: str
+    title: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    stage: str
+    done_s: float
+    total_s: float | None
+    speed: float | None
+    left_s: float | None
+    video: str | None
+    failure: str | None
+    attempts: int
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+class JobList(BaseModel):
+    """A page of jobs, the newest first."""
+
+    jobs: list[Job]
+    next: str | None = Field(description="What to send as `before` for the next page.")
+
+
+class Removed(BaseModel):
+    """A video that is no longer in the library."""
+
+    video: str
+    path: str
+
+
+class Problem(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] | None = None

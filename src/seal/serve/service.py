@@ -1,0 +1,178 @@
+"""What the pages, the REST API, the OpenAI-style endpoint and MCP have in common.
+
+Videos are named by their ids alone. A path would let a stranger ask which files there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from threading import Lock
+from typing import Any, Literal, TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+from anyio.to_thread import run_sync
+
+from seal import asked
+from seal.asked import merged
+from seal.config import Options
+from seal.config.serving import ServeOptions
+from seal.errors import OptionError
+from seal.indexed import Video
+from seal.inventory import Removed
+from seal.library import Library
+from seal.serve.jobs import Jobs
+from seal.serve.problems import BusyError
+from seal.serve.state import State
+from seal.settings import split
+
+Result = TypeVar("Result")
+
+_QUERY_OPTIONS = ("attention.", "find.")
+_INDEX_OPTIONS = ("scenes.", "objects.", "actions.", "speech.", "text.")
+"""Clients may set these. Other options name files, models and addresses: the operator sets them."""
+_ANSWERING = ("answer.", "attention.", "find.", "head.")
+"""What the operator sets of these is about answers; all else is about indexing."""
+_NOT_THEIRS = ("find.head", "find.device", "attention.candidates", "attention.memory")
+_RETRY_S = 2.0
+"""After how long a client may ask again that has found too many waiting."""
+
+
+class _Lock:
+    """A lock that can be referred to weakly."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+@dataclass(frozen=True)
+class Models:
+    """What the operator has chosen for everything that is indexed and asked."""
+
+    profile: str = Options.profile
+    settings: tuple[str, ...] = ()
+    """Settings of indexing and of answers, such as "transcribe.backend=whisper"."""
+    answerer: str | None = None
+    """The model that answers, such as "openai:MODEL"; None gives evidence and moments."""
+
+    def __post_init__(self) -> None:
+        """Raises OptionError for a setting that no task reads."""
+        Options.load(self.profile, self.of("index"), "index")
+        asking = merged(self.of("ask"), asked.asking(None, self.answerer))
+        Options.load(self.profile, asking, "ask")
+
+    def of(self, task: Literal["index", "ask"]) -> list[str]:
+        """The settings of a task."""
+        is_answering = [setting.startswith(_ANSWERING) for setting in self.settings]
+        wanted = task == "ask"
+        return [
+            one for one, mine in zip(self.settings, is_answering, strict=True) if mine == wanted
+        ]
+
+
+class Service:
+    """A library behind a server."""
+
+    def __init__(
+        self, library: Library, state: State, options: ServeOptions, models: Models
+    ) -> None:
+        self.library = library
+        self.state = state
+        self.options = options
+        self.models = models
+        self.jobs = Jobs(state, options.heavy_jobs)
+        self._lock = Lock()
+        self._queries = anyio.CapacityLimiter(options.queries)
+        self._answers = anyio.CapacityLimiter(options.answers)
+        self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
+
+    def start(self) -> None:
+        """Begin to work off the jobs."""
+        self.jobs.start()
+
+    def stop(self) -> None:
+        """End everything that runs; it goes on when the server starts again."""
+        self.jobs.stop()
+
+    async def compute(self, work: Callable[[], Result]) -> Result:
+        """Run a query in a thread, when its turn comes.
+
+        Raises BusyError if too many wait already.
+        """
+        return await self._in_turn(work, self._queries)
+
+    async def converse(self, work: Callable[[], Result]) -> Result:
+        """As `compute`, for what waits for a model: it holds up no query."""
+        return await self._in_turn(work, self._answers)
+
+    async def _in_turn(self, work: Callable[[], Result], turns: anyio.CapacityLimiter) -> Result:
+        if turns.statistics().tasks_waiting >= self.options.waiting:
+            raise BusyError("too many questions wait already", _RETRY_S)
+        return await run_sync(work, limiter=turns)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """One at a time does something to what has this name."""
+        with self._lock:
+            mine = self._named.setdefault(name, _Lock())
+        with mine.lock:
+            yield
+
+    def video(self, name: str) -> Video:
+        """A video by its id. Raises NotIndexedError."""
+        return self.library.by_id(name)
+
+    def asked(self, name: str | None) -> Video | Library:
+        """What a question is put to: the video of this id, or all of them."""
+        return self.library if name is None else self.video(name)
+
+    def titles(self) -> dict[str, str]:
+        """The names of uploaded files by where they lie."""
+        return {row["location"]: row["name"] for row in self.state.rows("SELECT * FROM titles")}
+
+    def title(self, path: str, titles: Mapping[str, str] | None = None) -> str:
+        """What people call a video: the name of the file as it was uploaded, or as it is."""
+        known = self.titles() if titles is None else titles
+        return known.get(path) or PurePath(path).name or path
+
+    def remove(self, name: str) -> Removed:
+        """Remove a video from the library, and its file if it was uploaded."""
+        record = self.library.store.record(name)
+        removed = self.library.remove(record.id)
+        if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
+            Path(record.location).unlink(missing_ok=True)
+        return removed
+
+    def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The arguments of `ask` and its like: what the operator and the client have set."""
+        settings = [*self.models.of("ask"), *allowed(options)]
+        return {"answerer": self.models.answerer, "options": settings}
+
+    def spec(
+        self, source: str, *, quick: bool = False, options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What the worker of an indexing job is told. Raises OptionError for a wrong option."""
+        settings = [*self.models.of("index"), *allowed(options, _INDEX_OPTIONS)]
+        Options.load(self.models.profile, settings, "index")
+        return {
+            "source": source,
+            "store": str(self.library.store.path),
+            "profile": self.models.profile,
+            "options": settings,
+            "quick": quick,
+            "jobs": None if quick else self.options.jobs,
+        }
+
+
+def allowed(options: Mapping[str, Any] | None, stages: Iterable[str] = _QUERY_OPTIONS) -> list[str]:
+    """The settings that a client has given. Raises OptionError for those that it may not set."""
+    settings = [f"{key}={value}" for key, value in (options or {}).items()]
+    for setting in settings:
+        key = split(setting)[0]
+        if not key.startswith(tuple(stages)) or key in _NOT_THEIRS:
+            valid = ", ".join(f"{stage}*" for stage in stages)
+            raise OptionError(f"{key} cannot be set over the network; what can is {valid}")
+    return settings
