@@ -2,11 +2,14 @@
 
 service    what all of the following have in common: a library, its state, limits
 app        the application, put together
-rest       REST under /api/v1, with its requests and answers in schemas
+rest       REST under /api/v1
+schemas    its requests and answers, as OpenAPI describes them
 answers    questions, streamed answers and dialogues
-jobs       heavy work, each by a process of its own (worker)
+jobs       heavy work, each by a process of its own
+worker     what such a process does
 sources    what may be indexed
-state      what is remembered over restarts, and the replies to repeated requests (replies)
+state      what is remembered over restarts
+replies    what is answered to a request that comes twice
 safety     who may ask, and how much
 problems   errors as HTTP has them
 """
@@ -24,6 +27,8 @@ from seal.library import open_library
 
 _PATIENCE_S = 10
 """How long what is under way may take when the server is told to end."""
+_BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 
 
 def default_state(store: Path) -> Path:
@@ -34,21 +39,21 @@ def default_state(store: Path) -> Path:
 def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     """Serve a library until the process is told to end.
 
-    `models` are the arguments of `seal.serve.service.Models`. Raises BackendError without the
+    `models` are the arguments of `seal.serve.service.Chosen`. Raises BackendError without the
     extra `serve`, StoreError for a store or a state that cannot be used, OptionError for an address
     that cannot be listened at.
     """
     uvicorn = dependency("uvicorn", "serve").require("seal serve")
     dependency("fastapi", "serve").require("seal serve")
     from seal.serve.app import application
-    from seal.serve.service import Models, Service
-    from seal.serve.state import State
+    from seal.serve.service import Chosen, Service
+    from seal.serve.state import ServerState
 
     library = open_library(store)
-    state = State(options.state or default_state(Path(store)))
+    state = ServerState(options.state or default_state(Path(store)))
     listening = _listen(options)
     try:
-        service = Service(library, state, options, Models(**models))
+        service = Service(library, state, options, Chosen(**models))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         say(f"serving {store} at http://{shown}:{port}{options.path_prefix}/")
@@ -75,6 +80,8 @@ def _listen(options: ServeOptions) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        # Whoever reads the address may ask at once, and waits until the application is up.
+        listening.listen(_BACKLOG)
     except OSError as error:
         where = f"{options.host}:{options.port}"
         raise OptionError(

@@ -22,7 +22,7 @@ from seal.clock import clock
 from seal.processes import uninterrupted
 from seal.results import Result
 from seal.serve.problems import ConflictError, MissingError
-from seal.serve.state import State, insertion, new_id, now, packed
+from seal.serve.state import ServerState, insertion, new_id, now, packed
 
 Standing = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -115,7 +115,7 @@ class Job(Result):
 class Jobs:
     """The jobs of a server, and the threads that run them."""
 
-    def __init__(self, state: State, at_once: int = 1) -> None:
+    def __init__(self, state: ServerState, at_once: int = 1) -> None:
         self._state = state
         self._live: dict[str, JobProgress] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -271,11 +271,19 @@ class Jobs:
         else:
             state = "failed"
             failure = last.get("failed") or f"its process ended with {_ending(code)}"
-        progress = packed(vars(self._live.pop(name, JobProgress())))
+        progress = self._live.pop(name, JobProgress())
+        if state == "done" and progress.total_s:
+            progress = replace(progress, done_s=progress.total_s)
         self._state.change(
             "UPDATE jobs SET state = ?, failure = ?, video = ?, progress = ?, ended_at = ?"
             " WHERE id = ? AND state = 'running'",
-            *(state, failure, last.get("done"), progress, None if state == "queued" else now()),
+            *(
+                state,
+                failure,
+                last.get("done"),
+                packed(vars(progress)),
+                None if state == "queued" else now(),
+            ),
             name,
         )
         with self._changed:

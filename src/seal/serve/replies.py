@@ -17,7 +17,7 @@ from starlette.responses import Response
 from seal.errors import OptionError
 from seal.printing import json_line
 from seal.serve.problems import ConflictError
-from seal.serve.state import State, insertion, now
+from seal.serve.state import ServerState, insertion, now
 
 HEADER = "Idempotency-Key"
 _LONGEST = 255
@@ -25,7 +25,7 @@ _KEPT_S = 86_400.0
 """How long a reply is remembered."""
 
 
-class Reply(NamedTuple):
+class KeptReply(NamedTuple):
     """What a request that makes something is answered with."""
 
     status: int
@@ -37,11 +37,13 @@ class Reply(NamedTuple):
         return Response(json_line(self.value), self.status, headers, "application/json")
 
 
-Make = Callable[[sqlite3.Connection], Reply]
+Make = Callable[[sqlite3.Connection], KeptReply]
 """Adds rows in the transaction that it is given, and says what to answer."""
 
 
-def once(state: State, key: str | None, route: str, asked: Mapping[str, Any], make: Make) -> Reply:
+def once(
+    state: ServerState, key: str | None, route: str, asked: Mapping[str, Any], make: Make
+) -> KeptReply:
     """Carry out a request, or give back the reply to an earlier one of the same key and route.
 
     `asked` is all that the request says. Raises ConflictError if the earlier request said something
@@ -60,7 +62,7 @@ def once(state: State, key: str | None, route: str, asked: Mapping[str, Any], ma
         if found is not None:
             if found["digest"] != digest:
                 raise ConflictError(f"{HEADER} {key!r} was used for another request: use a new key")
-            return Reply(found["status"], json.loads(found["body"]), found["location"])
+            return KeptReply(found["status"], json.loads(found["body"]), found["location"])
         reply = make(rows)
         row = {"key": key, "route": route, "digest": digest, "created_at": now()}
         row |= {"status": reply.status, "body": json_line(reply.value), "location": reply.location}

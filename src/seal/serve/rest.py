@@ -17,7 +17,7 @@ from seal.results import Result
 from seal.serve import schemas
 from seal.serve.answers import answer, told
 from seal.serve.jobs import Job
-from seal.serve.replies import HEADER, Reply, once
+from seal.serve.replies import HEADER, KeptReply, once
 from seal.serve.service import Service, allowed
 from seal.serve.sources import resolved
 
@@ -63,7 +63,7 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(json_line(value), status, media_type="application/json")
 
 
-@router.get("/videos", response_model=schemas.Videos, tags=["videos"])
+@router.get("/videos", response_model=schemas.VideosJson, tags=["videos"])
 def list_videos(service: Here, limit: Limit = 100, after: After = None) -> Response:
     """The videos, in the order of indexing."""
     shown, following = page(service.library.listing().videos, "video", limit, after)
@@ -72,20 +72,20 @@ def list_videos(service: Here, limit: Limit = 100, after: After = None) -> Respo
     return as_json({"videos": videos, "next": following})
 
 
-@router.get("/videos/{video}", response_model=schemas.Video, tags=["videos"])
+@router.get("/videos/{video}", response_model=schemas.VideoJson, tags=["videos"])
 def show_video(service: Here, video: VideoPath) -> Response:
     """One video."""
     described: Indexed = service.video(video).describe()
     return as_json(described.to_json() | {"title": service.title(described.path)})
 
 
-@router.delete("/videos/{video}", response_model=list[schemas.Removed], tags=["videos"])
+@router.delete("/videos/{video}", response_model=list[schemas.RemovedJson], tags=["videos"])
 def remove_video(service: Here, video: VideoPath) -> Response:
     """Remove a video with all its tokens; an uploaded file is removed, too."""
     return as_json(service.remove(video).to_json())
 
 
-@router.get("/tokens", response_model=schemas.Tokens, tags=["queries"])
+@router.get("/tokens", response_model=schemas.TokensJson, tags=["queries"])
 def list_tokens(
     service: Here,
     video: Annotated[str, Query(max_length=64)],
@@ -98,7 +98,7 @@ def list_tokens(
     return as_json({"tokens": rows, "next": following})
 
 
-@router.post("/find", response_model=schemas.Found, tags=["queries"])
+@router.post("/find", response_model=schemas.FoundJson, tags=["queries"])
 async def find(service: Here, asked: schemas.FindRequest) -> Response:
     """The moments that a query describes, best first, and whether anything matches."""
 
@@ -109,7 +109,7 @@ async def find(service: Here, asked: schemas.FindRequest) -> Response:
     return as_json((await service.compute(work)).to_json())
 
 
-@router.post("/select", response_model=schemas.Selection, tags=["queries"])
+@router.post("/select", response_model=schemas.SelectionJson, tags=["queries"])
 async def select(service: Here, asked: schemas.SelectRequest) -> Response:
     """The tokens worth looking at for a query, within a budget, with a bound on the best choice."""
 
@@ -126,7 +126,7 @@ async def select(service: Here, asked: schemas.SelectRequest) -> Response:
     return as_json((await service.compute(work)).to_json())
 
 
-@router.post("/ask", response_model=schemas.Answer, tags=["queries"])
+@router.post("/ask", response_model=schemas.AnswerJson, tags=["queries"])
 async def ask(service: Here, asked: schemas.AskRequest) -> Response:
     """An answer from selected evidence, with the times that show it.
 
@@ -153,22 +153,22 @@ async def prompt(service: Here, asked: schemas.AskRequest) -> Response:
     return as_json({"prompt": await service.compute(work)})
 
 
-@router.post("/jobs", response_model=schemas.Job, status_code=202, tags=["jobs"])
+@router.post("/jobs", response_model=schemas.JobJson, status_code=202, tags=["jobs"])
 def add_job(service: Here, asked: schemas.JobRequest, key: Key = None) -> Response:
     """Index a video."""
     source = resolved(service, asked.source)
     spec = service.spec(source.location, quick=asked.quick, options=asked.options)
 
-    def make(rows: sqlite3.Connection) -> Reply:
+    def make(rows: sqlite3.Connection) -> KeptReply:
         job = service.jobs.add(rows, "index", source.title, spec)
-        return Reply(202, job.to_json(), f"{PREFIX}/jobs/{job.id}")
+        return KeptReply(202, job.to_json(), f"{PREFIX}/jobs/{job.id}")
 
     reply = once(service.state, key, "jobs", asked.model_dump(), make)
     service.jobs.wake()
     return reply.response()
 
 
-@router.get("/jobs", response_model=schemas.JobList, tags=["jobs"])
+@router.get("/jobs", response_model=schemas.JobListJson, tags=["jobs"])
 def list_jobs(
     service: Here,
     limit: Limit = 100,
@@ -180,19 +180,19 @@ def list_jobs(
     return as_json({"jobs": [job.to_json() for job in jobs[:limit]], "next": following})
 
 
-@router.get("/jobs/{job}", response_model=schemas.Job, tags=["jobs"])
+@router.get("/jobs/{job}", response_model=schemas.JobJson, tags=["jobs"])
 def show_job(service: Here, job: JobPath) -> Response:
     """One job."""
     return as_json(service.jobs.get(job).to_json())
 
 
-@router.post("/jobs/{job}/cancel", response_model=schemas.Job, tags=["jobs"])
+@router.post("/jobs/{job}/cancel", response_model=schemas.JobJson, tags=["jobs"])
 def cancel_job(service: Here, job: JobPath) -> Response:
     """End a job that is queued or running; what it has stored stays."""
     return as_json(service.jobs.cancel(job).to_json())
 
 
-@router.post("/jobs/{job}/retry", response_model=schemas.Job, tags=["jobs"])
+@router.post("/jobs/{job}/retry", response_model=schemas.JobJson, tags=["jobs"])
 def retry_job(service: Here, job: JobPath) -> Response:
     """Queue a job again that has failed or was cancelled; it goes on where it was left."""
     return as_json(service.jobs.retry(job).to_json())

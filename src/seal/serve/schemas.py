@@ -23,7 +23,7 @@ FoundBy = Annotated[str, Field(description=f"One of {', '.join(FOUND_BY)}; absen
 Box = Annotated[list[float], Field(description="x0 y0 x1 y1 in [0, 1]", min_length=4, max_length=4)]
 
 
-class Asked(BaseModel):
+class QueryRequest(BaseModel):
     """What a query says, whatever is done with it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -33,13 +33,13 @@ class Asked(BaseModel):
     options: Options = Field(default_factory=dict)
 
 
-class FindRequest(Asked):
+class FindRequest(QueryRequest):
     """Find the moments that a query describes."""
 
     top: int | None = Field(None, ge=1, le=100, description="How many moments at most.")
 
 
-class SelectRequest(Asked):
+class SelectRequest(QueryRequest):
     """Select the tokens worth looking at for a query."""
 
     budget: int | None = Field(None, ge=1, le=1024)
@@ -65,7 +65,7 @@ class AskRequest(BaseModel):
     options: Options = Field(default_factory=dict)
 
 
-class Source(BaseModel):
+class SourceRequest(BaseModel):
     """Where a video comes from: exactly one of these."""
 
     model_config = ConfigDict(extra="forbid")
@@ -80,19 +80,19 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    source: Source
+    source: SourceRequest
     quick: bool = Field(False, description="Look at the codec's keyframes alone.")
     options: Options = Field(default_factory=dict)
 
 
-class Match(BaseModel):
+class MatchJson(BaseModel):
     """Whether a video shows what was asked at all."""
 
     verdict: Verdict
     probability: float
 
 
-class Moment(BaseModel):
+class MomentJson(BaseModel):
     """A stretch of a video that a query describes."""
 
     video: str
@@ -104,14 +104,14 @@ class Moment(BaseModel):
     text: str | None = None
 
 
-class Found(BaseModel):
+class FoundJson(BaseModel):
     """The moments that a query describes, best first."""
 
-    match: Match | None
-    moments: list[Moment]
+    match: MatchJson | None
+    moments: list[MomentJson]
 
 
-class Token(BaseModel):
+class TokenJson(BaseModel):
     """One semantic entity of a video."""
 
     id: str
@@ -123,21 +123,21 @@ class Token(BaseModel):
     score: float
 
 
-class ListedToken(Token):
+class ListedTokenJson(TokenJson):
     """A token as a listing has it."""
 
     track: list[list[float]] = Field(description="time_s, x0, y0, x1, y1 at each time.")
     words: list[tuple[float, str]] | None = Field(None, description="When each word is said.")
 
 
-class Tokens(BaseModel):
+class TokensJson(BaseModel):
     """A page of the tokens of a video."""
 
-    tokens: list[ListedToken]
+    tokens: list[ListedTokenJson]
     next: str | None = Field(description="What to send as `after` for the next page.")
 
 
-class Selected(Token):
+class SelectedJson(TokenJson):
     """A selected token."""
 
     video: str
@@ -146,27 +146,27 @@ class Selected(Token):
     found_by: FoundBy | None = None
 
 
-class Reach(BaseModel):
+class ReachJson(BaseModel):
     """How far what is as relevant as the answers can be from what is selected."""
 
     relevance: float
     within_s: float
 
 
-class Selection(BaseModel):
+class SelectionJson(BaseModel):
     """The tokens worth looking at, with a bound on the best choice."""
 
-    selection: list[Selected]
-    match: Match | None
+    selection: list[SelectedJson]
+    match: MatchJson | None
     objective: float
     upper_bound: float
     gap: float
-    reach: Reach | None
+    reach: ReachJson | None
     cost: float
     seconds: float
 
 
-class Shown(Token):
+class ShownJson(TokenJson):
     """A token that the model was shown."""
 
     video: str
@@ -174,7 +174,7 @@ class Shown(Token):
     cited: bool
 
 
-class Citation(BaseModel):
+class CitationJson(BaseModel):
     """A token at a time that the answer cites."""
 
     id: str
@@ -183,13 +183,13 @@ class Citation(BaseModel):
     end_s: float
 
 
-class Answer(BaseModel):
+class AnswerJson(BaseModel):
     """What a model says, and the evidence that it was shown."""
 
     answer: str | None = Field(description="null where the server has no model.")
-    citations: list[Citation]
-    evidence: list[Shown]
-    moments: list[Moment]
+    citations: list[CitationJson]
+    evidence: list[ShownJson]
+    moments: list[MomentJson]
     notes: list[str]
     model: str | None
     seconds: float
@@ -198,7 +198,7 @@ class Answer(BaseModel):
     dialogue: str | None = Field(None, description="What to send to go on with the dialogue.")
 
 
-class Video(BaseModel):
+class VideoJson(BaseModel):
     """A video of the library."""
 
     video: str
@@ -214,14 +214,14 @@ class Video(BaseModel):
     realtime_factor: float
 
 
-class Videos(BaseModel):
+class VideosJson(BaseModel):
     """A page of the videos of the library."""
 
-    videos: list[Video]
+    videos: list[VideoJson]
     next: str | None = Field(description="What to send as `after` for the next page.")
 
 
-class Job(BaseModel):
+class JobJson(BaseModel):
     """A job as it stands."""
 
     id: str
@@ -241,21 +241,21 @@ class Job(BaseModel):
     ended_at: float | None
 
 
-class JobList(BaseModel):
+class JobListJson(BaseModel):
     """A page of jobs, the newest first."""
 
-    jobs: list[Job]
+    jobs: list[JobJson]
     next: str | None = Field(description="What to send as `before` for the next page.")
 
 
-class Removed(BaseModel):
+class RemovedJson(BaseModel):
     """A video that is no longer in the library."""
 
     video: str
     path: str
 
 
-class Problem(BaseModel):
+class ProblemJson(BaseModel):
     """What is wrong (RFC 9457)."""
 
     type: str

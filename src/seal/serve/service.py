@@ -26,7 +26,7 @@ from seal.inventory import Removed
 from seal.library import Library
 from seal.serve.jobs import Jobs
 from seal.serve.problems import BusyError
-from seal.serve.state import State
+from seal.serve.state import ServerState
 from seal.settings import split
 
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class _Lock:
 
 
 @dataclass(frozen=True)
-class Models:
+class Chosen:
     """What the operator has chosen for everything that is indexed and asked."""
 
     profile: str = Options.profile
@@ -77,7 +77,7 @@ class Service:
     """A library behind a server."""
 
     def __init__(
-        self, library: Library, state: State, options: ServeOptions, models: Models
+        self, library: Library, state: ServerState, options: ServeOptions, models: Chosen
     ) -> None:
         self.library = library
         self.state = state

@@ -16,7 +16,7 @@ from seal.video import is_address, shown, sources_in
 
 
 @dataclass(frozen=True)
-class Source:
+class NamedSource:
     """A video that may be indexed."""
 
     location: str
@@ -48,7 +48,7 @@ def media_files(folders: tuple[Path, ...]) -> list[MediaFile]:
     return found
 
 
-def resolved(service: Service, source: schemas.Source) -> Source:
+def resolved(service: Service, source: schemas.SourceRequest) -> NamedSource:
     """What a client wants to have indexed.
 
     Raises OptionError unless it names one source, MissingError for an unknown id, RefusedError for
@@ -60,15 +60,15 @@ def resolved(service: Service, source: schemas.Source) -> Source:
     if source.media is not None:
         for file in media_files(service.options.media):
             if file.id == source.media:
-                return Source(str(file.path), file.name)
+                return NamedSource(str(file.path), file.name)
         raise MissingError(f"there is no media file {source.media!r}")
     if source.url is not None:
         check_address(source.url, service.options.hosts)
-        return Source(source.url, shown(source.url))
+        return NamedSource(source.url, shown(source.url))
     record = service.video(str(source.video)).record
     if not (where := original(record)):
         raise MissingError(f"the file of {record.id} is not where it was indexed")
-    return Source(where, service.title(record.location))
+    return NamedSource(where, service.title(record.location))
 
 
 def check_address(url: str, hosts: tuple[str, ...]) -> None:

@@ -47,7 +47,7 @@ CREATE TABLE alerts (
 """
 
 
-class State:
+class ServerState:
     """The database of one server; its methods may be called by any thread."""
 
     def __init__(self, folder: Path) -> None:

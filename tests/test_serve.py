@@ -1,0 +1,324 @@
+"""The server as a process: results are as in Python, jobs outlive kills, strangers stay out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seal
+from filmed import write_film
+from seal.cli import main
+from seal.config.serving import ServeOptions
+from seal.errors import OptionError
+from seal.serve.safety import Rates
+from seal.serve.sources import media_files
+from serving import Server, serving
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library of one film, and a folder of media with another."""
+    folder = tmp_path_factory.mktemp("served")
+    write_film(folder / "film.mp4", seed=0, duration_s=8.0)
+    (folder / "media").mkdir()
+    write_film(folder / "media" / "other.mp4", seed=1, duration_s=6.0)
+    seal.open(folder / "store").index(folder / "film.mp4", jobs=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
+    with serving(home / "store", "--media", str(home / "media")) as server:
+        yield server
+
+
+def timeless(value: Any) -> Any:
+    """JSON without how long something took."""
+    return {key: of for key, of in value.items() if key != "seconds"}
+
+
+def film_id(server: Server) -> str:
+    return str(server.get("/api/v1/videos").json["videos"][0]["video"])
+
+
+def waited(server: Server, job: str) -> dict[str, Any]:
+    """The job when it is over."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found: dict[str, Any] = server.get(f"/api/v1/jobs/{job}").json
+        if found["state"] in ("done", "failed", "cancelled"):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"the job is not over: {found}")
+
+
+def media_id(home: Path, name: str = "other.mp4") -> str:
+    return next(file.id for file in media_files((home / "media",)) if file.name == name)
+
+
+def test_results_are_those_of_the_library(server: Server, home: Path) -> None:
+    library = seal.open(home / "store")
+    video = library.by_id(film_id(server))
+    for asked, name in ((video, video.id), (library, None)):
+        body = {"query": "a red ball", "video": name}
+        found = server.post("/api/v1/find", body | {"top": 2}).json
+        assert found == json.loads(json.dumps(asked.find("a red ball", top=2).to_json()))
+        chosen = server.post("/api/v1/select", body | {"budget": 4}).json
+        assert timeless(chosen) == timeless(asked.select("a red ball", budget=4).to_json())
+        answer = server.post("/api/v1/ask", {"question": "Where is the ball?", "video": name}).json
+        assert timeless(answer) == timeless(asked.ask("Where is the ball?").to_json())
+        prompt = server.post("/api/v1/prompt", {"question": "Where?", "video": name}).json
+        assert prompt == {"prompt": asked.prompt("Where?")}
+
+
+def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
+    video = seal.open(home / "store").by_id(film_id(server))
+    every, after = [], ""
+    while after is not None:
+        more = f"&after={after}" if after else ""
+        page = server.get(f"/api/v1/tokens?video={video.id}&limit=7{more}").json
+        assert len(page["tokens"]) <= 7
+        every += page["tokens"]
+        after = page["next"]
+    assert every == video.list_tokens().to_json()
+    scenes = server.get(f"/api/v1/tokens?video={video.id}&kind=scene").json["tokens"]
+    assert scenes == video.list_tokens("scene").to_json()
+    described = server.get(f"/api/v1/videos/{video.id}").json
+    assert described == video.describe().to_json() | {"title": "film.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("find", {"query": ""}, 422, "query"),
+        ("find", {"query": "a ball", "videos": "x"}, 422, "videos"),
+        ("find", {"query": "a ball", "video": "nothing"}, 404, "nothing"),
+        ("find", {"query": "a ball", "video": "../film.mp4"}, 422, "video"),
+        ("find", {"query": "a ball", "options": {"find.head": "/etc"}}, 422, "find.head"),
+        ("find", {"query": "a ball", "options": {"encode.weights": "x"}}, 422, "encode.weights"),
+        ("select", {"query": "a ball", "objective": "best"}, 422, "coverage"),
+        ("ask", {"question": "who?", "options": {"answer.base_url": "x"}}, 422, "answer.base_url"),
+        ("ask", {"question": "who?", "dialogue": "new"}, 422, "one video"),
+        ("ask", {"question": "who?", "dialogue": "../../film"}, 422, "one video"),
+        ("jobs", {"source": {}}, 422, "exactly one"),
+        ("jobs", {"source": {"media": "/etc/passwd"}}, 404, "/etc/passwd"),
+        ("jobs", {"source": {"url": "https://elsewhere.example/film.mp4"}}, 403, "not allowed"),
+        ("jobs", {"source": {"url": "file:///etc/passwd"}}, 422, "address"),
+        ("jobs/none/cancel", {}, 404, "none"),
+    ],
+)
+def test_wrong_values_are_problems(
+    server: Server, path: str, body: Any, status: int, said: str
+) -> None:
+    reply = server.post(f"/api/v1/{path}", body)
+    assert reply.status == status, reply.json
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert said in reply.json["detail"]
+    assert reply.json["status"] == status
+
+
+def test_a_video_is_named_by_its_id_alone(server: Server, home: Path) -> None:
+    path = str(home / "film.mp4").replace("/", "%2F")
+    assert server.get(f"/api/v1/videos/{path}").status == 404
+    prefix = film_id(server)[:6]
+    assert server.get(f"/api/v1/videos/{prefix}").status == 404
+
+
+def test_an_answer_is_streamed(server: Server) -> None:
+    body = {"question": "Where is the ball?", "stream": True}
+    reply = server.post("/api/v1/ask", body)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert b"event: answer" in reply.body
+    nothing = server.post("/api/v1/ask", body | {"video": "nothing"})
+    assert b"event: problem" in nothing.body
+    assert b"404" in nothing.body
+
+
+def test_a_dialogue_goes_on(server: Server) -> None:
+    video = film_id(server)
+    first = server.post(
+        "/api/v1/ask", {"question": "Where is the ball?", "video": video, "dialogue": "new"}
+    ).json
+    again = {"question": "And before that?", "video": video, "dialogue": first["dialogue"]}
+    second = server.post("/api/v1/ask", again).json
+    assert second["dialogue"] == first["dialogue"]
+    seen = {piece["id"] for piece in second["evidence"]}
+    assert {piece["id"] for piece in first["evidence"]} <= seen
+    wrong = server.post("/api/v1/ask", again | {"dialogue": "0123"})
+    assert wrong.status == 404
+
+
+def test_a_file_under_media_is_indexed_once_for_one_key(home: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "store", "--media", str(home / "media")) as server:
+        body = {"source": {"media": media_id(home)}}
+        key = {"Idempotency-Key": "once"}
+        first = server.post("/api/v1/jobs", body, **key)
+        assert first.status == 202
+        assert first.headers["location"] == f"/api/v1/jobs/{first.json['id']}"
+        assert server.post("/api/v1/jobs", body, **key).json["id"] == first.json["id"]
+        other = server.post("/api/v1/jobs", body | {"quick": True}, **key)
+        assert other.status == 409
+        job = waited(server, first.json["id"])
+        assert job["state"] == "done", job
+        assert job["done_s"] == pytest.approx(6.0, abs=0.2)
+        assert server.get(f"/api/v1/videos/{job['video']}").json["title"] == "other.mp4"
+        listed = server.get("/api/v1/jobs").json["jobs"]
+        assert [each["id"] for each in listed] == [job["id"]]
+        events = server.get(f"/api/v1/jobs/{job['id']}/events")
+        assert b'"state": "done"' in events.body
+        assert server.post(f"/api/v1/jobs/{job['id']}/cancel").status == 409
+        assert server.send("DELETE", f"/api/v1/videos/{job['video']}").status == 200
+        assert server.get("/api/v1/videos").json == {"videos": [], "next": None}
+        assert (home / "media" / "other.mp4").exists()
+
+
+def test_a_job_can_be_cancelled_and_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=60.0)
+    with serving(tmp_path / "store", "--media", str(tmp_path / "media")) as server:
+        body = {"source": {"media": media_id(tmp_path, "long.mp4")}}
+        job = server.post("/api/v1/jobs", body).json["id"]
+        queued = server.post("/api/v1/jobs", body | {"quick": True}).json["id"]
+        while server.get(f"/api/v1/jobs/{job}").json["stage"] != "indexing":
+            time.sleep(0.05)
+        assert server.get(f"/api/v1/jobs/{queued}").json["state"] == "queued"
+        assert server.post(f"/api/v1/jobs/{job}/cancel").json["state"] == "cancelled"
+        # The next one runs when the process of this one is gone.
+        assert waited(server, queued)["state"] == "done"
+        assert server.get(f"/api/v1/jobs/{job}").json["state"] == "cancelled"
+        assert server.post(f"/api/v1/jobs/{job}/retry").json["state"] in ("queued", "running")
+        assert waited(server, job)["state"] == "done"
+
+
+def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=20.0)
+    flags = ("--media", str(tmp_path / "media"))
+    with serving(tmp_path / "store", *flags) as server:
+        source = {"media": media_id(tmp_path, "long.mp4")}
+        job = server.post("/api/v1/jobs", {"source": source}).json["id"]
+        while server.get(f"/api/v1/jobs/{job}").json["stage"] != "indexing":
+            time.sleep(0.05)
+        server.kill()
+    with serving(tmp_path / "store", *flags) as server:
+        over = waited(server, job)
+        assert over["state"] == "done"
+        assert over["attempts"] == 2
+        assert server.get(f"/api/v1/videos/{over['video']}").status == 200
+
+
+def test_an_index_of_another_process_is_seen_at_once(home: Path, tmp_path: Path) -> None:
+    library = seal.open(tmp_path / "store")
+    video = library.index(home / "film.mp4", jobs=1)
+    with serving(tmp_path / "store") as server:
+        path = f"/api/v1/tokens?video={video.id}&kind=object"
+        before = server.get(path).json["tokens"]
+        asked = {"query": "a red ball", "video": video.id, "budget": 64}
+        server.post("/api/v1/select", asked)
+        library.index(home / "film.mp4", jobs=1, options={"objects.interval_s": 1})
+        after = server.get(path).json["tokens"]
+        assert before != after
+        known = {token["id"] for token in library.by_id(video.id).list_tokens().to_json()}
+        chosen = server.post("/api/v1/select", asked).json["selection"]
+        assert {token["id"] for token in chosen} <= known
+
+
+def test_one_server_uses_a_state(server: Server, home: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="another server uses the state"),
+        serving(home / "store"),
+    ):
+        pass
+
+
+def test_strangers_stay_out(home: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(f"{TOKEN}\n")
+    flags = ("--token-file", str(secret), "--state", str(tmp_path / "state"))
+    with serving(home / "store", *flags) as server:
+        assert server.get("/api/v1/videos").status == 401
+        assert server.get("/health").status == 200
+        wrong = server.get("/api/v1/videos", Authorization=f"Bearer {TOKEN[:-1]}0")
+        assert wrong.status == 401
+        assert server.get("/api/v1/videos", Authorization=f"Bearer {TOKEN}").status == 200
+        assert TOKEN not in "".join(server.said)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.example"}, 421),
+        ({"Host": "127.0.0.1.attacker.example"}, 421),
+        ({"Host": "localhost:1/@127.0.0.1"}, 421),
+        ({"Origin": "http://attacker.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "localhost"}, 200),
+        ({}, 200),
+    ],
+)
+def test_pages_of_other_sites_are_refused(
+    server: Server, headers: dict[str, str], status: int
+) -> None:
+    reply = server.post("/api/v1/find", {"query": "a red ball"}, **headers)
+    assert reply.status == status
+
+
+def test_every_reply_has_a_policy(server: Server) -> None:
+    for path in ("/health", "/api/v1/videos", "/nothing"):
+        headers = server.get(path).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_long_requests_are_refused(server: Server) -> None:
+    connection = HTTPConnection(server.url.removeprefix("http://"))
+    with closing(connection):
+        connection.putrequest("POST", "/api/v1/find")
+        connection.putheader("Content-Length", str(17 << 20))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+
+
+def test_too_many_requests_are_told_when_to_come_back() -> None:
+    rates = Rates(per_s=2.0, burst=3)
+    waits = [rates.take("one") for _ in range(5)]
+    assert waits[:3] == [0, 0, 0]
+    assert all(0 < wait <= 1.0 for wait in waits[3:])
+    assert rates.take("another") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"host": "0.0.0.0"}, "give a token"),
+        ({"host": "0.0.0.0", "token": "short"}, "at least 32"),
+        ({"host": "0.0.0.0", "token": "a " * 20}, "without spaces"),
+        ({"port": 65536}, "port"),
+        ({"path_prefix": "seal/"}, "path_prefix"),
+        ({"queries": 0}, "queries"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        ServeOptions(**options)
+
+
+def test_a_port_that_is_taken_is_an_error_in_one_line(server: Server, home: Path) -> None:
+    from click.testing import CliRunner
+
+    port = server.url.rpartition(":")[2]
+    arguments = ["serve", "--store", str(home / "store"), "--port", port]
+    result = CliRunner().invoke(main, [*arguments, "--state", str(home / "another")])
+    assert result.exit_code == 1
+    assert "choose another --host or --port" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
