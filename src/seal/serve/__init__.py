@@ -4,6 +4,10 @@ service    what all of the following have in common: a library, its state, limit
 app        the application, put together
 rest       REST under /api/v1
 schemas    its requests and answers, as OpenAPI describes them
+pages      the pages: library, search, a video, live, jobs
+views      what they show
+login      how a browser gives the token
+assets     their scripts and styles
 answers    questions, streamed answers and dialogues
 jobs       heavy work, each by a process of its own
 worker     what such a process does

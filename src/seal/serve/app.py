@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from seal import __version__
-from seal.serve import problems, rest
+from seal.serve import assets, pages, problems, rest
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -38,7 +38,8 @@ def application(service: Service) -> FastAPI:
     app.state.service = service
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    app.include_router(rest.router)
+    for part in (rest, pages, assets):
+        app.include_router(part.router)
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:

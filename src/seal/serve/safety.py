@@ -102,7 +102,9 @@ class Guard:
         if self._is_let_in(headers) or path.startswith(_OPEN):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return RedirectResponse(f"{scope.get('root_path', '')}/login?to={quote(path)}", 303)
+            query = scope["query_string"].decode("latin-1")
+            to = quote(f"{path}?{query}" if query else path)
+            return RedirectResponse(f"{scope.get('root_path', '')}/login?to={to}", 303)
         return problem(
             401,
             "a token is needed: send it as `Authorization: Bearer TOKEN`",

@@ -40,7 +40,8 @@ class Links:
 def timeline(board: Storyboard) -> str:
     """The relevance over time and a lane for each kind, with the moments above them."""
     rows = max(board.moment_rows(), default=0) + 1
-    lanes = "\n".join([_curve(board), *(_lane(board, kind) for kind in board.lanes)])
+    curve = [_curve(board)] if board.query else []
+    lanes = "\n".join([*curve, *(_lane(board, kind) for kind in board.lanes)])
     return (
         f'<div class="timeline" style="--rows:{rows}">\n'
         f'<div class="overlay" aria-hidden="true">{"".join(_bands(board))}'
