@@ -24,6 +24,7 @@ from seal.errors import OptionError
 from seal.indexed import Video
 from seal.inventory import Removed
 from seal.library import Library
+from seal.serve.gate import Gate
 from seal.serve.jobs import Jobs
 from seal.serve.problems import BusyError
 from seal.serve.state import ServerState
@@ -84,6 +85,7 @@ class Service:
         self.options = options
         self.models = models
         self.jobs = Jobs(state, options.heavy_jobs)
+        self.gate = Gate(options.hosts, options.allow_private)
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
         self._answers = anyio.CapacityLimiter(options.answers)
@@ -163,6 +165,8 @@ class Service:
             "profile": self.models.profile,
             "options": settings,
             "quick": quick,
+            "hosts": self.gate.hosts,
+            "allow_private": self.gate.allow_private,
             "jobs": None if quick else self.options.jobs,
         }
 
