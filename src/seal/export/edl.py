@@ -68,7 +68,7 @@ def _common_rate(records: Sequence[VideoRecord]) -> FrameRate:
     rates = dict[FrameRate, str]()
     for record in records:
         rate = rate_of(record)
-        if rate is None:
+        if rate is None or not rate.has_timecode:
             stated = (
                 "not known" if record.rate_hz is None else f"{record.rate_hz:.6g} Hz on average"
             )

@@ -12,7 +12,7 @@ from seal.store import VideoRecord
 
 _COLUMNS = ("video", "path", "start_s", "end_s", "score", "token", "found_by", "text")
 # A spreadsheet takes a cell that begins with one of these for a formula, which may do anything.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t")
 
 
 def table(found: Found, videos: Mapping[str, VideoRecord]) -> bytes:

@@ -1,4 +1,4 @@
-"""Frame rates that have a timecode, and times as frames and as SMPTE timecode (ST 12-1)."""
+"""Frame rates, and times as frames and as SMPTE timecode (ST 12-1)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from seal.types import Span
 _NTSC = Fraction(1000, 1001)
 # Whole rates and those of NTSC are a thousandth apart: this decides between them.
 _TOLERANCE = 4e-4
-# The last two digits of a timecode count frames.
-_MOST_FRAMES_A_SECOND = 100
+# ST 12-1 and ST 12-3; those of NTSC are counted as these.
+_WITH_TIMECODE = (24, 25, 30, 48, 50, 60)
 _DROPS_AT = 30
 # Containers round times to milliseconds. A time so close to a frame, in frames, is that frame's.
 _ROUNDING = 0.05
@@ -23,7 +23,7 @@ _DAY_S = 24 * 3600
 
 @dataclass(frozen=True)
 class FrameRate:
-    """A frame rate that does not vary and has a timecode."""
+    """A frame rate that does not vary."""
 
     hz: Fraction
     """Exact: a whole number, or 1000/1001 of a whole number."""
@@ -32,6 +32,11 @@ class FrameRate:
     def counted(self) -> int:
         """How many frames a second of timecode counts."""
         return round(self.hz)
+
+    @property
+    def has_timecode(self) -> bool:
+        """Whether a timecode is defined for this rate."""
+        return self.counted in _WITH_TIMECODE
 
     @property
     def drops(self) -> int:
@@ -74,10 +79,10 @@ class FrameRate:
 
 
 def rate_of(record: VideoRecord) -> FrameRate | None:
-    """The frame rate of a video; None where it varies, is not known or has no timecode.
+    """The frame rate of a video; None where it varies or is not known.
 
-    A container states the mean. It is taken for the nearest rate with a timecode if the two differ
-    by no more than one frame over the whole video.
+    A container states the mean. It is taken for the nearest rate that cameras have, a whole number
+    or one of NTSC, if the two differ by no more than one frame over the whole video.
     """
     mean_hz = record.rate_hz
     if mean_hz is None:
@@ -88,5 +93,4 @@ def rate_of(record: VideoRecord) -> FrameRate | None:
     nearest = min(rates, key=lambda rate: abs(rate - mean_hz))
     off = abs(float(nearest) - mean_hz)
     allowed = min(1 / max(record.duration_s, 1), _TOLERANCE * mean_hz)
-    is_known = off <= allowed and nearest <= _MOST_FRAMES_A_SECOND
-    return FrameRate(nearest) if is_known else None
+    return FrameRate(nearest) if off <= allowed else None
