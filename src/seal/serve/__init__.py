@@ -4,6 +4,13 @@ service    what all of the following have in common: a library, its state, limit
 app        the application, put together
 rest       REST under /api/v1
 schemas    its requests and answers, as OpenAPI describes them
+media      what is fetched of a video: itself, pictures, words, clips, exports
+originals  the files of indexed videos
+browsers   what browsers play
+playable   copies that they play
+stills     stored pictures
+clips      stretches of a video, cut while they are sent
+delivery   files and bytes as replies
 answers    questions, streamed answers and dialogues
 jobs       heavy work, each by a process of its own
 worker     what such a process does
