@@ -1,11 +1,11 @@
-"""Clips that are cut while a client takes them: fragmented MP4, piece by piece, in bounded memory."""
+"""Clips that are cut while a client takes them: fragmented MP4, in bounded memory."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import AsyncGenerator
-from concurrent.futures import CancelledError, TimeoutError
+from concurrent import futures
 from typing import IO, cast
 
 from seal.errors import OptionError
@@ -41,7 +41,7 @@ class _Pipe:
         put = asyncio.run_coroutine_threadsafe(self.pieces.put(bytes(data)), self._loop)
         try:
             put.result(_PATIENCE_S)
-        except (CancelledError, TimeoutError):
+        except (futures.CancelledError, futures.TimeoutError):
             put.cancel()
             self.gone.set()
             raise _LeftError from None
@@ -54,13 +54,19 @@ class _Pipe:
             self.pieces.get_nowait()
 
 
-def check_clip(start_s: float, end_s: float, longest_s: float) -> None:
-    """Raise OptionError for times that do not run forward, or for a clip that is too long."""
+def check_clip(record: VideoRecord, start_s: float, end_s: float, longest_s: float) -> None:
+    """Raise OptionError unless a stretch runs forward, is short enough and meets the video."""
     if not start_s < end_s:
-        raise OptionError(f"a clip needs start_s < end_s, got {start_s} and {end_s}")
+        raise OptionError(f"a clip needs start_s < end_s, got {start_s:g} and {end_s:g}")
     if end_s - start_s > longest_s:
         raise OptionError(
             f"a clip is at most {longest_s:g} s long, got {end_s - start_s:g} s: ask for several"
+        )
+    video_end_s = record.start_s + record.duration_s
+    if start_s >= video_end_s or end_s <= record.start_s:
+        raise OptionError(
+            f"{record.id} shows nothing from {start_s:g} to {end_s:g} s: it lasts from"
+            f" {record.start_s:g} to {video_end_s:g} s"
         )
 
 

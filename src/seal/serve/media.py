@@ -226,17 +226,16 @@ async def show_clip(
     """A stretch of a video as fragmented MP4, cut while it is sent. It begins at the keyframe at or
     before its start where MP4 has a place for the codecs; otherwise, and with `exact`, it is
     encoded anew and begins and ends exactly."""
-    check_clip(start_s, end_s, service.options.max_clip_s)
     record = await run_in_threadpool(service.library.store.record, video)
+    check_clip(record, start_s, end_s, service.options.max_clip_s)
     name = safe_name(f"{_name(service, record, '')}-{start_s:.1f}-{end_s:.1f}", ".mp4")
     headers = {"content-disposition": disposition(name), "cache-control": "no-store"}
     if request.method == "HEAD":
         await run_in_threadpool(original_file, record)
-        return Response(None, 200, headers, _MP4)
+        return StreamingResponse(iter(()), 200, headers, _MP4)
     pieces = clip(service, record, start_s, end_s, exact)
     # What is wrong is told before the first piece.
-    first = await anext(pieces)
-    return StreamingResponse(_onwards(first, pieces), 200, headers, _MP4)
+    return StreamingResponse(_onwards(await anext(pieces), pieces), 200, headers, _MP4)
 
 
 async def _onwards(
