@@ -18,8 +18,10 @@ from seal.export import cut
 from seal.export.copying import copy_suffix
 from seal.video import open_video
 from seal.video.audio import open_sound
+from small_disk import mounted
 from sounding import hum, lag_s, loudness, write_sounding
 from synthetic import number_of, turn, write_video
+from test_pictures import GREYS, write_hdr
 
 Pictures = list[tuple[float, np.ndarray]]
 
@@ -187,6 +189,15 @@ def test_an_odd_size_and_wide_pixels(tmp_path: Path) -> None:
     assert numbers(shown) == list(range(5, 20))
 
 
+def test_hdr_becomes_the_standard_range(tmp_path: Path) -> None:
+    film = write_hdr(tmp_path / "pq.mp4", "smpte2084", list(GREYS.values()))
+    cut(film, 0.0, 0.04, tmp_path / "clip.mp4")
+    with open_video(film, VideoOptions()) as video:
+        wanted = next(video.frames()).image
+    with open_video(tmp_path / "clip.mp4", VideoOptions()) as video:
+        assert np.abs(next(video.frames()).image.astype(int) - wanted).mean() < 2
+
+
 def test_only_the_part_that_is_there_is_cut(sounding: Path, tmp_path: Path) -> None:
     span = cut(sounding, -5.0, 0.2, tmp_path / "first.mp4")
     assert (span.start_s, span.end_s) == pytest.approx((0.0, 0.2))
@@ -253,6 +264,39 @@ def test_a_file_that_is_no_video_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_text("no video")
     with pytest.raises(VideoError, match="not a video"):
         cut(tmp_path / "film.mp4", 0.0, 1.0, tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_playlist_reads_nothing_outside_its_folder(tmp_path: Path, copy: bool) -> None:
+    write_video(tmp_path / "secret.ts", range(0, 1000, 40))
+    (tmp_path / "folder").mkdir()
+    film = tmp_path / "folder" / "film.mp4"
+    film.write_text("#EXTM3U\n#EXTINF:1.0,\n../secret.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(VideoError, match="outside"):
+        cut(film, 0.0, 0.5, tmp_path / "clip.mp4", copy=copy)
+    with pytest.raises(VideoError, match="outside"):
+        copy_suffix(film, VideoOptions())
+
+
+class Gone(Pipe):
+    """A reader that goes away."""
+
+    def write(self, data: bytes) -> int:
+        if self.data.tell() > 1000:
+            raise BrokenPipeError("gone")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_what_cannot_be_written(sounding: Path, tmp_path: Path, copy: bool) -> None:
+    """What the reader's end raises comes out as it is; a full disk leaves nothing behind."""
+    with pytest.raises(BrokenPipeError, match="gone"):
+        cut(sounding, 1.0, 19.0, Gone(), copy=copy)
+    long = write_video(tmp_path / "film.mp4", range(0, 20_000, 40), size=(640, 480), noise=True)
+    with mounted(tmp_path / "small", 1) as small:
+        with pytest.raises(DataError, match=r"clip\.mp4 cannot be written: No space left"):
+            cut(long, 0.0, 20.0, small / "clip.mp4", copy=copy)
+        assert list(small.iterdir()) == []
 
 
 def test_real_footage_is_cut_at_the_picture(shared_data: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from seal.config import Options, WatchOptions, as_settings
 from seal.errors import OptionError
+from seal.files import writing
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Shown
 from seal.scope import Scope
@@ -153,7 +154,8 @@ def export(
     from seal.export import STORYBOARD, Exported, form_of, write
 
     if form_of(path) == STORYBOARD:
-        shown = show(scope, found, path)
+        with writing(path):
+            shown = show(scope, found, path)
         return Exported(shown.output, found, shown.videos)
     return write(found, scope.content.records, path, copy=copy, say=say)
 

@@ -14,7 +14,7 @@ from seal.config import VideoOptions
 from seal.errors import VideoError
 from seal.export.output import ROUNDING, opened, suffix_of
 from seal.types import Span
-from seal.video import shown
+from seal.video import SourceFiles, shown
 from seal.video.audio import pick_sound
 from seal.video.container import ContainerStream
 from seal.video.damage import FAULTS, reason_of
@@ -31,7 +31,11 @@ _INSTEAD = "leave out --copy, and it is encoded anew"
 
 
 def copy_suffix(source: str | Path, options: VideoOptions) -> str:
-    """What the name of a copy ends in: .mp4, or .mkv where MP4 has no place for the codecs."""
+    """What the name of a copy ends in: .mp4, or .mkv where MP4 has no place for the codecs.
+
+    Raises VideoError if the source cannot be read.
+    """
+    SourceFiles.of(source, options)
     container = open_container(source, options)
     try:
         return ".mkv" if _odd(_picked(source, container, options)) else ".mp4"

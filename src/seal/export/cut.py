@@ -19,14 +19,20 @@ from typing import IO, Any
 import av
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    VideoReformatter,
+)
 
 from seal.config import VideoOptions
 from seal.errors import BackendError, OptionError, VideoError
 from seal.export.copying import copy_packets
 from seal.export.output import ROUNDING, opened
 from seal.types import Span, UInt8
-from seal.video import is_address, shown
+from seal.video import SourceFiles, is_address, shown
 from seal.video.audio import SoundReader, open_sound
 from seal.video.container import ContainerStream
 from seal.video.picture import Converter
@@ -76,6 +82,8 @@ def cut(
     if not 0 <= end_s - start_s < float("inf") or end_s == start_s:
         raise OptionError(f"a clip needs finite times with start < end, got {start_s} to {end_s}")
     options = options or VideoOptions()
+    # A playlist may name any file of this machine; what it must not read is an error.
+    SourceFiles.of(source, options)
     stream = ContainerStream(source, 0, options)
     try:
         # Whoever reads an address to its end for that waits longer than for the clip.
@@ -173,14 +181,19 @@ class _Film:
         codec.max_b_frames = 0
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
         codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        # One for all pictures: each prepares itself anew.
+        self._reformatter = VideoReformatter()
         self._lasting = dict[int, int]()
 
     def add(self, picture: DecodedPicture, at: Fraction, lasting: Fraction) -> None:
         """The next picture, `at` so many seconds from the beginning of the clip."""
         assert picture.frame is not None
         image = _even(self._converter(picture.frame, picture.pixel_aspect))
-        frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(image, "rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
         )
         frame.pts, frame.time_base = round(at * _TICKS_HZ), Fraction(1, _TICKS_HZ)
         self._lasting[frame.pts] = round((at + lasting) * _TICKS_HZ) - frame.pts
