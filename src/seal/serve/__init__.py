@@ -8,6 +8,13 @@ pages      the pages: library, search, a video, live, jobs
 views      what they show
 login      how a browser gives the token
 assets     their scripts and styles
+media      what is fetched of a video: itself, pictures, words, clips, exports
+originals  the files of indexed videos
+browsers   what browsers play
+playable   copies that they play
+stills     stored pictures
+clips      stretches of a video, cut while they are sent
+delivery   files and bytes as replies
 answers    questions, streamed answers and dialogues
 jobs       heavy work, each by a process of its own
 worker     what such a process does

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from seal import __version__
-from seal.serve import assets, pages, problems, rest, uploads
+from seal.serve import assets, media, pages, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -39,7 +39,7 @@ def application(service: Service) -> FastAPI:
     app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, uploads, pages, assets):
+    for part in (rest, uploads, media, pages, assets):
         app.include_router(part.router)
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
