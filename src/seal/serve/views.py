@@ -25,10 +25,10 @@ _SHORTEST_S = 2.0
 _RECENT_S = 3600.0
 """A job that failed stays in the library for so long."""
 _WHY = {
-    "picture": "by what the picture shows",
-    "words": "by its words",
-    "passage": "by the words around it",
-    "meaning": "by what its words mean",
+    "picture": "found by its picture",
+    "words": "found by its words",
+    "passage": "found by words around it",
+    "meaning": "found by its meaning",
 }
 """By `found_by` of a moment, how it was found."""
 _STANDING: dict[Verdict, tuple[str, str]] = {
@@ -85,7 +85,7 @@ class Site:
         """(name, address) of each form of what a query finds."""
         forms = [name for name in _EXPORTS if video is not None or name != "html"]
         return [
-            (_EXPORTS[form], self.url("/api/v1/export", query=query, video=video, form=form))
+            (_EXPORTS[form], self.url("/api/v1/export", query=query, video=video, format=form))
             for form in forms
         ]
 
@@ -115,15 +115,16 @@ class VideoCard:
     def of(site: Site, video: Indexed, record: VideoRecord, title: str) -> VideoCard:
         """A video of a library."""
         missing_s = sum(end_s - start_s for start_s, end_s, _ in video.gaps)
-        said = ["a first look: keyframes only; index it anew to complete it"] * video.is_quick
-        said += [f"{clock(missing_s)} could not be read"] if missing_s else []
+        state = f"{clock(missing_s)} could not be read" if missing_s else ""
+        if video.is_quick:
+            state = "only its keyframes were looked at; index it anew to complete it"
         return VideoCard(
             id=video.video,
             href=site.url(f"/videos/{video.video}"),
             title=printable(title),
             length=clock(video.duration_s, tenths=False),
             counts=[(kind, count) for kind, count in video.tokens.items() if count],
-            state="; ".join(said),
+            state=state,
             poster=site.url(f"/media/{video.video}/poster.jpg"),
             width=record.width,
             height=record.height,
@@ -226,7 +227,7 @@ class MomentCard:
             href=site.moment(moment.video, query, span.start_s, span.end_s),
             title=printable(title),
             times=span_clock(span.start_s, span.end_s),
-            why=f"found {_WHY[moment.found_by]}",
+            why=_WHY[moment.found_by],
             text=moment.text,
             score=moment.score,
             picture=site.picture(moment.video, token) if token else "",

@@ -171,10 +171,10 @@ def _timeline(board: Storyboard) -> Image.Image:
         for entry in mine:
             left, right = (along(share) for share in entry.span)
             right = max(right, left + 5)
-            block.fill(left - 1, top + 4, right + 1, top + lane - 3, _PAPER)
-            block.fill(left, top + 4, right, top + lane - 3, color)
-            if not entry.is_answer:
-                block.fill(left + 2, top + 6, right - 2, top + lane - 5, _PAPER)
+            inset = 0 if entry.is_answer else 9
+            upper, lower = top + 4 + inset, top + lane - 3 - inset
+            block.fill(left - 1, upper, right + 1, lower, _PAPER)
+            block.fill(left, upper, right, lower, color)
         block.fill(0, top + 12, 10, top + 22, color)
         block.text(18, top + 22, kind.name.capitalize(), 16, bold=True)
         block.text(18, top + 39, f"{len(mine)} of {board.count(kind):,}", 14, _SOFT)
