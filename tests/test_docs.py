@@ -27,6 +27,7 @@ DOCS = PROJECT / "docs"
 PAGES = [
     PROJECT / "README.md",
     DOCS / "first-video.md",
+    DOCS / "export.md",
     DOCS / "answering.md",
     DOCS / "localisation.md",
     DOCS / "paper.md",

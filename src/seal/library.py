@@ -43,6 +43,7 @@ from seal.words import TextReader, Transcriber
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
+    from seal.export import Exported
     from seal.windows import Window
 
 _LISTED = 10
@@ -329,6 +330,23 @@ class Library:
         settings = merged(options, selecting(budget, objective, solver, alpha))
         scope = self._nearest(query, "show", settings)
         return asked.show(scope, self._found(scope, query), path)
+
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments of all videos that a query describes: see `Video.export`."""
+        task = asked.exporting(path, copy)
+        settings = merged(options, {"find.top": top, "find.head": head})
+        scope = self._nearest(query, "find all" if task == "find" else task, settings)
+        return asked.export(scope, self._found(scope, query), path, copy, say)
 
     def watch(
         self,

@@ -154,7 +154,8 @@ class Service:
         task: Literal["index", "watch"] = "index",
     ) -> dict[str, Any]:
         """What a worker that indexes or watches is told. Raises OptionError for a wrong option."""
-        settings = [*self.models.of("index"), *allowed(options, _INDEX_OPTIONS)]
+        theirs = _INDEX_OPTIONS if task == "index" else (*_INDEX_OPTIONS, *_QUERY_OPTIONS)
+        settings = [*self.models.of("index"), *allowed(options, theirs)]
         Options.load(self.models.profile, settings, task)
         return {
             "source": source,
