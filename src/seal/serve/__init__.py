@@ -17,10 +17,13 @@ clips      stretches of a video, cut while they are sent
 delivery   files and bytes as replies
 answers    questions, streamed answers and dialogues
 jobs       heavy work, each by a process of its own
+process    such a process, from the side of the server
 worker     what such a process does
 sources    what may be indexed
 gate       the way out to the hosts that the operator allows
 uploads    files that clients send, which can be resumed
+live       sources that are watched, and alerts
+webhook    alerts that are sent to an address
 state      what is remembered over restarts
 replies    what is answered to a request that comes twice
 safety     who may ask, and how much

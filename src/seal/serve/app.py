@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from seal import __version__
-from seal.serve import assets, media, pages, problems, rest, uploads
+from seal.serve import assets, live, media, pages, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -17,13 +17,18 @@ from seal.serve.service import Service
 def application(service: Service) -> FastAPI:
     """The application of a service; its jobs run while it is up."""
 
+    watches = live.Watches(service)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        service.copies.tidy(record.id for record in service.library.store.videos())
+        service.jobs.start()
+        watches.start()
         try:
             yield
         finally:
-            service.stop()
+            watches.stop()
+            service.jobs.stop()
 
     app = FastAPI(
         title="SEAL",
@@ -36,10 +41,11 @@ def application(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
+    app.state.watches = watches
     app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, uploads, media, pages, assets):
+    for part in (rest, uploads, live, media, pages, assets):
         app.include_router(part.router)
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])

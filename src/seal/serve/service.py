@@ -96,15 +96,6 @@ class Service:
         self._clips = anyio.CapacityLimiter(options.clips)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
-    def start(self) -> None:
-        """Begin to work off the jobs."""
-        self.copies.tidy(record.id for record in self.library.store.videos())
-        self.jobs.start()
-
-    def stop(self) -> None:
-        """End everything that runs; it goes on when the server starts again."""
-        self.jobs.stop()
-
     async def compute(self, work: Callable[[], Result]) -> Result:
         """Run a query in a thread, when its turn comes.
 
@@ -193,11 +184,17 @@ class Service:
         return {"answerer": self.models.answerer, "options": settings}
 
     def spec(
-        self, source: str, *, quick: bool = False, options: Mapping[str, Any] | None = None
+        self,
+        source: str,
+        *,
+        quick: bool = False,
+        options: Mapping[str, Any] | None = None,
+        task: Literal["index", "watch"] = "index",
     ) -> dict[str, Any]:
-        """What the worker of an indexing job is told. Raises OptionError for a wrong option."""
-        settings = [*self.models.of("index"), *allowed(options, _INDEX_OPTIONS)]
-        Options.load(self.models.profile, settings, "index")
+        """What a worker that indexes or watches is told. Raises OptionError for a wrong option."""
+        theirs = _INDEX_OPTIONS if task == "index" else (*_INDEX_OPTIONS, *_QUERY_OPTIONS)
+        settings = [*self.models.of("index"), *allowed(options, theirs)]
+        Options.load(self.models.profile, settings, task)
         return {
             "source": source,
             "store": str(self.library.store.path),
