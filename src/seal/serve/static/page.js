@@ -13,9 +13,14 @@ async function refresh(part) {
 }
 
 let unfinished = null;
-const events = document.querySelector("[data-events]")?.dataset.events;
-if (events) {
-  new EventSource(events).addEventListener("jobs", (event) => {
+let events = null;
+const eventsAt = document.querySelector("[data-events]")?.dataset.events;
+
+function listen() {
+  // A browser keeps six connections to a server: hidden pages leave them to others.
+  events?.close();
+  events = document.hidden ? null : new EventSource(eventsAt);
+  events?.addEventListener("jobs", (event) => {
     const ids = JSON.parse(event.data).map((job) => job.id);
     const fewer = unfinished !== null && unfinished.some((id) => !ids.includes(id));
     // What the page was sent with holds until the first change.
@@ -25,6 +30,10 @@ if (events) {
       if (part.dataset.when === "always" ? changed : fewer) refresh(part);
     }
   });
+}
+if (eventsAt) {
+  document.addEventListener("visibilitychange", listen);
+  listen();
 }
 
 addEventListener("submit", async (event) => {
