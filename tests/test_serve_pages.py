@@ -161,8 +161,9 @@ def test_all_that_shows_a_time_plays_it(page: Page, server: Server) -> None:
 @pytest.mark.parametrize("lane", ["kind-scene", "kind-action", "kind-speech", "curve"])
 def test_a_click_in_a_lane_plays_what_is_there(page: Page, server: Server, lane: str) -> None:
     page.goto(f"/videos/{film_id(server)}?q={urllib.parse.quote(QUERY)}")
-    box = page.locator(f".lane.{lane}").bounding_box()
-    page.mouse.click(box["x"] + 0.31 * box["width"], box["y"] + 2)
+    place = page.locator(f".lane.{lane}")
+    width = place.bounding_box()["width"]
+    place.click(position={"x": 0.31 * width, "y": 2}, force=True)
     until_player(page, "!v.paused")
     address = urllib.parse.parse_qs(urllib.parse.urlsplit(page.url).query)
     at_s = 0.31 * 8
