@@ -231,6 +231,7 @@ def test_an_own_video_plays_after_four_clicks(browser: Any, tmp_path: Path) -> N
         page.locator(".job").first.wait_for()
         page.locator(".video .caption a").click()
         clicks += 1
+        page.wait_for_url("**/videos/*")
         page.keyboard.press("/")
         page.keyboard.type(QUERY)
         page.keyboard.press("Enter")
