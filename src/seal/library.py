@@ -375,12 +375,8 @@ class Library:
 
         if isinstance(queries, str):
             raise OptionError(f"queries must be a list, such as [{queries!r}]")
-        chosen, how = watching(
-            *(profile, options, answerer, answer_every_s),
-            window_s=window_s,
-            budget=budget,
-            give_up_s=give_up_s,
-        )
+        limits = {"window_s": window_s, "budget": budget, "give_up_s": give_up_s}
+        chosen, how = watching(profile, options, answerer, answer_every_s, **limits)
         return watch(
             *(source, chosen, how, queries),
             state=None if state is None else Path(state),
