@@ -53,7 +53,7 @@ def assert_all_there(path: Path) -> None:
     assert [video.id for video in store.videos()] == list(WANT)
     for video in store.videos():
         want, got = WANT[video.id], store.tokens(video.id)
-        since = {"notes": [], "is_quick": False, "language": ""}
+        since = {"notes": [], "is_quick": False, "language": "", "meaning": ""}
         assert json.loads(video.to_json()) == want["record"] | since
         for name in ("ids", "pts", "boxes", "embeddings", "facets"):
             assert getattr(got, name).tolist() == want[name]

@@ -10,7 +10,7 @@ import numpy as np
 from seal import kinds as known_kinds
 from seal.errors import OptionError
 from seal.store import schema
-from seal.types import TEXT, Int64, Texts, Tokens, check_ticks
+from seal.types import TEXT, Float32, Int64, Texts, Tokens, check_ticks
 
 Batches = Mapping[str, Mapping[str, Sequence[str]]]
 """video id -> kind -> the batches that hold the video's tokens of the kind, in order of part."""
@@ -47,6 +47,23 @@ def to_arrow(video_id: str, batch: str, tokens: Tokens) -> Any:
     }
     if facets > 1:
         columns["facets"] = lists("facets", tokens.facets)
+    return pa.table(columns, schema=table)
+
+
+def meanings_to_arrow(video_id: str, batch: str, meanings: Mapping[str, Float32]) -> Any:
+    """Id -> [e], at least one, as rows of their table."""
+    import pyarrow as pa
+
+    vectors = np.stack(list(meanings.values()))
+    n, dimension = vectors.shape
+    table = schema.table_schema(schema.meanings_table(dimension))
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    columns = {
+        "video_id": [video_id] * n,
+        "batch": [batch] * n,
+        "id": list(meanings),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, type=table.field("embedding").type),
+    }
     return pa.table(columns, schema=table)
 
 
