@@ -175,29 +175,24 @@ def sweep(tables: Tables, video_id: str | None = None) -> None:
     """Delete the tokens, meanings and pictures, of one video or of all, that no row names."""
     mine = "true" if video_id is None else f"video_id = {quote(video_id)}"
     columns = ["video_id", "kind", "batch"]
-    tokens = {
+    vectors = {
         name: set(tables.count(name, columns, mine))
         for name in tables.names()
-        if name.startswith(schema.TOKENS)
+        if name.startswith((schema.TOKENS, schema.MEANINGS))
     }
-    beside = {
-        name: set(tables.count(name, ["video_id", "batch"], mine))
-        for name in tables.names()
-        if name == schema.PICTURES or name.startswith(schema.MEANINGS)
-    }
+    pictures = set(tables.count(schema.PICTURES, ["video_id", "batch"], mine))
     # In this order: a batch that loses its row in `parts` is named by a commit before.
     named = set(tables.count(schema.PARTS, columns, mine))
     for commit in commits(tables, video_id):
         named |= {(commit.record.id, *name) for name in commit.contents.names}
-    for name, stored in tokens.items():
+    for name, stored in vectors.items():
         for (video, kind), batches in _grouped(stored - named).items():
             where = f"video_id = {quote(video)} AND kind = {quote(kind)}"
             tables.delete(name, f"{where} AND {among('batch', batches)}")
-    kept = {(video, batch) for video, _, batch in named}
-    for name, stored in beside.items():
-        for (video,), batches in _grouped(stored - kept).items():
-            where = f"video_id = {quote(video)} AND {among('batch', batches)}"
-            tables.delete(name, where)
+    shown = {(video, batch) for video, _, batch in named}
+    for (video,), batches in _grouped(pictures - shown).items():
+        where = f"video_id = {quote(video)} AND {among('batch', batches)}"
+        tables.delete(schema.PICTURES, where)
 
 
 def _grouped(pairs: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:

@@ -118,7 +118,7 @@ def table_schema(name: str) -> Any:
         columns = {"video_id": text, "batch": text, "pts": integer, "jpeg": pa.large_binary()}
     elif name.startswith(MEANINGS):
         vector = pa.list_(real, int(name.removeprefix(MEANINGS)))
-        columns = {"video_id": text, "batch": text, "id": text, "embedding": vector}
+        columns = dict.fromkeys(("video_id", "kind", "batch", "id"), text) | {"embedding": vector}
     else:
         dimension, facets = shape(name)
         columns = {

@@ -114,7 +114,8 @@ class Store:
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
-        columns.check_ids(tokens)
+        meanings = meanings or {}
+        columns.check_ids(tokens, meanings)
         pictured = tokens.take(tokens.where(lambda kind: kind.has_picture))
         shown(pictured, np.array(sorted(pictures), np.int64))
         if tokens.facets.shape[1] == 1 and not np.allclose(
@@ -124,7 +125,7 @@ class Store:
         path = self._paths.get(video_id, "")
         rows = part_rows(video_id, path, part, keys, tokens, gaps)
         with guard(self.path):
-            while not self._add(video_id, rows, tokens, pictures, meanings or {}):
+            while not self._add(video_id, rows, tokens, pictures, meanings):
                 pass  # Another process finished or removed the video meanwhile.
         self._known.setdefault(video_id, set()).update((kind, part) for kind in keys)
 
@@ -144,7 +145,7 @@ class Store:
             _, facets, dimension = tokens.facets.shape
             self._tables.append(schema.tokens_table(dimension, facets), table)
         if meanings:
-            table = columns.meanings_to_arrow(video_id, batch, meanings)
+            table = columns.meanings_to_arrow(video_id, batch, tokens, meanings)
             self._tables.append(schema.meanings_table(table["embedding"].type.list_size), table)
         if pictures:
             taken = [

