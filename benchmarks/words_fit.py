@@ -139,7 +139,9 @@ class Video(NamedTuple):
     translated: tuple[str, ...] = ()
     """Translations of some of the texts."""
     others: tuple[str, ...] = ()
-    """Translations of texts that it has not."""
+    """Translations of lines that it has not."""
+    lacking: tuple[str, ...] = ()
+    """These lines."""
 
 
 def _videos(meetings: list[Meeting], rng: np.random.Generator) -> Iterator[Video]:

@@ -154,9 +154,9 @@ class Parts:
 
     @property
     def found_by(self) -> Strings:
-        """[n] what adds most to the score of each: "words", "passage" or "meaning"."""
-        w = self.weights
-        added = np.stack([self.own, w.passage * self.passage, w.meaning * self.cosine])
+        """[n] what speaks most for each: "words", "passage" or "meaning". The cosine counts as it
+        is, because its weight makes up for what else finds a text where no word is the same."""
+        added = np.stack([self.own, self.weights.passage * self.passage, self.cosine])
         names: Strings = np.array(["words", "passage", "meaning"])[added.argmax(0)]
         return names
 
