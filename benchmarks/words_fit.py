@@ -222,7 +222,7 @@ def odds(
     rng: np.random.Generator,
 ) -> None:
     rows, scores = [], []
-    for name, texts, own, translated, others in videos:
+    for name, texts, own, translated, others, lacking in videos:
         index, meaning = WordIndex(texts), meaning_of(texts)
         other = [video for video in videos if video.name != name]
         some = [other[i] for i in rng.permutation(len(other))[:8]]
@@ -232,6 +232,7 @@ def odds(
             two = rng.permutation(len(their.questions))[:2]
             asked += [("other question", their.questions[i], 0.0) for i in two]
             asked += [("other line", text, 0.0) for text in _lines(their.texts, rng, 1)]
+        asked += [("other line", text, 0.0) for text in lacking]
         asked += [("translation", text, 1.0) for text in translated]
         asked += [("other translation", text, 0.0) for text in others]
         for noun in nouns:
