@@ -68,7 +68,7 @@ class Weights:
 
 
 TOWER = Weights(0.35, 1.0, 0.5, 1.15, 2.65, -5.2)
-SENTENCES = Weights(0.35, 4.0, 0.3, 1.35, 0.1, -6.75)
+SENTENCES = Weights(0.35, 4.0, 0.3, 1.33, 0.18, -6.58)
 
 
 @dataclass(frozen=True, eq=False)
