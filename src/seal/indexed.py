@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from seal import asked, spoken
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import ChapterOptions
-from seal.content import Encoders, VideoContent
+from seal.content import VideoContent
+from seal.encoders import Encoders
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.printing import printable

@@ -10,10 +10,12 @@ from seal.settings import split
 
 INDEX_STAGES = (
     *("video", "scenes", "objects", "actions", "detect", "segment", "track", "encode"),
-    *("subtitles", "speech", "transcribe", "text", "read"),
+    *("subtitles", "speech", "transcribe", "text", "read", "meaning"),
 )
 """The stages whose options decide which tokens a video gets."""
-MODEL_STAGES = ("detect", "segment", "track", "encode", "transcribe", "read", "answer")
+MODEL_STAGES = (
+    *("detect", "segment", "track", "encode", "transcribe", "read", "meaning", "answer"),
+)
 """The stages of `Options` that have several back ends (`seal.backends`)."""
 
 
@@ -40,6 +42,7 @@ class Task:
 
 
 _STREAMED = ("attention.memory",)
+_NOT_WATCHED = ("transcribe", "meaning")
 # A question is about one thing: its evidence need not stand for the rest of the video, and what
 # shows the same thing twice is paid for twice.
 _ABOUT_ONE_THING = {"attention.objective": "normalised", "attention.alpha": "0.7"}
@@ -62,28 +65,21 @@ TASKS = {
             "find.head",
             *(
                 f"{stage}.{key}"
-                for stage in (
-                    "detect",
-                    "segment",
-                    "track",
-                    "encode",
-                    "transcribe",
-                    "read",
-                    "answer",
-                )
+                for stage in MODEL_STAGES
                 for key in ("backend", "weights", "model", "revision")
             ),
         ),
         "it does not change which models are needed",
     ),
     "watch": Task(
-        # A stream is not heard so far.
+        # A stream is not heard so far, and keeps no second embedding of what is said.
         (
-            *(stage for stage in INDEX_STAGES if stage != "transcribe"),
+            *(each for each in INDEX_STAGES if each not in _NOT_WATCHED),
             *("attention", "answer", "find.min_probability", "find.unsure_probability"),
         ),
-        "options of indexing (not transcribe: a stream is not heard), of attention and of prompts"
-        " can be set; its budget is --budget",
+        "options of indexing (not transcribe: a stream is not heard; not meaning: its words are"
+        " compared by the encoder alone), of attention and of prompts can be set; its budget is"
+        " --budget",
         # A stream cannot look back for what a question says of time and cause.
         ignores=(
             "attention.budget",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from seal import kinds
 from seal.config import Options
-from seal.decompose.draft import Draft, embed
+from seal.decompose.draft import Draft, embed, meanings
 from seal.decompose.history import History
 from seal.decompose.maker import Instances, Maker, Models, PartContext, maker
 from seal.decompose.shots import Shots
-from seal.types import Tokens
+from seal.types import Float32, Tokens
 from seal.video import Frame, VideoInfo
 from seal.words import Cue
 
@@ -32,6 +32,8 @@ class TokenBatch:
     tokens: Tokens
     pictures: dict[int, bytes]
     """JPEG of each frame that shows a token, by its presentation timestamp."""
+    meanings: dict[str, Float32]
+    """Id -> [e] of each token with words, where an encoder of sentences is loaded."""
 
 
 def decompose(
@@ -59,9 +61,10 @@ def decompose(
 
     def batch() -> TokenBatch:
         tokens = embed(drafts, models.encoder, video_id, info.time_base, keys)
+        meant = meanings(drafts, tokens.ids.tolist(), models.meaning)
         shown = sorted({pts for draft in drafts for pts in draft.shown})
         drafts.clear()
-        return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown})
+        return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown}, meant)
 
     end_s = start_s
     for frame in frames:

@@ -261,6 +261,7 @@ def _record(
         indexed_at="",
         seconds=0.0,
         size_bytes=video.files.size_bytes or info.size_bytes,
+        meaning="" if models.meaning is None else models.meaning.fingerprint,
     )
 
 

@@ -11,7 +11,7 @@ from seal.decompose import Models, decompose
 from seal.decompose.maker import maker
 from seal.ingest.plan import Plan
 from seal.kinds import SPEECH
-from seal.types import Tokens
+from seal.types import Float32, Tokens
 from seal.video import Frame, VideoReader, open_video
 from seal.words.hearing import Heard, hear
 from seal.words.sentences import sentences
@@ -34,6 +34,8 @@ class IndexedPart:
     tokens: Tokens
     pictures: dict[int, bytes]
     """JPEG of the frames that show the tokens, by presentation timestamp."""
+    meanings: dict[str, Float32]
+    """See `seal.decompose.TokenBatch`."""
     gaps: list[tuple[float, float, str]]
     """start_s, end_s and reason of what could not be read."""
     end_s: float
@@ -104,6 +106,7 @@ def index_frames(
         keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
+        meanings={name: vector for batch in batches for name, vector in batch.meanings.items()},
         gaps=[*seen, *((lost.start_s, lost.end_s, lost.reason) for lost in said.lost)],
         language=said.language,
         end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in seen)]),
