@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
@@ -24,7 +23,7 @@ from seal.config import VideoOptions
 from seal.errors import OptionError
 from seal.types import Float32
 from seal.video.damage import FAULTS, MAX_FAILURES, reason_of
-from seal.video.opening import open_container, unreadable_container
+from seal.video.opening import Closing, open_container, unreadable_container
 from seal.video.source import is_address
 
 RATE_HZ = 16_000
@@ -87,7 +86,7 @@ def open_sound(
     return None
 
 
-class SoundReader:
+class SoundReader(Closing):
     """The open sound of one source; a context manager that closes it."""
 
     def __init__(
@@ -114,19 +113,7 @@ class SoundReader:
         return float((self._stream.start_time or 0) * self._stream.time_base)
 
     def close(self) -> None:
-        """Release the source."""
         self._container.close()
-
-    def __enter__(self) -> SoundReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read(self, start_s: float, end_s: float) -> Sound:
         """The sound at start_s <= time < end_s; memory is that of the stretch.

@@ -9,7 +9,6 @@ from functools import partial
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 
 from av import VideoFrame
 
@@ -21,6 +20,7 @@ from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.limits import SIZE_WANTED
+from seal.video.opening import Closing
 from seal.video.picture import Converter, Greys
 from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import has_no_end, is_address, is_animated_webp, is_pipe, shown
@@ -95,7 +95,7 @@ def open_video(
     return VideoReader(source, options, threads, known)
 
 
-class VideoReader:
+class VideoReader(Closing):
     """An open video; a context manager that closes it."""
 
     info: VideoInfo
@@ -203,19 +203,7 @@ class VideoReader:
         return max(0.0, stated if limit is None else min(stated, limit))
 
     def close(self) -> None:
-        """Release the source."""
         self._stream.close()
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def notes(self) -> list[Note]:
