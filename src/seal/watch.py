@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seal import kinds
 from seal.answer import Answerer, load
 from seal.answer.evidence import searched_by
 from seal.answer.standing import Reached, StandingAnswers
@@ -23,7 +24,6 @@ from seal.config.tasks import INDEX_STAGES
 from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
-from seal.kinds import SPEECH
 from seal.scope import window_matches
 from seal.types import Moment, Span, Tokens, is_real
 from seal.video import (
@@ -252,7 +252,7 @@ def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
         was = ", ".join(f"{key}={kept.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
     stages = then.get("stages", {})
-    if stages.get(SPEECH.name) != now["stages"].get(SPEECH.name):
+    if any(stages.get(name) != now["stages"].get(name) for name in kinds.heard()):
         raise OptionError(
             f"{state} was written with other subtitles than are there now; use another --state"
         )

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
 
+from seal import kinds
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
-from seal.kinds import SCENE, SPEECH
+from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
 from seal.video import (
     Frame,
@@ -167,7 +168,7 @@ def prepare(
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
-    wanted = set(keys) - ({SPEECH.name} if quick else set())
+    wanted = set(keys) - (kinds.heard() if quick else set())
     if known and stored.complete >= wanted and (quick or wanted >= set(known[-1].keys)):
         return _at_hand(known[-1], record, subtitles.notes)
     if quick:
@@ -226,8 +227,9 @@ def _subtitles(
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
     """The language of speech tokens that are stored already; empty if they are made anew."""
-    same = known and known[-1].keys.get(SPEECH.name) == keys.get(SPEECH.name)
-    return known[-1].language if same and SPEECH.name in keys else ""
+    heard = kinds.heard() & keys.keys()
+    same = known and all(known[-1].keys.get(name) == keys[name] for name in heard)
+    return known[-1].language if same and heard else ""
 
 
 def _at_hand(known: VideoRecord, record: VideoRecord, notes: Sequence[str] = ()) -> Stage:

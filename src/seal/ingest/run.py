@@ -20,12 +20,12 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
+from seal import kinds
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
 from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart, frames_of, index_frames
 from seal.ingest.worker import Failure, Ticked
-from seal.kinds import SPEECH
 from seal.processes import uninterrupted
 from seal.video import Frame, VideoReader
 
@@ -69,7 +69,7 @@ def in_process(
 def _parted(plan: Plan, video: VideoReader) -> Iterator[tuple[int, Iterator[Frame]]]:
     """The parts of a source that cannot be entered in the middle, with their frames. Where a
     picture stays for longer than a part, people may speak all the same."""
-    following, speaks = 0, SPEECH.name in plan.keys
+    following, speaks = 0, not kinds.heard().isdisjoint(plan.keys)
     for number, frames in groupby(video.frames(), plan.part_at):
         for between in range(following, number if speaks else following):
             yield between, iter(())

@@ -10,7 +10,6 @@ from seal import kinds
 from seal.decompose import Models, decompose
 from seal.decompose.maker import maker
 from seal.ingest.plan import Plan
-from seal.kinds import SPEECH
 from seal.types import Tokens
 from seal.video import Frame, VideoReader, open_video
 from seal.words.hearing import Heard, hear
@@ -75,7 +74,7 @@ def index_frames(
 ) -> IndexedPart:
     """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
     keys = plan.missing(number)
-    said = _heard(plan, number, models) if SPEECH.name in keys else Heard()
+    said = _heard(plan, number, models) if kinds.heard() & keys.keys() else Heard()
 
     def watched() -> Iterator[Frame]:
         for frame in frames:
