@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -40,7 +39,6 @@ from seal.video import (
 from seal.video.source import is_device
 from seal.weights import require
 from seal.windows import Window
-from seal.words import Transcript
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
 
@@ -94,7 +92,15 @@ def watch(
     """
     answerer = answerer or load(options.answer)
     models = Models.load(options)
-    encoder, subtitles = models.encoder, _subtitles(source, options, models)
+    encoder = models.encoder
+    subtitles = find(
+        source,
+        options.subtitles,
+        None,
+        reader=models.reader,
+        video_options=options.video,
+        is_read_once=is_address(source) or is_device(source) or is_pipe(source),
+    )
     for note in subtitles.notes:
         say(note)
     keys = models.keys(options, subtitles)
@@ -182,20 +188,6 @@ def watch(
                 yield Window(name, *last, {}, [], [], chosen, matches, moments, came)
     if feed.failure is not None:
         raise feed.failure
-
-
-def _subtitles(source: str, options: Options, models: Models) -> Transcript:
-    """The subtitles of a file. A stream has none.
-
-    Raises OptionError for a file of subtitles that is named for a stream.
-    """
-    if os.path.isfile(source) and not is_pipe(source):
-        return find(
-            source, options.subtitles, None, reader=models.reader, video_options=options.video
-        )
-    if options.subtitles.file is not None:
-        raise OptionError(f"{shown(source)} is not a file: subtitles.file has no effect on it")
-    return Transcript(())
 
 
 def _found_by(

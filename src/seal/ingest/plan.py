@@ -155,7 +155,8 @@ def prepare(
     are stored and not committed, which it would drop.
     """
     content = content_id(source, options.video, video.files)
-    if video.info.is_live or is_pipe(source):
+    is_read_once = video.info.is_live or is_pipe(source)
+    if is_read_once:
         content = digest(content, uuid4().hex)
     record = _record(source, content, video, options, models)
     known = [stored for stored in store.videos() if stored.content_id == content]
@@ -164,7 +165,17 @@ def prepare(
         record = replace(record, id=known[-1].id)
     if quick and options.subtitles.file is not None:
         raise OptionError("a quick run takes no subtitles: leave subtitles.file out, or quick")
-    subtitles = Transcript(()) if quick else _subtitles(source, video, options, models)
+    subtitles = Transcript(())
+    if not quick:
+        subtitles = find(
+            source,
+            options.subtitles,
+            video.info.duration_s,
+            start_s=video.info.start_s,
+            reader=models.reader,
+            video_options=options.video,
+            is_read_once=is_read_once,
+        )
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
@@ -200,29 +211,6 @@ def prepare(
         is_transcribed=silent == "",
     )
     return Stage(record, plan, (*subtitles.notes, *([silent] if silent else [])))
-
-
-def _subtitles(
-    source: str | Path, video: VideoReader, options: Options, models: Models
-) -> Transcript:
-    """The subtitles of a source that can be read a second time.
-
-    Raises OptionError for a file that is named for another source.
-    """
-    if video.info.is_live or is_pipe(source):
-        if options.subtitles.file is not None:
-            raise OptionError(
-                f"{video.info.source} can be read only once: subtitles.file has no effect on it"
-            )
-        return Transcript(())
-    return find(
-        source,
-        options.subtitles,
-        video.info.duration_s,
-        start_s=video.info.start_s,
-        reader=models.reader,
-        video_options=options.video,
-    )
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
