@@ -181,7 +181,7 @@ def prepare(
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
     wanted = set(keys) - (kinds.heard() if quick else set())
     if known and stored.complete >= wanted and (quick or wanted >= set(known[-1].keys)):
-        return _at_hand(known[-1], record, subtitles.notes)
+        return _at_hand(known[-1], record, video, None if quick else subtitles.notes)
     if quick:
         if stored.done:
             raise OptionError(
@@ -189,7 +189,7 @@ def prepare(
             )
         keys = {SCENE.name: digest("quick", keys[SCENE.name])}
         if known and store.begin(record, keys).complete:
-            return _at_hand(known[-1], record)
+            return _at_hand(known[-1], record, video, None)
         record = replace(record, is_quick=True)
     starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
@@ -220,12 +220,20 @@ def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
     return known[-1].language if same and heard else ""
 
 
-def _at_hand(known: VideoRecord, record: VideoRecord, notes: Sequence[str] = ()) -> Stage:
-    """Nothing to do: the video is known, by the name that it has now. `notes` may be new."""
-    said = {text for _, text in known.notes}
-    new = tuple((known.start_s, text) for text in notes if text not in said)
-    same = replace(known, path=record.path, location=record.location, notes=known.notes + new)
-    return Stage(same, None)
+def _at_hand(
+    known: VideoRecord, record: VideoRecord, video: VideoReader, notes: Sequence[str] | None
+) -> Stage:
+    """Nothing to do: the video is known, by the name that it has now.
+
+    `notes` on its words, which lie at its start, take the place of those from before; None where
+    nobody has looked for words.
+    """
+    kept = known.notes
+    if notes is not None:
+        begun = {note.text for note in video.notes}
+        kept = tuple((at, text) for at, text in kept if at != known.start_s or text in begun)
+        kept += tuple((known.start_s, text) for text in notes)
+    return Stage(replace(known, path=record.path, location=record.location, notes=kept), None)
 
 
 def _record(
