@@ -17,7 +17,8 @@ import numpy as np
 
 from seal.config import VideoOptions
 from seal.types import Float32
-from seal.video.audio import LostSound, SoundReader, open_sound
+from seal.video.audio import SoundReader, open_sound
+from seal.video.sound import LostSound
 from seal.words.cue import Cue, Transcriber
 
 _NEAR_S = 5.0
