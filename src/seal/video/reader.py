@@ -20,6 +20,7 @@ from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.limits import SIZE_WANTED
+from seal.video.listening import SoundFeed
 from seal.video.opening import Closing
 from seal.video.picture import Converter, Greys
 from seal.video.sampling import FrameCandidates, Grid, Sampler
@@ -105,6 +106,8 @@ class VideoReader(Closing):
     """The files that the video is read from, as they were when it was opened."""
     read_until_s: float
     """When the latest picture that was read ends, analysed or not."""
+    sound: SoundFeed
+    """Gives the sound while frames are read, to whoever listens before."""
 
     def __init__(
         self, source: str | Path, options: VideoOptions, threads: int, known: VideoInfo | None
@@ -114,11 +117,11 @@ class VideoReader(Closing):
         if is_live:
             _check_limit(source, options)
         is_folder = not is_address(source) and Path(source).is_dir()
-        self._options = options
+        self._options, self.sound = options, SoundFeed()
         self._stream: PictureStream = (
             ImageStream(source, options.image_rate_hz)
             if is_folder
-            else ContainerStream(source, threads, options)
+            else ContainerStream(source, threads, options, self.sound)
         )
         self._tick = self._stream.time_base
         try:
@@ -184,6 +187,7 @@ class VideoReader(Closing):
 
     def _pictures(self, tick: int) -> Iterator[DecodedPicture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""
+        self.sound.shut_unheard()
         opened, self._opened = self._opened, None
         if opened is not None and (tick == 0 or self.info.is_live):
             return opened
