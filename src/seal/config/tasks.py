@@ -77,13 +77,11 @@ TASKS = {
         "it does not change which models are needed",
     ),
     "watch": Task(
-        # A stream is not heard so far.
         (
-            *(stage for stage in INDEX_STAGES if stage != "transcribe"),
+            *INDEX_STAGES,
             *("attention", "answer", "find.min_probability", "find.unsure_probability"),
         ),
-        "options of indexing (not transcribe: a stream is not heard), of attention and of prompts"
-        " can be set; its budget is --budget",
+        "options of indexing, of attention and of prompts can be set; its budget is --budget",
         # A stream cannot look back for what a question says of time and cause.
         ignores=(
             "attention.budget",

@@ -26,7 +26,7 @@ from seal.video import (
     shown,
 )
 from seal.words import Cue, Transcript
-from seal.words.hearing import silent_because
+from seal.words.hearing import SILENT
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
 
@@ -55,12 +55,24 @@ class Plan:
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
     is_transcribed: bool = False
-    """Whether speech is recognised where the video has no subtitles."""
+    """Whether speech is recognised, for the video has sound and no subtitles."""
 
     @property
     def is_cut(self) -> bool:
         """Whether the video is read in parts, which can then be shared out."""
         return len(self.starts_s) > 1
+
+    @property
+    def listens(self) -> bool:
+        """Whether speech is recognised from the sound that comes with the pictures: the video
+        cannot be read again from a place in its middle."""
+        return self.is_transcribed and not self.info.is_continuous
+
+    @property
+    def until_s(self) -> float:
+        """When the part of the video that is wanted ends."""
+        limit_s = self.options.video.max_duration_s
+        return math.inf if limit_s is None else self.info.start_s + limit_s
 
     @property
     def todo(self) -> list[int]:
@@ -180,8 +192,12 @@ def prepare(
     stored = store.begin(record, keys)
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
     wanted = set(keys) - (kinds.heard() if quick else set())
+    is_transcribed = models.transcriber is not None and not quick and not subtitles.cues
+    notes = subtitles.notes
+    if is_transcribed and not video.sound.has_sound:
+        is_transcribed, notes = False, (*notes, SILENT)
     if known and stored.complete >= wanted and (quick or wanted >= set(known[-1].keys)):
-        return _at_hand(known[-1], record, video, None if quick else subtitles.notes)
+        return _at_hand(known[-1], record, video, None if quick else notes)
     if quick:
         if stored.done:
             raise OptionError(
@@ -193,9 +209,6 @@ def prepare(
         record = replace(record, is_quick=True)
     starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
-    silent = None
-    if models.transcriber is not None and not quick and not subtitles.cues:
-        silent = silent_because(source, options.video, bool(video.info.is_continuous))
     plan = Plan(
         source=str(source),
         files=video.files,
@@ -208,9 +221,9 @@ def prepare(
         heard=sentences(subtitles.cues, options.speech),
         language=subtitles.language or _said_before(known, keys),
         is_quick=quick,
-        is_transcribed=silent == "",
+        is_transcribed=is_transcribed,
     )
-    return Stage(record, plan, (*subtitles.notes, *([silent] if silent else [])))
+    return Stage(record, plan, notes)
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
