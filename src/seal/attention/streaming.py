@@ -93,6 +93,8 @@ class Stream:
         """
         if embedding is None:
             embedding = np.zeros(self._dimension, np.float32)
+        # What no query has chosen again is forgotten.
+        self._searched = None
         known = [tokens for tokens in (self._window, self._sample) if tokens is not None]
         standing = self._choose(text, text if words is None else words, embedding, known)
         self.queries.append(standing)
@@ -114,8 +116,6 @@ class Stream:
             self._choose(query.text, query.words, query.embedding, [tokens, query.tokens])
             for query in self.queries
         ]
-        # What was not chosen again is forgotten.
-        self._searched = None
         known = {**self.pictures, **(pictures or {})}
         chosen = dict.fromkeys(name for query in self.queries for name in query.tokens.ids.tolist())
         self.pictures = {name: known[name] for name in chosen if name in known}
