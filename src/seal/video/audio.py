@@ -22,7 +22,7 @@ from seal.errors import OptionError
 from seal.types import Float32
 from seal.video.damage import FAULTS, MAX_FAILURES, reason_of
 from seal.video.opening import Closing, open_container, unreadable_container
-from seal.video.sound import PREROLL_S, RATE_HZ, Mixer, Sound, pick_sound
+from seal.video.sound import PREROLL_S, RATE_HZ, Mixer, Sound, bounded, pick_sound
 from seal.video.source import is_address
 
 # So many packets in a row after the end of a stretch: the stretch is over, and no stamp was wrong.
@@ -111,7 +111,7 @@ class SoundReader(Closing):
                 break
             mixer.hear(packet)
         mixer.flush()
-        return Sound(samples, start_s, tuple(mixer.lost), is_end, self._rate_hz)
+        return Sound(bounded(samples), start_s, tuple(mixer.lost), is_end, self._rate_hz)
 
     def _seek(self, start_s: float) -> Iterator[Any]:
         """Packets of the sound, the first of them early enough for a decoder; in between, why some

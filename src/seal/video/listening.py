@@ -14,7 +14,7 @@ import numpy as np
 from av.container import InputContainer
 
 from seal.types import Float32
-from seal.video.sound import RATE_HZ, Mixer, Sound, pick_sound
+from seal.video.sound import RATE_HZ, Mixer, Sound, bounded, pick_sound
 from seal.video.timeline import RESTART_S, Piece, StreamClock
 
 _TOLERANCE_S = 0.1
@@ -181,7 +181,7 @@ class SoundFeed:
     def _put(self, place: int, rows: Float32) -> None:
         assert self._to is not None
         lost, self._mixer.lost = tuple(self._mixer.lost), []
-        self._to(Sound(rows[0], place / RATE_HZ, lost))
+        self._to(Sound(bounded(rows[0]), place / RATE_HZ, lost))
 
 
 class OtherStreams:

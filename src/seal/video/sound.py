@@ -79,6 +79,12 @@ def add_lost(lost: list[LostSound], new: LostSound) -> None:
     lost.append(new)
 
 
+def bounded(samples: Float32) -> Float32:
+    """Samples in [-1, 1]: damaged sound may be of any size."""
+    finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(finite, -1.0, 1.0)
+
+
 class Mixer:
     """Makes packets of sound mono or stereo at one rate, and says where the samples belong.
 
@@ -93,7 +99,7 @@ class Mixer:
         rate_hz: int = RATE_HZ,
         layout: str = "mono",
     ) -> None:
-        """`put` takes the place of some samples and the samples, [1 or 2, n] in [-1, 1]: those at
+        """`put` takes the place of some samples and the samples, [1 or 2, n] of any size: those at
         place i are heard at i / rate_hz, counted from `start_s` if that is finite. Frames before
         `start_s` or after `end_s` are not converted."""
         self.lost: list[LostSound] = []
@@ -169,9 +175,8 @@ class Mixer:
     def _convert(self, frame: av.AudioFrame | None) -> None:
         assert self._resampler is not None
         for out in self._resampler.resample(frame):
-            # Damaged sound may be of any size.
-            rows = np.nan_to_num(out.to_ndarray(), nan=0.0, posinf=0.0, neginf=0.0)
-            self._put(self._place, np.clip(rows, -1.0, 1.0))
+            rows: Float32 = out.to_ndarray().astype(np.float32, copy=False)
+            self._put(self._place, rows)
             self._place += rows.shape[1]
 
     def flush(self) -> None:
