@@ -557,9 +557,6 @@ def test_whisper_hears_a_pipe_and_a_watch_as_it_hears_the_file(
     tiny: Transcriber, shared_data: Path, tmp_path: Path
 ) -> None:
     film = shared_data / "footage" / "words" / "sonnet-1.mp4"
-    _, alone = indexed(film, tmp_path / "file", transcriber=tiny)
-    true = plain(words_of(alone))
-    assert len(true) > 90
     ts = tmp_path / "film.ts"
     with av.open(str(film)) as source, av.open(str(ts), "w") as out:
         streams = {each: out.add_stream_from_template(each) for each in source.streams}
@@ -567,15 +564,15 @@ def test_whisper_hears_a_pipe_and_a_watch_as_it_hears_the_file(
             if packet.dts is not None:
                 packet.stream = streams[packet.stream]
                 out.mux(packet)
+    _, alone = indexed(ts, tmp_path / "file", transcriber=tiny)
+    true = plain(words_of(alone))
+    assert len(true) > 90
     _, piped = indexed(Piped(ts, tmp_path).path, tmp_path / "piped", transcriber=tiny)
     assert errors(plain(words_of(piped)), true) <= 0.02 * len(true)
-    with open_video(ts, OPTIONS) as video:
-        shift_s = video.info.start_s
     assert len(starts_s(piped)) == pytest.approx(len(true), abs=2)
-    assert np.median(np.subtract(starts_s(piped)[:50], starts_s(alone)[:50])) == pytest.approx(
-        shift_s, abs=0.1
-    )
+    apart_s = np.subtract(starts_s(piped)[:50], starts_s(alone)[:50])
+    assert np.median(np.abs(apart_s)) < 0.1
     # Shorter stretches have less around a word by which to guess it.
-    windows = watched(film, 20.0, transcriber=tiny)
+    windows = watched(ts, 20.0, transcriber=tiny)
     assert len([window for window in windows if window.counts["speech"]]) > 1
     assert errors(plain(words_of(chosen(windows[-1]))), true) <= 0.15 * len(true)
