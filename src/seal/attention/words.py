@@ -40,7 +40,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal.encode.calibration import SHARPNESS, Calibration
-from seal.types import Float32, Strings
+from seal.types import Float32, Strings, unit
 from seal.words.index import ASKED, WordIndex, quotes
 
 HALF = 20.0
@@ -103,21 +103,14 @@ class Meaning:
         metric: Float32 = np.linalg.inv(root).astype(np.float32)
         texts = np.zeros(embeddings.shape, np.float32)
         turned: Float32 = apart @ metric.T
-        texts[has] = _unit(turned)
+        texts[has] = unit(turned)
         return Meaning(mean, metric, texts, weights)
 
     def cosines(self, query: Float32) -> Float32:
         """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
-        direction = _unit(self.metric @ (query - self.mean))
+        direction = unit(self.metric @ (query - self.mean))
         cosines: Float32 = self.texts @ direction
         return cosines
-
-
-def _unit(rows: Float32) -> Float32:
-    """Rows, or one vector, divided by their lengths."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    unit: Float32 = rows / np.maximum(lengths, np.float32(_NONE))
-    return unit
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,6 @@ class Task:
 
 
 _STREAMED = ("attention.memory",)
-_NOT_WATCHED = ("transcribe", "meaning")
 # A question is about one thing: its evidence need not stand for the rest of the video, and what
 # shows the same thing twice is paid for twice.
 _ABOUT_ONE_THING = {"attention.objective": "normalised", "attention.alpha": "0.7"}
@@ -72,14 +71,13 @@ TASKS = {
         "it does not change which models are needed",
     ),
     "watch": Task(
-        # A stream is not heard so far, and keeps no second embedding of what is said.
+        # A stream keeps no second embedding of what is said.
         (
-            *(each for each in INDEX_STAGES if each not in _NOT_WATCHED),
+            *(stage for stage in INDEX_STAGES if stage != "meaning"),
             *("attention", "answer", "find.min_probability", "find.unsure_probability"),
         ),
-        "options of indexing (not transcribe: a stream is not heard; not meaning: its words are"
-        " compared by the encoder alone), of attention and of prompts can be set; its budget is"
-        " --budget",
+        "options of indexing (not meaning: the words of a stream are compared by the encoder"
+        " alone), of attention and of prompts can be set; its budget is --budget",
         # A stream cannot look back for what a question says of time and cause.
         ignores=(
             "attention.budget",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seal import kinds
@@ -45,14 +45,14 @@ def decompose(
     *,
     start_s: float,
     video_id: str,
-    heard: Sequence[Cue] = (),
+    heard: Callable[[], Sequence[Cue]] = tuple,
 ) -> Iterator[TokenBatch]:
     """The tokens of one part of a video, of the kinds in `keys`, in order of their end.
 
     `frames` are the analysed frames of the part, which begins at `start_s`. `keys` (kind -> key)
-    are those of `Models.keys` for the kinds that are wanted. `heard` is what is said in the part, a
-    sentence each. Memory is that of the part's frames,
-    compressed, and of one batch of crops.
+    are those of `Models.keys` for the kinds that are wanted. `heard` gives what is said in the
+    part, a sentence each; it is called once all frames were read. Memory is that of the part's
+    frames, compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
     part = PartContext(options, models, info, history, start_s, heard)

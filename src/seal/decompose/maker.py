@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -129,8 +129,8 @@ class PartContext:
     """The frames that were pushed so far."""
     start_s: float
     """Where the part begins."""
-    heard: Sequence[Cue] = ()
-    """What is said in the part, a sentence each."""
+    heard: Callable[[], Sequence[Cue]] = tuple
+    """Gives what is said in the part, a sentence each, once all of its frames were pushed."""
 
 
 class Maker(ABC):
