@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from seal import __version__
-from seal.serve import problems, rest
+from seal.serve import completions, problems, rest
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -39,6 +39,7 @@ def application(service: Service) -> FastAPI:
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
     app.include_router(rest.router)
+    app.include_router(completions.router)
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:
