@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from seal import __version__
-from seal.serve import completions, problems, rest
+from seal.serve import agents, completions, problems, rest
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -21,10 +22,12 @@ def application(service: Service) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
-            yield
+            async with tools.run():
+                yield
         finally:
             service.stop()
 
+    tools = agents.over_http(service)
     app = FastAPI(
         title="SEAL",
         version=__version__,
@@ -40,6 +43,8 @@ def application(service: Service) -> FastAPI:
     problems.install(app)
     app.include_router(rest.router)
     app.include_router(completions.router)
+    # Each request stands alone, so there is nothing that a stream or a session would be for.
+    app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:
