@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ from serving import Server, serving
 from test_answer_endpoint import Server as Model
 from test_answer_endpoint import errs_in_the_middle, fails, says, sizes
 
+PAGE = Path(__file__).parents[1] / "docs" / "agents.md"
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
@@ -367,3 +371,21 @@ def test_a_token_is_needed(home: Path, tmp_path: Path) -> None:
             client.models.list()
         with client_of(server, TOKEN) as client:
             assert [each.id for each in client.models.list()] == ["seal"]
+
+
+def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    commands = re.findall(r"^    (curl .*?}'$)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    said = []
+    for code in [*blocks, *commands]:
+        run = code.replace("http://127.0.0.1:8765", server.url).replace(
+            "seal:ID", f"seal:{ids(home)[0]}"
+        )
+        command = ["sh", "-c", run] if code in commands else [sys.executable, "-c", run]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        said.append(done.stdout)
+    answered, found, streamed = said
+    assert answered.startswith("It is a ball [0:01.0].\n")
+    assert all(ids(home)[0] in line for line in answered.splitlines()[1:])
+    assert found.count("\n") == 3
+    assert streamed.endswith("data: [DONE]\n\n")
