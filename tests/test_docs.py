@@ -27,6 +27,7 @@ DOCS = PROJECT / "docs"
 PAGES = [
     PROJECT / "README.md",
     DOCS / "first-video.md",
+    DOCS / "export.md",
     DOCS / "answering.md",
     DOCS / "agents.md",
     DOCS / "localisation.md",

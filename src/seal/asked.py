@@ -6,22 +6,25 @@ They turn keyword arguments into settings, load an answerer, and make results of
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal.config import Options, WatchOptions, as_settings
 from seal.errors import OptionError
+from seal.files import writing
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Shown
 from seal.scope import Scope
 from seal.settings import split
-from seal.show import Storyboard, write
+from seal.show import Storyboard
+from seal.show import write as write_storyboard
 from seal.store import VideoRecord
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
+    from seal.export import Exported
 
 Settings = Iterable[str] | Mapping[str, object]
 """Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
@@ -140,6 +143,32 @@ def prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> st
     return read(Conversation(scope).put(question, choices).prompt)
 
 
+def export(
+    scope: Scope,
+    found: Found,
+    path: str | Path,
+    copy: bool,
+    say: Callable[[str], None],
+) -> Exported:
+    """Write what was found: moments, clips, or a storyboard with them."""
+    from seal.export import STORYBOARD, Exported, form_of, write
+
+    if form_of(path) == STORYBOARD:
+        with writing(path):
+            shown = show(scope, found, path)
+        return Exported(shown.output, found, shown.videos)
+    return write(found, scope.content.records, path, copy=copy, say=say)
+
+
+def exporting(path: str | Path, copy: bool) -> str:
+    """The task of an export: a storyboard reads more options. Raises OptionError for a path whose
+    suffix is none, and where `copy` has no effect."""
+    from seal.export import STORYBOARD, check_copy, form_of
+
+    check_copy(path, copy)
+    return "show" if form_of(path) == STORYBOARD else "find"
+
+
 def show(
     scope: Scope,
     found: Found,
@@ -151,6 +180,6 @@ def show(
     began = time.monotonic()
     choice = scope.choose(found.query, include, exclude)
     selection = scope.selection(found.query, choice, began)
-    write(Storyboard.of(scope, selection, choice, found), path)
+    write_storyboard(Storyboard.of(scope, selection, choice, found), path)
     videos = [record.id for record in scope.content.records]
     return Shown(Path(path), selection, found, videos)

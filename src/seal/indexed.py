@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from seal.types import Tokens
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, Conversation, OnText
+    from seal.export import Exported
 
 
 class Video:
@@ -174,6 +175,31 @@ class Video:
         scope = self._scope("show", settings)
         writer(path)  # A wrong suffix is an error before the work, not after it.
         return asked.show(scope, scope.find(query), path, include, exclude)
+
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments that a query describes: .csv, .json, .srt, .vtt, .edl or .otio; a
+        storyboard as .html; or a clip of each, into a folder whose name ends in a slash.
+
+        Clips are encoded anew and begin exactly at their moments; with `copy` they have the packets
+        of the video and begin at the keyframe before. `say` is told of each clip. `top`, `head` and
+        options are those of `find`, and with .html also those of `show`.
+
+        Raises OptionError for another suffix and for moments that the format cannot hold,
+        VideoError if clips cannot be cut, DataError if a file cannot be written.
+        """
+        settings = merged(options, {"find.top": top, "find.head": head})
+        scope = self._scope(asked.exporting(path, copy), settings)
+        return asked.export(scope, scope.find(query), path, copy, say)
 
     def pictures(self, tokens: Tokens) -> list[bytes]:
         """For each of some tokens of the video the stored frame that shows it, as JPEG."""

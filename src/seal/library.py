@@ -43,6 +43,7 @@ from seal.words import TextReader, Transcriber
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
+    from seal.export import Exported
     from seal.windows import Window
 
 _LISTED = 10
@@ -330,6 +331,23 @@ class Library:
         scope = self._nearest(query, "show", settings)
         return asked.show(scope, self._found(scope, query), path)
 
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments of all videos that a query describes: see `Video.export`."""
+        task = asked.exporting(path, copy)
+        settings = merged(options, {"find.top": top, "find.head": head})
+        scope = self._nearest(query, "find all" if task == "find" else task, settings)
+        return asked.export(scope, self._found(scope, query), path, copy, say)
+
     def watch(
         self,
         source: str,
@@ -357,12 +375,8 @@ class Library:
 
         if isinstance(queries, str):
             raise OptionError(f"queries must be a list, such as [{queries!r}]")
-        chosen, how = watching(
-            *(profile, options, answerer, answer_every_s),
-            window_s=window_s,
-            budget=budget,
-            give_up_s=give_up_s,
-        )
+        limits = {"window_s": window_s, "budget": budget, "give_up_s": give_up_s}
+        chosen, how = watching(profile, options, answerer, answer_every_s, **limits)
         return watch(
             *(source, chosen, how, queries),
             state=None if state is None else Path(state),

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 
 from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
-from seal.config import DecodeOptions, Options
+from seal.attention.streaming import Standing, Stream
+from seal.config import DecodeOptions, FindOptions, Options
 from seal.content import Content, Encoders, Question, VideoContent
+from seal.encode import Encoder
 from seal.ground import Curve, locate, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
@@ -156,11 +158,8 @@ class Scope:
             )
             for video, rows in self.content.by_video()
         ]
-        best, options = max(chances, default=0.0), self.options.find
-        verdict: Verdict = "unsure" if best >= options.unsure_probability else "unlikely"
-        if best >= options.min_probability:
-            verdict = "likely"
-        return Match(verdict, best, self._doubt(question))
+        best = max(chances, default=0.0)
+        return Match(verdict_of(best, self.options.find), best, self._doubt(question))
 
     def _doubt(self, question: Question) -> str:
         """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
@@ -247,3 +246,32 @@ class Scope:
                 moment = replace(moment, token=str(tokens.ids[row]), found_by=by, text=text)
             shown.append(moment)
         return shown
+
+
+def verdict_of(probability: float, options: FindOptions) -> Verdict:
+    """The word for a probability that a video shows what is asked."""
+    if probability >= options.min_probability:
+        return "likely"
+    return "unsure" if probability >= options.unsure_probability else "unlikely"
+
+
+def window_matches(stream: Stream, encoder: Encoder, options: Options) -> list[Match | None]:
+    """For each query of a stream, whether the last window shows what it says.
+
+    None where nothing is asked, and where the encoder is not calibrated.
+    """
+    return [_window_match(stream, query, encoder, options) for query in stream.queries]
+
+
+def _window_match(
+    stream: Stream, query: Standing, encoder: Encoder, options: Options
+) -> Match | None:
+    calibration = encoder.calibration
+    if calibration is None or not query.text:
+        return None
+    from seal.encode.names import known
+
+    asked = known(query.words) if options.detect.backend != "none" else 0.0
+    prior = calibration.prior(query.embedding, asked)
+    probability = calibration.probability(stream.last_relevance(query), prior)
+    return Match(verdict_of(probability, options.find), probability)

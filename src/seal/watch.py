@@ -24,6 +24,7 @@ from seal.content import embed_query
 from seal.decompose import Models, decompose
 from seal.errors import OptionError, StoreError, VideoError
 from seal.kinds import SPEECH
+from seal.scope import window_matches
 from seal.types import Moment, Span, Tokens, is_real
 from seal.video import (
     Frame,
@@ -159,7 +160,8 @@ def watch(
             reached = Reached(end_s, end_s - feed.origin_s)
             came = answers.after(stream, reached, wait=not seen.connection.info.is_live)
             chosen, moments = stream.queries, found(stream.queries)
-            yield Window(name, *last, brought, gaps, noted, chosen, moments, came)
+            matches = window_matches(stream, encoder, options)
+            yield Window(name, *last, brought, gaps, noted, chosen, matches, moments, came)
             if state is not None:
                 notes = {"last": [*last[:2]], "reached_s": end_s}
                 notes |= {"origin_s": feed.origin_s, "at": time.time(), "said_s": said_s}
@@ -169,12 +171,15 @@ def watch(
             (number, start_s), end_s = notes["last"], notes["reached_s"]
             chosen, reached = stream.queries, Reached(end_s, end_s - feed.origin_s)
             came = answers.after(stream, reached, wait=True)
-            yield Window(name, number, start_s, end_s, {}, [], [], chosen, found(chosen), came)
+            matches = window_matches(stream, encoder, options)
+            yield Window(
+                name, number, start_s, end_s, {}, [], [], chosen, matches, found(chosen), came
+            )
             if state is not None:
                 stream.save(state, fixed | notes)
         elif last is not None:
             for came in answers.rest(stream, reached):
-                yield Window(name, *last, {}, [], [], chosen, moments, came)
+                yield Window(name, *last, {}, [], [], chosen, matches, moments, came)
     if feed.failure is not None:
         raise feed.failure
 

@@ -115,6 +115,12 @@ class Stream:
         chosen = dict.fromkeys(name for query in self.queries for name in query.tokens.ids.tolist())
         self.pictures = {name: known[name] for name in chosen if name in known}
 
+    def last_relevance(self, query: Standing) -> Float32:
+        """[n] R of the tokens of the last window to a query."""
+        if self._window is None:
+            return np.zeros(0, np.float32)
+        return self._relevance(self._window, query.words, query.embedding)
+
     def _choose(self, text: str, words: str, embedding: Float32, parts: list[Tokens]) -> Standing:
         parts = parts or [Tokens.none(self._dimension)]
         # Those of no tokens may have been made before the number of facets was known.

@@ -15,6 +15,7 @@ from seal.cli.ask import ask
 from seal.cli.chat import chat
 from seal.cli.data import data
 from seal.cli.evaluate import evaluate
+from seal.cli.export import export
 from seal.cli.options import (
     all_option,
     asked,
@@ -91,6 +92,7 @@ main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
+main.add_command(export)
 main.add_command(transcribe)
 main.add_command(chapters)
 main.add_command(serve)

@@ -78,7 +78,10 @@ TASKS = {
     ),
     "watch": Task(
         # A stream is not heard so far.
-        (*(stage for stage in INDEX_STAGES if stage != "transcribe"), "attention", "answer"),
+        (
+            *(stage for stage in INDEX_STAGES if stage != "transcribe"),
+            *("attention", "answer", "find.min_probability", "find.unsure_probability"),
+        ),
         "options of indexing (not transcribe: a stream is not heard), of attention and of prompts"
         " can be set; its budget is --budget",
         # A stream cannot look back for what a question says of time and cause.

@@ -9,8 +9,13 @@ completions  the OpenAI-style endpoint
 messages     what its messages say
 agents       MCP: tools for agents, over HTTP and stdio
 jobs         heavy work, each by a process of its own
+process      such a process, from the side of the server
 worker       what such a process does
 sources      what may be indexed
+gate         the way out to the hosts that the operator allows
+uploads      files that clients send, which can be resumed
+live         sources that are watched, and alerts
+webhook      alerts that are sent to an address
 state        what is remembered over restarts
 replies      what is answered to a request that comes twice
 safety       who may ask, and how much
@@ -20,6 +25,7 @@ problems     errors as HTTP has them
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +59,10 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.state import ServerState
 
     library = open_library(store)
-    state = ServerState(options.state or default_state(Path(store)))
-    listening = _listen(options)
-    try:
+    with (
+        closing(_listen(options)) as listening,
+        closing(ServerState(options.state or default_state(Path(store)))) as state,
+    ):
         service = Service(library, state, options, Chosen(**models))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -70,9 +77,6 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
             timeout_graceful_shutdown=_PATIENCE_S,
         )
         uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
-        state.close()
 
 
 def _listen(options: ServeOptions) -> socket.socket:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from seal import __version__
-from seal.serve import agents, completions, problems, rest
+from seal.serve import agents, completions, live, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -18,14 +18,18 @@ from seal.serve.service import Service
 def application(service: Service) -> FastAPI:
     """The application of a service; its jobs run while it is up."""
 
+    watches = live.Watches(service)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
+        service.jobs.start()
+        watches.start()
         try:
             async with tools.run():
                 yield
         finally:
-            service.stop()
+            watches.stop()
+            service.jobs.stop()
 
     tools = agents.over_http(service)
     app = FastAPI(
@@ -39,10 +43,12 @@ def application(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
+    app.state.watches = watches
+    app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    app.include_router(rest.router)
-    app.include_router(completions.router)
+    for part in (rest, uploads, live, completions):
+        app.include_router(part.router)
     # Each request stands alone, so there is nothing that a stream or a session would be for.
     app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))
 

@@ -24,7 +24,7 @@ from seal.serve.sources import resolved
 PREFIX = "/api/v1"
 _TICK_S = 0.5
 """How often a stream of events looks for something new."""
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
     for status, text in (
         (401, "A token is needed."),
@@ -38,7 +38,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (503, "The store or a back end cannot be used."),
     )
 }
-router = APIRouter(prefix=PREFIX, responses=_PROBLEMS)
+router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
 
 
 def service_of(request: Request) -> Service:

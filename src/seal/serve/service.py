@@ -25,6 +25,7 @@ from seal.errors import AnswerError, OptionError, SealError
 from seal.indexed import Video
 from seal.inventory import Removed
 from seal.library import Library
+from seal.serve.gate import Gate
 from seal.serve.jobs import Jobs
 from seal.serve.problems import BusyError, status_of
 from seal.serve.state import ServerState
@@ -94,18 +95,11 @@ class Service:
         self.options = options
         self.models = models
         self.jobs = Jobs(state, options.heavy_jobs)
+        self.gate = Gate(options.hosts, options.allow_private)
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
         self._answers = anyio.CapacityLimiter(options.answers)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
-
-    def start(self) -> None:
-        """Begin to work off the jobs."""
-        self.jobs.start()
-
-    def stop(self) -> None:
-        """End everything that runs; it goes on when the server starts again."""
-        self.jobs.stop()
 
     async def compute(self, work: Callable[[], Result]) -> Result:
         """Run a query in a thread, when its turn comes.
@@ -179,17 +173,25 @@ class Service:
         return {"answerer": self.models.answerer, "options": settings}
 
     def spec(
-        self, source: str, *, quick: bool = False, options: Mapping[str, Any] | None = None
+        self,
+        source: str,
+        *,
+        quick: bool = False,
+        options: Mapping[str, Any] | None = None,
+        task: Literal["index", "watch"] = "index",
     ) -> dict[str, Any]:
-        """What the worker of an indexing job is told. Raises OptionError for a wrong option."""
-        settings = [*self.models.of("index"), *allowed(options, _INDEX_OPTIONS)]
-        Options.load(self.models.profile, settings, "index")
+        """What a worker that indexes or watches is told. Raises OptionError for a wrong option."""
+        theirs = _INDEX_OPTIONS if task == "index" else (*_INDEX_OPTIONS, *_QUERY_OPTIONS)
+        settings = [*self.models.of("index"), *allowed(options, theirs)]
+        Options.load(self.models.profile, settings, task)
         return {
             "source": source,
             "store": str(self.library.store.path),
             "profile": self.models.profile,
             "options": settings,
             "quick": quick,
+            "hosts": self.gate.hosts,
+            "allow_private": self.gate.allow_private,
             "jobs": None if quick else self.options.jobs,
         }
 

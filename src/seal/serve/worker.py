@@ -1,4 +1,4 @@
-"""The process of one job: it takes the job on stdin and writes its progress to stdout.
+"""The process of one job or one watch: it takes the work on stdin and writes progress to stdout.
 
 Messages are JSON lines; the last line is {"done": VIDEO} or {"failed": REASON}. The process ends at
 once when its input ends: then the server has been killed, and will start the job anew.
@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from seal.errors import SealError
+from seal.serve.gate import Gate, all_through
 
 _TICK_S = 0.25
 """How often a process says how far it is."""
@@ -78,16 +79,37 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             say(asdict(progress))
 
     library = open_library(job["store"])
-    video = library.index(
-        job["source"],
-        profile=job["profile"],
-        quick=job["quick"],
-        jobs=job["jobs"],
-        options=job["options"],
-        on_progress=on_progress,
-    )
+    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+        video = library.index(
+            job["source"],
+            profile=job["profile"],
+            quick=job["quick"],
+            jobs=job["jobs"],
+            options=job["options"],
+            on_progress=on_progress,
+        )
     return str(video.id)
 
 
-_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {"index": _index}
-"""By kind of job, what does it."""
+def _watch(job: Mapping[str, Any], say: Say) -> str:
+    """Watch a source until it ends."""
+    from seal.library import open_library
+
+    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+        windows = open_library(job["store"]).watch(
+            job["source"],
+            job["queries"],
+            window_s=job["window_s"],
+            budget=job["budget"],
+            state=job["state"],
+            profile=job["profile"],
+            options=job["options"],
+            say=lambda text: say({"told": text}),
+        )
+        for window in windows:
+            say({"window": window.to_json()})
+    return str(job["source"])
+
+
+_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {"index": _index, "watch": _watch}
+"""By kind of work, what does it. The text that comes back is what the last message holds."""

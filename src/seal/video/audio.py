@@ -54,7 +54,7 @@ class Sound:
     """A stretch of sound: sample i is heard at start_s + i / rate_hz."""
 
     samples: Float32
-    """[n] mono, in [-1, 1]."""
+    """[n] mono or [2, n] stereo, in [-1, 1]."""
     start_s: float
     """Seconds on the clock of the video."""
     lost: tuple[LostSound, ...] = ()
@@ -65,18 +65,22 @@ class Sound:
 
     @property
     def end_s(self) -> float:
-        return self.start_s + len(self.samples) / self.rate_hz
+        samples: int = self.samples.shape[-1]
+        return self.start_s + samples / self.rate_hz
 
 
-def open_sound(source: str | Path, options: VideoOptions) -> SoundReader | None:
+def open_sound(
+    source: str | Path, options: VideoOptions, *, rate_hz: int = RATE_HZ, stereo: bool = False
+) -> SoundReader | None:
     """The sound of a source that can be read again; None where FFmpeg finds none that it decodes.
 
     Of several audio streams it is the one that the container marks as default, or else the first.
-    Raises VideoError if the source cannot be opened.
+    It is mono, and with `stereo` stereo where the source has several channels. Raises VideoError if
+    the source cannot be opened.
     """
     if not is_address(source) and Path(source).is_dir():
         return None
-    reader = SoundReader(source, options)
+    reader = SoundReader(source, options, rate_hz, stereo)
     if reader.has_sound:
         return reader
     reader.close()
@@ -86,13 +90,17 @@ def open_sound(source: str | Path, options: VideoOptions) -> SoundReader | None:
 class SoundReader:
     """The open sound of one source; a context manager that closes it."""
 
-    def __init__(self, source: str | Path, options: VideoOptions) -> None:
-        self._source, self._options = source, options
+    def __init__(
+        self, source: str | Path, options: VideoOptions, rate_hz: int, stereo: bool
+    ) -> None:
+        self._source, self._options, self._rate_hz = source, options, rate_hz
         self._open()
+        is_mono = not (stereo and self.has_sound and self._stream.codec_context.channels > 1)
+        self.layout = "mono" if is_mono else "stereo"
 
     def _open(self) -> None:
         self._container: InputContainer = open_container(self._source, self._options)
-        self._stream: Any = _pick(self._container)
+        self._stream: Any = pick_sound(self._container)
         self._fresh = True
 
     @property
@@ -132,7 +140,7 @@ class SoundReader:
             # The noise that an AAC decoder fills in depends on all that it has decoded.
             self.close()
             self._open()
-        mixer = _Mixer(start_s, end_s)
+        mixer = _Mixer(start_s, end_s, self._rate_hz, self.layout)
         past = 0
         is_end = True
         for packet in self._seek(start_s):
@@ -214,7 +222,7 @@ class SoundReader:
             yield packet
 
 
-def _pick(container: InputContainer) -> Any:
+def pick_sound(container: InputContainer) -> Any:
     """The audio stream to read; None where none can be decoded."""
     default = av.stream.Disposition.default
     decoded = [each for each in container.streams.audio if each.codec_context is not None]
@@ -222,14 +230,16 @@ def _pick(container: InputContainer) -> Any:
 
 
 class _Mixer:
-    """Decoded frames, made mono at `RATE_HZ` and put where their stamps say.
+    """Decoded frames, made mono or stereo at one rate and put where their stamps say.
 
     Frames that follow each other without a hole are one run, which one resampler converts.
     """
 
-    def __init__(self, start_s: float, end_s: float) -> None:
+    def __init__(self, start_s: float, end_s: float, rate_hz: int, layout: str) -> None:
         self._start_s, self._end_s = start_s, end_s
-        self._samples = np.zeros(round((end_s - start_s) * RATE_HZ), np.float32)
+        self._rate_hz, self._layout = rate_hz, layout
+        count = round((end_s - start_s) * rate_hz)
+        self._samples = np.zeros(count if layout == "mono" else (2, count), np.float32)
         self._lost: list[LostSound] = []
         self._missing: str | None = None
         self._resampler: AudioResampler | None = None
@@ -277,9 +287,9 @@ class _Mixer:
         holds = form == self._form and abs(at_s - self._next_s) <= _TOLERANCE_S
         if self._resampler is None or not holds:
             self._flush()
-            self._resampler = AudioResampler("fltp", "mono", RATE_HZ)
+            self._resampler = AudioResampler("fltp", self._layout, self._rate_hz)
             self._form, self._next_s = form, at_s
-            self._place = round((at_s - self._start_s) * RATE_HZ)
+            self._place = round((at_s - self._start_s) * self._rate_hz)
         self._next_s += length_s
         frame.pts = None
         self._put(frame)
@@ -287,12 +297,13 @@ class _Mixer:
     def _put(self, frame: av.AudioFrame | None) -> None:
         assert self._resampler is not None
         for out in self._resampler.resample(frame):
-            row = out.to_ndarray()[0]
+            rows = out.to_ndarray()
             first = max(0, -self._place)
-            end = min(len(row), len(self._samples) - self._place)
+            end = min(rows.shape[1], self._samples.shape[-1] - self._place)
             if first < end:
-                self._samples[self._place + first : self._place + end] = row[first:end]
-            self._place += len(row)
+                # One row of a plane fills an array of one channel as well.
+                self._samples[..., self._place + first : self._place + end] = rows[:, first:end]
+            self._place += rows.shape[1]
 
     def _flush(self) -> None:
         """The run is over: the resampler gives what it still holds."""
@@ -304,4 +315,5 @@ class _Mixer:
         """All that was placed; damaged sound may be of any size."""
         self._flush()
         samples = np.nan_to_num(self._samples, nan=0.0, posinf=0.0, neginf=0.0)
-        return Sound(np.clip(samples, -1.0, 1.0), self._start_s, tuple(self._lost), is_end)
+        samples = np.clip(samples, -1.0, 1.0)
+        return Sound(samples, self._start_s, tuple(self._lost), is_end, self._rate_hz)

@@ -73,8 +73,8 @@ class ContainerStream(PictureStream):
         self._nominal = nominal if 0 < nominal <= self._longest else 1
         """How long a picture lasts that does not say so."""
         self.end = self._stated_end = self._ticks_stated()
-        self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
-        size = self._container.size
+        self.may_restart = Flags.ts_discont in Flags(self.container.format.flags)
+        size = self.container.size
         self.size_bytes = size if size > 0 else None
         self.begin = self._ticks(self._stream.start_time, self.time_base) or 0
         # What the codec says at its first picture; unset before.
@@ -90,7 +90,7 @@ class ContainerStream(PictureStream):
         except (OptionError, VideoError):
             container.close()
             raise
-        self._container, self._stream = container, stream
+        self.container, self._stream = container, stream
         self._others = _Others(container)
         self._first_byte = self._read_bytes = first_byte
         self._fresh = True
@@ -112,7 +112,7 @@ class ContainerStream(PictureStream):
 
     @property
     def _format(self) -> str:
-        return self._container.format.name
+        return self.container.format.name
 
     def _ticks(self, time: int | None, base: Fraction) -> int | None:
         return None if time is None else round(time * base / self.time_base)
@@ -127,13 +127,13 @@ class ContainerStream(PictureStream):
 
     def _container_end(self) -> int | None:
         """The end of all streams as the container states it, in microseconds."""
-        start, duration = self._container.start_time or 0, self._container.duration
+        start, duration = self.container.start_time or 0, self.container.duration
         # Matroska's duration counts from 0, not from the first picture, in most files.
         from_zero = "matroska" in self._format and (duration or 0) > start
         return None if duration is None else duration + (0 if from_zero else start)
 
     def close(self) -> None:
-        self._container.close()
+        self.container.close()
         # The clock calls back: with it, the decoder and its threads would wait for the collector.
         self._clock = None
 
@@ -186,8 +186,8 @@ class ContainerStream(PictureStream):
         """All packets from here to the end of the open container."""
         failures = position = 0
         began_at = heard_at = time.monotonic()
-        lacks_order = self._lacks_order
-        packets = self._container.demux()
+        lacks_order = self.lacks_order
+        packets = self.container.demux()
         while failures < MAX_FAILURES:
             try:
                 packet = next(packets, None)
@@ -202,7 +202,7 @@ class ContainerStream(PictureStream):
                         self.source, error, self._options.timeout_s
                     ) from error
                 failures += 1
-                packets = self._container.demux()
+                packets = self.container.demux()
                 yield f"the container is damaged: {reason_of(error)}"
                 continue
             if packet is None:
@@ -241,7 +241,7 @@ class ContainerStream(PictureStream):
         is_file = not is_address(self.source) and Path(self.source).is_file()
         if not (is_file and self._format in _TRANSPORT and self._others.has_successor):
             return False
-        before = self._container
+        before = self.container
         try:
             self._open(self._read_bytes)
         except VideoError:
@@ -265,7 +265,7 @@ class ContainerStream(PictureStream):
         while pts - back > self.begin:
             self._fresh = False
             try:
-                self._container.seek(pts - back, stream=self._stream)
+                self.container.seek(pts - back, stream=self._stream)
             except av.FFmpegError:
                 return None
             packets = self._packets()
@@ -284,13 +284,18 @@ class ContainerStream(PictureStream):
         first = next(packets) if packets else None
         return None if first is None or isinstance(first, str) else first.pts
 
-    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
+    def packets(self, pts: int | None = None) -> Iterator[Piece]:
+        """All packets of all streams, as they are, from the beginning or from the video's keyframe
+        at or before `pts`; in between, why some are missing."""
         packets = None if pts is None else self._seek(pts)
         if packets is None:
             self._rewind()
             packets = self._packets()
         self._fresh = False
-        return self._decode(self._carried_on(packets))
+        return packets
+
+    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
+        return self._decode(self._carried_on(self.packets(pts)))
 
     def _end_of(self, packet: av.Packet[Any]) -> int:
         """When the picture of a packet leaves the screen, by what the packet states."""
@@ -349,7 +354,7 @@ class ContainerStream(PictureStream):
                 # Once for all packets: each such question to PyAV makes new objects.
                 stream, codec, skipping = packet.stream, packet.stream.codec_context, False
                 codec.skip_frame = "DEFAULT"
-                in_order = not (self._lacks_order or self._shows_as_decoded)
+                in_order = not (self.lacks_order or self._shows_as_decoded)
                 decode_order = None if in_order else DecodeOrder()
             self._latest = max(self._latest, self._end_of(packet))
             damage.at(packet)
@@ -395,7 +400,7 @@ class ContainerStream(PictureStream):
         return bool(self._stream.codec_context.has_b_frames)
 
     @property
-    def _lacks_order(self) -> bool:
+    def lacks_order(self) -> bool:
         """Whether the container has no stamps but those of decoding, which is another order."""
         return self._format == "avi" and self._reorders
 
