@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from seal import __version__
-from seal.serve import live, problems, rest, uploads
+from seal.serve import agents, completions, live, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -24,11 +25,13 @@ def application(service: Service) -> FastAPI:
         service.jobs.start()
         watches.start()
         try:
-            yield
+            async with tools.run():
+                yield
         finally:
             watches.stop()
             service.jobs.stop()
 
+    tools = agents.over_http(service)
     app = FastAPI(
         title="SEAL",
         version=__version__,
@@ -44,8 +47,10 @@ def application(service: Service) -> FastAPI:
     app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, uploads, live):
+    for part in (rest, uploads, live, completions):
         app.include_router(part.router)
+    # Each request stands alone, so there is nothing that a stream or a session would be for.
+    app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:
