@@ -179,11 +179,17 @@ class Scope:
             return np.zeros(0, bool)
         if self.content.encoder.calibration is None:
             return np.asarray(scores > np.median(scores), bool)
-        find, threshold = self.options.find, np.empty(len(scores))
-        least = min(find.min_probability, find.unsure_probability)
+        threshold = np.empty(len(scores))
         for video, rows in self.content.by_video():
-            threshold[rows] = self._threshold(question, video, least)
+            threshold[rows] = self.least(question, video)
         return np.asarray(scores >= threshold, bool)
+
+    def least(self, question: Question, video: VideoRecord) -> float:
+        """The relevance from which a token of a video is an answer, where the encoder is
+        calibrated; else -inf."""
+        find = self.options.find
+        least = min(find.min_probability, find.unsure_probability)
+        return self._threshold(question, video, least)
 
     def _threshold(self, question: Question, video: VideoRecord, probability: float) -> float:
         """The relevance with which one token by itself makes a video match with this probability;
