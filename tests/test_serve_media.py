@@ -243,6 +243,16 @@ def test_a_file_that_was_replaced_is_not_served(home: Path, tmp_path: Path, leng
         assert server.get(f"/media/{video.id}").body == before.body
 
 
+def test_nothing_is_fetched_for_a_client(server: Server, film: seal.Video, tmp_path: Path) -> None:
+    video = seal.open(tmp_path / "store").index(f"{server.url}/media/{film.id}", quick=True)
+    with serving(tmp_path / "store") as other:
+        for path in (f"/media/{video.id}", f"/api/v1/videos/{video.id}/playable"):
+            reply = other.get(path)
+            assert reply.status == 404
+            assert "lies on another server" in reply.json["detail"]
+        assert other.get(f"/media/{video.id}/poster.jpg").status == 200
+
+
 # ---- playable copies ----
 
 
@@ -401,7 +411,7 @@ def long_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long")
     write_video(
         folder / "long.mkv",
-        range(0, 60_000, 40),
+        range(0, 30_000, 40),
         size=(640, 480),
         codec="mpeg4",
         options={"qmin": "3", "qmax": "3"},
@@ -418,7 +428,7 @@ def begun(server: Server, video: str) -> str:
         assert found["state"] in ("queued", "running"), found
         time.sleep(0.05)
     assert found["stage"] == "encoding"
-    assert found["total_s"] == pytest.approx(60.0, abs=0.1)
+    assert found["total_s"] == pytest.approx(30.0, abs=0.1)
     return job
 
 
@@ -456,7 +466,7 @@ def test_a_killed_server_serves_no_half_copy(long_home: Path, tmp_path: Path) ->
         assert (over["state"], over["attempts"]) == ("done", 2), over
         assert files_in(folder) == [f"{video.id}.mp4"]
         with av.open(str(folder / f"{video.id}.mp4")) as copy:
-            assert sum(1 for _ in copy.decode(video=0)) == 1500
+            assert sum(1 for _ in copy.decode(video=0)) == 750
 
 
 def test_a_full_disk_is_said_in_one_sentence(long_home: Path, tmp_path: Path) -> None:
@@ -617,8 +627,8 @@ def test_a_clip_is_cut_from_the_original(sounding: tuple[Path, seal.Video]) -> N
         quick = server.get(f"{path}?start_s=2.4&end_s=4")
         _, shown = frames(io.BytesIO(quick.body))
         assert shown[0] <= 60
-        assert shown[0] % 25 == 0
-        assert {*range(60, 100)} <= {*shown}
+        assert shown == list(range(shown[0], shown[-1] + 1))
+        assert shown[-1] >= 99
         assert len(quick.body) < len((folder / "late.mkv").read_bytes())
         head = server.send("HEAD", f"{path}?start_s=2.4&end_s=4")
         assert (head.status, head.body) == (200, b"")
@@ -638,7 +648,7 @@ def test_a_clip_is_cut_from_the_original(sounding: tuple[Path, seal.Video]) -> N
 
 def test_a_client_that_goes_away_makes_room_for_others(long_home: Path, tmp_path: Path) -> None:
     (video,) = seal.open(long_home / "store")
-    path = f"/media/{video.id}/clip?start_s=0&end_s=60&exact=true"
+    path = f"/media/{video.id}/clip?start_s=0&end_s=30&exact=true"
     with serving(long_home / "store", "--state", str(tmp_path / "state")) as server:
         host = server.url.removeprefix("http://")
         # They take the first bytes and then nothing, and hold both places.
