@@ -31,11 +31,15 @@ def opened(output: str | Path | IO[bytes]) -> Iterator[OutputContainer]:
     """An MP4 file, or a Matroska file where the path ends in .mkv.
 
     A path is replaced once the file is whole. Anything else has to have a method `write`, and gets
-    fragmented MP4. Raises DataError if a path cannot be written.
+    fragmented MP4. Raises DataError if a path cannot be written, and what `write` raises.
     """
     if not isinstance(output, (str, Path)):
-        with av.open(output, "w", format="mp4", options=_STREAMED) as container:
-            yield container
+        stream = _Stream(output)
+        try:
+            with av.open(stream, "w", format="mp4", options=_STREAMED) as container:
+                yield container
+        except av.FFmpegError as error:
+            raise stream.error or error from None
         return
     form = _FORMATS[suffix_of(output)]
     with replacing(output) as draft:
@@ -50,3 +54,18 @@ def suffix_of(output: str | Path) -> str:
     if suffix not in _FORMATS:
         raise DataError(f"{output}: the name of a clip must end in one of {', '.join(_FORMATS)}")
     return suffix
+
+
+class _Stream:
+    """A file that can be written to and nothing else, with what it has raised: PyAV may hide it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: Exception | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except Exception as error:
+            self.error = error
+            raise
