@@ -214,9 +214,7 @@ class Library:
         """The videos, in the order of indexing."""
         counts = self.store.counts()
         described = [
-            describe(record, counts[record.id])
-            for record in self.store.videos()
-            if record.id in counts
+            describe(one, counts[one.id]) for one in self.store.videos() if one.id in counts
         ]
         return Listing(described, [(video.id, video.path) for video in self.store.unfinished()])
 
