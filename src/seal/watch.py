@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -27,8 +28,7 @@ from seal.decompose import Instances, Models, decompose
 from seal.errors import OptionError, SealError, StoreError
 from seal.scope import window_matches
 from seal.types import Moment, Span, Tokens, is_real
-from seal.video import Gap, is_address, is_pipe, shown
-from seal.video.source import is_device
+from seal.video import Gap, shown
 from seal.weights import require
 from seal.windows import Window
 from seal.words import Transcript
@@ -87,7 +87,7 @@ def watch(
         None,
         reader=models.reader,
         video_options=options.video,
-        is_read_once=is_address(source) or is_device(source) or is_pipe(source),
+        is_read_once=not (os.path.isfile(source) or os.path.isdir(source)),
     )
     for note in subtitles.notes:
         say(note)
