@@ -11,7 +11,8 @@ import numpy as np
 from seal import asked, kinds, spoken
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import ChapterOptions
-from seal.content import Encoders, VideoContent
+from seal.content import VideoContent
+from seal.encoders import Encoders
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.printing import printable

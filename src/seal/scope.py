@@ -13,8 +13,9 @@ from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
 from seal.attention.streaming import Standing, Stream
 from seal.config import DecodeOptions, FindOptions, Options
-from seal.content import Content, Encoders, Question, VideoContent
+from seal.content import Content, Question, VideoContent
 from seal.encode import Encoder
+from seal.encoders import Encoders
 from seal.ground import Curve, locate, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
@@ -162,10 +163,10 @@ class Scope:
         return Match(verdict_of(best, self.options.find), best, self._doubt(question))
 
     def _doubt(self, question: Question) -> str:
-        """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
+        """Why a verdict is worth little, given what speaks for the best token."""
         scores = question.relevance
-        by_picture = not len(scores) or question.found_by[np.argmax(scores)] == "picture"
-        return self.content.doubt(question.text) if by_picture else ""
+        by = str(question.found_by[np.argmax(scores)]) if len(scores) else "picture"
+        return self.content.doubt(question.text, by)
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.

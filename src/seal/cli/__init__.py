@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from seal import __version__, backends
+from seal.cli.agents import mcp
 from seal.cli.ask import ask
 from seal.cli.chat import chat
 from seal.cli.data import data
@@ -95,6 +96,7 @@ main.add_command(export)
 main.add_command(transcribe)
 main.add_command(chapters)
 main.add_command(serve)
+main.add_command(mcp)
 main.add_command(doctor)
 main.add_command(prepare)
 

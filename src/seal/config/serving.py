@@ -95,10 +95,11 @@ class ServeOptions:
             )
         if not self.token.isprintable() or not self.token.isascii() or " " in self.token:
             raise OptionError("a token is of printable ASCII characters without spaces")
-        if not self.token and not self.is_loopback:
+        reached = [name for name in (self.host, *self.names) if not is_loopback(name)]
+        if not self.token and reached:
             raise OptionError(
-                f"{self.host} can be reached from other machines: give a token with --token-file,"
-                " or listen at 127.0.0.1"
+                f"{reached[0]} can be reached from other machines: give a token with --token-file,"
+                " or listen at 127.0.0.1 and under no other name"
             )
 
     @property

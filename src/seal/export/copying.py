@@ -15,10 +15,10 @@ from seal.errors import VideoError
 from seal.export.output import ROUNDING, opened, suffix_of
 from seal.types import Span
 from seal.video import SourceFiles, shown
-from seal.video.audio import pick_sound
 from seal.video.container import ContainerStream
 from seal.video.damage import FAULTS, reason_of
 from seal.video.opening import open_container, pick_stream
+from seal.video.sound import pick_sound
 from seal.video.timeline import Piece
 
 # What players expect in MP4; Matroska takes everything else.

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from seal import __version__
-from seal.serve import assets, live, media, pages, problems, rest, uploads
+from seal.serve import agents, assets, completions, live, media, pages, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -25,11 +26,13 @@ def application(service: Service) -> FastAPI:
         service.jobs.start()
         watches.start()
         try:
-            yield
+            async with tools.run():
+                yield
         finally:
             watches.stop()
             service.jobs.stop()
 
+    tools = agents.over_http(service)
     app = FastAPI(
         title="SEAL",
         version=__version__,
@@ -45,8 +48,10 @@ def application(service: Service) -> FastAPI:
     app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, uploads, live, media, pages, assets):
+    for part in (rest, uploads, live, media, completions, pages, assets):
         app.include_router(part.router)
+    # Each request stands alone, so there is nothing that a stream or a session would be for.
+    app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:

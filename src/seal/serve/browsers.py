@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from seal.config import VideoOptions
-from seal.video.audio import pick_sound
 from seal.video.opening import open_container, pick_stream
+from seal.video.sound import pick_sound
 
 Way = Literal["original", "remux", "transcode"]
 """How a browser comes to play a video: as it is, with its packets in another container, or encoded

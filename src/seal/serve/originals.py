@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 from seal.lookup import original
@@ -69,8 +69,4 @@ def _is_original(seen: _Seen) -> bool:
 
 def version_of(record: VideoRecord) -> str:
     """A text that changes whenever the stored tokens and pictures of a video do."""
-    from hashlib import blake2b
-
-    keys: Mapping[str, str] = record.keys
-    said = "\n".join(f"{kind} {keys[kind]}" for kind in sorted(keys))
-    return blake2b(said.encode(), digest_size=8).hexdigest()
+    return blake2b(repr(sorted(record.keys.items())).encode(), digest_size=8).hexdigest()

@@ -5,6 +5,7 @@ Videos are named by their ids alone. A path would let a stranger ask which files
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from seal import asked
 from seal.asked import merged
 from seal.config import Options
 from seal.config.serving import ServeOptions
-from seal.errors import OptionError
+from seal.errors import AnswerError, OptionError, SealError
 from seal.indexed import Video
 from seal.inventory import Removed
 from seal.library import Library
@@ -29,10 +30,11 @@ from seal.serve import playable
 from seal.serve.gate import Gate
 from seal.serve.jobs import Job, Jobs
 from seal.serve.playable import Playability, PlayableCopies
-from seal.serve.problems import BusyError, ConflictError
+from seal.serve.problems import BusyError, ConflictError, status_of
 from seal.serve.state import ServerState
 from seal.settings import split
 
+_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _QUERY_OPTIONS = ("attention.", "find.")
@@ -67,6 +69,14 @@ class Chosen:
         Options.load(self.profile, self.of("index"), "index")
         asking = merged(self.of("ask"), asked.asking(None, self.answerer))
         Options.load(self.profile, asking, "ask")
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers as clients may know it: of a folder, its name alone."""
+        backend, _, model = (self.answerer or "").partition(":")
+        return (
+            f"{backend}:{PurePath(model).name}" if PurePath(model).is_absolute() else self.answerer
+        )
 
     def of(self, task: Literal["index", "ask"]) -> list[str]:
         """The settings of a task."""
@@ -140,6 +150,23 @@ class Service:
         """What people call a video: the name of the file as it was uploaded, or as it is."""
         known = self.titles() if titles is None else titles
         return known.get(path) or PurePath(path).name or path
+
+    def told(self, error: SealError) -> str:
+        """What a stranger is told of an error: nothing about the insides of the machine."""
+        if isinstance(error, AnswerError) or status_of(error) < 500:
+            return self.public(str(error))
+        _log.error("%s", error)
+        return "the store or a back end of the server cannot be used; its log says more"
+
+    def public(self, text: str) -> str:
+        """A text without the folders of this machine, which are no business of clients."""
+        folders = [self.library.store.path, self.state.folder, *self.options.media]
+        folders += [Path(record.location).parent for record in self.library.store.videos()]
+        hidden = {str(each) for one in folders for each in (one, one.resolve())}
+        for folder in sorted(hidden, key=len, reverse=True):
+            if folder.startswith("/") and folder != "/":
+                text = text.replace(f"{folder}/", "").replace(folder, "the library")
+        return text
 
     def remove(self, name: str) -> Removed:
         """Remove a video from the library with its playable copy, and its file if it was
