@@ -153,9 +153,10 @@ def _lane(board: Storyboard, kind: Kind) -> str:
     faint = "".join(f'<path class="d{n}" d="{d}"/>' for n, d in paths.items() if d)
     mine = [entry for entry in board.entries if entry.kind == kind]
     marks = "".join(map(_mark, mine))
+    chosen = f"{len(mine)} of " if board.query else ""
     return (
         f'<div class="name-of kind-{kind.name}"><b>{kind.name.capitalize()}</b>'
-        f"<span>{len(mine)} of {board.count(kind):,}</span></div>"
+        f"<span>{chosen}{board.count(kind):,}</span></div>"
         f'<div class="lane kind-{kind.name}"><svg aria-hidden="true" viewBox="0 0 1000 1"'
         f' preserveAspectRatio="none">{faint}</svg>{marks}</div>'
     )
