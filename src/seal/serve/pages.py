@@ -111,8 +111,8 @@ def _page(service: Service, template: str, status: int = 200, **values: Any) -> 
 def library(service: Here) -> Response:
     """Every video, what is being done, and ways to add more."""
     shown = _videos(service)
-    total_s = sum(record.duration_s for record in service.library.store.videos())
-    count = len(shown["videos"])
+    total_s = sum(video.duration_s for video in shown)
+    count = len(shown)
     summary = f"{count} video{'s' * (count != 1)}, {clock(total_s, tenths=False)} in all"
     return _page(
         service,
@@ -122,7 +122,7 @@ def library(service: Here) -> Response:
         media=media_files(service.options.media),
         hosts=service.options.hosts,
         jobs=_current(service),
-        **shown,
+        videos=shown,
     )
 
 
@@ -130,18 +130,18 @@ def library(service: Here) -> Response:
 def videos(service: Here) -> Response:
     """The videos of the library, as a part of its page."""
     media = media_files(service.options.media)
-    return _page(service, "videos.html", media=media, **_videos(service))
+    return _page(service, "videos.html", media=media, videos=_videos(service))
 
 
-def _videos(service: Service) -> dict[str, Any]:
+def _videos(service: Service) -> list[VideoCard]:
+    """The videos, the newest first."""
     site, titles = Site(service.options.path_prefix), service.titles()
-    records = {record.id: record for record in service.library.store.videos()}
-    cards = [
-        VideoCard.of(site, each, records[each.video], service.title(each.path, titles))
-        for each in service.library.listing().videos
-        if each.video in records
+    counts = service.library.store.counts()
+    return [
+        VideoCard.of(site, record, counts[record.id], service.title(record.location, titles))
+        for record in reversed(service.library.store.videos())
+        if record.id in counts
     ]
-    return {"videos": cards[::-1]}
 
 
 @router.get("/search")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,7 +12,6 @@ import numpy as np
 
 from seal.clock import clock, span_clock
 from seal.indexed import Video
-from seal.inventory import Indexed
 from seal.printing import printable
 from seal.results import Match, Verdict
 from seal.serve.jobs import Job
@@ -102,6 +101,7 @@ class VideoCard:
     id: str
     href: str
     title: str
+    duration_s: float
     length: str
     counts: list[tuple[str, int]]
     """(kind, number of tokens)."""
@@ -112,22 +112,23 @@ class VideoCard:
     height: int
 
     @staticmethod
-    def of(site: Site, video: Indexed, record: VideoRecord, title: str) -> VideoCard:
-        """A video of a library."""
+    def of(site: Site, video: VideoRecord, counts: Mapping[str, int], title: str) -> VideoCard:
+        """A video of a library; `counts` is kind -> number of its tokens."""
         missing_s = sum(end_s - start_s for start_s, end_s, _ in video.gaps)
         state = f"{clock(missing_s)} could not be read" if missing_s else ""
         if video.is_quick:
             state = "only its keyframes were looked at; index it anew to complete it"
         return VideoCard(
-            id=video.video,
-            href=site.url(f"/videos/{video.video}"),
+            id=video.id,
+            href=site.url(f"/videos/{video.id}"),
             title=printable(title),
+            duration_s=video.duration_s,
             length=clock(video.duration_s, tenths=False),
-            counts=[(kind, count) for kind, count in video.tokens.items() if count],
+            counts=[(kind, count) for kind, count in counts.items() if count],
             state=state,
-            poster=site.url(f"/media/{video.video}/poster.jpg"),
-            width=record.width,
-            height=record.height,
+            poster=site.url(f"/media/{video.id}/poster.jpg"),
+            width=video.width,
+            height=video.height,
         )
 
 

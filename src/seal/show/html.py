@@ -28,7 +28,7 @@ def write(storyboard: Storyboard, path: Path) -> None:
 def render(board: Storyboard, folder: Path) -> str:
     """The page, with "play" links relative to `folder`, where it will lie."""
     style = text("parts.css") + text("storyboard.css") + parts.colours()
-    script = text("clock.js") + text("storyboard.js")
+    script = text("storyboard.js") + text("clock.js")
     links = _links(board, folder)
     warning = board.warning()
     return Template(text("storyboard.html")).substitute(

@@ -135,7 +135,9 @@ def _curve(board: Storyboard) -> str:
     if points and board.threshold is not None:
         y = 99 - 94 * board.height(board.threshold)
         drawing += f'<path class="least" d="M0 {y:.1f}H1000"/>'
-        bounds += f'<span class="bound least" style="top:{y:.1f}%">answers</span>'
+        # The words stand on that side of the line where there is room.
+        side = "below" if y < 50 else "above"
+        bounds += f'<span class="bound least {side}" style="top:{y:.1f}%">answers</span>'
         label += f"; tokens of {board.threshold:.2f} and more are answers"
     return (
         f'<div class="name-of relevance"><b>Relevance</b>{span}</div>'

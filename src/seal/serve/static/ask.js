@@ -80,7 +80,9 @@ async function finish(answer, said, row) {
   } else {
     said.replaceChildren(...(video ? linked(answer.answer) : [answer.answer]));
   }
-  const shown = answer.citations.length ? answer.citations : answer.answer === null ? answer.evidence : [];
+  const all = answer.citations.length ? answer.citations : answer.answer === null ? answer.evidence : [];
+  // Several tokens of one picture have one time.
+  const shown = [...new Map(all.map((each) => [`${each.video} ${each.start_s} ${each.end_s}`, each])).values()];
   const chips = element("ul", { class: "chips", "aria-label": "What the answer rests on" });
   for (const each of shown.slice(0, MOST_CHIPS)) {
     const title = video ? "" : `${await titleOf(each.video)} `;

@@ -3,7 +3,7 @@
 import { complaint, element, prefix } from "./page.js";
 
 const BLOCK_BYTES = 8 << 20;
-const WAITS_MS = [1000, 2000, 5000, 10000, 20000];
+const WAITS_MS = [1000, 2000, 5000, 10000, 20000, 30000, 60000];
 const TUS = { "Tus-Resumable": "1.0.0" };
 const upload = document.getElementById("upload");
 
@@ -64,12 +64,12 @@ async function send(file, onProgress) {
   for (let failed = 0; sent < file.size; ) {
     onProgress(sent, (1000 * (sent - first)) / (performance.now() - began));
     try {
+      if (failed) sent = (await offsetOf(place)) ?? sent;
       sent = await patch(place, file.slice(sent, sent + BLOCK_BYTES), sent);
       failed = 0;
     } catch (error) {
       if (error instanceof Refused || failed === WAITS_MS.length) throw error;
       await new Promise((done) => setTimeout(done, WAITS_MS[failed++]));
-      sent = (await offsetOf(place)) ?? sent;
     }
   }
   localStorage.removeItem(key);
