@@ -15,7 +15,7 @@ from seal.config import Options, WatchOptions, as_settings
 from seal.errors import OptionError
 from seal.files import writing
 from seal.inventory import Indexed
-from seal.results import Answer, Found, Shown
+from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
 from seal.settings import split
 from seal.show import Storyboard
@@ -177,9 +177,17 @@ def show(
     exclude: Iterable[str] = (),
 ) -> Shown:
     """Write a storyboard of what was found and what is selected."""
+    board, selection = storyboard(scope, found, include, exclude)
+    write_storyboard(board, path)
+    videos = [record.id for record in scope.content.records]
+    return Shown(Path(path), selection, found, videos)
+
+
+def storyboard(
+    scope: Scope, found: Found, include: Iterable[str] = (), exclude: Iterable[str] = ()
+) -> tuple[Storyboard, Selection]:
+    """A storyboard of what was found and what is selected, and the selection."""
     began = time.monotonic()
     choice = scope.choose(found.query, include, exclude)
     selection = scope.selection(found.query, choice, began)
-    write_storyboard(Storyboard.of(scope, selection, choice, found), path)
-    videos = [record.id for record in scope.content.records]
-    return Shown(Path(path), selection, found, videos)
+    return Storyboard.of(scope, selection, choice, found), selection

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seal import asked, spoken
+import numpy as np
+
+from seal import asked, kinds, spoken
 from seal.asked import Settings, asking, describe, merged, selecting
 from seal.config import ChapterOptions
-from seal.content import Encoders, VideoContent
+from seal.content import VideoContent
+from seal.encoders import Encoders
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown, TokenList
 from seal.scope import Scope
-from seal.show import writer
+from seal.show import Storyboard, writer
 from seal.spoken import Chapters, SpokenWords
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
@@ -52,8 +55,23 @@ class Video:
 
     def list_tokens(self, kind: str | None = None) -> TokenList:
         """The tokens of the video, or those of one kind. Raises OptionError for an unknown kind."""
-        kinds = None if kind is None else [kind]
-        return TokenList(self.content.store.tokens(self.id, kinds=kinds))
+        wanted = None if kind is None else [kind]
+        return TokenList(self.content.store.tokens(self.id, kinds=wanted))
+
+    def tokens_between(
+        self, start_s: float | None, end_s: float | None, kind: str | None = None
+    ) -> TokenList:
+        """The tokens that are there at some time between two times, or after or before one; of one
+        kind or of all. Raises OptionError for an unknown kind."""
+        tokens = self.tokens
+        there = np.ones(len(tokens), bool)
+        if start_s is not None:
+            there &= tokens.end_s >= start_s
+        if end_s is not None:
+            there &= tokens.start_s <= end_s
+        if kind is not None:
+            there &= tokens.kinds == kinds.get(kind).name
+        return TokenList(tokens.take(there))
 
     def transcript(self) -> SpokenWords:
         """Everything that is said in the video. Raises OptionError if it has no speech tokens."""
@@ -175,6 +193,13 @@ class Video:
         scope = self._scope("show", settings)
         writer(path)  # A wrong suffix is an error before the work, not after it.
         return asked.show(scope, scope.find(query), path, include, exclude)
+
+    def storyboard(
+        self, query: str, *, budget: int | None = None, options: Settings = ()
+    ) -> Storyboard:
+        """What `show` would write. Options: `attention` and `find`."""
+        scope = self._scope("show", merged(options, selecting(budget, None, None, None)))
+        return asked.storyboard(scope, scope.find(query))[0]
 
     def export(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -102,6 +102,13 @@ def original(record: VideoRecord) -> str:
 def encoder_settings(record: VideoRecord) -> list[str]:
     """The settings that load the encoder of a video."""
     return [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
+
+
+def meaning_settings(record: VideoRecord) -> list[str]:
+    """The settings that load what embedded the words of a video."""
+    kept = record.options.get("meaning")
+    values = kept if isinstance(kept, Mapping) else {}
+    return [f"meaning.{key}={value}" for key, value in values.items()]
 
 
 def options_of(store: Store, record: VideoRecord, settings: Iterable[str], task: str) -> Options:

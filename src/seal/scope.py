@@ -13,8 +13,9 @@ from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
 from seal.attention.streaming import Standing, Stream
 from seal.config import DecodeOptions, FindOptions, Options
-from seal.content import Content, Encoders, Question, VideoContent
+from seal.content import Content, Question, VideoContent
 from seal.encode import Encoder
+from seal.encoders import Encoders
 from seal.ground import Curve, locate, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
@@ -162,10 +163,10 @@ class Scope:
         return Match(verdict_of(best, self.options.find), best, self._doubt(question))
 
     def _doubt(self, question: Question) -> str:
-        """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
+        """Why a verdict is worth little, given what speaks for the best token."""
         scores = question.relevance
-        by_picture = not len(scores) or question.found_by[np.argmax(scores)] == "picture"
-        return self.content.doubt(question.text) if by_picture else ""
+        by = str(question.found_by[np.argmax(scores)]) if len(scores) else "picture"
+        return self.content.doubt(question.text, by)
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.
@@ -178,11 +179,17 @@ class Scope:
             return np.zeros(0, bool)
         if self.content.encoder.calibration is None:
             return np.asarray(scores > np.median(scores), bool)
-        find, threshold = self.options.find, np.empty(len(scores))
-        least = min(find.min_probability, find.unsure_probability)
+        threshold = np.empty(len(scores))
         for video, rows in self.content.by_video():
-            threshold[rows] = self._threshold(question, video, least)
+            threshold[rows] = self.least(question, video)
         return np.asarray(scores >= threshold, bool)
+
+    def least(self, question: Question, video: VideoRecord) -> float:
+        """The relevance from which a token of a video is an answer, where the encoder is
+        calibrated; else -inf."""
+        find = self.options.find
+        least = min(find.min_probability, find.unsure_probability)
+        return self._threshold(question, video, least)
 
     def _threshold(self, question: Question, video: VideoRecord, probability: float) -> float:
         """The relevance with which one token by itself makes a video match with this probability;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -15,10 +15,10 @@ from seal.errors import VideoError
 from seal.export.output import ROUNDING, opened, suffix_of
 from seal.types import Span
 from seal.video import SourceFiles, shown
-from seal.video.audio import pick_sound
 from seal.video.container import ContainerStream
 from seal.video.damage import FAULTS, reason_of
 from seal.video.opening import open_container, pick_stream
+from seal.video.sound import pick_sound
 from seal.video.timeline import Piece
 
 # What players expect in MP4; Matroska takes everything else.
@@ -49,6 +49,7 @@ def copy_packets(
     end_s: float,
     output: str | Path | IO[bytes],
     options: VideoOptions,
+    on_progress: Callable[[float], None],
 ) -> Span:
     """Write the packets from the keyframe at or before `start_s` on: see `seal.export.cut.cut`.
 
@@ -79,6 +80,7 @@ def copy_packets(
                 packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
                 packet.stream = copies[packet.stream]
                 written.mux(packet)
+                on_progress(float(end - begin))
             if begin is None:
                 raise VideoError(f"{source}: it shows no picture from {start_s:.3f} s on")
         return Span(float(begin), float(end))
@@ -96,7 +98,7 @@ def _picked(source: str | Path, container: InputContainer, options: VideoOptions
 
 def _odd(tracks: list[Any]) -> list[str]:
     """The codecs for which MP4 has no place."""
-    return sorted({each.codec_context.name for each in tracks} - _IN_MP4)
+    return sorted({each.codec_context.codec.canonical_name for each in tracks} - _IN_MP4)
 
 
 def _decodable(pieces: Iterator[Piece], tracks: list[Any]) -> Iterator[Any]:

@@ -9,7 +9,7 @@ codec stores whole. Memory does not grow with the length of the stretch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
 from math import floor
@@ -60,12 +60,14 @@ def cut(
     *,
     copy: bool = False,
     options: VideoOptions | None = None,
+    on_progress: Callable[[float], None] = lambda done_s: None,
 ) -> Span:
     """Write what a video shows from `start_s` to `end_s`, presentation times of its container.
 
     `output` is a path that ends in .mp4 (or, for a copy, .mkv), which is replaced once the clip is
     whole, or a file that is open for writing, which gets fragmented MP4 as it is made and need not
-    seek. `options` say which stream is read.
+    seek. `options` say which stream is read. `on_progress` is told, after each picture, how many
+    seconds of the clip there are.
 
     The clip begins with the picture on the screen at `start_s` and ends at `end_s`, both exact, or
     with the video. Pictures are upright, in square pixels and the standard range; each keeps its
@@ -92,8 +94,8 @@ def cut(
                 " jumps; convert it first, for example with `ffmpeg -i INPUT OUTPUT.mp4`"
             )
         if copy:
-            return copy_packets(stream, start_s, end_s, output, options)
-        return _encode(stream, start_s, end_s, output, options)
+            return copy_packets(stream, start_s, end_s, output, options, on_progress)
+        return _encode(stream, start_s, end_s, output, options, on_progress)
     finally:
         stream.close()
 
@@ -104,6 +106,7 @@ def _encode(
     end_s: float,
     output: str | Path | IO[bytes],
     options: VideoOptions,
+    on_progress: Callable[[float], None],
 ) -> Span:
     if _ENCODER not in av.codecs_available:
         raise BackendError(
@@ -128,6 +131,7 @@ def _encode(
                 film.add(picture, from_ - begin, until - from_)
                 if track is not None and end - track.until >= _SOUND_STEP_S:
                     track.add(end)
+                on_progress(float(end - begin))
             if track is not None:
                 track.add(end)
                 track.finish()

@@ -4,6 +4,17 @@ service      what all of the following have in common: a library, its state, lim
 app          the application, put together
 rest         REST under /api/v1
 schemas      its requests and answers, as OpenAPI describes them
+pages        the pages: library, search, a video, live, jobs
+views        what they show
+login        how a browser gives the token
+assets       their scripts and styles
+media        what is fetched of a video: itself, pictures, words, clips, exports
+originals    the files of indexed videos
+browsers     what browsers play
+playable     copies that they play
+stills       stored pictures
+clips        stretches of a video, cut while they are sent
+delivery     files and bytes as replies
 answers      questions, streamed answers and dialogues
 completions  the OpenAI-style endpoint
 messages     what its messages say

@@ -169,6 +169,13 @@ class Jobs:
         query = "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY number"
         return [self._job(row) for row in self._state.rows(query)]
 
+    def doing(self, kind: str, video: str) -> Job | None:
+        """The unfinished job of a kind whose `spec` names this video; None where there is none."""
+        query = "SELECT * FROM jobs WHERE kind = ? AND json_extract(spec, '$.video') = ?"
+        query += " AND state IN ('queued', 'running')"
+        found = self._state.rows(query, kind, video)
+        return self._job(found[0]) if found else None
+
     def cancel(self, name: str) -> Job:
         """End a job; what it has stored stays. Raises MissingError, ConflictError if it is over."""
         job = self.get(name)

@@ -262,6 +262,14 @@ class JobListJson(BaseModel):
     next: str | None = Field(description="What to send as `before` for the next page.")
 
 
+class PlayableJson(BaseModel):
+    """Whether browsers play a video, and what can be done where they do not."""
+
+    state: Literal["original", "remux", "transcode", "ready"]
+    why: str
+    job: str | None = Field(description="The job that is making a copy.")
+
+
 class WatchJson(BaseModel):
     """A source that is watched."""
 

@@ -6,8 +6,9 @@ Videos are named by their ids alone. A path would let a stranger ask which files
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from threading import Lock
@@ -25,9 +26,11 @@ from seal.errors import AnswerError, OptionError, SealError
 from seal.indexed import Video
 from seal.inventory import Removed
 from seal.library import Library
+from seal.serve import playable
 from seal.serve.gate import Gate
-from seal.serve.jobs import Jobs
-from seal.serve.problems import BusyError, status_of
+from seal.serve.jobs import Job, Jobs
+from seal.serve.playable import Playability, PlayableCopies
+from seal.serve.problems import BusyError, ConflictError, status_of
 from seal.serve.state import ServerState
 from seal.settings import split
 
@@ -96,9 +99,11 @@ class Service:
         self.models = models
         self.jobs = Jobs(state, options.heavy_jobs)
         self.gate = Gate(options.hosts, options.allow_private)
+        self.copies = PlayableCopies(state.folder / "playable")
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
         self._answers = anyio.CapacityLimiter(options.answers)
+        self._clips = anyio.CapacityLimiter(options.clips)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
     async def compute(self, work: Callable[[], Result]) -> Result:
@@ -111,6 +116,10 @@ class Service:
     async def converse(self, work: Callable[[], Result]) -> Result:
         """As `compute`, for what waits for a model: it holds up no query."""
         return await self._in_turn(work, self._answers)
+
+    async def cut(self, work: Callable[[], Result]) -> Result:
+        """As `compute`, for what encodes clips as fast as a client takes them."""
+        return await self._in_turn(work, self._clips)
 
     async def _in_turn(self, work: Callable[[], Result], turns: anyio.CapacityLimiter) -> Result:
         if turns.statistics().tasks_waiting >= self.options.waiting:
@@ -160,12 +169,41 @@ class Service:
         return text
 
     def remove(self, name: str) -> Removed:
-        """Remove a video from the library, and its file if it was uploaded."""
+        """Remove a video from the library with its playable copy, and its file if it was
+        uploaded."""
         record = self.library.store.record(name)
         removed = self.library.remove(record.id)
+        if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
+            with suppress(ConflictError):  # It is over by now.
+                self.jobs.cancel(job.id)
+        self.copies.forget(record.id)
         if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
             Path(record.location).unlink(missing_ok=True)
         return removed
+
+    def playability(self, name: str) -> Playability:
+        """Whether browsers play a video. Raises NotIndexedError, and as `playable.playability`."""
+        record = self.library.store.record(name)
+        job = self.jobs.doing(playable.KIND, record.id)
+        return playable.playability(record, self.copies, None if job is None else job.id)
+
+    def queue_copy(self, rows: sqlite3.Connection, name: str, found: Playability) -> Job:
+        """The job that makes a copy of a video that browsers play, queued if it is not yet.
+
+        Raises ConflictError for a video that browsers play as it is, or has a copy already.
+        """
+        if (job := self.jobs.doing(playable.KIND, name)) is not None:
+            return job
+        if found.state in ("original", "ready"):
+            raise ConflictError(f"no copy is needed: {found.why}")
+        record = self.library.store.record(name)
+        spec = {
+            "store": str(self.library.store.path),
+            "video": record.id,
+            "output": str(self.copies.place(record.id)),
+            "min_free_bytes": self.options.min_free_bytes,
+        }
+        return self.jobs.add(rows, playable.KIND, self.title(record.location), spec)
 
     def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `ask` and its like: what the operator and the client have set."""

@@ -70,14 +70,6 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
     """Index a video; gives back its id."""
     from seal.library import open_library
 
-    last = -_TICK_S
-
-    def on_progress(progress: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _TICK_S or progress.stage != "indexing":
-            last = time.monotonic()
-            say(asdict(progress))
-
     library = open_library(job["store"])
     with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
         video = library.index(
@@ -86,9 +78,29 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             quick=job["quick"],
             jobs=job["jobs"],
             options=job["options"],
-            on_progress=on_progress,
+            on_progress=_now_and_then(say),
         )
     return str(video.id)
+
+
+def _playable(job: Mapping[str, Any], say: Say) -> str:
+    """Make a copy of a video that browsers play; gives back the id of the video."""
+    from seal.serve.playable import make_copy
+
+    return make_copy(job, _now_and_then(say))
+
+
+def _now_and_then(say: Say) -> Callable[[Any], None]:
+    """Has progress said when a stage begins, and then every `_TICK_S`."""
+    last, stage = 0.0, ""
+
+    def on_progress(progress: Any) -> None:
+        nonlocal last, stage
+        if time.monotonic() - last >= _TICK_S or progress.stage != stage:
+            last, stage = time.monotonic(), progress.stage
+            say(asdict(progress))
+
+    return on_progress
 
 
 def _watch(job: Mapping[str, Any], say: Say) -> str:
@@ -111,5 +123,9 @@ def _watch(job: Mapping[str, Any], say: Say) -> str:
     return str(job["source"])
 
 
-_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {"index": _index, "watch": _watch}
+_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {
+    "index": _index,
+    "playable": _playable,
+    "watch": _watch,
+}
 """By kind of work, what does it. The text that comes back is what the last message holds."""

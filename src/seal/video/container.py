@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer
 from av.format import Flags
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.video.damage import FAULTS, MAX_FAILURES, Damage, reason_of
 from seal.video.limits import admit
+from seal.video.listening import OtherStreams, SoundFeed
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream, Tail
@@ -47,8 +47,16 @@ _FIELDS = 2
 class ContainerStream(PictureStream):
     """One video stream of anything that FFmpeg opens."""
 
-    def __init__(self, source: str | Path, threads: int, options: VideoOptions) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        threads: int,
+        options: VideoOptions,
+        sound: SoundFeed | None = None,
+    ) -> None:
+        """`sound` takes the packets of the sound, where anybody may listen."""
         self.source = source
+        self._sound = sound
         self._threads = threads
         self._options = options
         self.notes = []
@@ -91,7 +99,9 @@ class ContainerStream(PictureStream):
             container.close()
             raise
         self.container, self._stream = container, stream
-        self._others = _Others(container)
+        self._others = OtherStreams(container)
+        heard = None if self._sound is None else self._sound.pick(container)
+        self._heard = None if heard is None else heard.index
         self._first_byte = self._read_bytes = first_byte
         self._fresh = True
         self._stream.thread_type = "AUTO"
@@ -295,7 +305,11 @@ class ContainerStream(PictureStream):
         return packets
 
     def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
-        return self._decode(self._carried_on(self.packets(pts)))
+        pieces = self._carried_on(self.packets(pts))
+        if self._sound is not None:
+            assert self._clock is not None
+            self._sound.begin(self._clock)
+        return self._decode(pieces)
 
     def _end_of(self, packet: av.Packet[Any]) -> int:
         """When the picture of a packet leaves the screen, by what the packet states."""
@@ -346,9 +360,13 @@ class ContainerStream(PictureStream):
         for piece in pieces:
             if isinstance(piece, str):
                 damage.missing(piece)
+                if self._sound is not None:
+                    self._sound.hear(piece)
                 continue
             packet = piece
             if not self._is_own(packet):
+                if self._sound is not None and packet.stream_index == self._heard:
+                    self._sound.hear(packet)
                 continue
             if packet.stream is not stream:
                 # Once for all packets: each such question to PyAV makes new objects.
@@ -387,6 +405,8 @@ class ContainerStream(PictureStream):
                 waiting.pop(pts, None)
                 is_first, last_end = False, pts + self._lasting(frame.duration)
                 yield DecodedPicture(frame, pts, last_end, None, aspect)
+        if self._sound is not None:
+            self._sound.end()
 
     def _changed_aspect(self, coded: Fraction | None) -> Fraction | None:
         """The pixel aspect that the codec states where it is another than at the first picture.
@@ -418,30 +438,3 @@ class ContainerStream(PictureStream):
                 reason = f"the file ends {missing_s:.1f} s before its stated end"
                 return Tail(max(latest, self._stated_end or latest), reason)
         return Tail(latest, reason) if reason else None
-
-
-class _Others:
-    """What is seen of the other streams of a container while its video is read."""
-
-    def __init__(self, container: InputContainer) -> None:
-        self.end_s = 0.0
-        """The latest end of a packet, by the clock of its stream."""
-        self.own_pos = 0
-        """The byte of the latest packet of the video itself."""
-        self.unknown = False
-        """Whether there are streams that were not there when the container was opened."""
-        self._ticks_s = [float(stream.time_base or 0) for stream in container.streams]
-        self._began: dict[int, int] = {}
-
-    @property
-    def has_successor(self) -> bool:
-        """Whether another video stream may have begun after the last packet of the video."""
-        return self.unknown or any(pos > self.own_pos for pos in self._began.values())
-
-    def hear(self, packet: av.Packet[Any]) -> None:
-        """The next packet of the container is this one, of another stream."""
-        if packet.dts is not None:
-            end = packet.dts + (packet.duration or 0)
-            self.end_s = max(self.end_s, end * self._ticks_s[packet.stream_index])
-        if packet.stream_index not in self._began and packet.stream.type == "video":
-            self._began[packet.stream_index] = packet.pos or 0
