@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+from anyio.from_thread import start_blocking_portal
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
@@ -58,29 +60,31 @@ def server(home: Path) -> Iterator[Server]:
         yield server
 
 
-def with_client(target: Any, work: Callable[[Client], Awaitable[Any]], mode: str = "auto") -> Any:
+def with_client(target: Any, work: Callable[[Client], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        async with Client(target, mode=mode) as client:
+        async with Client(target) as client:
             return await work(client)
 
     return anyio.run(run)
 
 
-@pytest.fixture(params=["http", "http-legacy", "stdio"])
-def reach(request: pytest.FixtureRequest, home: Path) -> Reach:
+@pytest.fixture(scope="module", params=["http", "http-legacy", "stdio"])
+def reach(request: pytest.FixtureRequest, home: Path) -> Iterator[Reach]:
+    """One client, in each way in which the library can be reached."""
     if request.param == "stdio":
         arguments = ["-m", "seal.cli", "mcp", "--store", str(home / "store")]
-        target: Any = StdioServerParameters(command=sys.executable, args=arguments, env=clean())
-        return lambda work: with_client(target, work)
-    server: Server = request.getfixturevalue("server")
-    mode = "legacy" if request.param == "http-legacy" else "auto"
-    return lambda work: with_client(f"{server.url}/mcp", work, mode)
+        target: Any = StdioServerParameters(
+            command=sys.executable, args=arguments, env=environment()
+        )
+    else:
+        target = f"{request.getfixturevalue('server').url}/mcp"
+    made = Client(target, mode="legacy" if request.param == "http-legacy" else "auto")
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(made) as client:
+        yield lambda work: portal.call(work, client)
 
 
-def clean() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment of this process: the SDK gives a process of its own hardly any."""
-    import os
-
     return dict(os.environ)
 
 
@@ -191,7 +195,7 @@ def test_wrong_calls_are_errors_of_the_tool(
 
 def test_wrong_calls_over_stdio_are_errors_too(home: Path) -> None:
     arguments = ["-m", "seal.cli", "mcp", "--store", str(home / "store")]
-    process = StdioServerParameters(command=sys.executable, args=arguments, env=clean())
+    process = StdioServerParameters(command=sys.executable, args=arguments, env=environment())
 
     async def work(client: Client) -> list[Any]:
         calls = [("find", {"query": ""}), ("find", {"query": "x", "video": "nothing"})]

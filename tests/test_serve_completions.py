@@ -21,7 +21,7 @@ import seal
 from filmed import write_film
 from serving import Server, serving
 from test_answer_endpoint import Server as Model
-from test_answer_endpoint import errs_in_the_middle, fails, says, sizes
+from test_answer_endpoint import chunk, errs_in_the_middle, fails, says, sizes
 
 PAGE = Path(__file__).parents[1] / "docs" / "agents.md"
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -328,6 +328,24 @@ def test_a_model_that_fails_is_an_error(client: openai.OpenAI, model: Model) -> 
             pieces += [chunk.choices[0].delta.content for chunk in stream]
 
 
+def test_a_model_writes_on_for_nobody(server: Server, client: openai.OpenAI, model: Model) -> None:
+    stopped = threading.Event()
+
+    def writes_on(handler: Any) -> None:
+        handler.start(200, "text/event-stream")
+        try:
+            while not stopped.wait(0.02):
+                handler.wfile.write(chunk("and "))
+        except OSError:
+            stopped.set()
+
+    model.replies = [writes_on]
+    with ask(client, user("Where is the ball?"), stream=True) as stream:
+        next(stream)
+    assert stopped.wait(60)
+    assert not any("Traceback" in line or "never" in line for line in server.said)
+
+
 def test_a_prompt_that_stays_too_long_is_told_apart(client: openai.OpenAI, model: Model) -> None:
     model.replies = [fails(400, "This model's maximum context length is 10 tokens.")]
     with pytest.raises(openai.BadRequestError) as caught:
@@ -387,5 +405,8 @@ def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: P
     answered, found, streamed = said
     assert answered.startswith("It is a ball [0:01.0].\n")
     assert all(ids(home)[0] in line for line in answered.splitlines()[1:])
-    assert found.count("\n") == 3
+    moments = seal.open(home / "store").find("a red ball", top=3)
+    assert found.splitlines() == [
+        f"{moment.video} {moment.span.start_s} {moment.span.end_s}" for moment in moments
+    ]
     assert streamed.endswith("data: [DONE]\n\n")

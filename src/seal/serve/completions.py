@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -44,6 +44,13 @@ _STARTED = int(time.time())
 _NO_MODEL = "This server has no model that writes answers."
 
 
+_EXAMPLE: dict[str, Any] = {
+    "model": ALIAS,
+    "messages": [{"role": "user", "content": "Where is the red ball?"}],
+    "seal": {"budget": 16},
+}
+
+
 class SealRequest(StrictModel):
     """What SEAL alone reads of a request, as `seal`."""
 
@@ -60,7 +67,9 @@ class TextFormat(StrictModel):
 class CompletionRequest(StrictModel):
     """A chat completion. Members beside these are refused: they would have no effect."""
 
-    model: str = Field(max_length=256, examples=[ALIAS])
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    model: str = Field(max_length=256)
     messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -177,11 +186,19 @@ class _OpenAIRoute(APIRoute):
         return handled
 
 
+# What the checks before any route refuse is a problem, as everywhere.
 _FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "model": FailedJson}
+    status: {
+        "description": text,
+        "model": FailedJson,
+        "content": {"application/problem+json": {}},
+    }
     for status, text in (
         (400, "A value is wrong or would have no effect."),
+        (401, "A token is needed."),
+        (403, "A page of another site has sent this."),
         (404, "There is no such model or video."),
+        (413, "The request is too long."),
         (429, "Too many requests; Retry-After says when to come back."),
         (502, "The model that answers has failed."),
         (503, "The store or a back end cannot be used."),

@@ -42,7 +42,7 @@ class StrictModel(BaseModel):
 class PartAddress(StrictModel):
     """The address in a part of a message."""
 
-    url: str = Field(examples=["seal:ID"])
+    url: str
     detail: Literal["auto"] | None = None
 
 
