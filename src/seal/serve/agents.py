@@ -97,7 +97,9 @@ class PageCall(StrictModel):
 
     limit: int = Field(default=100, ge=1, le=500, description="How many at most.")
     after: str | None = Field(
-        default=None, max_length=64, description="`next` of the page before this one."
+        default=None,
+        max_length=schemas.LONGEST_ID,
+        description="`next` of the page before this one.",
     )
 
 

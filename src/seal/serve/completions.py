@@ -21,9 +21,8 @@ from sse_starlette import EventSourceResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from seal.answer import OnText, load
+from seal.answer import OnText
 from seal.answer.conversation import stand_alone
-from seal.asked import asking, merged
 from seal.clock import span_clock
 from seal.config import Options
 from seal.errors import ContextError, NotIndexedError, OptionError, SealError
@@ -242,8 +241,7 @@ def _answer(
 ) -> tuple[str, Answer]:
     """The answer to a request, and its text; without a model, the text says what was found."""
     talk = Talk.of(asked.messages)
-    keywords = asking(asked.seal.budget, service.models.answerer)
-    settings = merged([*service.models.of("ask"), *allowed(asked.seal.options)], keywords)
+    settings = service.models.asking(allowed(asked.seal.options))
     options = Options.load(service.models.profile, settings, "ask").answer
     wanted = {"temperature": asked.temperature, "max_tokens": asked.longest}
     given = {name: value for name, value in wanted.items() if value is not None}
@@ -253,14 +251,18 @@ def _answer(
         which = "the model of this server" if options.backend != "none" else "a server without one"
         raise OptionError(f"{unread[0]} has no effect on {which}: leave it out")
     settings += [f"answer.{name}={value}" for name, value in given.items()]
-    model = load(Options.load(service.models.profile, settings, "ask").answer)
+    model = service.answerer(Options.load(service.models.profile, settings, "ask").answer)
     question, notes = talk.question, list[str]()
     if talk.questions:
         before = talk.questions
         question, notes = stand_alone(question, before, before[-1], model)
     told = None if model is None else ToldAnswerer(model, talk)
     found = service.asked(talk.video).ask(
-        question, answerer=told, on_text=on_text, options=settings
+        question,
+        answerer=told,
+        budget=asked.seal.budget,
+        on_text=on_text,
+        options=settings,
     )
     found = replace(found, notes=(*notes, *found.notes))
     if found.text is not None:

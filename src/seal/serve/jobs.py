@@ -162,7 +162,10 @@ class Jobs:
         """Jobs, the newest first; with `before`, those that are older than that job."""
         bound = "" if before is None else "WHERE number < (SELECT number FROM jobs WHERE id = ?)"
         query = f"SELECT * FROM jobs {bound} ORDER BY number DESC LIMIT ?"
-        return [self._job(row) for row in self._state.rows(query, *filter(None, [before]), limit)]
+        return [
+            self._job(row)
+            for row in self._state.rows(query, *([] if before is None else [before]), limit)
+        ]
 
     def unfinished(self) -> list[Job]:
         """The jobs that are queued or running, in the order in which they run."""

@@ -287,7 +287,9 @@ async def export(
     form: Annotated[
         Literal["csv", "json", "srt", "vtt", "edl", "otio", "html"], Query(alias="format")
     ],
-    video: Annotated[str | None, Query(max_length=64, description="By default all.")] = None,
+    video: Annotated[
+        str | None, Query(max_length=schemas.LONGEST_ID, description="By default all.")
+    ] = None,
     top: Annotated[int | None, Query(ge=1, le=100)] = None,
 ) -> Response:
     """The moments that a query describes, as a file: a table, subtitles, chapters of a player, an

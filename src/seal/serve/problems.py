@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from seal.errors import (
     AnswerError,
@@ -100,11 +101,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SealError)
     async def of_seal(request: Request, error: SealError) -> Response:
-        return of_error(error)
+        return problem(status_of(error), request.app.state.service.told(error), headers_of(error))
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["allow"] = ", ".join(sorted(_methods(request, headers.pop("Allow", ""))))
+        return problem(error.status_code, str(error.detail), headers)
 
     @app.exception_handler(RequestValidationError)
     async def of_validation(request: Request, error: RequestValidationError) -> Response:
@@ -119,3 +123,16 @@ def install(app: FastAPI) -> None:
     async def of_fault(request: Request, error: Exception) -> Response:
         # The log has the traceback; a stranger gets none of it.
         return problem(500, "a fault of the server; its log says more")
+
+
+def _methods(request: Request, said: str) -> set[str]:
+    """The methods at the path of a request, with those of the first route, which Starlette has
+    `said`."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    matched = (
+        operations
+        for template, operations in request.app.openapi()["paths"].items()
+        if compile_path(template)[0].fullmatch(path)
+    )
+    known = {method.upper() for operations in matched for method in operations}
+    return known | {method.strip() for method in said.split(",") if method.strip()}

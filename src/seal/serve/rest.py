@@ -18,6 +18,7 @@ from seal.serve import schemas
 from seal.serve.answers import answer, told
 from seal.serve.jobs import Job
 from seal.serve.replies import HEADER, KeptReply, once
+from seal.serve.schemas import LONGEST_ID
 from seal.serve.service import Service, allowed
 from seal.serve.sources import resolved
 
@@ -27,6 +28,7 @@ _TICK_S = 0.5
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
     for status, text in (
+        (400, "The request cannot be read."),
         (401, "A token is needed."),
         (403, "The operator does not allow it."),
         (404, "There is nothing of this id."),
@@ -36,6 +38,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         (429, "Too many requests; Retry-After says when to come back."),
         (502, "The model that answers has failed."),
         (503, "The store or a back end cannot be used."),
+        (507, "There is no space left."),
     )
 }
 router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
@@ -48,10 +51,12 @@ def service_of(request: Request) -> Service:
 
 
 Here = Annotated[Service, Depends(service_of)]
-VideoPath = Annotated[str, Path(max_length=64, description="The id of a video.")]
+VideoPath = Annotated[str, Path(max_length=LONGEST_ID, description="The id of a video.")]
 JobPath = Annotated[str, Path(max_length=64, description="The id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
-After = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+After = Annotated[
+    str | None, Query(max_length=LONGEST_ID, description="`next` of the page before.")
+]
 From = Annotated[
     float | None, Query(allow_inf_nan=False, description="Leave out what ends before, in seconds.")
 ]
@@ -94,7 +99,7 @@ def remove_video(service: Here, video: VideoPath) -> Response:
 @router.get("/tokens", response_model=schemas.TokensJson, tags=["queries"])
 def list_tokens(
     service: Here,
-    video: Annotated[str, Query(max_length=64)],
+    video: Annotated[str, Query(max_length=LONGEST_ID)],
     kind: Annotated[str | None, Query(max_length=64)] = None,
     start_s: From = None,
     end_s: Until = None,
@@ -139,7 +144,12 @@ async def select(service: Here, asked: schemas.SelectRequest) -> Response:
     return as_json((await service.compute(work)).to_json())
 
 
-@router.post("/ask", response_model=schemas.AnswerJson, tags=["queries"])
+@router.post(
+    "/ask",
+    response_model=schemas.AnswerJson,
+    responses={200: {"content": {"text/event-stream": {}}}},
+    tags=["queries"],
+)
 async def ask(service: Here, asked: schemas.AskRequest) -> Response:
     """An answer from selected evidence, with the times that show it.
 

@@ -13,12 +13,14 @@ from seal.config import WatchOptions
 from seal.content import LONGEST_QUERY
 from seal.results import FOUND_BY
 
+LONGEST_ID = 300
+"""Characters of the id of a video at most: it begins with the name of a file."""
 Options = Annotated[
     dict[str, str | int | float | bool],
     Field(description="Options by key, such as attention.alpha; a wrong key lists what is valid."),
 ]
 Query = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, examples=["a red ball"])]
-VideoId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z_.-]+$")]
+VideoId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[0-9A-Za-z_.-]+$")]
 Verdict = Literal["likely", "unsure", "unlikely"]
 FoundBy = Annotated[str, Field(description=f"One of {', '.join(FOUND_BY)}; absent for a picture.")]
 Box = Annotated[list[float], Field(description="x0 y0 x1 y1 in [0, 1]", min_length=4, max_length=4)]
@@ -141,7 +143,9 @@ class ListedTokenJson(TokenJson):
     """A token as a listing has it."""
 
     track: list[list[float]] = Field(description="time_s, x0, y0, x1, y1 at each time.")
-    words: list[tuple[float, str]] | None = Field(None, description="When each word is said.")
+    words: list[list[float | str]] | None = Field(
+        None, description="When each word is said: time_s and word."
+    )
 
 
 class TokensJson(BaseModel):
@@ -222,8 +226,8 @@ class VideoJson(BaseModel):
     tokens: dict[str, int] = Field(description="How many there are, by kind.")
     profile: str
     stage: Literal["quick", "complete"]
-    gaps: list[tuple[float, float, str]]
-    notes: list[tuple[float, str]]
+    gaps: list[list[float | str]] = Field(description="start_s, end_s and reason of each.")
+    notes: list[list[float | str]] = Field(description="time_s and text of each.")
     seconds: float
     realtime_factor: float
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ import anyio
 from anyio.to_thread import run_sync
 
 from seal import asked
+from seal.answer import Answerer, load
 from seal.asked import merged
-from seal.config import Options
+from seal.config import NoAnswer, Options
 from seal.config.serving import ServeOptions
 from seal.errors import AnswerError, OptionError, SealError
 from seal.indexed import Video
@@ -43,6 +45,8 @@ _INDEX_OPTIONS = ("scenes.", "objects.", "actions.", "speech.", "text.")
 _ANSWERING = ("answer.", "attention.", "find.", "head.")
 """What the operator sets of these is about answers; all else is about indexing."""
 _NOT_THEIRS = ("find.head", "find.device", "attention.candidates", "attention.memory")
+_LOADED = 4
+"""Models that stay loaded, of which each has options of its own."""
 _RETRY_S = 2.0
 """After how long a client may ask again that has found too many waiting."""
 
@@ -67,8 +71,16 @@ class Chosen:
     def __post_init__(self) -> None:
         """Raises OptionError for a setting that no task reads."""
         Options.load(self.profile, self.of("index"), "index")
-        asking = merged(self.of("ask"), asked.asking(None, self.answerer))
-        Options.load(self.profile, asking, "ask")
+        Options.load(self.profile, self.asking(), "ask")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model that answers runs in this process."""
+        return (self.answerer or "").partition(":")[0] == "hf"
+
+    def asking(self, more: Iterable[str] = ()) -> list[str]:
+        """The settings of a question, with those of a client."""
+        return merged([*self.of("ask"), *more], asked.asking(None, self.answerer or "none"))
 
     @property
     def model(self) -> str | None:
@@ -102,7 +114,9 @@ class Service:
         self.copies = PlayableCopies(state.folder / "playable")
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
-        self._answers = anyio.CapacityLimiter(options.answers)
+        # A model on this machine answers one at a time.
+        self._answers = anyio.CapacityLimiter(1 if models.is_local else options.answers)
+        self._loaded: OrderedDict[NoAnswer, Answerer | None] = OrderedDict()
         self._clips = anyio.CapacityLimiter(options.clips)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
@@ -207,8 +221,18 @@ class Service:
 
     def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `ask` and its like: what the operator and the client have set."""
-        settings = [*self.models.of("ask"), *allowed(options)]
-        return {"answerer": self.models.answerer, "options": settings}
+        settings = self.models.asking(allowed(options))
+        chosen = Options.load(self.models.profile, settings, "ask").answer
+        return {"answerer": self.answerer(chosen), "options": settings}
+
+    def answerer(self, options: NoAnswer) -> Answerer | None:
+        """The model of these options, loaded once. Raises BackendError."""
+        with self._lock:
+            if options not in self._loaded:
+                self._loaded[options] = load(options)
+                if len(self._loaded) > _LOADED:
+                    self._loaded.popitem(last=False)
+            return self._loaded[options]
 
     def spec(
         self,

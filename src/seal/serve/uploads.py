@@ -191,7 +191,7 @@ def capabilities(service: rest.Here) -> Response:
     return _said(204, more)
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, response_class=Response)
 def create(
     uploads: Here,
     length: Annotated[int, Header(alias="Upload-Length", ge=1, description="Bytes of the file.")],
@@ -205,7 +205,7 @@ def create(
     return _said(201, {"location": reply.location})
 
 
-@router.head("/{upload}")
+@router.head("/{upload}", response_class=Response)
 def how_far(uploads: Here, upload: UploadPath) -> Response:
     """How many bytes have arrived."""
     row = uploads.get(upload)
@@ -213,17 +213,26 @@ def how_far(uploads: Here, upload: UploadPath) -> Response:
     return _said(200, more | uploads.standing(row))
 
 
-@router.patch("/{upload}", status_code=204)
+@router.patch(
+    "/{upload}",
+    status_code=204,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {_CONTENT: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 async def append(
     uploads: Here,
     upload: UploadPath,
     request: Request,
     offset: Offset,
-    content_type: Annotated[str, Header(alias="Content-Type")] = "",
 ) -> Response:
     """Send bytes, from the offset on. Seal-Job names the job once the upload is whole."""
-    if content_type != _CONTENT:
-        raise OptionError(f"the content type must be {_CONTENT}, got {content_type!r}")
+    kind = request.headers.get("content-type", "")
+    if kind != _CONTENT:
+        raise OptionError(f"the content type must be {_CONTENT}, got {kind!r}")
     row = await run_sync(uploads.get, upload)
     await uploads.append(row, offset, request.stream())
     return _said(204, uploads.standing(await run_sync(uploads.get, upload)))
