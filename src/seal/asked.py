@@ -1,30 +1,27 @@
-"""The steps that `seal.library.Library` and `seal.indexed.Video` share.
+"""The steps that `seal.library.LocalLibrary` and `seal.indexed.LocalVideo` share.
 
-They turn keyword arguments into settings, load an answerer, and make results of a `Scope`.
+They load an answerer, and make results of a `Scope`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seal.config import Options, WatchOptions, as_settings
+from seal.arguments import Settings, asking, merged
+from seal.config import Options, WatchOptions
 from seal.errors import OptionError
+from seal.front import Asking
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Shown
 from seal.scope import Scope
-from seal.settings import split
 from seal.show import Storyboard, write
 from seal.store import VideoRecord
 
 if TYPE_CHECKING:
-    from seal.answer import Answerer, OnText
-
-Settings = Iterable[str] | Mapping[str, object]
-"""Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
+    from seal.answer import Answerer
 
 
 def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
@@ -40,43 +37,6 @@ def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
         seconds=record.seconds,
         is_quick=record.is_quick,
     )
-
-
-def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
-    """`options` as settings, with the keyword arguments that were given on top.
-
-    Raises OptionError if one is given in both ways.
-    """
-    settings = as_settings(options)
-    given = {key: value for key, value in keywords.items() if value is not None}
-    twice = [key for key in given if key in {split(one)[0] for one in settings}]
-    if twice:
-        raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
-    return [*settings, *as_settings(given)]
-
-
-def selecting(
-    budget: int | None, objective: str | None, solver: str | None, alpha: float | None
-) -> dict[str, object]:
-    """The options of a selection that have arguments of their own, by key."""
-    return {
-        "attention.budget": budget,
-        "attention.objective": objective,
-        "attention.solver": solver,
-        "attention.alpha": alpha,
-    }
-
-
-def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, object]:
-    """The options of a question that have arguments of their own, by key."""
-    if not isinstance(answerer, str):
-        return {"attention.budget": budget}
-    backend, _, model = answerer.partition(":")
-    return {
-        "attention.budget": budget,
-        "answer.backend": backend,
-        "answer.model": model or None,
-    }
 
 
 def watching(
@@ -114,30 +74,22 @@ def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | N
     return answerer
 
 
-def answer(
-    scope: Scope,
-    question: str,
-    answerer: str | Answerer | None,
-    choices: Mapping[str, str] | None,
-    verify: bool,
-    on_text: OnText | None,
-) -> Answer:
+def answer(scope: Scope, put: Asking) -> Answer:
     """The answer to a question about a scope."""
     from seal.answer import ask
 
-    model = load_answerer(scope, answerer)
-    began = time.monotonic()
-    found = ask(scope, question, model, options=choices, verify=verify, on_text=on_text)
-    name = None if model is None else model.name
-    return replace(found, model=name, seconds=time.monotonic() - began)
+    model = load_answerer(scope, put.answerer)
+    return ask(
+        scope, put.question, model, options=put.choices, verify=put.verify, on_text=put.on_text
+    )
 
 
-def prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> str:
+def prompt(scope: Scope, put: Asking) -> str:
     """What would be sent to ask a question about a scope, as a person reads it."""
     from seal.answer import Conversation
     from seal.answer import describe as read
 
-    return read(Conversation(scope).put(question, choices).prompt)
+    return read(Conversation(scope).put(put.question, put.choices).prompt)
 
 
 def show(

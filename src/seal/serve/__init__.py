@@ -23,7 +23,7 @@ from typing import Any
 from seal.config.serving import ServeOptions
 from seal.dependencies import dependency
 from seal.errors import OptionError
-from seal.library import open_library
+from seal.library import LocalLibrary
 
 _PATIENCE_S = 10
 """How long what is under way may take when the server is told to end."""
@@ -49,7 +49,7 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.service import Chosen, Service
     from seal.serve.state import ServerState
 
-    library = open_library(store)
+    library = LocalLibrary.at(store)
     state = ServerState(options.state or default_state(Path(store)))
     listening = _listen(options)
     try:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
-from seal.answer import Conversation, OnText
+from seal.answer import OnText
 from seal.errors import OptionError, SealError
-from seal.indexed import Video
 from seal.printing import json_line
-from seal.results import Answer
 from seal.serve.problems import MissingError, status_of
 from seal.serve.schemas import AskRequest
 from seal.serve.service import Service
@@ -90,17 +86,12 @@ def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) ->
     is_there = name.isalnum() and path.exists()
     if asked.dialogue != NEW and not is_there:
         raise MissingError(f"there is no dialogue {name!r}")
-    video: Video = service.video(asked.video)
-    began = time.monotonic()
+    video = service.video(asked.video)
     with service.alone(name):
-        talk: Conversation = video.chat(
-            budget=asked.budget, session=path, **service.answering(asked.options)
-        )
-        found: Answer = talk.ask(
+        talk = video.chat(budget=asked.budget, session=path, **service.answering(asked.options))
+        found = talk.ask(
             asked.question, options=asked.choices, verify=asked.verify, on_text=on_text
         )
         path.parent.mkdir(exist_ok=True)
         talk.save(path)
-    model = None if talk.answerer is None else talk.answerer.name
-    found = replace(found, model=model, seconds=time.monotonic() - began)
-    return found.to_json() | {"dialogue": name}
+    return found.to_json() | {"dialogue": name, "cost": talk.cost}

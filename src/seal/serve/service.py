@@ -16,14 +16,14 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.to_thread import run_sync
 
-from seal import asked
-from seal.asked import merged
+from seal.arguments import asking, merged
 from seal.config import Options
 from seal.config.serving import ServeOptions
 from seal.errors import OptionError
-from seal.indexed import Video
+from seal.front import Library, Video
+from seal.indexed import LocalVideo
 from seal.inventory import Removed
-from seal.library import Library
+from seal.library import LocalLibrary
 from seal.serve.jobs import Jobs
 from seal.serve.problems import BusyError
 from seal.serve.state import ServerState
@@ -61,8 +61,8 @@ class Chosen:
     def __post_init__(self) -> None:
         """Raises OptionError for a setting that no task reads."""
         Options.load(self.profile, self.of("index"), "index")
-        asking = merged(self.of("ask"), asked.asking(None, self.answerer))
-        Options.load(self.profile, asking, "ask")
+        settings = merged(self.of("ask"), asking(None, self.answerer))
+        Options.load(self.profile, settings, "ask")
 
     def of(self, task: Literal["index", "ask"]) -> list[str]:
         """The settings of a task."""
@@ -77,7 +77,7 @@ class Service:
     """A library behind a server."""
 
     def __init__(
-        self, library: Library, state: ServerState, options: ServeOptions, models: Chosen
+        self, library: LocalLibrary, state: ServerState, options: ServeOptions, models: Chosen
     ) -> None:
         self.library = library
         self.state = state
@@ -121,7 +121,7 @@ class Service:
         with mine.lock:
             yield
 
-    def video(self, name: str) -> Video:
+    def video(self, name: str) -> LocalVideo:
         """A video by its id. Raises NotIndexedError."""
         return self.library.by_id(name)
 

@@ -67,7 +67,7 @@ def _end_with(orders: TextIO) -> None:
 
 def _index(job: Mapping[str, Any], say: Say) -> str:
     """Index a video; gives back its id."""
-    from seal.library import open_library
+    from seal.library import LocalLibrary
 
     last = -_TICK_S
 
@@ -77,7 +77,7 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             last = time.monotonic()
             say(asdict(progress))
 
-    library = open_library(job["store"])
+    library = LocalLibrary.at(job["store"])
     video = library.index(
         job["source"],
         profile=job["profile"],
