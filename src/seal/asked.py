@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from seal.config import Options, WatchOptions
 from seal.errors import OptionError
 from seal.front import Asking
 from seal.inventory import Indexed
-from seal.results import Answer, Found, Shown
+from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
 from seal.show import Storyboard, write
 from seal.store import VideoRecord
@@ -92,17 +93,31 @@ def prompt(scope: Scope, put: Asking) -> str:
     return read(Conversation(scope).put(put.question, put.choices).prompt)
 
 
-def show(
-    scope: Scope,
-    found: Found,
-    path: str | Path,
-    include: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-) -> Shown:
-    """Write a storyboard of what was found and what is selected."""
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A storyboard, and what it is made of."""
+
+    storyboard: Storyboard
+    selection: Selection
+    found: Found
+
+    @property
+    def videos(self) -> list[str]:
+        """The ids of the videos that it is about."""
+        return [reel.video for reel in self.storyboard.reels]
+
+
+def draw(
+    scope: Scope, found: Found, include: Iterable[str] = (), exclude: Iterable[str] = ()
+) -> Drawn:
+    """A storyboard of what was found and what is selected."""
     began = time.monotonic()
     choice = scope.choose(found.query, include, exclude)
     selection = scope.selection(found.query, choice, began)
-    write(Storyboard.of(scope, selection, choice, found), path)
-    videos = [record.id for record in scope.content.records]
-    return Shown(Path(path), selection, found, videos)
+    return Drawn(Storyboard.of(scope, selection, choice, found), selection, found)
+
+
+def show(drawn: Drawn, path: str | Path) -> Shown:
+    """Write a storyboard."""
+    write(drawn.storyboard, path)
+    return Shown(Path(path), drawn.selection, drawn.found, drawn.videos)

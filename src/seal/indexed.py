@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seal import asked, spoken
-from seal.asked import describe
+from seal.asked import Drawn, describe
 from seal.config import ChapterOptions
 from seal.content import Encoders, VideoContent
 from seal.front import Asking, Video
@@ -92,9 +93,19 @@ class LocalVideo(Video):
         include: list[str],
         exclude: list[str],
     ) -> Shown:
-        scope = self._scope("show", settings)
         writer(path)  # A wrong suffix is an error before the work, not after it.
-        return asked.show(scope, scope.find(query), path, include, exclude)
+        return asked.show(self.draw(query, settings, include, exclude), path)
+
+    def draw(
+        self,
+        query: str,
+        settings: list[str],
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+    ) -> Drawn:
+        """What `show` writes."""
+        scope = self._scope("show", settings)
+        return asked.draw(scope, scope.find(query), include, exclude)
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
         # A hundred queries with the same options read them once. Threads may ask at once.

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from seal import asked
-from seal.asked import describe, watching
+from seal.asked import Drawn, describe, watching
 from seal.config import NoAnswer, Options
 from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
@@ -154,8 +154,12 @@ class LocalLibrary(Library):
         return asked.prompt(self._nearest(put.question, "ask", put.settings, searched_by), put)
 
     def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown:
+        return asked.show(self.draw(query, settings), path)
+
+    def draw(self, query: str, settings: list[str]) -> Drawn:
+        """What `show` writes."""
         scope = self._nearest(query, "show", settings)
-        return asked.show(scope, self._found(scope, query), path)
+        return asked.draw(scope, self._found(scope, query))
 
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         from seal.watch import watch

@@ -1,4 +1,4 @@
-"""One token and one moment on their own: as JSON, on a line of a terminal, and read back from JSON."""
+"""One token and one moment: as JSON, on a line of a terminal, and read back from JSON."""
 
 from __future__ import annotations
 
@@ -104,7 +104,10 @@ def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str
 
 
 def moments_from_json(rows: Sequence[Mapping[str, Any]]) -> list[Moment]:
-    """What `moments_json` has written. Raises KeyError, TypeError or ValueError for other values."""
+    """What `moments_json` has written.
+
+    Raises KeyError, TypeError or ValueError for other values.
+    """
     return [
         Moment(
             span=Span(row["start_s"], row["end_s"]),

@@ -11,7 +11,7 @@ import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -152,12 +152,12 @@ class Connection:
         for number in range(_TRIES):
             with self._telling(), closing(self._connected()) as connection:
                 connection.request(method, url, body, {**self._headers(), **headers})
-                answer = connection.getresponse()
-                if answer.status < 300:
-                    yield answer
-                    return
-                pause_s = _pause_s(answer) if answer.status == 429 else None
-                error = self._refused(answer)
+                with connection.getresponse() as answer:
+                    if answer.status < 300:
+                        yield answer
+                        return
+                    pause_s = _pause_s(answer) if answer.status == 429 else None
+                    error = self._refused(answer)
             if pause_s is None or pause_s > _LONGEST_PAUSE_S or number == _TRIES - 1:
                 raise error
             time.sleep(pause_s)
@@ -167,10 +167,16 @@ class Connection:
         assert self._host is not None
         if self._is_safe:
             context = ssl.create_default_context()
-            connection = HTTPSConnection(self._host, self._port, timeout=_CONNECT_S, context=context)
+            connection = HTTPSConnection(
+                self._host, self._port, timeout=_CONNECT_S, context=context
+            )
         else:
             connection = HTTPConnection(self._host, self._port, timeout=_CONNECT_S)
-        connection.connect()
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
         connection.sock.settimeout(_SILENT_S)
         return connection
 
@@ -247,10 +253,9 @@ def _with_query(path: str, query: Mapping[str, Any]) -> str:
 def patiently(call: Callable[[], Value]) -> Value:
     """What a call gives back, which is made again while the server cannot be reached."""
     for pause_s in _PAUSES_S:
-        try:
+        with suppress(LostError):
             return call()
-        except LostError:
-            time.sleep(pause_s)
+        time.sleep(pause_s)
     return call()
 
 

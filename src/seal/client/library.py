@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from seal.results import Answer, Found, Selection, Shown
 if TYPE_CHECKING:
     from seal.windows import Window
 
+_Row = Mapping[str, Any]
 _PAGE = 1000
 """Videos in one answer."""
 _LISTED = 5
@@ -46,9 +47,9 @@ class RemoteLibrary(Library):
         return f"<seal.Library {self._server.address}>"
 
     def video(self, name: str | Path) -> RemoteVideo:
-        listing = self.listing()
-        known = [(video.video, video.path) for video in listing.videos]
-        return self._video(*self._named(str(name), known))
+        rows, _ = self._listed()
+        found = self._named(str(name), rows)
+        return self._video(found["video"], found["path"])
 
     def by_id(self, video_id: str) -> RemoteVideo:
         values = self._server.get(f"/videos/{part(video_id)}")
@@ -63,22 +64,17 @@ class RemoteLibrary(Library):
         return (self._video(video.video, video.path) for video in self.listing())
 
     def listing(self) -> Listing:
-        rows, after = list[Any](), None
-        while True:
-            page = self._server.get("/videos", limit=_PAGE, after=after)
-            with self._server.reading():
-                rows += page["videos"]
-                if (after := page["next"]) is None:
-                    unfinished = [(row["video"], row["path"]) for row in page["unfinished"]]
-                    return Listing.from_json(rows, unfinished)
+        rows, unfinished = self._listed()
+        with self._server.reading():
+            begun = [(row["video"], row["path"]) for row in unfinished]
+            return Listing.from_json(rows, begun)
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:
-        listing = self.listing()
-        known = [(video.video, video.path) for video in listing.videos]
-        wanted = [self._named(str(name), [*known, *listing.unfinished]) for name in names]
+        rows, unfinished = self._listed()
+        wanted = [self._named(str(name), [*rows, *unfinished]) for name in names]
         removed = list[tuple[str, str]]()
-        for video, _ in wanted:
-            values = self._server.delete(f"/videos/{part(video)}", purge=str(purge).lower())
+        for row in wanted:
+            values = self._server.delete(f"/videos/{part(row['video'])}", purge=str(purge).lower())
             with self._server.reading():
                 removed += Removed.from_json(values).videos
         return Removed(removed)
@@ -179,35 +175,48 @@ class RemoteLibrary(Library):
     def _video(self, video_id: str, path: str) -> RemoteVideo:
         return RemoteVideo(self._server, video_id, path)
 
-    def _named(self, name: str, known: list[tuple[str, str]]) -> tuple[str, str]:
-        """The video of this id, or path as indexed, or beginning of one id, or content of a file
-        on this machine. Raises NotIndexedError, which lists the videos."""
+    def _listed(self) -> tuple[list[_Row], list[_Row]]:
+        """The videos, and those that were begun, each with at least its id and its path."""
+        rows, after = list[_Row](), None
+        while True:
+            page = self._server.get("/videos", limit=_PAGE, after=after)
+            with self._server.reading():
+                rows += page["videos"]
+                if (after := page["next"]) is None:
+                    return rows, list(page["unfinished"])
+
+    def _named(self, name: str, rows: list[_Row]) -> _Row:
+        """The video of this id, path or title, or beginning of one id, or content of a file on this
+        machine. Raises NotIndexedError, which lists the videos."""
         places = {name, os.path.abspath(name)}
-        matches = (
-            [one for one in known if one[0] == name]
-            or [one for one in known if one[1] in places or printable(one[1]) == name][-1:]
-            or [one for one in known if name and one[0].startswith(name)]
-            or _copies(name, known)
-        )
-        if len(matches) == 1:
-            return matches[0]
-        listed = ", ".join(f"{video} ({path})" for video, path in (matches or known)[-_LISTED:])
+        with self._server.reading():
+            matches = (
+                [row for row in rows if row["video"] == name]
+                or [row for row in rows if row["path"] in places][-1:]
+                or [row for row in rows if name in (printable(row["path"]), row.get("title"))][-1:]
+                or [row for row in rows if name and row["video"].startswith(name)]
+                or _copies(name, rows)
+            )
+            if len(matches) == 1:
+                return matches[0]
+            named = [f"{row['video']} ({row['path']})" for row in (matches or rows)]
+        listed = ", ".join(named[-_LISTED:])
         if matches:
             raise NotIndexedError(
                 f"several ids at {self._server.address} begin with {name!r}: {listed}"
             )
-        more = ", ..." if len(known) > _LISTED else ""
+        more = ", ..." if len(named) > _LISTED else ""
         raise NotIndexedError(
             f"{name!r} is not indexed at {self._server.address}, which has"
             f" {listed or 'no videos'}{more}; index it first"
         )
 
 
-def _copies(name: str, known: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _copies(name: str, rows: list[_Row]) -> list[_Row]:
     """The video whose content a file on this machine has: an id ends with a hash of the content."""
     if not os.path.isfile(name):
         return []
     from seal.video import content_id
 
     ending = f"-{content_id(name)[:8]}"
-    return [one for one in known if one[0].endswith(ending)][:1]
+    return [row for row in rows if row["video"].endswith(ending)][:1]

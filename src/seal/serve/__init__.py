@@ -8,6 +8,9 @@ answers    questions, streamed answers and dialogues
 jobs       heavy work, each by a process of its own
 worker     what such a process does
 sources    what may be indexed
+gate       the way out to the hosts that the operator allows
+besides    what the Python client asks for besides
+uploads    files that clients send, which can be resumed
 state      what is remembered over restarts
 replies    what is answered to a request that comes twice
 safety     who may ask, and how much
@@ -17,6 +20,7 @@ problems   errors as HTTP has them
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +54,10 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.state import ServerState
 
     library = LocalLibrary.at(store)
-    state = ServerState(options.state or default_state(Path(store)))
-    listening = _listen(options)
-    try:
+    with (
+        closing(_listen(options)) as listening,
+        closing(ServerState(options.state or default_state(Path(store)))) as state,
+    ):
         service = Service(library, state, options, Chosen(**models))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
@@ -67,9 +72,6 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
             timeout_graceful_shutdown=_PATIENCE_S,
         )
         uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
-        state.close()
 
 
 def _listen(options: ServeOptions) -> socket.socket:

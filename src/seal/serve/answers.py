@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, cast
 
-from seal.answer import OnText
+from seal.answer import Conversation, OnText
 from seal.errors import OptionError, SealError
+from seal.files import read_json
 from seal.printing import json_line
 from seal.serve.problems import MissingError, status_of
 from seal.serve.schemas import AskRequest
@@ -60,6 +62,7 @@ async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, s
             events.put_nowait(_event("answer", whole))
         except SealError as error:
             value = {"status": status_of(error), "detail": str(error)}
+            value["error"] = type(error).__name__
             events.put_nowait(_event("problem", value))
         finally:
             events.put_nowait(None)
@@ -82,9 +85,8 @@ def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) ->
     if asked.video is None:
         raise OptionError("a dialogue is about one video: name it")
     name = new_id() if asked.dialogue == NEW else str(asked.dialogue)
-    path = service.state.folder / "dialogues" / f"{name}.json"
-    is_there = name.isalnum() and path.exists()
-    if asked.dialogue != NEW and not is_there:
+    path = _place(service, name)
+    if asked.dialogue != NEW and not path.exists():
         raise MissingError(f"there is no dialogue {name!r}")
     video = service.video(asked.video)
     with service.alone(name):
@@ -95,3 +97,36 @@ def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) ->
         path.parent.mkdir(exist_ok=True)
         talk.save(path)
     return found.to_json() | {"dialogue": name, "cost": talk.cost}
+
+
+def begin(
+    service: Service, video: str, saved: Any, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A new dialogue about a video, or one that goes on with what was saved of another.
+
+    Raises NotIndexedError; OptionError if it is about another video, or about tokens that are no
+    longer stored.
+    """
+    talk = cast(Conversation, service.video(video).chat(**service.answering(options)))
+    if saved is not None:
+        talk = Conversation.restored(saved, "the dialogue", talk.scope, talk.answerer)
+    name = new_id()
+    path = _place(service, name)
+    path.parent.mkdir(exist_ok=True)
+    talk.save(path)
+    return {"dialogue": name, "cost": talk.cost}
+
+
+def saved(service: Service, name: str) -> Any:
+    """What is kept of a dialogue. Raises MissingError."""
+    path = _place(service, name)
+    if not path.exists():
+        raise MissingError(f"there is no dialogue {name!r}")
+    return read_json(path)
+
+
+def _place(service: Service, name: str) -> Path:
+    """Where a dialogue is kept. Raises MissingError for what can be no name of one."""
+    if not (name.isascii() and name.isalnum()):
+        raise MissingError(f"there is no dialogue {name!r}")
+    return service.state.folder / "dialogues" / f"{name}.json"

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from seal import __version__
-from seal.serve import problems, rest
+from seal.serve import besides, problems, rest, uploads
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -36,9 +36,11 @@ def application(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
+    app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    app.include_router(rest.router)
+    for part in (rest, uploads, besides):
+        app.include_router(part.router)
 
     @app.get("/health", tags=["server"], response_model=dict[str, str])
     def health() -> Response:

@@ -88,7 +88,7 @@ def of_error(error: SealError) -> Response:
     headers = {}
     if isinstance(error, BusyError):
         headers["retry-after"] = f"{max(error.retry_after_s, 1):.0f}"
-    return problem(status_of(error), str(error), headers)
+    return problem(status_of(error), str(error), headers, error=type(error).__name__)
 
 
 def install(app: FastAPI) -> None:

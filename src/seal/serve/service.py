@@ -20,10 +20,10 @@ from seal.arguments import asking, merged
 from seal.config import Options
 from seal.config.serving import ServeOptions
 from seal.errors import OptionError
-from seal.front import Library, Video
 from seal.indexed import LocalVideo
 from seal.inventory import Removed
 from seal.library import LocalLibrary
+from seal.serve.gate import Gate
 from seal.serve.jobs import Jobs
 from seal.serve.problems import BusyError
 from seal.serve.state import ServerState
@@ -84,6 +84,7 @@ class Service:
         self.options = options
         self.models = models
         self.jobs = Jobs(state, options.heavy_jobs)
+        self.gate = Gate(options.hosts, options.allow_private)
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
         self._answers = anyio.CapacityLimiter(options.answers)
@@ -125,7 +126,7 @@ class Service:
         """A video by its id. Raises NotIndexedError."""
         return self.library.by_id(name)
 
-    def asked(self, name: str | None) -> Video | Library:
+    def asked(self, name: str | None) -> LocalVideo | LocalLibrary:
         """What a question is put to: the video of this id, or all of them."""
         return self.library if name is None else self.video(name)
 
@@ -138,10 +139,13 @@ class Service:
         known = self.titles() if titles is None else titles
         return known.get(path) or PurePath(path).name or path
 
-    def remove(self, name: str) -> Removed:
-        """Remove a video from the library, and its file if it was uploaded."""
+    def remove(self, name: str, purge: bool = False) -> Removed:
+        """Remove a video from the library, indexed or half indexed, and its file if it was
+        uploaded."""
+        if name in [video.id for video in self.library.store.unfinished()]:
+            return self.library.remove(name, purge=purge)
         record = self.library.store.record(name)
-        removed = self.library.remove(record.id)
+        removed = self.library.remove(record.id, purge=purge)
         if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
             Path(record.location).unlink(missing_ok=True)
         return removed
@@ -163,6 +167,8 @@ class Service:
             "profile": self.models.profile,
             "options": settings,
             "quick": quick,
+            "hosts": self.gate.hosts,
+            "allow_private": self.gate.allow_private,
             "jobs": None if quick else self.options.jobs,
         }
 

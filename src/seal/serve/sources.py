@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from seal.errors import OptionError
 from seal.lookup import original
 from seal.serve import schemas
-from seal.serve.problems import MissingError, RefusedError
+from seal.serve.problems import MissingError
 from seal.serve.service import Service
-from seal.video import is_address, shown, sources_in
+from seal.video import shown, sources_in
 
 
 @dataclass(frozen=True)
@@ -63,22 +62,8 @@ def resolved(service: Service, source: schemas.SourceRequest) -> NamedSource:
                 return NamedSource(str(file.path), file.name)
         raise MissingError(f"there is no media file {source.media!r}")
     if source.url is not None:
-        check_address(source.url, service.options.hosts)
-        return NamedSource(source.url, shown(source.url))
+        return NamedSource(service.gate.pinned(source.url), shown(source.url))
     record = service.video(str(source.video)).record
     if not (where := original(record)):
         raise MissingError(f"the file of {record.id} is not where it was indexed")
     return NamedSource(where, service.title(record.location))
-
-
-def check_address(url: str, hosts: tuple[str, ...]) -> None:
-    """Raise OptionError for what is no address, RefusedError for a host that is not allowed."""
-    try:
-        host = urlsplit(url).hostname
-    except ValueError:
-        host = None
-    if not is_address(url) or not host:
-        raise OptionError("an address is such as https://host/film.mp4")
-    if host.lower() not in hosts:
-        listed = ", ".join(hosts) or "none"
-        raise RefusedError(f"addresses of {host} are not allowed here; allowed hosts: {listed}")

@@ -28,7 +28,7 @@ CREATE TABLE jobs (
 );
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, size_bytes INTEGER NOT NULL, job TEXT,
-    options TEXT NOT NULL, created_at REAL NOT NULL
+    created_at REAL NOT NULL
 );
 CREATE TABLE titles (location TEXT PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE replies (

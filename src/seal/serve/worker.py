@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from seal.errors import SealError
+from seal.serve.gate import Gate, all_through
 
 _TICK_S = 0.25
 """How often a process says how far it is."""
@@ -78,14 +79,15 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             say(asdict(progress))
 
     library = LocalLibrary.at(job["store"])
-    video = library.index(
-        job["source"],
-        profile=job["profile"],
-        quick=job["quick"],
-        jobs=job["jobs"],
-        options=job["options"],
-        on_progress=on_progress,
-    )
+    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+        video = library.index(
+            job["source"],
+            profile=job["profile"],
+            quick=job["quick"],
+            jobs=job["jobs"],
+            options=job["options"],
+            on_progress=on_progress,
+        )
     return str(video.id)
 
 
