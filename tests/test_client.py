@@ -371,7 +371,7 @@ def test_a_server_that_is_none_is_told_in_one_line() -> None:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(StoreError, match="refuses connections: start `seal serve`"):
             seal.open(f"http://127.0.0.1:{taken.getsockname()[1]}")
-    with pytest.raises(StoreError, match="the connection to http://nowhere.invalid failed"):
+    with pytest.raises(StoreError, match=r"the connection to http://nowhere\.invalid failed"):
         seal.open("http://nowhere.invalid")
     page = replying(200, b"<html></html>", content_type="text/html")
     with answering(page) as address, pytest.raises(StoreError, match="is no SEAL server"):

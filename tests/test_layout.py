@@ -78,7 +78,8 @@ def test_modules_are_short_and_documented(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["answer", "attention", "evaluate", "ground", "serve", "training"]
+    "package",
+    ["answer", "attention", "client", "evaluate", "front", "ground", "serve", "training"],
 )
 def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
     folder = SOURCE / package

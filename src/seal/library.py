@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seal import asked
 from seal.asked import Drawn, describe, watching
 from seal.config import NoAnswer, Options
+from seal.config.serving import is_server
 from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
 from seal.errors import NotIndexedError, OptionError, StoreError
@@ -51,7 +52,14 @@ class LocalLibrary(Library):
     def at(
         path: str | Path, *, create: bool = True, encoder: Encoder | None = None
     ) -> LocalLibrary:
-        """The library in a folder: see `seal.opening.open_library`."""
+        """The library in a folder: see `seal.opening.open_library`.
+
+        Raises OptionError for the address of a server.
+        """
+        if is_server(path):
+            raise OptionError(
+                f"{path} is a server: do this on the machine with its store, and name the folder"
+            )
         return LocalLibrary(Store(path, create=create), encoder=encoder)
 
     def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:

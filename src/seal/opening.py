@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seal.config import DEFAULT_STORE
+from seal.config.serving import is_server
 from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.encode import Encoder
     from seal.front import Library
-
-_SCHEMES = ("http://", "https://")
 
 
 def open_library(
@@ -41,8 +40,3 @@ def open_library(
     from seal.library import LocalLibrary
 
     return LocalLibrary.at(path, create=create, encoder=encoder)
-
-
-def is_server(path: str | Path) -> bool:
-    """Whether a library is named by the address of a server."""
-    return str(path).lower().startswith(_SCHEMES)

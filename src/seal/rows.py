@@ -15,10 +15,10 @@ from seal.clock import span_clock
 from seal.printing import printable
 from seal.types import WHOLE_FRAME, Float64, Moment, Span, Tokens
 
-_FINEST = 1_000_000_000
-"""Ticks in a second, at most, of a time base that is found again."""
-_TICKS_PER_S = (1_000, 1_000_000, _FINEST)
+_TICKS_PER_S = tuple(10**digits for digits in range(3, 10))
 """Few ticks are looked for first: a time is near many numbers of many ticks."""
+_LONGEST = 2**62
+"""Columns of ticks hold numbers below this one."""
 
 
 def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
@@ -150,16 +150,21 @@ def _track(row: Mapping[str, Any]) -> Float64:
 
 
 def _ticks(start_s: float, end_s: float) -> tuple[tuple[int, int], Fraction]:
-    """A span in ticks, and the tick. Times that come of ticks of a time base come back exactly;
-    any other is rounded to a nanosecond."""
-    per_s = lcm(_ticks_per_s(start_s), _ticks_per_s(end_s))
-    if per_s > _FINEST:
-        per_s = _FINEST
-    return (round(Fraction(start_s) * per_s), round(Fraction(end_s) * per_s)), Fraction(1, per_s)
+    """A span in ticks, and the tick, of which the same numbers come again.
+
+    A number of a computer is a whole number of some power of two. Where a span begins so near to 0
+    that its end has too many of such ticks, both times are taken for ticks of a usual time base,
+    and in the last resort for nanoseconds.
+    """
+    times = Fraction(start_s), Fraction(end_s)
+    per_s = max(time.denominator for time in times)
+    if per_s >= _LONGEST or max(map(abs, times)) * per_s >= _LONGEST:
+        per_s = min(lcm(*map(_ticks_per_s, (start_s, end_s))), _TICKS_PER_S[-1])
+    return (round(times[0] * per_s), round(times[1] * per_s)), Fraction(1, per_s)
 
 
 def _ticks_per_s(time_s: float) -> int:
     """The fewest ticks in a second of which a whole number gives this time."""
     exact = Fraction(time_s)
     near = (exact.limit_denominator(most) for most in _TICKS_PER_S)
-    return next((one.denominator for one in near if float(one) == time_s), _FINEST)
+    return next((one.denominator for one in near if float(one) == time_s), _TICKS_PER_S[-1])

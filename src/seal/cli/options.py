@@ -124,7 +124,8 @@ def id_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def library(store_path: str, create: bool = False) -> Library:
     """The library of a command."""
-    from seal.opening import is_server, open_library
+    from seal.config.serving import is_server
+    from seal.opening import open_library
 
     if not is_server(store_path):
         return open_library(store_path, create=create)

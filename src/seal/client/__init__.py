@@ -3,6 +3,7 @@
 library      the videos of a server
 video        one of them
 dialogue     questions to it that build on each other
+asking       a server, and the questions that it answers
 connection   requests and their answers
 problems     what a server says is wrong, as SEAL's own errors
 uploads      files to a server, in pieces
