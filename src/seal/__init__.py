@@ -10,7 +10,6 @@ video.find("a red ball", top=3)                  # the moments, best first, and 
 video.show("a red ball", "storyboard.html")      # the evidence, for a person
 video.ask("Why does it stop?", answerer="openai:MODEL")   # an answer with citations
 library.find("a red ball")                       # the same, over every video
-seal.open("http://host:8765", token=...)         # the same, on a server
 library.watch("rtsp://...", queries=["a person"])         # windows as they go, in fixed memory
 """
 
