@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seal.arguments import Settings, asking, merged
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
-from seal.front import Asking
+from seal.front import PutQuestion
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
@@ -75,7 +75,7 @@ def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | N
     return answerer
 
 
-def answer(scope: Scope, put: Asking) -> Answer:
+def answer(scope: Scope, put: PutQuestion) -> Answer:
     """The answer to a question about a scope."""
     from seal.answer import ask
 
@@ -85,7 +85,7 @@ def answer(scope: Scope, put: Asking) -> Answer:
     )
 
 
-def prompt(scope: Scope, put: Asking) -> str:
+def prompt(scope: Scope, put: PutQuestion) -> str:
     """What would be sent to ask a question about a scope, as a person reads it."""
     from seal.answer import Conversation
     from seal.answer import describe as read

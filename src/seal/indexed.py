@@ -10,7 +10,7 @@ from seal import asked, spoken
 from seal.asked import Drawn, describe
 from seal.config import ChapterOptions
 from seal.content import Encoders, VideoContent
-from seal.front import Asking, Video
+from seal.front import PutQuestion, Video
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.results import Answer, Found, Selection, Shown, TokenList
@@ -68,10 +68,10 @@ class LocalVideo(Video):
     ) -> Selection:
         return self._scope("select", settings).select(query, include, exclude)
 
-    def _ask(self, put: Asking) -> Answer:
+    def _ask(self, put: PutQuestion) -> Answer:
         return asked.answer(self._scope("ask", put.settings), put)
 
-    def _prompt(self, put: Asking) -> str:
+    def _prompt(self, put: PutQuestion) -> str:
         return asked.prompt(self._scope("ask", put.settings), put)
 
     def _chat(

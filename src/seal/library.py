@@ -17,7 +17,7 @@ from seal.content import Encoders, NearestContent
 from seal.decompose import Instances
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.files import size_bytes
-from seal.front import Asking, Indexing, Library
+from seal.front import Indexing, Library, PutQuestion
 from seal.indexed import LocalVideo
 from seal.ingest import default_jobs
 from seal.ingest import index as index_video
@@ -148,7 +148,7 @@ class LocalLibrary(Library):
     def _select(self, query: str, settings: list[str]) -> Selection:
         return self._nearest(query, "select", settings).select(query)
 
-    def _ask(self, put: Asking) -> Answer:
+    def _ask(self, put: PutQuestion) -> Answer:
         from seal.answer.evidence import searched_by
 
         scope = self._nearest(put.question, "ask", put.settings, searched_by)
@@ -156,7 +156,7 @@ class LocalLibrary(Library):
         found = self._found(scope, searched_by(put.question, scope.options.answer))
         return replace(answer, moments=found.moments, several=True)
 
-    def _prompt(self, put: Asking) -> str:
+    def _prompt(self, put: PutQuestion) -> str:
         from seal.answer.evidence import searched_by
 
         return asked.prompt(self._nearest(put.question, "ask", put.settings, searched_by), put)

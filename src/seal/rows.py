@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from html import escape
-from math import lcm
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from seal.types import WHOLE_FRAME, Float64, Moment, Span, Tokens
 _TICKS_PER_S = tuple(10**digits for digits in range(3, 10))
 """Few ticks are looked for first: a time is near many numbers of many ticks."""
 _LONGEST = 2**62
-"""Columns of ticks hold numbers below this one."""
+"""Columns of ticks and of their lengths hold larger numbers."""
 
 
 def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
@@ -152,14 +151,18 @@ def _track(row: Mapping[str, Any]) -> Float64:
 def _ticks(start_s: float, end_s: float) -> tuple[tuple[int, int], Fraction]:
     """A span in ticks, and the tick, of which the same numbers come again.
 
-    A number of a computer is a whole number of some power of two. Where a span begins so near to 0
-    that its end has too many of such ticks, both times are taken for ticks of a usual time base,
-    and in the last resort for nanoseconds.
+    A float is a whole number of some power of two. Where a span begins so near to 0 that its end
+    has too many of such ticks, the start is taken for a number of ticks of a usual time base, which
+    are halved until they give the end as well.
     """
     times = Fraction(start_s), Fraction(end_s)
+    # Both columns have to hold their numbers.
+    finest = _LONGEST / max(1, *map(abs, times))
     per_s = max(time.denominator for time in times)
-    if per_s >= _LONGEST or max(map(abs, times)) * per_s >= _LONGEST:
-        per_s = min(lcm(*map(_ticks_per_s, (start_s, end_s))), _TICKS_PER_S[-1])
+    if per_s > finest:
+        per_s = _ticks_per_s(start_s)
+        while round(times[1] * per_s) / per_s != end_s and 2 * per_s <= finest:
+            per_s *= 2
     return (round(times[0] * per_s), round(times[1] * per_s)), Fraction(1, per_s)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from seal import __version__
 from seal.client.connection import Connection
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.front import Asking
+from seal.front import PutQuestion
 from seal.results import Answer, Found, Selection, Shown
 from seal.settings import split
 
@@ -70,13 +70,13 @@ class Server(Connection):
         with self.reading():
             return Selection.from_json(values, query, several=video is None)
 
-    def ask(self, put: Asking, video: str | None = None) -> Answer:
+    def ask(self, put: PutQuestion, video: str | None = None) -> Answer:
         """The answer to a question."""
         values = self.answered(put, self.question(put, video))
         with self.reading():
             return Answer.from_json(values, several=video is None)
 
-    def answered(self, put: Asking, body: Mapping[str, Any]) -> Any:
+    def answered(self, put: PutQuestion, body: Mapping[str, Any]) -> Any:
         """The JSON of a streamed answer; what is written is handed on as it comes.
 
         A stream tells a model that takes minutes from a server that is gone.
@@ -90,7 +90,7 @@ class Server(Connection):
                 raise self.problem(value)
         raise StoreError(f"{self.address} was lost before the answer was whole: ask again")
 
-    def prompt(self, put: Asking, video: str | None = None) -> str:
+    def prompt(self, put: PutQuestion, video: str | None = None) -> str:
         """What would be sent to the model."""
         values = self.post("/prompt", self.question(put, video))
         with self.reading():
@@ -136,7 +136,7 @@ class Server(Connection):
         chosen = ("answer.backend=", "answer.model=")
         return [setting for setting in settings if not setting.startswith(chosen)]
 
-    def question(self, put: Asking, video: str | None) -> dict[str, Any]:
+    def question(self, put: PutQuestion, video: str | None) -> dict[str, Any]:
         """The JSON of a question."""
         options = as_options(self.settings_of(put.settings, put.answerer))
         body = {"question": put.question, "video": video, "options": options}

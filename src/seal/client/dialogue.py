@@ -13,7 +13,7 @@ from seal.client.asking import Server, as_options
 from seal.client.connection import part
 from seal.errors import OptionError
 from seal.files import write_text
-from seal.front import Asking
+from seal.front import PutQuestion
 from seal.results import Answer
 
 
@@ -65,7 +65,7 @@ class RemoteDialogue(Dialogue):
         verify: bool = False,
         on_text: OnText | None = None,
     ) -> Answer:
-        put = Asking(question, self._settings, None, options, verify, on_text)
+        put = PutQuestion(question, self._settings, None, options, verify, on_text)
         named = {"dialogue": self._name or "new"}
         values = self._server.answered(put, self._server.question(put, self._video) | named)
         with self._server.reading():

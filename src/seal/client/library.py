@@ -15,7 +15,7 @@ from seal.client.uploads import upload
 from seal.client.video import RemoteVideo
 from seal.config import Options
 from seal.errors import NotIndexedError, OptionError, VideoError
-from seal.front import Asking, Indexing, Library
+from seal.front import Indexing, Library, PutQuestion
 from seal.inventory import Indexed, Listing, Optimized, Removed
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
@@ -90,10 +90,10 @@ class RemoteLibrary(Library):
     def _select(self, query: str, settings: list[str]) -> Selection:
         return self._server.select(query, settings)
 
-    def _ask(self, put: Asking) -> Answer:
+    def _ask(self, put: PutQuestion) -> Answer:
         return self._server.ask(put)
 
-    def _prompt(self, put: Asking) -> str:
+    def _prompt(self, put: PutQuestion) -> str:
         return self._server.prompt(put)
 
     def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown:

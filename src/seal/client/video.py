@@ -11,7 +11,7 @@ from seal.client.asking import Server
 from seal.client.connection import part
 from seal.config import ChapterOptions
 from seal.files import read_json
-from seal.front import Asking, Video
+from seal.front import PutQuestion, Video
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown, TokenList
 
@@ -92,10 +92,10 @@ class RemoteVideo(Video):
     ) -> Selection:
         return self._server.select(query, settings, self._id, include, exclude)
 
-    def _ask(self, put: Asking) -> Answer:
+    def _ask(self, put: PutQuestion) -> Answer:
         return self._server.ask(put, self._id)
 
-    def _prompt(self, put: Asking) -> str:
+    def _prompt(self, put: PutQuestion) -> str:
         return self._server.prompt(put, self._id)
 
     def _chat(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from seal.arguments import Settings, asking, merged, selecting
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
-from seal.front.requests import Asking, Indexing
+from seal.front.requests import Indexing, PutQuestion
 from seal.front.video import Video
 
 # Not loaded here: a library on a server needs little of it.
@@ -204,7 +204,7 @@ class Library(ABC):
         nothing and are read as any other words.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(Asking(question, settings, answerer, choices, verify, on_text))
+        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
 
     def prompt(
         self,
@@ -217,7 +217,7 @@ class Library(ABC):
     ) -> str:
         """What `ask` would send, as a person reads it."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(Asking(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, choices))
 
     def show(
         self,
@@ -284,10 +284,10 @@ class Library(ABC):
     def _select(self, query: str, settings: list[str]) -> Selection: ...
 
     @abstractmethod
-    def _ask(self, put: Asking) -> Answer: ...
+    def _ask(self, put: PutQuestion) -> Answer: ...
 
     @abstractmethod
-    def _prompt(self, put: Asking) -> str: ...
+    def _prompt(self, put: PutQuestion) -> str: ...
 
     @abstractmethod
     def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown: ...

@@ -25,7 +25,7 @@ class Indexing:
 
 
 @dataclass(frozen=True)
-class Asking:
+class PutQuestion:
     """A question as it was put: see `Video.ask`."""
 
     question: str

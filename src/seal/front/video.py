@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seal.arguments import Settings, asking, merged, selecting
 from seal.config import ChapterOptions
-from seal.front.requests import Asking
+from seal.front.requests import PutQuestion
 from seal.printing import printable
 
 # Not loaded here: a video on a server needs little of it.
@@ -117,7 +117,7 @@ class Video(ABC):
         Raises OptionError for an empty question, AnswerError if the model fails.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(Asking(question, settings, answerer, choices, verify, on_text))
+        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
 
     def prompt(
         self,
@@ -130,7 +130,7 @@ class Video(ABC):
     ) -> str:
         """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(Asking(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, choices))
 
     def chat(
         self,
@@ -177,10 +177,10 @@ class Video(ABC):
     ) -> Selection: ...
 
     @abstractmethod
-    def _ask(self, put: Asking) -> Answer: ...
+    def _ask(self, put: PutQuestion) -> Answer: ...
 
     @abstractmethod
-    def _prompt(self, put: Asking) -> str: ...
+    def _prompt(self, put: PutQuestion) -> str: ...
 
     @abstractmethod
     def _chat(
