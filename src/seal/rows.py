@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from html import escape
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -152,18 +153,27 @@ def _ticks(start_s: float, end_s: float) -> tuple[tuple[int, int], Fraction]:
     """A span in ticks, and the tick, of which the same numbers come again.
 
     A float is a whole number of some power of two. Where a span begins so near to 0 that its end
-    has too many of such ticks, the start is taken for a number of ticks of a usual time base, which
-    are halved until they give the end as well.
+    has too many of such ticks, those of a usual time base are looked for, or halves of them.
     """
-    times = Fraction(start_s), Fraction(end_s)
+    times = {start_s: Fraction(start_s), end_s: Fraction(end_s)}
     # Both columns have to hold their numbers.
-    finest = _LONGEST / max(1, *map(abs, times))
-    per_s = max(time.denominator for time in times)
-    if per_s > finest:
-        per_s = _ticks_per_s(start_s)
-        while round(times[1] * per_s) / per_s != end_s and 2 * per_s <= finest:
-            per_s *= 2
-    return (round(times[0] * per_s), round(times[1] * per_s)), Fraction(1, per_s)
+    finest = _LONGEST / max(1.0, abs(start_s), abs(end_s))
+    for per_s in _likely(times):
+        gives = (round(exact * per_s) / per_s == time_s for time_s, exact in times.items())
+        if per_s <= finest and all(gives):
+            break
+    else:
+        per_s = _TICKS_PER_S[-1]
+    return (round(times[start_s] * per_s), round(times[end_s] * per_s)), Fraction(1, per_s)
+
+
+def _likely(times: Mapping[float, Fraction]) -> Iterator[int]:
+    """Ticks in a second of which whole numbers may give these times."""
+    yield max(exact.denominator for exact in times.values())
+    usual = [_ticks_per_s(time_s) for time_s in times]
+    yield lcm(*usual)
+    for halvings in range(_LONGEST.bit_length()):
+        yield usual[0] << halvings
 
 
 def _ticks_per_s(time_s: float) -> int:
