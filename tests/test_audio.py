@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.video import open_video
-from seal.video.audio import RATE_HZ, Sound, SoundReader, open_sound
+from seal.video.audio import SoundReader, open_sound
+from seal.video.sound import RATE_HZ, Sound
 from sounding import hum, lag_s, loudness, write_sounding
 from synthetic import write_sound, write_video
 

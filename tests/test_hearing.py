@@ -15,7 +15,7 @@ from seal.decompose import Instances
 from seal.ingest import index
 from seal.store import Store
 from seal.words import hearing
-from seal.words.hearing import Heard, hear, quietest_s, silent_because
+from seal.words.hearing import SILENT, Heard, hear, quietest_s
 from sounding import write_sounding
 from synthetic import write_video
 from tiny_transcribers import Beeps, beeps
@@ -48,7 +48,7 @@ def test_no_word_is_lost_or_doubled_wherever_the_edges_are(film: Path, steps: li
 
 
 def test_without_moving_the_edge_a_word_is_cut(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearing, "_NEAR_S", 0.0)
+    monkeypatch.setattr(hearing, "NEAR_S", 0.0)
     assert words(film, [0.0, 20.7]) != ALL
     monkeypatch.undo()
     assert words(film, [0.0, 20.7]) == ALL
@@ -61,8 +61,8 @@ def test_times_are_those_of_the_video(film: Path) -> None:
 
 
 def test_long_parts_are_heard_in_pieces(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearing, "_PIECE_S", 7.0)
-    monkeypatch.setattr(hearing, "_NEAR_S", 1.0)
+    monkeypatch.setattr(hearing, "PIECE_S", 7.0)
+    monkeypatch.setattr(hearing, "NEAR_S", 1.0)
     longest = []
 
     class Measured(Beeps):
@@ -144,13 +144,29 @@ def test_speech_under_a_picture_that_stays_is_heard(tmp_path: Path) -> None:
     assert words_of(indexed(film, tmp_path / "store", 1)) == ALL
 
 
-def test_why_nothing_is_heard_is_said(film: Path, tmp_path: Path) -> None:
+def test_a_film_without_sound_is_told_of(tmp_path: Path) -> None:
     mute = write_video(tmp_path / "mute.mp4", range(0, 1000, 100))
-    assert "no sound" in silent_because(mute, OPTIONS, is_continuous=True)
-    assert "clock restarts" in silent_because(film, OPTIONS, is_continuous=False)
-    assert silent_because(film, OPTIONS, is_continuous=True) == ""
     instances = Instances(transcriber=Beeps())
     record = index(
         mute, Store(tmp_path / "store", create=True), Options.load(), instances=instances
     )
-    assert [text for _, text in record.notes] == [silent_because(mute, OPTIONS, True)]
+    assert [text for _, text in record.notes] == [SILENT]
+
+
+def test_a_note_about_subtitles_goes_when_they_go(tmp_path: Path) -> None:
+    film, beside = tmp_path / "film.mp4", tmp_path / "film.srt"
+    write_video(film, range(0, 1000, 100))
+    beside.write_bytes(bytes(range(256)) * 8)
+    store = Store(tmp_path / "store", create=True)
+    instances = Instances(transcriber=Beeps())
+
+    def notes() -> list[str]:
+        record = index(film, store, Options.load(), instances=instances)
+        return [text for _, text in record.notes]
+
+    told = notes()
+    assert told[1:] == [SILENT]
+    assert told[0].startswith("film.srt")
+    assert notes() == told
+    beside.unlink()
+    assert notes() == notes() == [SILENT]

@@ -34,7 +34,7 @@ LAYERS = [
     {"lookup", "spoken"},
     {"content"},
     {"scope", "windows"},
-    {"show", "answer", "ingest", "watch", "preparation"},
+    {"show", "answer", "export", "ingest", "watch", "preparation"},
     {"front"},
     {"asked", "diagnosis"},
     {"indexed"},
@@ -79,7 +79,7 @@ def test_modules_are_short_and_documented(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["answer", "attention", "client", "evaluate", "front", "ground", "serve", "training"],
+    ["answer", "attention", "client", "evaluate", "export", "front", "ground", "serve", "training"],
 )
 def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
     folder = SOURCE / package

@@ -303,6 +303,7 @@ def test_too_many_requests_are_told_when_to_come_back() -> None:
         ({"host": "0.0.0.0"}, "give a token"),
         ({"host": "0.0.0.0", "token": "short"}, "at least 32"),
         ({"host": "0.0.0.0", "token": "a " * 20}, "without spaces"),
+        ({"names": ("seal.example.org",)}, "give a token"),
         ({"port": 65536}, "port"),
         ({"path_prefix": "seal/"}, "path_prefix"),
         ({"queries": 0}, "queries"),

@@ -78,9 +78,11 @@ def make_board(n: int = 30, k: int = 6, start_s: float = 0.0, **changes: Any) ->
         "selection": Choice(
             chosen[::-1].astype(np.int64), np.linspace(0.9, 0.1, k).astype(np.float32), 0.5, 0.625
         ),
+        "is_answer": np.ones(k, bool),
         "thumbnails": [picture()] * k,
         "moments": [Moment(Span(start_s + 1, start_s + 3), 0.75)],
         "curve": (times, np.sin(times)),
+        "threshold": None,
         "facts": {"profile": "mini", "encoder": "mini"},
         "verdict": "likely",
     }
@@ -368,7 +370,7 @@ def test_other_suffixes_are_refused_with_the_valid_ones(tmp_path: Path) -> None:
         ({"duration_s": float("nan")}, "duration"),
         ({"curve": (np.array([2.0, 1.0]), np.zeros(2))}, "ascending"),
         ({"selection": Choice(np.array([30]), np.ones(1, np.float32), 1.0, 1.0),
-          "thumbnails": [b""]}, r"\[0, 30\)"),
+          "is_answer": np.ones(1, bool), "thumbnails": [b""]}, r"\[0, 30\)"),
     ],
 )  # fmt: skip
 def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -459,3 +461,27 @@ def test_a_moment_that_words_found_quotes_them() -> None:
     silent = make_board(moments=[replace(said, text="")])
     assert np.asarray(png.render(board)).shape == np.asarray(png.render(silent)).shape
     assert (np.asarray(png.render(board)) != np.asarray(png.render(silent))).any()
+
+
+def test_answers_come_before_context_and_the_threshold_is_drawn(
+    page: Callable[..., Page],
+) -> None:
+    is_answer = np.array([True, False, True, False, False, True])
+    got = page(make_board(is_answer=is_answer, threshold=2.5))
+    cards = [i for i in got.values("id") if i.startswith("card-")]
+    # The first selected token is the last in time.
+    assert cards == [f"card-{i}" for i in (6, 3, 1, 5, 4, 2)]
+    assert [text.strip() for text in got.texts["h3"]] == ["Answers", "Context"]
+    assert got.values("class").count("mark context") == 3
+    (label,) = (of for of in got.values("aria-label") if of.startswith("Relevance over time"))
+    assert label.endswith("tokens of 2.50 and more are answers")
+    # The axis of the curve ends at the threshold, which nothing reaches.
+    assert make_board(threshold=2.5).curve_range[1] == 2.5
+
+
+def test_a_picture_shows_context_and_a_threshold() -> None:
+    plain = np.asarray(png.render(make_board()))
+    context = np.asarray(png.render(make_board(is_answer=np.zeros(6, bool))))
+    bounded = np.asarray(png.render(make_board(threshold=0.5)))
+    assert (plain != context).any()
+    assert (plain != bounded).any()

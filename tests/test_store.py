@@ -252,12 +252,12 @@ def rows(store: Store) -> int:
     return sum(tables.open(name).count_rows() for name in tables.names())
 
 
-@pytest.mark.parametrize("table", ["parts", "tokens_4x1", "pictures"])
+@pytest.mark.parametrize("table", ["parts", "tokens_4x1", "meanings_3", "pictures"])
 def test_what_a_kill_left_in_one_table_is_removed(store: Store, table: str) -> None:
     """By `remove`, and what belongs to no video by `optimize` as well."""
     for drop in (lambda: store.remove("film"), store.optimize):
         store.add("film", 0, KEYS, *known_part("film", 0, KEYS))
-        for other in {"parts", "tokens_4x1", "pictures"} - {table}:
+        for other in {"parts", "tokens_4x1", "meanings_3", "pictures"} - {table}:
             store._tables.delete(other, "true")
         assert rows(store) > 0
         drop()

@@ -53,7 +53,7 @@ def assert_all_there(path: Path) -> None:
     assert [video.id for video in store.videos()] == list(WANT)
     for video in store.videos():
         want, got = WANT[video.id], store.tokens(video.id)
-        since = {"notes": [], "is_quick": False, "language": ""}
+        since = {"notes": [], "is_quick": False, "language": "", "meaning": ""}
         assert json.loads(video.to_json()) == want["record"] | since
         for name in ("ids", "pts", "boxes", "embeddings", "facets"):
             assert getattr(got, name).tolist() == want[name]
@@ -103,7 +103,7 @@ def test_a_half_indexed_video_is_completed(old: Path) -> None:
     store = Store(old)
     record = make_record("half-dead0003")
     assert store.begin(record, KEYS).done == {(kind, part) for kind in KEYS for part in (0, 1)}
-    tokens, pictures = known_part("half", 2, KEYS)
+    tokens, pictures, *_ = known_part("half", 2, KEYS)
     store.add(record.id, 2, KEYS, tokens, pictures)
     store.finish(record, KEYS)
     got = store.tokens(record.id)

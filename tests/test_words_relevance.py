@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from seal.attention.words import (
     EVEN,
     HALF,
-    LENGTH,
-    MEANING,
-    PASSAGE,
     SHRUNK,
+    TOWER,
     UNQUOTED,
     Meaning,
     Parts,
@@ -57,7 +55,9 @@ def calibration(d: int = 8, slope: float = 15.5) -> Calibration:
 
 def test_the_score_is_the_sum_of_its_parts() -> None:
     parts = Parts.of(*asked("the budget of the school"))
-    expected = parts.own + PASSAGE * parts.passage + MEANING * parts.cosine + LENGTH * parts.length
+    w = TOWER
+    expected = parts.own + w.passage * parts.passage + w.meaning * parts.cosine
+    expected += w.length * parts.length
     assert parts.score == pytest.approx(expected)
     assert parts.own.argmax() == parts.score.argmax() == 1
     assert parts.length[2] == pytest.approx(3 / (3 + HALF))

@@ -6,7 +6,7 @@ They load an answerer, and make results of a `Scope`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 from seal.arguments import Settings, asking, merged
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
+from seal.files import writing
 from seal.front import PutQuestion
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
-from seal.show import Storyboard, write
+from seal.show import Storyboard
+from seal.show import write as write_storyboard
 from seal.store import VideoRecord
 
 if TYPE_CHECKING:
     from seal.answer import Answerer
+    from seal.export import Exported
 
 
 def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
@@ -119,5 +122,31 @@ def draw(
 
 def show(drawn: Drawn, path: str | Path) -> Shown:
     """Write a storyboard."""
-    write(drawn.storyboard, path)
+    write_storyboard(drawn.storyboard, path)
     return Shown(Path(path), drawn.selection, drawn.found, drawn.videos)
+
+
+def export(
+    scope: Scope,
+    found: Found,
+    path: str | Path,
+    copy: bool,
+    say: Callable[[str], None],
+) -> Exported:
+    """Write what was found: moments, clips, or a storyboard with them."""
+    from seal.export import STORYBOARD, Exported, form_of, write
+
+    if form_of(path) == STORYBOARD:
+        with writing(path):
+            shown = show(draw(scope, found), path)
+        return Exported(shown.output, found, shown.videos)
+    return write(found, scope.content.records, path, copy=copy, say=say)
+
+
+def exporting(path: str | Path, copy: bool) -> str:
+    """The task of an export: a storyboard reads more options. Raises OptionError for a path whose
+    suffix is none, and where `copy` has no effect."""
+    from seal.export import STORYBOARD, check_copy, form_of
+
+    check_copy(path, copy)
+    return "show" if form_of(path) == STORYBOARD else "find"

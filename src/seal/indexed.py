@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seal import asked, spoken
+import numpy as np
+
+from seal import asked, kinds, spoken
+from seal.arguments import Settings, merged, selecting
 from seal.asked import Drawn, describe
 from seal.config import ChapterOptions
-from seal.content import Encoders, VideoContent
+from seal.content import VideoContent
+from seal.encoders import Encoders
 from seal.front import PutQuestion, Video
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.results import Answer, Found, Selection, Shown, TokenList
 from seal.scope import Scope
-from seal.show import writer
+from seal.show import Storyboard, writer
 from seal.spoken import Chapters, SpokenWords
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
 
 if TYPE_CHECKING:
     from seal.answer import Answerer, Conversation
+    from seal.export import Exported
 
 
 class LocalVideo(Video):
@@ -48,8 +53,23 @@ class LocalVideo(Video):
         return describe(self.record, self.content.store.count(self.id))
 
     def list_tokens(self, kind: str | None = None) -> TokenList:
-        kinds = None if kind is None else [kind]
-        return TokenList(self.content.store.tokens(self.id, kinds=kinds))
+        wanted = None if kind is None else [kind]
+        return TokenList(self.content.store.tokens(self.id, kinds=wanted))
+
+    def tokens_between(
+        self, start_s: float | None, end_s: float | None, kind: str | None = None
+    ) -> TokenList:
+        """The tokens that are there at some time between two times, or after or before one; of one
+        kind or of all. Raises OptionError for an unknown kind."""
+        tokens = self.tokens
+        there = np.ones(len(tokens), bool)
+        if start_s is not None:
+            there &= tokens.end_s >= start_s
+        if end_s is not None:
+            there &= tokens.start_s <= end_s
+        if kind is not None:
+            there &= tokens.kinds == kinds.get(kind).name
+        return TokenList(tokens.take(there))
 
     def transcript(self) -> SpokenWords:
         return spoken.transcript(self.tokens, self.record)
@@ -106,6 +126,24 @@ class LocalVideo(Video):
         """What `show` writes."""
         scope = self._scope("show", settings)
         return asked.draw(scope, scope.find(query), include, exclude)
+
+    def storyboard(
+        self, query: str, *, budget: int | None = None, options: Settings = ()
+    ) -> Storyboard:
+        """What `show` would write. Options: `attention` and `find`."""
+        settings = merged(options, selecting(budget, None, None, None))
+        return self.draw(query, settings).storyboard
+
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported:
+        scope = self._scope(asked.exporting(path, copy), settings)
+        return asked.export(scope, scope.find(query), path, copy, say)
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
         # A hundred queries with the same options read them once. Threads may ask at once.

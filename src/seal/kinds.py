@@ -37,6 +37,8 @@ class Kind:
     """Whether a token has a box that moves."""
     has_word_times: bool = False
     """Whether the track of a token has the start of each of its words in place of boxes."""
+    is_heard: bool = False
+    """Whether its tokens are made from what is said, by subtitles or a speech recogniser."""
     has_picture: bool = True
     """Whether the store keeps a frame for each token, which shows it."""
     drawn_in_prompts: bool = True
@@ -106,6 +108,7 @@ SPEECH = Kind(
     modality="text",
     instant=False,
     has_word_times=True,
+    is_heard=True,
     has_picture=False,
     whole_frame=True,
     cost=0.125,
@@ -154,3 +157,8 @@ def get(name: str) -> Kind:
 def worded() -> list[str]:
     """The names of the kinds whose tokens are words, which are heard or read."""
     return [name for name, kind in known().items() if kind.modality == "text"]
+
+
+def heard() -> frozenset[str]:
+    """The names of the kinds whose tokens are made from what is said."""
+    return frozenset(name for name, kind in known().items() if kind.is_heard)

@@ -9,12 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from seal import asked
+from seal import asked, kinds
 from seal.asked import Drawn, describe, watching
 from seal.config import NoAnswer, Options
 from seal.config.serving import is_server
-from seal.content import Encoders, NearestContent
+from seal.content import NearestContent
 from seal.decompose import Instances
+from seal.encoders import Encoders
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.files import size_bytes
 from seal.front import Indexing, Library, PutQuestion
@@ -31,6 +32,7 @@ from seal.video import sources_in
 
 if TYPE_CHECKING:
     from seal.encode import Encoder
+    from seal.export import Exported
     from seal.windows import Window
 
 _LISTED = 10
@@ -169,6 +171,18 @@ class LocalLibrary(Library):
         scope = self._nearest(query, "show", settings)
         return asked.draw(scope, self._found(scope, query))
 
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported:
+        task = asked.exporting(path, copy)
+        scope = self._nearest(query, "find all" if task == "find" else task, settings)
+        return asked.export(scope, self._found(scope, query), path, copy, say)
+
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         from seal.watch import watch
 
@@ -191,25 +205,22 @@ class LocalLibrary(Library):
         `text_of` says by which text of a question the tokens are near.
 
         Raises NotIndexedError if there is no video, and StoreError, naming videos, if they were
-        not all indexed with one encoder.
+        not all indexed with one encoder, or their words not with one encoder of sentences.
         """
         records = self.store.videos()
         if not records:
             raise NotIndexedError(f"{self.store.path} has no videos; run seal index first")
         latest = records[-1]
-        others = [record for record in records if record.encoder != latest.encoder]
-        if others:
-            listed = ", ".join(f"{one.path} ({one.encoder})" for one in others[:_LISTED])
-            more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
-            raise StoreError(
-                f"these videos were indexed with another encoder than {latest.path}"
-                f" ({latest.encoder}): {listed}{more}; index them again with the same profile, or"
-                " into another --store"
-            )
+        _check_same(records, latest, "encoder", lambda record: record.encoder)
+        worded = [record for record in records if not record.keys.keys().isdisjoint(kinds.worded())]
+        spoken = worded[-1] if worded else latest
+        _check_same(worded, spoken, "encoder of sentences", lambda record: record.meaning or "none")
         options = options_of(self.store, latest, settings, task)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         text = text_of(query, options.answer)
-        return Scope(NearestContent(self.store, records, encoder, text, limit), options)
+        sentences = self._encoders.of_sentences(spoken)
+        near = NearestContent(self.store, records, encoder, text, limit, sentences)
+        return Scope(near, options)
 
     def _found(self, scope: Scope, query: str) -> Found:
         """The moments of the videos in `scope`, best first, and the match of the likeliest video.
@@ -239,3 +250,22 @@ class LocalLibrary(Library):
             matches += [found.match] if found.match is not None else []
         match = max(matches, key=lambda one: one.probability, default=match)
         return Found(query, match, moments, several=True)
+
+
+def _check_same(
+    records: Iterable[VideoRecord],
+    latest: VideoRecord,
+    what: str,
+    name_of: Callable[[VideoRecord], str],
+) -> None:
+    """Raise StoreError, naming videos, unless all have what the latest one has."""
+    wanted = name_of(latest)
+    others = [record for record in records if name_of(record) != wanted]
+    if others:
+        listed = ", ".join(f"{one.path} ({name_of(one)})" for one in others[:_LISTED])
+        more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
+        raise StoreError(
+            f"these videos were indexed with another {what} than {latest.path} ({wanted}):"
+            f" {listed}{more}; index them again with the same profile and options, or into another"
+            " --store"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -45,7 +45,7 @@ def find_video(store: Store, name: str) -> VideoRecord:
     try:
         record = _resolve(store, name)
         is_file = name != record.id and os.path.isfile(name)
-        if is_file and SourceFiles.of(name, _options(record)).size_bytes != record.size_bytes:
+        if is_file and SourceFiles.of(name, source_options(record)).size_bytes != record.size_bytes:
             raise NotIndexedError(
                 f"{name} has changed since it was indexed as {record.id}; run seal index on it"
             )
@@ -63,20 +63,22 @@ def find_video(store: Store, name: str) -> VideoRecord:
 def _resolve(store: Store, name: str) -> VideoRecord:
     """As `Store.resolve`; an address is looked for by what is stored of it."""
     for record in reversed(store.videos()) if is_address(name) else ():
-        with_query = _options(record).address_query == "identity"
+        with_query = source_options(record).address_query == "identity"
         if shown(record.path, with_query) == shown(name, with_query):
             return record
     return store.resolve(shown(name))
 
 
-def _options(record: VideoRecord) -> VideoOptions:
-    """The options that say what belongs to a video, as it was indexed with."""
+def source_options(record: VideoRecord) -> VideoOptions:
+    """The options that say what belongs to a video and which of its streams was read, as it was
+    indexed with."""
     kept = record.options.get("video")
     if not isinstance(kept, dict):
         kept = {}
     return VideoOptions(
         playlist=kept.get("playlist", VideoOptions.playlist),
         address_query=kept.get("address_query", VideoOptions.address_query),
+        stream=kept.get("stream"),
     )
 
 
@@ -100,6 +102,13 @@ def original(record: VideoRecord) -> str:
 def encoder_settings(record: VideoRecord) -> list[str]:
     """The settings that load the encoder of a video."""
     return [f"encode.{key}={value}" for key, value in record.encoder_options.items()]
+
+
+def meaning_settings(record: VideoRecord) -> list[str]:
+    """The settings that load what embedded the words of a video."""
+    kept = record.options.get("meaning")
+    values = kept if isinstance(kept, Mapping) else {}
+    return [f"meaning.{key}={value}" for key, value in values.items()]
 
 
 def options_of(store: Store, record: VideoRecord, settings: Iterable[str], task: str) -> Options:

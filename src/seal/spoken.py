@@ -15,7 +15,7 @@ from seal.config import ChapterOptions
 from seal.errors import OptionError
 from seal.printing import printable
 from seal.results import Result
-from seal.types import Float32, Float64, Int64, Tokens
+from seal.types import Float32, Float64, Int64, Tokens, unit
 from seal.words import Cue, Word
 from seal.words.export import render
 
@@ -134,7 +134,7 @@ def cut(
     firsts = _blocks(edges_s[:-1], min(_BLOCK_S, shortest_s))
     mean = np.average(embeddings, axis=0, weights=weights)
     sums = np.add.reduceat((embeddings - mean) * weights[:, None], firsts, axis=0)
-    blocks = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    blocks = unit(sums)
     blocks -= blocks.mean(0)
     n = len(blocks)
     totals = np.vstack([np.zeros(blocks.shape[1]), np.cumsum(blocks, axis=0)])

@@ -31,6 +31,8 @@ Mask = NDArray[np.bool_]
 
 _LONGEST = 1.01
 """The square of the length of a unit vector in single precision is less."""
+_SHORTEST = 1e-12
+"""A shorter vector has no direction."""
 _LARGEST = 2.0**63
 """Numbers from a file, and products of ticks and the numerator of a time base, are smaller."""
 
@@ -231,7 +233,7 @@ class Tokens:
         n = len(kinds)
         facets = np.asarray(facets, np.float32)
         check_finite("embeddings", facets)
-        facets = _normalised(facets)
+        facets = unit(facets)
         rows = [np.empty((0, 5)), *(tracks or ())]
         lengths = [len(track) for track in tracks] if tracks else [0] * n
         ticks = [tick] * n if isinstance(tick, Fraction) else tick
@@ -247,7 +249,7 @@ class Tokens:
             ),
             scores=np.ones(n, np.float32) if scores is None else np.asarray(scores, np.float32),
             text=np.full(n, "", TEXT) if text is None else np.asarray(text, TEXT),
-            embeddings=facets[:, 0] if facets.shape[1] == 1 else _normalised(facets.mean(1)),
+            embeddings=facets[:, 0] if facets.shape[1] == 1 else unit(facets.mean(1)),
             facets=facets,
             track_offsets=np.cumsum([0, *lengths], dtype=np.int64),
             track_rows=np.concatenate(rows),
@@ -400,11 +402,11 @@ class Tokens:
         return Tokens(**columns, track_offsets=offsets)
 
 
-def _normalised(vectors: Float32) -> Float32:
+def unit(vectors: Float32) -> Float32:
     """Vectors along the last axis divided by their lengths; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: Float32 = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
+    divided: Float32 = vectors / np.maximum(lengths, _SHORTEST)
+    return divided
 
 
 @dataclass(frozen=True)

@@ -7,54 +7,37 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from seal import kinds
 from seal.answer import Answerer, load
 from seal.answer.evidence import searched_by
 from seal.answer.standing import Reached, StandingAnswers
 from seal.attention.streaming import Standing, Stream
 from seal.config import Options, VideoOptions, WatchOptions, deciding
 from seal.config.tasks import INDEX_STAGES
+from seal.connections import Connections, Say, Seen
 from seal.content import embed_query
-from seal.decompose import Models, decompose
-from seal.errors import OptionError, StoreError, VideoError
-from seal.kinds import SPEECH
+from seal.decompose import Instances, Models, decompose
+from seal.errors import OptionError, SealError, StoreError
+from seal.scope import window_matches
 from seal.types import Moment, Span, Tokens, is_real
-from seal.video import (
-    Frame,
-    Gap,
-    Note,
-    VideoInfo,
-    VideoReader,
-    is_address,
-    is_pipe,
-    open_video,
-    shown,
-)
-from seal.video.source import is_device
+from seal.video import Gap, shown
 from seal.weights import require
 from seal.windows import Window
 from seal.words import Transcript
-from seal.words.sentences import sentences
+from seal.words.listening import SpokenWindows
 from seal.words.subtitles import find
 
-_FIRST_PAUSE_S = 0.25
-"""The pause before the first try to reach a lost source. Each further pause is twice as long."""
-_LONGEST_PAUSE_S = 10.0
-"""The longest pause between two tries."""
-
-_ROUNDING_S = 1e-6
-"""The place from which a file is read on may be late by this much."""
 _MAY_CHANGE = {"video.max_duration_s", "attention.certify_s"}
 """Options that may differ between the runs of one state: the length of the watched part, and the
 tightness of the bound."""
-
-Say = Callable[[str], None]
 
 
 def watch(
@@ -66,13 +49,15 @@ def watch(
     state: Path | None = None,
     head: str | None = None,
     answerer: Answerer | None = None,
+    instances: Instances | None = None,
     say: Say = lambda text: None,
 ) -> Iterator[Window]:
     """The windows of a source as they end, each with a choice of tokens for every query.
 
     Without a query nothing is more relevant than anything else. In memory are a window and the
     choices. A connection that is lost is tried again for `watching.give_up_s`; `say` is told. The
-    clock goes on meanwhile, and what was missed is a gap.
+    clock goes on meanwhile, and what was missed is a gap. `instances` are models that stand in for
+    those that the options name.
 
     With `head`, a trained localisation head, each window has the moments that it finds for every
     query among the tokens chosen for it so far.
@@ -92,12 +77,21 @@ def watch(
     read or written; BackendError if a back end cannot be loaded.
     """
     answerer = answerer or load(options.answer)
-    models = Models.load(options)
-    encoder, subtitles = models.encoder, _subtitles(source, options, models)
+    instances = instances or Instances()
+    options = instances.named_in(options)
+    models = Models.load(options, instances)
+    encoder = models.encoder
+    subtitles = find(
+        source,
+        options.subtitles,
+        None,
+        reader=models.reader,
+        video_options=options.video,
+        is_read_once=not (os.path.isfile(source) or os.path.isdir(source)),
+    )
     for note in subtitles.notes:
         say(note)
     keys = models.keys(options, subtitles)
-    spoken = sentences(subtitles.cues, options.speech)
     words = {text: searched_by(text, options.answer) if answerer else text for text in queries}
     asked = {text: embed_query(encoder, words[text]) for text in words}
     attention = replace(options.attention, budget=watching.budget)
@@ -113,7 +107,8 @@ def watch(
         stream, notes = Stream.load(state, attention, encoder.calibration)
         _check_notes(state, notes)
         _check_same(state, notes, fixed)
-    stream.language = subtitles.language
+    said = _spoken(state, options, subtitles, models, notes)
+    stream.language = said.language
     known = {query.text for query in stream.queries}
     found = _found_by(head, encoder.fingerprint)
     late = [stream.ask(text, asked[text], words[text]) for text in asked if text not in known]
@@ -121,20 +116,16 @@ def watch(
         stream.ask("", None)
     if answerer is not None and not any(query.text for query in stream.queries):
         raise OptionError(f"{answerer.name} has nothing to answer: give a question as a query")
-    feed = _Feed(source, options.video, watching.give_up_s, say, notes)
+    feed = Connections(source, options.video, watching.give_up_s, say, notes, said.listener)
     answers = StandingAnswers(answerer, options, encoder, watching.answer_every_s, name)
     last: tuple[int, float, float] | None = None
-    # Sentences before this time have been given.
-    said_s = notes.get("said_s", notes.get("reached_s", -math.inf))
     with closing(answers):
         for number, frames in groupby(
             feed.frames(), lambda seen: feed.window(seen, watching.window_s)
         ):
-            seen, parts, pictures = _Seen(frames), list[Tokens](), dict[str, list[bytes]]()
+            seen, parts, pictures = Seen(frames), list[Tokens](), dict[str, list[bytes]]()
             window = Span(*(feed.origin_s + (number + i) * watching.window_s for i in (0, 1)))
             until_s = min(window.end_s, feed.origin_s + (options.video.max_duration_s or math.inf))
-            heard = [cue for cue in spoken if said_s <= cue.start_s < until_s]
-            said_s = max(said_s, until_s)
             for connection, part in groupby(seen, lambda seen: seen[0]):
                 for batch in decompose(
                     (frame for _, frame in part),
@@ -144,53 +135,65 @@ def watch(
                     connection.info,
                     start_s=window.start_s,
                     video_id=name,
-                    heard=heard,
+                    heard=partial(said.before, until_s),
                 ):
                     parts.append(batch.tokens)
                     pictures |= answers.pictures_of(batch)
             tokens = Tokens.concatenate(parts)
             tokens = tokens.take(np.argsort(tokens.start_s, kind="stable"))
+            stream.language = said.language
             stream.push(tokens, pictures)
             brought = {kind: int((tokens.kinds == kind).sum()) for kind in keys}
-            gaps, feed.gaps = feed.gaps, []
+            lost = [Gap(Span(at.start_s, at.end_s), at.reason) for at in said.lost]
+            gaps, feed.gaps, said.lost = [*feed.gaps, *lost], [], []
             noted, feed.notes = feed.notes, []
             end_s = max(seen.end_s, min(seen.connection.until_s, window.end_s))
             last = number, seen.start_s, end_s
             reached = Reached(end_s, end_s - feed.origin_s)
             came = answers.after(stream, reached, wait=not seen.connection.info.is_live)
             chosen, moments = stream.queries, found(stream.queries)
-            yield Window(name, *last, brought, gaps, noted, chosen, moments, came)
+            matches = window_matches(stream, encoder, options)
+            yield Window(name, *last, brought, gaps, noted, chosen, matches, moments, came)
             if state is not None:
                 notes = {"last": [*last[:2]], "reached_s": end_s}
-                notes |= {"origin_s": feed.origin_s, "at": time.time(), "said_s": said_s}
+                notes |= {"origin_s": feed.origin_s, "at": time.time()}
+                notes |= said.save(end_s)
                 stream.save(state, fixed | notes)
         if late and last is None and notes and feed.failure is None:
             # All of it was seen before these were asked.
             (number, start_s), end_s = notes["last"], notes["reached_s"]
             chosen, reached = stream.queries, Reached(end_s, end_s - feed.origin_s)
             came = answers.after(stream, reached, wait=True)
-            yield Window(name, number, start_s, end_s, {}, [], [], chosen, found(chosen), came)
+            matches = window_matches(stream, encoder, options)
+            yield Window(
+                name, number, start_s, end_s, {}, [], [], chosen, matches, found(chosen), came
+            )
             if state is not None:
                 stream.save(state, fixed | notes)
         elif last is not None:
             for came in answers.rest(stream, reached):
-                yield Window(name, *last, {}, [], [], chosen, moments, came)
+                yield Window(name, *last, {}, [], [], chosen, matches, moments, came)
     if feed.failure is not None:
         raise feed.failure
 
 
-def _subtitles(source: str, options: Options, models: Models) -> Transcript:
-    """The subtitles of a file. A stream has none.
+def _spoken(
+    state: Path | None,
+    options: Options,
+    subtitles: Transcript,
+    models: Models,
+    notes: Mapping[str, Any],
+) -> SpokenWindows:
+    """What is said, from where the `notes` of a state were taken on.
 
-    Raises OptionError for a file of subtitles that is named for a stream.
+    Raises StoreError if they are damaged.
     """
-    if os.path.isfile(source) and not is_pipe(source):
-        return find(
-            source, options.subtitles, None, reader=models.reader, video_options=options.video
-        )
-    if options.subtitles.file is not None:
-        raise OptionError(f"{shown(source)} is not a file: subtitles.file has no effect on it")
-    return Transcript(())
+    try:
+        return SpokenWindows(options.speech, subtitles, models.transcriber, notes)
+    except (TypeError, ValueError, LookupError, SealError) as error:
+        raise StoreError(
+            f"{state} has damaged words ({error}); remove it, or use another"
+        ) from error
 
 
 def _found_by(
@@ -247,161 +250,13 @@ def _check_same(state: Path, then: Mapping[str, Any], now: Mapping[str, Any]) ->
         was = ", ".join(f"{key}={kept.get(key)}, now {after[key]}" for key in changed)
         raise OptionError(f"{state} was written with {was}: use the same, or another --state")
     stages = then.get("stages", {})
-    if stages.get(SPEECH.name) != now["stages"].get(SPEECH.name):
+    if any(stages.get(name) != now["stages"].get(name) for name in kinds.heard()):
         raise OptionError(
-            f"{state} was written with other subtitles than are there now; use another --state"
+            f"{state} was written with other subtitles, or another speech recogniser, than are"
+            " there now; use another --state"
         )
     if stages != now["stages"]:
         raise StoreError(
             f"{state} has tokens of other versions of the stages than are installed now; remove it,"
             " or use another --state"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Connection:
-    """One time that the source was opened."""
-
-    info: VideoInfo
-    """With times on the clock of the first connection."""
-    video: VideoReader
-    offset_s: float
-    """From the clock of `video` to that of the first connection."""
-    limit_s: float
-    """When watching ends."""
-
-    @property
-    def until_s(self) -> float:
-        """When the latest picture that was read ends."""
-        return min(self.video.read_until_s + self.offset_s, self.limit_s)
-
-
-_Timed = tuple[_Connection, Frame]
-
-
-class _Seen(Iterator[_Timed]):
-    """The frames of a window, from when to when they were, and the latest one's connection."""
-
-    connection: _Connection
-
-    def __init__(self, frames: Iterator[_Timed]) -> None:
-        self._frames = frames
-        self.start_s = self.end_s = np.inf
-
-    def __next__(self) -> _Timed:
-        self.connection, frame = next(self._frames)
-        self.start_s = min(self.start_s, frame.time_s)
-        self.end_s = float(frame.end_pts * frame.time_base)
-        return self.connection, frame
-
-
-class _Feed:
-    """The frames of a source on one clock, over as many connections as it takes."""
-
-    def __init__(
-        self,
-        source: str,
-        options: VideoOptions,
-        give_up_s: float,
-        say: Say,
-        notes: Mapping[str, Any],
-    ) -> None:
-        self.gaps: list[Gap] = []
-        """What could not be seen, as it becomes known."""
-        self.notes: list[Note] = []
-        """What was noticed about the source, likewise."""
-        self.failure: VideoError | None = None
-        """Why there are no more frames, if the source has failed: what was seen comes first."""
-        self.origin_s = float(notes.get("origin_s", 0.0))
-        """When the first picture ever was."""
-        self._reached_s: float | None = notes.get("reached_s")
-        self._seen_at: float = notes.get("at", 0.0)
-        """When the latest frame came, on the clock of the world."""
-        self._source = source
-        self._limit_s = options.max_duration_s or math.inf
-        self._options = replace(options, max_duration_s=float("inf"))
-        self._give_up_s = give_up_s
-        self._say = say
-
-    def window(self, seen: _Timed, window_s: float) -> int:
-        """The number of the window that a frame is in."""
-        return int((seen[1].time_s - self.origin_s) // window_s)
-
-    def frames(self) -> Iterator[_Timed]:
-        """All frames from where the notes were taken, until the source ends or `failure` is set.
-
-        Raises VideoError if it cannot be opened at first.
-        """
-        video: VideoReader | None = open_video(self._source, self._options)
-        why = "not watched"
-        while video is not None:
-            with video:
-                try:
-                    yield from self._connected(video, why)
-                    if not video.info.is_live or self._is_over():
-                        return
-                    why = f"{shown(self._source)}: the stream has ended"
-                except VideoError as error:
-                    if not (is_address(self._source) or is_device(self._source)):
-                        self.failure = error
-                        return
-                    why = str(error)
-            self._say(f"{why}; trying again for {self._give_up_s:g} s")
-            video = self._open_again(why)
-
-    def _connected(self, video: VideoReader, why: str) -> Iterator[_Timed]:
-        """The frames of one connection; `why` there was none before."""
-        info, shift = video.info, 0
-        if self._reached_s is None:
-            self.origin_s = self._reached_s = info.start_s
-        elif info.is_live:
-            start_s = self._reached_s + max(0.0, time.time() - self._seen_at)
-            shift = math.ceil((start_s - info.start_s) / info.time_base)
-        offset = shift * info.time_base
-        info = replace(info, start=info.start + offset)
-        limit_s = self.origin_s + self._limit_s
-        connection = _Connection(info, video, float(offset), limit_s)
-        if shift:
-            self.gaps.append(Gap(Span(self._reached_s, info.start_s), why))
-        try:
-            for frame in video.frames(None if info.is_live else self._reached_s - _ROUNDING_S):
-                self._seen_at = time.time()
-                timed = replace(frame, pts=frame.pts + shift, end_pts=frame.end_pts + shift)
-                self._take_findings(video, float(offset))
-                if timed.time_s >= limit_s:
-                    return
-                yield connection, timed
-            self._take_findings(video, float(offset))
-        finally:
-            self._reached_s = connection.until_s
-
-    def _take_findings(self, video: VideoReader, offset_s: float) -> None:
-        """Move what `video` has found to the clock of the first connection."""
-        if video.gaps:
-            for gap in video.gaps:
-                span = Span(gap.span.start_s + offset_s, gap.span.end_s + offset_s)
-                self.gaps.append(Gap(span, gap.reason))
-            video.gaps = []
-        while video.notes:
-            note = video.notes.pop(0)
-            self.notes.append(replace(note, time_s=note.time_s + offset_s))
-
-    def _is_over(self) -> bool:
-        """Whether all that was to be watched has been."""
-        return (self._reached_s or 0.0) >= self.origin_s + self._limit_s
-
-    def _open_again(self, why: str) -> VideoReader | None:
-        """The source as soon as it answers; None if nothing has come from it for too long.
-
-        `why` it was lost.
-        """
-        pause_s = _FIRST_PAUSE_S
-        while (gone_s := time.time() - self._seen_at) < self._give_up_s:
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            try:
-                return open_video(self._source, self._options)
-            except VideoError as error:
-                why = str(error)
-        self.failure = VideoError(f"{why}; nothing came for {gone_s:.0f} s: given up")
-        return None

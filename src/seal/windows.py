@@ -9,7 +9,7 @@ from typing import Any
 from seal.attention.streaming import Standing
 from seal.clock import clock, span_clock
 from seal.printing import printable, printable_lines
-from seal.results import Answer, Result
+from seal.results import Answer, Match, Result, match_json
 from seal.rows import moments_json, token_json, token_line
 from seal.types import Moment
 from seal.video import Gap, Note
@@ -70,6 +70,9 @@ class Window(Result):
     """What was noticed about the source since then, such as a clock that restarts."""
     choices: list[Standing]
     """The queries, each with its chosen tokens."""
+    matches: list[Match | None]
+    """For each of `choices`, whether this window shows what the query says; None where nothing is
+    asked."""
     moments: list[list[Moment]] | None = None
     """For each of `choices`, what a trained head finds among its tokens; None without a head."""
     answers: list[Answered] | None = None
@@ -90,6 +93,8 @@ class Window(Result):
 
     def _queries_json(self) -> list[dict[str, Any]]:
         queries = [_standing_json(standing) for standing in self.choices]
+        for query, match in zip(queries, self.matches, strict=True):
+            query["match"] = match_json(match)
         for query, moments in zip(queries, self.moments or (), strict=False):
             query["moments"] = moments_json(moments)
         if self.answers is not None:
@@ -104,7 +109,10 @@ class Window(Result):
         parts = [f"{span_clock(self.start_s, self.end_s)}  {counts or 'nothing new'}"]
         parts += [f"{clock(missing_s)} missing"] if missing_s else []
         parts += [f"at {clock(note.time_s)} {note.text}" for note in self.notes]
-        lines = [_standing_line(standing) for standing in self.choices]
+        lines = [
+            _standing_line(standing) + (f", {match.verdict} in this window" if match else "")
+            for standing, match in zip(self.choices, self.matches, strict=True)
+        ]
         for i, moments in enumerate(self.moments or ()):
             if moments:
                 best = moments[0].span

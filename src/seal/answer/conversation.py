@@ -229,16 +229,10 @@ class Conversation(Dialogue):
     def _complete(self, question: str) -> tuple[str, list[str]]:
         """A question in words that can be understood alone, and notes on how it got them."""
         check_unicode(question)
-        if not self.turns or not points_back(question):
+        if not self.turns:
             return question, []
-        words = complete(question, self.turns[-1].complete)
-        if self.answerer is None:
-            return words, []
-        asked = [*(turn.question for turn in self.turns), question]
-        written = self.answerer.answer([prompts.rewrite(asked)])
-        if written.cut:
-            return words, [f"evidence is for {words!r}; the model's is cut off: {written.cut}"]
-        return written, []
+        before = [turn.question for turn in self.turns]
+        return stand_alone(question, before, self.turns[-1].complete, self.answerer)
 
     def _allowance(self) -> float:
         options = self.scope.options
@@ -363,3 +357,22 @@ class Conversation(Dialogue):
 
     def _prices(self) -> Float64:
         return costs(self.scope.tokens, self.scope.options.attention)
+
+
+def stand_alone(
+    question: str, before: Sequence[str], last: str, answerer: Answerer | None
+) -> tuple[str, list[str]]:
+    """A question in words that can be understood alone, and notes on how it got them.
+
+    `before` are the questions before it, and `last` is the last of these in words that can be
+    understood alone. The model rewrites a question that points back; without one its words do.
+    """
+    if not points_back(question):
+        return question, []
+    words = complete(question, last)
+    if answerer is None:
+        return words, []
+    written = answerer.answer([prompts.rewrite([*before, question])])
+    if written.cut:
+        return words, [f"evidence is for {words!r}; the model's is cut off: {written.cut}"]
+    return written, []

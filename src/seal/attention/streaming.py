@@ -82,6 +82,8 @@ class Stream:
         self._sample: Tokens | None = None
         self._seen = 0
         """How many tokens are past."""
+        self._searched: tuple[Tokens, WordedTokens | None] | None = None
+        """All that is remembered, and its words, once a query has looked for them."""
 
     def ask(self, text: str, embedding: Float32 | None, words: str | None = None) -> Standing:
         """A query stands from now on; its first choice is from the last window and the sample.
@@ -91,6 +93,8 @@ class Stream:
         """
         if embedding is None:
             embedding = np.zeros(self._dimension, np.float32)
+        # What no query has chosen again is forgotten.
+        self._searched = None
         known = [tokens for tokens in (self._window, self._sample) if tokens is not None]
         standing = self._choose(text, text if words is None else words, embedding, known)
         self.queries.append(standing)
@@ -107,6 +111,7 @@ class Stream:
             self._sample = Tokens.concatenate(held).take(rows)
             self._seen += len(self._window)
         self._window = tokens
+        self._searched = None
         self.queries = [
             self._choose(query.text, query.words, query.embedding, [tokens, query.tokens])
             for query in self.queries
@@ -114,6 +119,12 @@ class Stream:
         known = {**self.pictures, **(pictures or {})}
         chosen = dict.fromkeys(name for query in self.queries for name in query.tokens.ids.tolist())
         self.pictures = {name: known[name] for name in chosen if name in known}
+
+    def last_relevance(self, query: Standing) -> Float32:
+        """[n] R of the tokens of the last window to a query."""
+        if self._window is None:
+            return np.zeros(0, np.float32)
+        return self._relevance(self._window, query.words, query.embedding)
 
     def _choose(self, text: str, words: str, embedding: Float32, parts: list[Tokens]) -> Standing:
         parts = parts or [Tokens.none(self._dimension)]
@@ -133,16 +144,27 @@ class Stream:
     def _relevance(self, tokens: Tokens, words: str, embedding: Float32) -> Float32:
         if not embedding.any():
             return relevance(tokens, embedding)
-        scores = relevance(tokens, embedding, self._calibration, words)
-        languages = dict.fromkeys(tokens.video_ids.tolist(), self.language)
-        worded = WordedTokens.of(tokens, languages)
+        known, worded = self._remembered()
         if worded is None:
-            return scores
+            return relevance(tokens, embedding, self._calibration, words)
+        scores = relevance(known, embedding, self._calibration, words)
         # The chance of a match is that in what is remembered, whose size does not change.
         prior = 0.0 if self._calibration is None else self._calibration.prior(embedding)
-        video = AskedVideo(np.arange(len(tokens)), prior, self._options.memory)
+        video = AskedVideo(np.arange(len(known)), prior, self._options.memory)
         parts = worded.parts(words, embedding)
-        return worded.relevance(scores, words, parts, [video], self._calibration)
+        scores = worded.relevance(scores, words, parts, [video], self._calibration)
+        return scores[np.searchsorted(known.ids, tokens.ids)]
+
+    def _remembered(self) -> tuple[Tokens, WordedTokens | None]:
+        """The window, the sample and all choices, by their ids, and the words in them."""
+        if self._searched is None:
+            held = [self._window, self._sample, *(query.tokens for query in self.queries)]
+            parts = [tokens for tokens in held if tokens is not None and len(tokens)]
+            tokens = Tokens.concatenate(parts or [Tokens.none(self._dimension)])
+            tokens = tokens.take(np.unique(tokens.ids, return_index=True)[1])
+            languages = dict.fromkeys(tokens.video_ids.tolist(), self.language)
+            self._searched = tokens, WordedTokens.of(tokens, languages)
+        return self._searched
 
     # State
 

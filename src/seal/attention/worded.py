@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from seal.attention.words import UNQUOTED, Meaning, Parts, calibrated, log_odds_of, matched
+from seal.attention.words import (
+    SENTENCES,
+    UNQUOTED,
+    Meaning,
+    Parts,
+    calibrated,
+    log_odds_of,
+    matched,
+)
 from seal.encode.calibration import Calibration
 from seal.types import Float32, Int64, Tokens
 from seal.words.index import WordIndex, quotes
@@ -40,10 +48,16 @@ class WordedTokens:
     meaning: Meaning
 
     @staticmethod
-    def of(tokens: Tokens, languages: Mapping[str, str] | None = None) -> WordedTokens | None:
+    def of(
+        tokens: Tokens,
+        languages: Mapping[str, str] | None = None,
+        meanings: Callable[[Tokens], Float32 | None] = lambda worded: None,
+    ) -> WordedTokens | None:
         """Of tokens in any order; None where none has words.
 
         `languages` says by video in which language they are (ISO 639-1); by default English.
+        `meanings` gives the vectors [m, e] of those with words, if an encoder of sentences made
+        them; otherwise their embeddings count.
         """
         words = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
         rows = np.flatnonzero(words)
@@ -59,10 +73,15 @@ class WordedTokens:
         index = WordIndex(worded.text.tolist(), list(groups), spoken)
         bare = np.concatenate([rows, tokens.without_embedding])
         pictures = np.setdiff1d(np.arange(len(tokens)), bare)
-        return WordedTokens(rows, pictures, index, Meaning.of(worded.embeddings))
+        vectors = meanings(worded)
+        if vectors is None:
+            meaning = Meaning.of(worded.embeddings)
+        else:
+            meaning = Meaning.of(vectors, SENTENCES)
+        return WordedTokens(rows, pictures, index, meaning)
 
     def parts(self, query: str, embedding: Float32) -> Parts:
-        """What speaks for each of them, given a query and its embedding [d]."""
+        """What speaks for each of them, given a query and its embedding, by what embedded them."""
         return Parts.of(self.index, self.meaning, query, embedding)
 
     def relevance(

@@ -2,23 +2,25 @@
 
 A token with words is found by the words themselves and by their meaning. Its score is
 
-    s = own + PASSAGE * passage + MEANING * cosine + LENGTH * length / (length + HALF)
+    s = own + w_p * passage + w_m * cosine + w_l * length / (length + HALF)
 
 own      BM25 of the token's text, as a share of the weight of all words of the query: about 1 for a
          text of usual length that has each of them once (`seal.words.index`)
 passage  the same of the passage around the token
-cosine   of the embeddings of query and text, in the metric in which the texts of the video are
-         spread alike in all directions (`Meaning`)
+cosine   of what embeds query and text, in the metric in which the texts of the video are spread
+         alike in all directions (`Meaning`)
 length   the number of words of the text: long sentences say more
 
 A query can be in the words of a video by chance, the more so the less its words say. With i the
 logarithm of 1 + the weight of all words of the query, and u the share of this weight that is of
 words that nobody says in the video, the log odds that the token is what the query asks for are
 
-    SLOPE * s * i - ABSENT * u + BIAS
+    slope * s * i - absent * u + bias
 
-`benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum. Words in quotes are
-asked for exactly: with the share f of such a phrase that a token has, its log odds are
+`benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum: `TOWER` where the
+text tower of an encoder of pictures embeds the texts, and `SENTENCES` where an encoder of sentences
+does, which also finds them by a query in another language, with no word in common. Words in quotes
+are asked for exactly: with the share f of such a phrase that a token has, its log odds are
 
     QUOTED + s - PARTED * (1 - f)     where f > 0
     min(log odds, 0) - UNQUOTED       where f = 0
@@ -38,18 +40,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal.encode.calibration import SHARPNESS, Calibration
-from seal.types import Float32, Strings
+from seal.types import Float32, Strings, unit
 from seal.words.index import ASKED, WordIndex, quotes
 
-PASSAGE, MEANING, LENGTH = 0.35, 1.0, 0.5
 HALF = 20.0
 """A text of so many words has half of what length can add."""
-SLOPE, ABSENT, BIAS = 1.15, 2.65, -5.2
 QUOTED, PARTED, UNQUOTED = 4.0, 2.0, 8.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
 """How many texts, spread alike in all directions, the metric of meaning has beside those given."""
 _NONE = 1e-12
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the parts of a score add up, and how it becomes log odds: see the module's text."""
+
+    passage: float
+    """w_p."""
+    meaning: float
+    """w_m."""
+    length: float
+    """w_l."""
+    slope: float
+    absent: float
+    bias: float
+
+
+TOWER = Weights(0.35, 1.0, 0.5, 1.15, 2.65, -5.2)
+SENTENCES = Weights(0.35, 4.0, 0.3, 1.33, 0.18, -6.58)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +86,11 @@ class Meaning:
     """[d, d] the inverse of L, where C = L L'."""
     texts: Float32
     """[n, d] unit vectors; zeros for a text without an embedding."""
+    weights: Weights
+    """Those for what made the embeddings."""
 
     @staticmethod
-    def of(embeddings: Float32) -> Meaning:
+    def of(embeddings: Float32, weights: Weights = TOWER) -> Meaning:
         """Of L2-normalised embeddings [n, d]; zeros stand for a text without one."""
         has = np.any(embeddings != 0, axis=1)
         n, d = int(has.sum()), embeddings.shape[1]
@@ -82,21 +103,14 @@ class Meaning:
         metric: Float32 = np.linalg.inv(root).astype(np.float32)
         texts = np.zeros(embeddings.shape, np.float32)
         turned: Float32 = apart @ metric.T
-        texts[has] = _unit(turned)
-        return Meaning(mean, metric, texts)
+        texts[has] = unit(turned)
+        return Meaning(mean, metric, texts, weights)
 
     def cosines(self, query: Float32) -> Float32:
         """[n] of each text with a query's embedding [d]; 0 of a text without an embedding."""
-        direction = _unit(self.metric @ (query - self.mean))
+        direction = unit(self.metric @ (query - self.mean))
         cosines: Float32 = self.texts @ direction
         return cosines
-
-
-def _unit(rows: Float32) -> Float32:
-    """Rows, or one vector, divided by their lengths."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    unit: Float32 = rows / np.maximum(lengths, np.float32(_NONE))
-    return unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +126,7 @@ class Parts:
     """i, one for all."""
     absent: float
     """u, one for all."""
+    weights: Weights
 
     @staticmethod
     def of(
@@ -127,20 +142,23 @@ class Parts:
             index.lengths / (index.lengths + np.float32(HALF)),
             float(np.log1p(found.information)),
             found.absent / float(whole),
+            meaning.weights,
         )
 
     @property
     def found_by(self) -> Strings:
-        """[n] what adds most to the score of each: "words", "passage" or "meaning"."""
-        added = np.stack([self.own, PASSAGE * self.passage, MEANING * self.cosine])
+        """[n] what speaks most for each: "words", "passage" or "meaning". The cosine counts as it
+        is, because its weight makes up for what else finds a text where no word is the same."""
+        added = np.stack([self.own, self.weights.passage * self.passage, self.cosine])
         names: Strings = np.array(["words", "passage", "meaning"])[added.argmax(0)]
         return names
 
     @property
     def score(self) -> Float32:
         """s, [n]."""
-        words: Float32 = self.own + PASSAGE * self.passage + LENGTH * self.length
-        return words + MEANING * self.cosine
+        w = self.weights
+        words: Float32 = self.own + w.passage * self.passage + w.length * self.length
+        return words + w.meaning * self.cosine
 
 
 def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32) -> Float32:
@@ -153,9 +171,9 @@ def log_odds(index: WordIndex, meaning: Meaning, query: str, embedding: Float32)
 
 def log_odds_of(parts: Parts, index: WordIndex, query: str) -> Float32:
     """As `log_odds`, given the parts of the score of a query."""
-    score = parts.score
-    odds: Float32 = np.float32(SLOPE * parts.information) * score
-    odds = odds + np.float32(BIAS - ABSENT * parts.absent)
+    score, w = parts.score, parts.weights
+    odds: Float32 = np.float32(w.slope * parts.information) * score
+    odds = odds + np.float32(w.bias - w.absent * parts.absent)
     exact = quotes(query)
     if exact:
         share = np.stack([index.phrase(words) for words in exact]).max(0)

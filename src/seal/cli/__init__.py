@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from seal import __version__, backends
+from seal.cli.agents import mcp
 from seal.cli.ask import ask
 from seal.cli.chat import chat
 from seal.cli.data import data
 from seal.cli.evaluate import evaluate
+from seal.cli.export import export
 from seal.cli.options import (
     all_option,
     asked,
@@ -90,9 +92,11 @@ main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
 main.add_command(chat)
+main.add_command(export)
 main.add_command(transcribe)
 main.add_command(chapters)
 main.add_command(serve)
+main.add_command(mcp)
 main.add_command(doctor)
 main.add_command(prepare)
 

@@ -11,6 +11,7 @@ from seal.cli.output import tell
 from seal.config import PROFILES, Options
 from seal.config.serving import ServeOptions
 from seal.errors import OptionError
+from seal.settings import replaced
 
 _DEFAULTS = ServeOptions()
 
@@ -85,12 +86,16 @@ def serve(
     """Serve a page, a REST API, an OpenAI-style endpoint and MCP from one process.
 
     Open the address that it prints. On this machine the server is open; on any other address it
-    needs a token. --set takes options of indexing and of answers.
+    needs a token. --set takes options of indexing and of answers, and the limits of the server,
+    such as serve.max_uploads=4.
     """
     from seal.serve import run
 
     token = "" if token_file is None else token_file.read_text().strip()
     if token_file is not None and not token:
         raise OptionError(f"{token_file} is empty; expected a token")
+    limits = [each for each in settings if each.startswith("serve.")]
+    others = tuple(each for each in settings if each not in limits)
     chosen = ServeOptions(token=token, **options)  # type: ignore[arg-type]
-    run(store_path, chosen, tell, profile=profile, settings=settings, answerer=answerer)
+    chosen = replaced({"serve": chosen}, limits)["serve"]
+    run(store_path, chosen, tell, profile=profile, settings=others, answerer=answerer)

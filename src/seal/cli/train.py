@@ -170,7 +170,7 @@ def _annotated(
     train: TrainOptions,
 ) -> tuple[Any, NetworkOptions, dict[str, str]]:
     """The same from a data set whose videos are indexed in the store."""
-    from seal.content import Encoders
+    from seal.encoders import Encoders
     from seal.ground.annotated import Annotated
     from seal.ground.data import read
 

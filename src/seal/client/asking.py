@@ -120,6 +120,13 @@ class Server(Connection):
         shown.output.write_bytes(drawn)
         return shown
 
+    def no_export(self) -> OptionError:
+        """Why nothing can be exported from here."""
+        return OptionError(
+            f"{self.address} is a server: export on its page, or with `seal export` on the machine"
+            " with its store"
+        )
+
     def settings_of(self, settings: list[str], answerer: object) -> list[str]:
         """The settings of a question that a server takes; it has its own answerer.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
 
 if TYPE_CHECKING:
+    from seal.export import Exported
     from seal.windows import Window
 
 _Row = Mapping[str, Any]
@@ -98,6 +99,16 @@ class RemoteLibrary(Library):
 
     def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown:
         return self._server.show(query, path, settings)
+
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported:
+        raise self._server.no_export()
 
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         raise OptionError(

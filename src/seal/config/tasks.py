@@ -10,10 +10,12 @@ from seal.settings import split
 
 INDEX_STAGES = (
     *("video", "scenes", "objects", "actions", "detect", "segment", "track", "encode"),
-    *("subtitles", "speech", "transcribe", "text", "read"),
+    *("subtitles", "speech", "transcribe", "text", "read", "meaning"),
 )
 """The stages whose options decide which tokens a video gets."""
-MODEL_STAGES = ("detect", "segment", "track", "encode", "transcribe", "read", "answer")
+MODEL_STAGES = (
+    *("detect", "segment", "track", "encode", "transcribe", "read", "meaning", "answer"),
+)
 """The stages of `Options` that have several back ends (`seal.backends`)."""
 
 
@@ -62,25 +64,20 @@ TASKS = {
             "find.head",
             *(
                 f"{stage}.{key}"
-                for stage in (
-                    "detect",
-                    "segment",
-                    "track",
-                    "encode",
-                    "transcribe",
-                    "read",
-                    "answer",
-                )
+                for stage in MODEL_STAGES
                 for key in ("backend", "weights", "model", "revision")
             ),
         ),
         "it does not change which models are needed",
     ),
     "watch": Task(
-        # A stream is not heard so far.
-        (*(stage for stage in INDEX_STAGES if stage != "transcribe"), "attention", "answer"),
-        "options of indexing (not transcribe: a stream is not heard), of attention and of prompts"
-        " can be set; its budget is --budget",
+        # A stream keeps no second embedding of what is said.
+        (
+            *(stage for stage in INDEX_STAGES if stage != "meaning"),
+            *("attention", "answer", "find.min_probability", "find.unsure_probability"),
+        ),
+        "options of indexing (not meaning: the words of a stream are compared by the encoder"
+        " alone), of attention and of prompts can be set; its budget is --budget",
         # A stream cannot look back for what a question says of time and cause.
         ignores=(
             "attention.budget",

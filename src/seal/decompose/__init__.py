@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from seal import kinds
 from seal.config import Options
-from seal.decompose.draft import Draft, embed
+from seal.decompose.draft import Draft, embed, meanings
 from seal.decompose.history import History
 from seal.decompose.maker import Instances, Maker, Models, PartContext, maker
 from seal.decompose.shots import Shots
-from seal.types import Tokens
+from seal.types import Float32, Tokens
 from seal.video import Frame, VideoInfo
 from seal.words import Cue
 
@@ -32,6 +32,8 @@ class TokenBatch:
     tokens: Tokens
     pictures: dict[int, bytes]
     """JPEG of each frame that shows a token, by its presentation timestamp."""
+    meanings: dict[str, Float32]
+    """Id -> [e] of each token with words, where an encoder of sentences is loaded."""
 
 
 def decompose(
@@ -43,14 +45,14 @@ def decompose(
     *,
     start_s: float,
     video_id: str,
-    heard: Sequence[Cue] = (),
+    heard: Callable[[], Sequence[Cue]] = tuple,
 ) -> Iterator[TokenBatch]:
     """The tokens of one part of a video, of the kinds in `keys`, in order of their end.
 
     `frames` are the analysed frames of the part, which begins at `start_s`. `keys` (kind -> key)
-    are those of `Models.keys` for the kinds that are wanted. `heard` is what is said in the part, a
-    sentence each. Memory is that of the part's frames,
-    compressed, and of one batch of crops.
+    are those of `Models.keys` for the kinds that are wanted. `heard` gives what is said in the
+    part, a sentence each; it is called once all frames were read. Memory is that of the part's
+    frames, compressed, and of one batch of crops.
     """
     history, shots = History(), Shots()
     part = PartContext(options, models, info, history, start_s, heard)
@@ -59,9 +61,10 @@ def decompose(
 
     def batch() -> TokenBatch:
         tokens = embed(drafts, models.encoder, video_id, info.time_base, keys)
+        meant = meanings(drafts, tokens.ids.tolist(), models.meaning)
         shown = sorted({pts for draft in drafts for pts in draft.shown})
         drafts.clear()
-        return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown})
+        return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown}, meant)
 
     end_s = start_s
     for frame in frames:

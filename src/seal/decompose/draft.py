@@ -13,6 +13,7 @@ import numpy as np
 from seal.encode import Encoder
 from seal.kinds import Kind
 from seal.types import Box, Float32, Float64, Tokens, UInt8
+from seal.words.meaning import SentenceEncoder
 
 _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: digits and letters that nobody takes for each other."""
@@ -98,6 +99,18 @@ def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
     if worded:
         facets[worded] = encoder.encode_texts([drafts[i].text for i in worded])[:, None]
     return facets
+
+
+def meanings(
+    drafts: Sequence[Draft], ids: Sequence[str], encoder: SentenceEncoder | None
+) -> dict[str, Float32]:
+    """Id -> [e] the vector of the words of each draft that is read or heard; empty without an
+    encoder of sentences. `ids` [n] are those of the drafts."""
+    if encoder is None:
+        return {}
+    worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text" and draft.text]
+    vectors = encoder.encode_sentences([drafts[i].text for i in worded])
+    return {ids[i]: vector for i, vector in zip(worded, vectors, strict=True)}
 
 
 def identify(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,7 @@ from seal.track import Tracker
 from seal.video import Frame, VideoInfo
 from seal.words import Cue, TextReader, Transcriber, Transcript
 from seal.words.cue import load_reader, load_transcriber
+from seal.words.meaning import SentenceEncoder, load_sentence_encoder
 
 # Raise it when the same options and weights give other tokens than before: stored ones are redone.
 _TOKENS_VERSION = 2
@@ -38,6 +39,8 @@ class Models:
     """None where nothing is heard."""
     reader: TextReader | None = None
     """None where nothing is read."""
+    meaning: SentenceEncoder | None = None
+    """None where the encoder's text tower says what words mean."""
 
     @staticmethod
     def load(options: Options, instances: Instances | None = None) -> Models:
@@ -59,6 +62,7 @@ class Models:
             detector,
             given.transcriber or load_transcriber(options.transcribe),
             given.reader or load_reader(options.read),
+            load_sentence_encoder(options.meaning),
         )
 
     def keys(self, options: Options, subtitles: Transcript | None = None) -> dict[str, str]:
@@ -70,8 +74,11 @@ class Models:
         keys = {}
         for name, kind in kinds.known().items():
             decided = maker(kind).deciding(options, self, subtitles)
-            if decided is not None:
-                keys[name] = digest(name, shared, *decided)
+            if decided is None:
+                continue
+            if self.meaning is not None and kind.modality == "text":
+                decided = [*decided, self.meaning.fingerprint]
+            keys[name] = digest(name, shared, *decided)
         return keys
 
 
@@ -122,8 +129,8 @@ class PartContext:
     """The frames that were pushed so far."""
     start_s: float
     """Where the part begins."""
-    heard: Sequence[Cue] = ()
-    """What is said in the part, a sentence each."""
+    heard: Callable[[], Sequence[Cue]] = tuple
+    """Gives what is said in the part, a sentence each, once all of its frames were pushed."""
 
 
 class Maker(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -25,7 +25,7 @@ class Speech(Maker):
 
     needs_frames = False
 
-    def __init__(self, heard: Sequence[Cue]) -> None:
+    def __init__(self, heard: Callable[[], Sequence[Cue]]) -> None:
         self._heard = heard
 
     @classmethod
@@ -60,7 +60,7 @@ class Speech(Maker):
                 text=cue.text,
                 tick=TICK,
             )
-            for cue in self._heard
+            for cue in self._heard()
         ]
 
 

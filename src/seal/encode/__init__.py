@@ -47,6 +47,14 @@ class Encoder(ABC):
         """The kinds of word in a text that the encoder was not taught, each with an example."""
         return []
 
+    def reads(self, language: str) -> bool:
+        """Whether `encode_texts` was taught a language (ISO 639-1, such as "en" or "en-GB")."""
+        return True
+
+    def cannot_read(self, text: str) -> str:
+        """A word of a text in a language that `encode_texts` was not taught; empty if none is."""
+        return ""
+
 
 def check_images(images: Sequence[UInt8]) -> None:
     """OptionError unless each is an RGB picture uint8 [height, width, 3] with a pixel in it."""

@@ -22,11 +22,23 @@ _KINDS = {
 }
 _FOREIGN = frozenset(
     (
-        *("una", "los", "las", "del", "con", "der", "das", "ein", "eine", "und", "mit", "auf"),
-        *("les", "des", "une", "dans", "avec", "sur", "nel", "della", "che", "het", "een", "uma"),
+        *("el", "los", "las", "una", "del", "con", "por", "para", "que", "donde", "cuando"),
+        *("der", "das", "ein", "eine", "einen", "und", "ist", "nicht", "mit", "auf", "wie", "wird"),
+        *("ich", "wir", "warum", "les", "des", "une", "dans", "avec", "sur", "qui", "pourquoi"),
+        *("gli", "nel", "della", "che", "uma", "het", "een", "niet", "ikke", "och", "som", "nie"),
     )
 )
 """Short words that other languages cannot do without, and English does not have."""
+
+
+def foreign(query: str) -> str:
+    """A word of the query that is not English; empty if none is known to be.
+
+    It tells by other letters than those of English, and by a few common words. A short query in
+    plain letters may pass for English.
+    """
+    words = _WORD.findall(query)
+    return next((word for word in words if not word.isascii() or word.lower() in _FOREIGN), "")
 
 
 def limits(query: str) -> list[str]:
@@ -38,7 +50,5 @@ def limits(query: str) -> list[str]:
     found["numbers"] += [word for word in words if word.isdigit()]
     found["writing"] += _QUOTED.findall(query)
     found["names"] = [word for word in words[1:] if word[0].isupper() and not word.isupper()]
-    found["other languages than English"] = [
-        word for word in words if not word.isascii() or word.lower() in _FOREIGN
-    ]
+    found["other languages than English"] = [word] if (word := foreign(query)) else []
     return [f"{kind} ({examples[0]})" for kind, examples in found.items() if examples]

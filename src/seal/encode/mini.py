@@ -19,7 +19,7 @@ from seal.config import MiniEncode
 from seal.dependencies import onnx_session
 from seal.encode import Encoder, check_images
 from seal.encode.calibration import Calibration
-from seal.encode.limits import limits
+from seal.encode.limits import foreign, limits
 from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
 
@@ -119,3 +119,11 @@ class MiniEncoder(Encoder):
     def limits(self, text: str) -> list[str]:
         """See `Encoder.limits`."""
         return limits(text)
+
+    def reads(self, language: str) -> bool:
+        """See `Encoder.reads`."""
+        return language[:2].lower() == "en"
+
+    def cannot_read(self, text: str) -> str:
+        """See `Encoder.cannot_read`."""
+        return foreign(text)

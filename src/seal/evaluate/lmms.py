@@ -18,7 +18,7 @@ from seal.answer import prompt
 from seal.answer.evidence import gather
 from seal.answer.prompt import PromptPicture
 from seal.config import Options
-from seal.content import Encoders
+from seal.encoders import Encoders
 from seal.errors import DataError, NotIndexedError, OptionError
 from seal.ingest import index
 from seal.scope import Scope

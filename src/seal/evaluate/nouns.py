@@ -21,9 +21,9 @@ import numpy as np
 
 from seal.attention import relevance
 from seal.config import Options, VideoOptions
-from seal.content import Encoders
 from seal.detect import Detector
 from seal.encode.names import known, matches
+from seal.encoders import Encoders
 from seal.errors import DataError
 from seal.evaluate.haystack import splice
 from seal.files import read_json

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from seal.config import Options
-from seal.content import Encoders, VideoContent
+from seal.content import VideoContent
+from seal.encoders import Encoders
 from seal.errors import DataError
 from seal.lookup import options_of
 from seal.scope import Scope

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seal.answer import Answerer, OnText
     from seal.detect import Detector
     from seal.encode import Encoder
+    from seal.export import Exported
     from seal.ingest import OnProgress
     from seal.inventory import Listing, Optimized, Removed
     from seal.results import Answer, Found, Selection, Shown
@@ -234,6 +235,21 @@ class Library(ABC):
         settings = merged(options, selecting(budget, objective, solver, alpha))
         return self._show(query, path, settings)
 
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments of all videos that a query describes: see `Video.export`."""
+        settings = merged(options, {"find.top": top, "find.head": head})
+        return self._export(query, path, settings, copy, say)
+
     def watch(
         self,
         source: str,
@@ -294,3 +310,13 @@ class Library(ABC):
 
     @abstractmethod
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]: ...
+
+    @abstractmethod
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from seal.printing import printable
 # Not loaded here: a video on a server needs little of it.
 if TYPE_CHECKING:
     from seal.answer import Answerer, Dialogue, OnText
+    from seal.export import Exported
     from seal.inventory import Indexed
     from seal.results import Answer, Found, Selection, Shown, TokenList
     from seal.spoken import Chapters, SpokenWords
@@ -164,6 +165,30 @@ class Video(ABC):
         settings = merged(options, selecting(budget, objective, solver, alpha))
         return self._show(query, path, settings, list(include), list(exclude))
 
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments that a query describes: .csv, .json, .srt, .vtt, .edl or .otio; a
+        storyboard as .html; or a clip of each, into a folder whose name ends in a slash.
+
+        Clips are encoded anew and begin exactly at their moments; with `copy` they have the packets
+        of the video and begin at the keyframe before. `say` is told of each clip. `top`, `head` and
+        options are those of `find`, and with .html also those of `show`.
+
+        Raises OptionError for another suffix and for moments that the format cannot hold,
+        VideoError if clips cannot be cut, DataError if a file cannot be written.
+        """
+        settings = merged(options, {"find.top": top, "find.head": head})
+        return self._export(query, path, settings, copy, say)
+
     @abstractmethod
     def pictures(self, tokens: Tokens) -> list[bytes]:
         """For each of some tokens of the video the stored frame that shows it, as JPEG."""
@@ -196,3 +221,13 @@ class Video(ABC):
         include: list[str],
         exclude: list[str],
     ) -> Shown: ...
+
+    @abstractmethod
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported: ...

@@ -114,7 +114,8 @@ def index(
         # Processes end here and not when Python gets round to it, whatever ends this early.
         with closing(parts), video.files.unchanged():
             for part in parts:
-                store.add(record.id, part.number, part.keys, part.tokens, part.pictures, part.gaps)
+                stored = part.tokens, part.pictures, part.gaps, part.meanings
+                store.add(record.id, part.number, part.keys, *stored)
                 end_s = max(end_s, part.end_s)
                 if part.language:
                     languages[part.language] += 1

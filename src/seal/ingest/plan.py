@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
 
+from seal import kinds
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
-from seal.kinds import SCENE, SPEECH
+from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
 from seal.video import (
     Frame,
@@ -25,7 +26,7 @@ from seal.video import (
     shown,
 )
 from seal.words import Cue, Transcript
-from seal.words.hearing import silent_because
+from seal.words.hearing import SILENT
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
 
@@ -54,12 +55,24 @@ class Plan:
     is_quick: bool = False
     """Only pictures that the codec stores whole are looked at, in one part."""
     is_transcribed: bool = False
-    """Whether speech is recognised where the video has no subtitles."""
+    """Whether speech is recognised, for the video has sound and no subtitles."""
 
     @property
     def is_cut(self) -> bool:
         """Whether the video is read in parts, which can then be shared out."""
         return len(self.starts_s) > 1
+
+    @property
+    def listens(self) -> bool:
+        """Whether speech is recognised from the sound that comes with the pictures: the video
+        cannot be read again from a place in its middle."""
+        return self.is_transcribed and not self.info.is_continuous
+
+    @property
+    def until_s(self) -> float:
+        """When the part of the video that is wanted ends."""
+        limit_s = self.options.video.max_duration_s
+        return math.inf if limit_s is None else self.info.start_s + limit_s
 
     @property
     def todo(self) -> list[int]:
@@ -154,7 +167,8 @@ def prepare(
     are stored and not committed, which it would drop.
     """
     content = content_id(source, options.video, video.files)
-    if video.info.is_live or is_pipe(source):
+    is_read_once = video.info.is_live or is_pipe(source)
+    if is_read_once:
         content = digest(content, uuid4().hex)
     record = _record(source, content, video, options, models)
     known = [stored for stored in store.videos() if stored.content_id == content]
@@ -163,13 +177,27 @@ def prepare(
         record = replace(record, id=known[-1].id)
     if quick and options.subtitles.file is not None:
         raise OptionError("a quick run takes no subtitles: leave subtitles.file out, or quick")
-    subtitles = Transcript(()) if quick else _subtitles(source, video, options, models)
+    subtitles = Transcript(())
+    if not quick:
+        subtitles = find(
+            source,
+            options.subtitles,
+            video.info.duration_s,
+            start_s=video.info.start_s,
+            reader=models.reader,
+            video_options=options.video,
+            is_read_once=is_read_once,
+        )
     keys = models.keys(options, subtitles)
     stored = store.begin(record, keys)
     # Speech tokens go with the subtitles that they came from; a quick run takes no subtitles.
-    wanted = set(keys) - ({SPEECH.name} if quick else set())
+    wanted = set(keys) - (kinds.heard() if quick else set())
+    is_transcribed = models.transcriber is not None and not quick and not subtitles.cues
+    notes = subtitles.notes
+    if is_transcribed and not video.sound.has_sound:
+        is_transcribed, notes = False, (*notes, SILENT)
     if known and stored.complete >= wanted and (quick or wanted >= set(known[-1].keys)):
-        return _at_hand(known[-1], record, subtitles.notes)
+        return _at_hand(known[-1], record, video, None if quick else notes)
     if quick:
         if stored.done:
             raise OptionError(
@@ -177,13 +205,10 @@ def prepare(
             )
         keys = {SCENE.name: digest("quick", keys[SCENE.name])}
         if known and store.begin(record, keys).complete:
-            return _at_hand(known[-1], record)
+            return _at_hand(known[-1], record, video, None)
         record = replace(record, is_quick=True)
     starts_s = (video.info.start_s,) if quick else tuple(video.part_starts(options.video.part_s))
     # `part_starts` has looked at the whole video: its length is no longer a claim.
-    silent = None
-    if models.transcriber is not None and not quick and not subtitles.cues:
-        silent = silent_because(source, options.video, bool(video.info.is_continuous))
     plan = Plan(
         source=str(source),
         files=video.files,
@@ -196,46 +221,32 @@ def prepare(
         heard=sentences(subtitles.cues, options.speech),
         language=subtitles.language or _said_before(known, keys),
         is_quick=quick,
-        is_transcribed=silent == "",
+        is_transcribed=is_transcribed,
     )
-    return Stage(record, plan, (*subtitles.notes, *([silent] if silent else [])))
-
-
-def _subtitles(
-    source: str | Path, video: VideoReader, options: Options, models: Models
-) -> Transcript:
-    """The subtitles of a source that can be read a second time.
-
-    Raises OptionError for a file that is named for another source.
-    """
-    if video.info.is_live or is_pipe(source):
-        if options.subtitles.file is not None:
-            raise OptionError(
-                f"{video.info.source} can be read only once: subtitles.file has no effect on it"
-            )
-        return Transcript(())
-    return find(
-        source,
-        options.subtitles,
-        video.info.duration_s,
-        start_s=video.info.start_s,
-        reader=models.reader,
-        video_options=options.video,
-    )
+    return Stage(record, plan, notes)
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
     """The language of speech tokens that are stored already; empty if they are made anew."""
-    same = known and known[-1].keys.get(SPEECH.name) == keys.get(SPEECH.name)
-    return known[-1].language if same and SPEECH.name in keys else ""
+    heard = kinds.heard() & keys.keys()
+    same = known and all(known[-1].keys.get(name) == keys[name] for name in heard)
+    return known[-1].language if same and heard else ""
 
 
-def _at_hand(known: VideoRecord, record: VideoRecord, notes: Sequence[str] = ()) -> Stage:
-    """Nothing to do: the video is known, by the name that it has now. `notes` may be new."""
-    said = {text for _, text in known.notes}
-    new = tuple((known.start_s, text) for text in notes if text not in said)
-    same = replace(known, path=record.path, location=record.location, notes=known.notes + new)
-    return Stage(same, None)
+def _at_hand(
+    known: VideoRecord, record: VideoRecord, video: VideoReader, notes: Sequence[str] | None
+) -> Stage:
+    """Nothing to do: the video is known, by the name that it has now.
+
+    `notes` on its words, which lie at its start, take the place of those from before; None where
+    nobody has looked for words.
+    """
+    kept = known.notes
+    if notes is not None:
+        begun = {note.text for note in video.notes}
+        kept = tuple((at, text) for at, text in kept if at != known.start_s or text in begun)
+        kept += tuple((known.start_s, text) for text in notes)
+    return Stage(replace(known, path=record.path, location=record.location, notes=kept), None)
 
 
 def _record(
@@ -261,6 +272,7 @@ def _record(
         indexed_at="",
         seconds=0.0,
         size_bytes=video.files.size_bytes or info.size_bytes,
+        meaning="" if models.meaning is None else models.meaning.fingerprint,
     )
 
 

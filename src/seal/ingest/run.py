@@ -17,17 +17,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import Any
 
+from seal import kinds
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
 from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart, frames_of, index_frames
 from seal.ingest.worker import Failure, Ticked
-from seal.kinds import SPEECH
 from seal.processes import uninterrupted
 from seal.video import Frame, VideoReader
+from seal.words.listening import Listener
 
 Report = Callable[[Iterable[float]], None]
 """Called with the seconds done of each part that was begun."""
@@ -60,17 +62,34 @@ def in_process(
             frames, start_s = frames_of(plan, number, video), plan.starts_s[number]
             yield index_frames(plan, number, start_s, frames, video, models, tick)
         return
-    for number, frames in _parted(plan, video):
+    listener = None
+    if plan.listens and models.transcriber is not None:
+        listener = Listener(models.transcriber, until_s=plan.until_s)
+        video.sound.listen(listener.add)
+    for number, frames in _parted(plan, _heard_out(video, listener)):
         start_s = plan.info.start_s + number * plan.options.video.part_s
+        end_s = start_s + plan.options.video.part_s
+        listen = None if listener is None else partial(listener.heard, end_s)
         if plan.missing(number):
-            yield index_frames(plan, number, start_s, frames, video, models, tick)
+            yield index_frames(plan, number, start_s, frames, video, models, tick, listen)
+        if listener is not None:
+            # What was not asked for is stored already.
+            deque(frames, maxlen=0)
+            listener.skip(end_s)
 
 
-def _parted(plan: Plan, video: VideoReader) -> Iterator[tuple[int, Iterator[Frame]]]:
+def _heard_out(video: VideoReader, listener: Listener | None) -> Iterator[Frame]:
+    """All frames; the listener is told that no more sound is to come."""
+    yield from video.frames()
+    if listener is not None:
+        listener.end()
+
+
+def _parted(plan: Plan, read: Iterator[Frame]) -> Iterator[tuple[int, Iterator[Frame]]]:
     """The parts of a source that cannot be entered in the middle, with their frames. Where a
     picture stays for longer than a part, people may speak all the same."""
-    following, speaks = 0, SPEECH.name in plan.keys
-    for number, frames in groupby(video.frames(), plan.part_at):
+    following, speaks = 0, not kinds.heard().isdisjoint(plan.keys)
+    for number, frames in groupby(read, plan.part_at):
         for between in range(following, number if speaks else following):
             yield between, iter(())
         yield number, frames

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seal import kinds
 from seal.decompose import Models, decompose
 from seal.decompose.maker import maker
 from seal.ingest.plan import Plan
-from seal.kinds import SPEECH
-from seal.types import Tokens
+from seal.types import Float32, Tokens
 from seal.video import Frame, VideoReader, open_video
+from seal.words import Cue
 from seal.words.hearing import Heard, hear
 from seal.words.sentences import sentences
 
@@ -34,6 +33,8 @@ class IndexedPart:
     tokens: Tokens
     pictures: dict[int, bytes]
     """JPEG of the frames that show the tokens, by presentation timestamp."""
+    meanings: dict[str, Float32]
+    """See `seal.decompose.TokenBatch`."""
     gaps: list[tuple[float, float, str]]
     """start_s, end_s and reason of what could not be read."""
     end_s: float
@@ -72,10 +73,19 @@ def index_frames(
     video: VideoReader,
     models: Models,
     tick: Tick = _no_tick,
+    listen: Callable[[], Heard] | None = None,
 ) -> IndexedPart:
-    """The tokens of the part that begins at `start_s`, from its frames as `video` reads them."""
+    """The tokens of the part that begins at `start_s`, from its frames as `video` reads them.
+
+    `listen` gives what is said in it once these were read, where the sound came with them.
+    """
     keys = plan.missing(number)
-    said = _heard(plan, number, models) if SPEECH.name in keys else Heard()
+    said = Heard()
+
+    def heard() -> Sequence[Cue]:
+        nonlocal said
+        said = _heard(plan, number, models, listen)
+        return said.cues
 
     def watched() -> Iterator[Frame]:
         for frame in frames:
@@ -91,7 +101,7 @@ def index_frames(
             plan.info,
             start_s=start_s,
             video_id=plan.video_id,
-            heard=said.cues,
+            heard=heard,
         )
     )
     # What was read of another file must not be stored under the hash of this one.
@@ -104,19 +114,21 @@ def index_frames(
         keys=keys,
         tokens=Tokens.concatenate(batch.tokens for batch in batches),
         pictures={pts: jpeg for batch in batches for pts, jpeg in batch.pictures.items()},
+        meanings={name: vector for batch in batches for name, vector in batch.meanings.items()},
         gaps=[*seen, *((lost.start_s, lost.end_s, lost.reason) for lost in said.lost)],
         language=said.language,
         end_s=max([video.read_until_s, *(gap_end_s for _, gap_end_s, _ in seen)]),
     )
 
 
-def _heard(plan: Plan, number: int, models: Models) -> Heard:
+def _heard(plan: Plan, number: int, models: Models, listen: Callable[[], Heard] | None) -> Heard:
     """What is said in a part, a sentence each."""
     if plan.heard or models.transcriber is None or not plan.is_transcribed:
         return Heard(plan.heard_in(number), language=plan.language)
-    video = plan.options.video
-    limit_s = video.max_duration_s
-    until_s = math.inf if limit_s is None else plan.info.start_s + limit_s
-    edges_s = plan.nominal_starts_s
-    heard = hear(models.transcriber, plan.source, video, edges_s, number, until_s)
+    if listen is not None:
+        heard = listen()
+    else:
+        edges_s, until_s = plan.nominal_starts_s, plan.until_s
+        video = plan.options.video
+        heard = hear(models.transcriber, plan.source, video, edges_s, number, until_s)
     return replace(heard, cues=sentences(heard.cues, plan.options.speech))

@@ -1,20 +1,37 @@
 """`seal serve`: one process for a page, for programs and for agents.
 
-service    what all of the following have in common: a library, its state, limits
-app        the application, put together
-rest       REST under /api/v1
-schemas    its requests and answers, as OpenAPI describes them
-answers    questions, streamed answers and dialogues
-jobs       heavy work, each by a process of its own
-worker     what such a process does
-sources    what may be indexed
-gate       the way out to the hosts that the operator allows
-besides    what the Python client asks for besides
-uploads    files that clients send, which can be resumed
-state      what is remembered over restarts
-replies    what is answered to a request that comes twice
-safety     who may ask, and how much
-problems   errors as HTTP has them
+service      what all of the following have in common: a library, its state, limits
+app          the application, put together
+rest         REST under /api/v1
+schemas      its requests and answers, as OpenAPI describes them
+pages        the pages: library, search, a video, live, jobs
+views        what they show
+login        how a browser gives the token
+assets       their scripts and styles
+media        what is fetched of a video: itself, pictures, words, clips, exports
+originals    the files of indexed videos
+browsers     what browsers play
+playable     copies that they play
+stills       stored pictures
+clips        stretches of a video, cut while they are sent
+delivery     files and bytes as replies
+answers      questions, streamed answers and dialogues
+completions  the OpenAI-style endpoint
+messages     what its messages say
+agents       MCP: tools for agents, over HTTP and stdio
+jobs         heavy work, each by a process of its own
+process      such a process, from the side of the server
+worker       what such a process does
+sources      what may be indexed
+besides      what the Python client asks for besides
+gate         the way out to the hosts that the operator allows
+uploads      files that clients send, which can be resumed
+live         sources that are watched, and alerts
+webhook      alerts that are sent to an address
+state        what is remembered over restarts
+replies      what is answered to a request that comes twice
+safety       who may ask, and how much
+problems     errors as HTTP has them
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from seal.answer import Conversation, OnText
 from seal.errors import OptionError, SealError
@@ -16,6 +18,8 @@ from seal.serve.problems import MissingError, status_of
 from seal.serve.schemas import AskRequest
 from seal.serve.service import Service
 from seal.serve.state import new_id
+
+Whole = TypeVar("Whole")
 
 NEW = "new"
 """The name that begins a dialogue."""
@@ -47,31 +51,42 @@ def answer(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[
 
 async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, str]]:
     """A streamed answer: `text` for each piece, then `answer` with the whole, or `problem`."""
+    try:
+        async with aclosing(pieces(service, partial(answer, service, asked))) as said:
+            async for piece in said:
+                yield _event("text" if isinstance(piece, str) else "answer", piece)
+    except SealError as error:
+        values = {"status": status_of(error), "detail": str(error)}
+        yield _event("problem", values | {"error": type(error).__name__})
+
+
+async def pieces(
+    service: Service, work: Callable[[OnText], Whole]
+) -> AsyncGenerator[str | Whole, None]:
+    """The pieces of an answer as they are written, then the whole that `work` gives back.
+
+    `work` runs in a thread, and ends early when nobody listens any more. Raises what it raises.
+    """
     loop, gone = asyncio.get_running_loop(), threading.Event()
-    events: asyncio.Queue[dict[str, str] | None] = asyncio.Queue()
+    said: asyncio.Queue[str | None] = asyncio.Queue()
 
     def on_text(text: str) -> None:
         if gone.is_set():
             # The model is not asked to write on for nobody.
             raise _GoneError
-        loop.call_soon_threadsafe(events.put_nowait, _event("text", text))
+        loop.call_soon_threadsafe(said.put_nowait, text)
 
-    async def run() -> None:
-        try:
-            whole = await service.converse(lambda: answer(service, asked, on_text))
-            events.put_nowait(_event("answer", whole))
-        except SealError as error:
-            value = {"status": status_of(error), "detail": str(error)}
-            value["error"] = type(error).__name__
-            events.put_nowait(_event("problem", value))
-        finally:
-            events.put_nowait(None)
+    def over(task: asyncio.Task[Whole]) -> None:
+        if not task.cancelled():
+            task.exception()  # Who has gone away does not ask for it.
+        said.put_nowait(None)
 
-    running = asyncio.create_task(run())
+    running = asyncio.create_task(service.converse(lambda: work(on_text)))
+    running.add_done_callback(over)
     try:
-        while (event := await events.get()) is not None:
-            yield event
-        await running
+        while (piece := await said.get()) is not None:
+            yield piece
+        yield running.result()
     finally:
         gone.set()
 

@@ -7,28 +7,20 @@ queued again when the server starts, and goes on after the last part that is in 
 from __future__ import annotations
 
 import json
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from seal.clock import clock
-from seal.processes import uninterrupted
 from seal.results import Result
 from seal.serve.problems import ConflictError, MissingError
+from seal.serve.process import WorkerProcess
 from seal.serve.state import ServerState, insertion, new_id, now, packed
 
 Standing = Literal["queued", "running", "done", "failed", "cancelled"]
-
-_COMMAND = "from seal.serve.worker import main; main()"
-_PATIENCE_S = 10.0
-"""How long a worker may take to end when it is told to."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ class Jobs:
     def __init__(self, state: ServerState, at_once: int = 1) -> None:
         self._state = state
         self._live: dict[str, JobProgress] = {}
-        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._processes: dict[str, WorkerProcess] = {}
         self._changed = threading.Condition()
         self._stopping = False
         state.change("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
@@ -139,7 +131,7 @@ class Jobs:
             self._changed.notify_all()
             running = list(self._processes.values())
         for process in running:
-            process.terminate()
+            process.end()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -177,6 +169,13 @@ class Jobs:
         query = "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY number"
         return [self._job(row) for row in self._state.rows(query)]
 
+    def doing(self, kind: str, video: str) -> Job | None:
+        """The unfinished job of a kind whose `spec` names this video; None where there is none."""
+        query = "SELECT * FROM jobs WHERE kind = ? AND json_extract(spec, '$.video') = ?"
+        query += " AND state IN ('queued', 'running')"
+        found = self._state.rows(query, kind, video)
+        return self._job(found[0]) if found else None
+
     def cancel(self, name: str) -> Job:
         """End a job; what it has stored stays. Raises MissingError, ConflictError if it is over."""
         job = self.get(name)
@@ -186,7 +185,7 @@ class Jobs:
         with self._changed:
             process = self._processes.get(name)
         if process is not None:
-            process.terminate()
+            process.end()
         return self.get(name)
 
     def retry(self, name: str) -> Job:
@@ -229,40 +228,19 @@ class Jobs:
 
     def _work(self, row: Mapping[str, Any]) -> None:
         """Have a process do a job, and write down what has come of it."""
-        name = row["id"]
-        with uninterrupted():
-            process = subprocess.Popen(
-                [sys.executable, "-c", _COMMAND],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+        name, last, began = row["id"], dict[str, Any](), time.monotonic()
+        process = WorkerProcess({"kind": row["kind"], **json.loads(row["spec"])})
         with self._changed:
             self._processes[name] = process
             if self._stopping or self.get(name).state == "cancelled":
-                process.terminate()
-        last: dict[str, Any] = {}
-        began = time.monotonic()
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            with suppress(BrokenPipeError):
-                # The pipe stays open: its end tells the worker that the server is gone.
-                process.stdin.write(packed({"kind": row["kind"], **json.loads(row["spec"])}) + "\n")
-                process.stdin.flush()
-            for line in process.stdout:
-                last = json.loads(line)
-                if "stage" in last:
-                    before = self._live.get(name, JobProgress())
-                    self._live[name] = before.after(last, time.monotonic() - began)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_PATIENCE_S)
-        finally:
-            process.kill()
-            process.communicate()
-            self._end(name, last, process.returncode)
+                process.end()
+        for last in process.messages():
+            if "stage" in last:
+                before = self._live.get(name, JobProgress())
+                self._live[name] = before.after(last, time.monotonic() - began)
+        self._end(name, last, process.close())
 
-    def _end(self, name: str, last: Mapping[str, Any], code: int) -> None:
+    def _end(self, name: str, last: Mapping[str, Any], ending: str) -> None:
         """Write down how a job has ended; one that was cancelled stays cancelled."""
         if "done" in last:
             state, failure = "done", None
@@ -270,7 +248,7 @@ class Jobs:
             state, failure = "queued", None
         else:
             state = "failed"
-            failure = last.get("failed") or f"its process ended with {_ending(code)}"
+            failure = last.get("failed") or f"its process ended with {ending}"
         progress = self._live.pop(name, JobProgress())
         if state == "done" and progress.total_s:
             progress = replace(progress, done_s=progress.total_s)
@@ -288,7 +266,3 @@ class Jobs:
         )
         with self._changed:
             del self._processes[name]
-
-
-def _ending(code: int) -> str:
-    return f"code {code}" if code >= 0 else signal.Signals(-code).name

@@ -83,12 +83,16 @@ def problem(
     return Response(body, status, dict(headers or {}), MEDIA_TYPE)
 
 
+def headers_of(error: SealError) -> dict[str, str]:
+    """The headers of an answer that says what an error says."""
+    if isinstance(error, BusyError):
+        return {"retry-after": f"{max(error.retry_after_s, 1):.0f}"}
+    return {}
+
+
 def of_error(error: SealError) -> Response:
     """What SEAL raises on purpose, as a problem."""
-    headers = {}
-    if isinstance(error, BusyError):
-        headers["retry-after"] = f"{max(error.retry_after_s, 1):.0f}"
-    return problem(status_of(error), str(error), headers, error=type(error).__name__)
+    return problem(status_of(error), str(error), headers_of(error), error=type(error).__name__)
 
 
 def install(app: FastAPI) -> None:

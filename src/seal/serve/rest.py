@@ -52,6 +52,12 @@ VideoPath = Annotated[str, Path(max_length=64, description="The id of a video.")
 JobPath = Annotated[str, Path(max_length=64, description="The id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 After = Annotated[str | None, Query(max_length=64, description="`next` of the page before.")]
+From = Annotated[
+    float | None, Query(allow_inf_nan=False, description="Leave out what ends before, in seconds.")
+]
+Until = Annotated[
+    float | None, Query(allow_inf_nan=False, description="Leave out what begins after.")
+]
 Key = Annotated[
     str | None,
     Header(alias=HEADER, description="A request that is sent twice under one key counts once."),
@@ -97,11 +103,18 @@ def list_tokens(
     service: Here,
     video: Annotated[str, Query(max_length=64)],
     kind: Annotated[str | None, Query(max_length=64)] = None,
+    start_s: From = None,
+    end_s: Until = None,
     limit: Limit = 1000,
     after: After = None,
 ) -> Response:
-    """The tokens of a video, by kind and start."""
-    tokens = service.video(video).list_tokens(kind).tokens
+    """The tokens of a video, or those of a time, by kind and start."""
+    asked = service.video(video)
+    if start_s is None and end_s is None:
+        listed = asked.list_tokens(kind)
+    else:
+        listed = asked.tokens_between(start_s, end_s, kind)
+    tokens = listed.tokens
     rows, following = page(range(len(tokens)), tokens.ids.tolist(), limit, after)
     return as_json({"tokens": TokenList(tokens.take(rows)).to_json(), "next": following})
 

@@ -55,7 +55,8 @@ POLICY = "; ".join(
 _HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # With "no-referrer" browsers do not say where a form comes from: its origin would be "null".
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
@@ -102,7 +103,9 @@ class Guard:
         if self._is_let_in(headers) or path.startswith(_OPEN):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return RedirectResponse(f"{scope.get('root_path', '')}/login?to={quote(path)}", 303)
+            query = scope["query_string"].decode("latin-1")
+            to = quote(f"{path}?{query}" if query else path)
+            return RedirectResponse(f"{scope.get('root_path', '')}/login?to={to}", 303)
         return problem(
             401,
             "a token is needed: send it as `Authorization: Bearer TOKEN`",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seal.config import WatchOptions
 from seal.content import LONGEST_QUERY
 from seal.errors import OptionError
 from seal.results import FOUND_BY
@@ -94,6 +95,19 @@ class JobRequest(BaseModel):
 
     source: SourceRequest
     quick: bool = Field(False, description="Look at the codec's keyframes alone.")
+    options: Options = Field(default_factory=dict)
+
+
+class WatchRequest(BaseModel):
+    """Watch a source."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: SourceRequest
+    queries: list[Query] = Field(min_length=1, max_length=32)
+    window_s: float = Field(WatchOptions.window_s, ge=1, le=3600)
+    budget: int = Field(WatchOptions.budget, ge=1, le=256)
+    webhook: str | None = Field(None, description="Where alerts are sent; an allowed host.")
     options: Options = Field(default_factory=dict)
 
 
@@ -270,6 +284,55 @@ class JobListJson(BaseModel):
 
     jobs: list[JobJson]
     next: str | None = Field(description="What to send as `before` for the next page.")
+
+
+class PlayableJson(BaseModel):
+    """Whether browsers play a video, and what can be done where they do not."""
+
+    state: Literal["original", "remux", "transcode", "ready"]
+    why: str
+    job: str | None = Field(description="The job that is making a copy.")
+
+
+class WatchJson(BaseModel):
+    """A source that is watched."""
+
+    id: str
+    title: str
+    queries: list[str]
+    state: Literal["running", "stopped", "ended", "failed"]
+    told: str = Field(description="What was noticed since the last window, such as a lost source.")
+    failure: str | None
+    webhook: str | None
+    window: dict[str, Any] | None = Field(description="The last window, as `seal watch` prints it.")
+    created_at: float
+
+
+class WatchListJson(BaseModel):
+    """All watches."""
+
+    watches: list[WatchJson]
+
+
+class AlertJson(BaseModel):
+    """A window that likely shows what a query says, after one that did not."""
+
+    number: int
+    at: float
+    watch: str
+    title: str
+    query: str
+    match: MatchJson
+    start_s: float
+    end_s: float
+    token: dict[str, Any] | None
+    delivery: str = Field(description='"none", "pending", "sent", or why sending has failed.')
+
+
+class AlertListJson(BaseModel):
+    """Alerts, the oldest first."""
+
+    alerts: list[AlertJson]
 
 
 class ProblemJson(BaseModel):

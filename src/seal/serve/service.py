@@ -5,8 +5,10 @@ Videos are named by their ids alone. A path would let a stranger ask which files
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from threading import Lock
@@ -19,16 +21,19 @@ from anyio.to_thread import run_sync
 from seal.arguments import asking, merged
 from seal.config import Options
 from seal.config.serving import ServeOptions
-from seal.errors import OptionError
+from seal.errors import AnswerError, OptionError, SealError
 from seal.indexed import LocalVideo
 from seal.inventory import Removed
 from seal.library import LocalLibrary
+from seal.serve import playable
 from seal.serve.gate import Gate
-from seal.serve.jobs import Jobs
-from seal.serve.problems import BusyError
+from seal.serve.jobs import Job, Jobs
+from seal.serve.playable import Playability, PlayableCopies
+from seal.serve.problems import BusyError, ConflictError, status_of
 from seal.serve.state import ServerState
 from seal.settings import split
 
+_log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _QUERY_OPTIONS = ("attention.", "find.")
@@ -64,6 +69,14 @@ class Chosen:
         settings = merged(self.of("ask"), asking(None, self.answerer))
         Options.load(self.profile, settings, "ask")
 
+    @property
+    def model(self) -> str | None:
+        """The model that answers as clients may know it: of a folder, its name alone."""
+        backend, _, model = (self.answerer or "").partition(":")
+        return (
+            f"{backend}:{PurePath(model).name}" if PurePath(model).is_absolute() else self.answerer
+        )
+
     def of(self, task: Literal["index", "ask"]) -> list[str]:
         """The settings of a task."""
         is_answering = [setting.startswith(_ANSWERING) for setting in self.settings]
@@ -85,18 +98,12 @@ class Service:
         self.models = models
         self.jobs = Jobs(state, options.heavy_jobs)
         self.gate = Gate(options.hosts, options.allow_private)
+        self.copies = PlayableCopies(state.folder / "playable")
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
         self._answers = anyio.CapacityLimiter(options.answers)
+        self._clips = anyio.CapacityLimiter(options.clips)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
-
-    def start(self) -> None:
-        """Begin to work off the jobs."""
-        self.jobs.start()
-
-    def stop(self) -> None:
-        """End everything that runs; it goes on when the server starts again."""
-        self.jobs.stop()
 
     async def compute(self, work: Callable[[], Result]) -> Result:
         """Run a query in a thread, when its turn comes.
@@ -108,6 +115,10 @@ class Service:
     async def converse(self, work: Callable[[], Result]) -> Result:
         """As `compute`, for what waits for a model: it holds up no query."""
         return await self._in_turn(work, self._answers)
+
+    async def cut(self, work: Callable[[], Result]) -> Result:
+        """As `compute`, for what encodes clips as fast as a client takes them."""
+        return await self._in_turn(work, self._clips)
 
     async def _in_turn(self, work: Callable[[], Result], turns: anyio.CapacityLimiter) -> Result:
         if turns.statistics().tasks_waiting >= self.options.waiting:
@@ -139,16 +150,61 @@ class Service:
         known = self.titles() if titles is None else titles
         return known.get(path) or PurePath(path).name or path
 
+    def told(self, error: SealError) -> str:
+        """What a stranger is told of an error: nothing about the insides of the machine."""
+        if isinstance(error, AnswerError) or status_of(error) < 500:
+            return self.public(str(error))
+        _log.error("%s", error)
+        return "the store or a back end of the server cannot be used; its log says more"
+
+    def public(self, text: str) -> str:
+        """A text without the folders of this machine, which are no business of clients."""
+        folders = [self.library.store.path, self.state.folder, *self.options.media]
+        folders += [Path(record.location).parent for record in self.library.store.videos()]
+        hidden = {str(each) for one in folders for each in (one, one.resolve())}
+        for folder in sorted(hidden, key=len, reverse=True):
+            if folder.startswith("/") and folder != "/":
+                text = text.replace(f"{folder}/", "").replace(folder, "the library")
+        return text
+
     def remove(self, name: str, purge: bool = False) -> Removed:
-        """Remove a video from the library, indexed or half indexed, and its file if it was
-        uploaded."""
+        """Remove a video from the library, indexed or half indexed, with its playable copy, and its
+        file if it was uploaded."""
         if name in [video.id for video in self.library.store.unfinished()]:
             return self.library.remove(name, purge=purge)
         record = self.library.store.record(name)
         removed = self.library.remove(record.id, purge=purge)
+        if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
+            with suppress(ConflictError):  # It is over by now.
+                self.jobs.cancel(job.id)
+        self.copies.forget(record.id)
         if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
             Path(record.location).unlink(missing_ok=True)
         return removed
+
+    def playability(self, name: str) -> Playability:
+        """Whether browsers play a video. Raises NotIndexedError, and as `playable.playability`."""
+        record = self.library.store.record(name)
+        job = self.jobs.doing(playable.KIND, record.id)
+        return playable.playability(record, self.copies, None if job is None else job.id)
+
+    def queue_copy(self, rows: sqlite3.Connection, name: str, found: Playability) -> Job:
+        """The job that makes a copy of a video that browsers play, queued if it is not yet.
+
+        Raises ConflictError for a video that browsers play as it is, or has a copy already.
+        """
+        if (job := self.jobs.doing(playable.KIND, name)) is not None:
+            return job
+        if found.state in ("original", "ready"):
+            raise ConflictError(f"no copy is needed: {found.why}")
+        record = self.library.store.record(name)
+        spec = {
+            "store": str(self.library.store.path),
+            "video": record.id,
+            "output": str(self.copies.place(record.id)),
+            "min_free_bytes": self.options.min_free_bytes,
+        }
+        return self.jobs.add(rows, playable.KIND, self.title(record.location), spec)
 
     def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `ask` and its like: what the operator and the client have set."""
@@ -156,11 +212,17 @@ class Service:
         return {"answerer": self.models.answerer, "options": settings}
 
     def spec(
-        self, source: str, *, quick: bool = False, options: Mapping[str, Any] | None = None
+        self,
+        source: str,
+        *,
+        quick: bool = False,
+        options: Mapping[str, Any] | None = None,
+        task: Literal["index", "watch"] = "index",
     ) -> dict[str, Any]:
-        """What the worker of an indexing job is told. Raises OptionError for a wrong option."""
-        settings = [*self.models.of("index"), *allowed(options, _INDEX_OPTIONS)]
-        Options.load(self.models.profile, settings, "index")
+        """What a worker that indexes or watches is told. Raises OptionError for a wrong option."""
+        theirs = _INDEX_OPTIONS if task == "index" else (*_INDEX_OPTIONS, *_QUERY_OPTIONS)
+        settings = [*self.models.of("index"), *allowed(options, theirs)]
+        Options.load(self.models.profile, settings, task)
         return {
             "source": source,
             "store": str(self.library.store.path),

@@ -36,13 +36,13 @@ CREATE TABLE replies (
     body TEXT NOT NULL, location TEXT NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (key, route)
 );
 CREATE TABLE watches (
-    id TEXT PRIMARY KEY, source TEXT NOT NULL, title TEXT NOT NULL, queries TEXT NOT NULL,
-    options TEXT NOT NULL, webhook TEXT, state TEXT NOT NULL, failure TEXT, last TEXT,
+    id TEXT PRIMARY KEY, title TEXT NOT NULL, queries TEXT NOT NULL, spec TEXT NOT NULL,
+    webhook TEXT, state TEXT NOT NULL, told TEXT NOT NULL DEFAULT '', failure TEXT, last TEXT,
     created_at REAL NOT NULL
 );
 CREATE TABLE alerts (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, watch TEXT NOT NULL, query TEXT NOT NULL,
-    alert TEXT NOT NULL, at REAL NOT NULL
+    number INTEGER PRIMARY KEY AUTOINCREMENT, watch TEXT NOT NULL, alert TEXT NOT NULL,
+    webhook TEXT, delivery TEXT NOT NULL, at REAL NOT NULL
 );
 """
 

@@ -1,4 +1,4 @@
-"""The process of one job: it takes the job on stdin and writes its progress to stdout.
+"""The process of one job or one watch: it takes the work on stdin and writes progress to stdout.
 
 Messages are JSON lines; the last line is {"done": VIDEO} or {"failed": REASON}. The process ends at
 once when its input ends: then the server has been killed, and will start the job anew.
@@ -70,14 +70,6 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
     """Index a video; gives back its id."""
     from seal.library import LocalLibrary
 
-    last = -_TICK_S
-
-    def on_progress(progress: Any) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _TICK_S or progress.stage != "indexing":
-            last = time.monotonic()
-            say(asdict(progress))
-
     library = LocalLibrary.at(job["store"])
     with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
         video = library.index(
@@ -86,10 +78,54 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             quick=job["quick"],
             jobs=job["jobs"],
             options=job["options"],
-            on_progress=on_progress,
+            on_progress=_now_and_then(say),
         )
     return str(video.id)
 
 
-_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {"index": _index}
-"""By kind of job, what does it."""
+def _playable(job: Mapping[str, Any], say: Say) -> str:
+    """Make a copy of a video that browsers play; gives back the id of the video."""
+    from seal.serve.playable import make_copy
+
+    return make_copy(job, _now_and_then(say))
+
+
+def _now_and_then(say: Say) -> Callable[[Any], None]:
+    """Has progress said when a stage begins, and then every `_TICK_S`."""
+    last, stage = 0.0, ""
+
+    def on_progress(progress: Any) -> None:
+        nonlocal last, stage
+        if time.monotonic() - last >= _TICK_S or progress.stage != stage:
+            last, stage = time.monotonic(), progress.stage
+            say(asdict(progress))
+
+    return on_progress
+
+
+def _watch(job: Mapping[str, Any], say: Say) -> str:
+    """Watch a source until it ends."""
+    from seal.library import LocalLibrary
+
+    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+        windows = LocalLibrary.at(job["store"]).watch(
+            job["source"],
+            job["queries"],
+            window_s=job["window_s"],
+            budget=job["budget"],
+            state=job["state"],
+            profile=job["profile"],
+            options=job["options"],
+            say=lambda text: say({"told": text}),
+        )
+        for window in windows:
+            say({"window": window.to_json()})
+    return str(job["source"])
+
+
+_WORK: dict[str, Callable[[Mapping[str, Any], Say], str]] = {
+    "index": _index,
+    "playable": _playable,
+    "watch": _watch,
+}
+"""By kind of work, what does it. The text that comes back is what the last message holds."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seal.errors import OptionError
 from seal.show import html, png
+from seal.show.parts import Links
 from seal.show.storyboard import Reel, Storyboard
 
 _WRITERS: dict[str, Callable[[Storyboard, Path], None]] = {".html": html.write, ".png": png.write}
@@ -33,4 +34,4 @@ def write(storyboard: Storyboard, path: str | Path) -> None:
     writer(path)(storyboard, Path(path))
 
 
-__all__ = ["Reel", "Storyboard", "write", "writer"]
+__all__ = ["Links", "Reel", "Storyboard", "write", "writer"]

@@ -156,6 +156,9 @@ def _timeline(board: Storyboard) -> Image.Image:
         low, high = board.curve_range
         block.text(_NAMES - 12, labels + 14, f"{high:.2f}", 15, _SOFT, "r")
         block.text(_NAMES - 12, foot - 6, f"{low:.2f}", 15, _SOFT, "r")
+    if points and board.threshold is not None:
+        y = foot - 6 - board.height(board.threshold) * (curve - 12)
+        block.fill(_NAMES, y, _INNER, y + 1, _SOFT)
     block.text(0, labels + curve / 2, "Relevance", 16, bold=True)
 
     for i, kind in enumerate(board.lanes):
@@ -168,8 +171,10 @@ def _timeline(board: Storyboard) -> Image.Image:
         for entry in mine:
             left, right = (along(share) for share in entry.span)
             right = max(right, left + 5)
-            block.fill(left - 1, top + 4, right + 1, top + lane - 3, _PAPER)
-            block.fill(left, top + 4, right, top + lane - 3, color)
+            inset = 0 if entry.is_answer else 9
+            upper, lower = top + 4 + inset, top + lane - 3 - inset
+            block.fill(left - 1, upper, right + 1, lower, _PAPER)
+            block.fill(left, upper, right, lower, color)
         block.fill(0, top + 12, 10, top + 22, color)
         block.text(18, top + 22, kind.name.capitalize(), 16, bold=True)
         block.text(18, top + 39, f"{len(mine)} of {board.count(kind):,}", 14, _SOFT)
@@ -267,7 +272,8 @@ def _card(
     share = max(entry.relevance, 0) / top if top > 0 else 0
     block.fill(x, base + 12, x + share * width, base + 16, entry.kind.color)
     block.fill(x, base + 29, x + 10, base + 39, entry.kind.color)
-    block.text(x + 18, base + 39, entry.kind.name.capitalize(), 15, _SOFT)
+    role = "" if entry.is_answer else ", context"
+    block.text(x + 18, base + 39, entry.kind.name.capitalize() + role, 15, _SOFT)
     block.text(right, base + 39, f"relevance {entry.relevance:.3f}", 15, _SOFT, "r")
 
 

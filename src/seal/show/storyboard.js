@@ -5,17 +5,6 @@ const timeline = document.querySelector(".timeline");
 const overlay = timeline.querySelector(".overlay");
 const cursor = overlay.querySelector(".cursor");
 
-// m:ss.s, from one hour on h:mm:ss.s, as the page's own text has it.
-function clock(seconds) {
-  const total = Math.round(Math.abs(seconds) * 10);
-  const second = Math.floor(total / 10) % 60;
-  const minutes = Math.floor(total / 600);
-  const hours = Math.floor(minutes / 60);
-  const two = (n) => String(n).padStart(2, "0");
-  const head = hours ? `${hours}:${two(minutes % 60)}` : `${minutes}`;
-  return `${seconds < 0 && total ? "-" : ""}${head}:${two(second)}.${total % 10}`;
-}
-
 // The relevance at a time: the curve's point nearest to it.
 function relevanceAt(time) {
   let low = 0;

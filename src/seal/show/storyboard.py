@@ -24,7 +24,7 @@ from seal.lookup import original
 from seal.results import Found, Selection, Verdict
 from seal.scope import Scope
 from seal.store import VideoRecord
-from seal.types import Choice, Float64, Int64, Moment, Tokens
+from seal.types import Choice, Float64, Int64, Mask, Moment, Tokens
 
 # About two pixels of a 1,200 px wide lane each: finer bins could not be told apart, and the size of
 # the page must not grow with the number of tokens.
@@ -82,6 +82,8 @@ class Storyboard:
     """The tokens that could be chosen."""
     selection: Choice
     """Rows into `tokens`."""
+    is_answer: Mask
+    """[k] whether each selected token was chosen for the query, or for the rest of the video."""
     thumbnails: list[bytes | None]
     """The whole frame of each selected token as JPEG, WebP or PNG, in the selection's order: the
     frame at the middle of its time. None for a token of a kind without pictures."""
@@ -89,6 +91,8 @@ class Storyboard:
     """Best first."""
     curve: tuple[Float64, Float64]
     """Times in ascending order [m] and the relevance at these times [m]; may be empty."""
+    threshold: float | None
+    """The relevance from which a token is an answer; None where there is no such number."""
     facts: dict[str, str]
     """Settings that the last line names, such as {"profile": "mini"}."""
     verdict: Verdict
@@ -98,10 +102,11 @@ class Storyboard:
 
     def __post_init__(self) -> None:
         rows, n = self.selection.rows, len(self.tokens)
-        if len(self.thumbnails) != len(rows) or len(self.selection.relevance) != len(rows):
+        columns = (self.thumbnails, self.selection.relevance, self.is_answer)
+        if any(len(column) != len(rows) for column in columns):
             raise OptionError(
-                f"a storyboard needs one thumbnail and one relevance for each of the {len(rows)}"
-                f" selected tokens, got {len(self.thumbnails)} and {len(self.selection.relevance)}"
+                f"a storyboard needs one thumbnail, relevance and role for each of the {len(rows)}"
+                f" selected tokens, got {', '.join(str(len(column)) for column in columns)}"
             )
         if ((rows < 0) | (rows >= n)).any():
             raise OptionError(f"the selection's rows must lie in [0, {n}), got {rows.tolist()}")
@@ -125,10 +130,12 @@ class Storyboard:
         }
         if found.match is not None:
             facts["probability of a match"] = f"{found.match.probability:.2f}"
-        times_s, relevance = np.empty(0), np.empty(0)
+        times_s, relevance, threshold = np.empty(0), np.empty(0), None
         if scope.is_one:
-            curve = scope.curve(scope.content.question(found.query))
+            question = scope.content.question(found.query)
+            curve, least = scope.curve(question), scope.least(question, scope.record)
             times_s, relevance = curve.times_s, curve.relevance
+            threshold = least if math.isfinite(least) else None
         shown = selection.tokens.where(lambda kind: kind.has_picture)
         pictures = iter(scope.pictures(selection.tokens.take(shown)))
         return Storyboard(
@@ -136,9 +143,11 @@ class Storyboard:
             reels=[Reel.of(record) for record in scope.content.records],
             tokens=scope.tokens,
             selection=choice,
+            is_answer=selection.is_answer,
             thumbnails=[next(pictures) if has_picture else None for has_picture in shown],
             moments=found.moments,
             curve=(times_s, relevance),
+            threshold=threshold,
             facts=facts,
             verdict="likely" if found.match is None else found.match.verdict,
             doubt="" if found.match is None else found.match.doubt,
@@ -211,6 +220,7 @@ class Storyboard:
             name=self.reel(video).name if len(self.reels) > 1 else "",
             span=(self.position(start_s, video), self.position(end_s, video)),
             relevance=float(self.selection.relevance[rank]),
+            is_answer=bool(self.is_answer[rank]),
             thumbnail=data,
             mime=mime,
             size=size,
@@ -284,16 +294,27 @@ class Storyboard:
 
     @cached_property
     def curve_range(self) -> tuple[float, float]:
-        """The lowest and the highest relevance of the curve, drawn at its foot and its top."""
+        """The lowest and the highest relevance that is drawn, at the foot and the top: those of the
+        curve, and the threshold."""
         relevance = self.curve_points[1]
-        return (float(relevance.min()), float(relevance.max())) if len(relevance) else (0.0, 0.0)
+        if not len(relevance):
+            return 0.0, 0.0
+        drawn = [*relevance[[relevance.argmin(), relevance.argmax()]].tolist()]
+        drawn += [] if self.threshold is None else [self.threshold]
+        return min(drawn), max(drawn)
 
     def curve_path(self) -> list[tuple[float, float]]:
         """The curve as points (x, y): x along the axis, y from 0 (lowest) to 1 (highest)."""
         times, relevance = self.curve_points
+        return [
+            (self.axis.position(t), self.height(float(y)))
+            for t, y in zip(times, relevance, strict=True)
+        ]
+
+    def height(self, relevance: float) -> float:
+        """Where a relevance is drawn, from 0 at the foot to 1 at the top."""
         low, high = self.curve_range
-        height = (relevance - low) / (high - low) if high > low else np.full(len(relevance), 0.5)
-        return [(self.axis.position(t), float(y)) for t, y in zip(times, height, strict=True)]
+        return (relevance - low) / (high - low) if high > low else 0.5
 
     def moment_rows(self) -> list[int]:
         """The row in which each moment's label stands so that labels do not overlap."""
@@ -384,6 +405,8 @@ class Entry:
     span: tuple[float, float]
     """Start and end along the axis."""
     relevance: float
+    is_answer: bool
+    """Whether it was chosen for the query, or for the rest of the video."""
     thumbnail: bytes | None
     mime: str
     size: tuple[int, int]

@@ -10,7 +10,7 @@ import numpy as np
 from seal import kinds as known_kinds
 from seal.errors import OptionError
 from seal.store import schema
-from seal.types import TEXT, Int64, Texts, Tokens, check_ticks
+from seal.types import TEXT, Float32, Int64, Texts, Tokens, check_ticks
 
 Batches = Mapping[str, Mapping[str, Sequence[str]]]
 """video id -> kind -> the batches that hold the video's tokens of the kind, in order of part."""
@@ -50,13 +50,37 @@ def to_arrow(video_id: str, batch: str, tokens: Tokens) -> Any:
     return pa.table(columns, schema=table)
 
 
-def check_ids(tokens: Tokens) -> None:
-    """Raises OptionError unless every token has an id, and no two have the same."""
+def meanings_to_arrow(
+    video_id: str, batch: str, tokens: Tokens, meanings: Mapping[str, Float32]
+) -> Any:
+    """The meanings [e], at least one, of tokens by id as rows of their table."""
+    import pyarrow as pa
+
+    found = tokens.take([name in meanings for name in tokens.ids.tolist()])
+    vectors = np.stack([meanings[name] for name in found.ids.tolist()])
+    n, dimension = vectors.shape
+    table = schema.table_schema(schema.meanings_table(dimension))
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    columns = {
+        "video_id": [video_id] * n,
+        "kind": found.kinds.tolist(),
+        "batch": [batch] * n,
+        "id": found.ids.tolist(),
+        "embedding": pa.FixedSizeListArray.from_arrays(flat, type=table.field("embedding").type),
+    }
+    return pa.table(columns, schema=table)
+
+
+def check_ids(tokens: Tokens, meanings: Mapping[str, Float32]) -> None:
+    """Raises OptionError unless every token has an id, no two have the same, and the ids of
+    `meanings` are among them."""
     ids, counts = np.unique(tokens.ids, return_counts=True)
     if "" in ids:
         raise OptionError("every token needs an id; one of these is empty")
     if (counts > 1).any():
         raise OptionError(f"ids must be unique; {ids[counts > 1][0]!r} is not")
+    if unknown := meanings.keys() - set(ids.tolist()):
+        raise OptionError(f"no token has the id {min(unknown)!r}, of which a meaning is given")
 
 
 def to_tokens(rows: Any, batches: Batches, dimension: int, facets: int) -> Tokens:

@@ -1,13 +1,14 @@
 """How a video becomes visible, and how leftovers are found. The protocol has no clock.
 
 Lance commits one table at a time, so everything that a reader sees hangs on rows that are marked
-last. `Store.add` writes a *part*: rows in `parts` first, then tokens and pictures, then the mark
-`stored` on the rows in `parts`. `Store.finish` writes a *commit*: a row in `videos`, then a check,
-then the mark `committed`. A kill leaves rows without a mark. No reader sees them.
+last. `Store.add` writes a *part*: rows in `parts` first, then tokens, meanings and pictures, then
+the mark `stored` on the rows in `parts`. `Store.finish` writes a *commit*: a row in `videos`, then
+a check, then the mark `committed`. A kill leaves rows without a mark. No reader sees them.
 
 Each `add` has a name of its own, its *batch*, a UUID. A row of `parts` or a commit *names* the
 batches it needs, kind by kind. The row of `parts` that names a batch is written once, before the
-batch's tokens. Tokens and pictures that no row names are leftovers, and everybody may delete them.
+batch's tokens. Tokens, meanings and pictures that no row names are leftovers, and everybody may
+delete them.
 
 Commits are ordered by (sequence, commit): a number, one larger than the largest that the committer
 sees in the table, and a UUID. Readers take the largest commit of each video that bears the mark.
@@ -171,20 +172,20 @@ def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
 
 
 def sweep(tables: Tables, video_id: str | None = None) -> None:
-    """Delete the tokens and pictures, of one video or of all, that no row names."""
+    """Delete the tokens, meanings and pictures, of one video or of all, that no row names."""
     mine = "true" if video_id is None else f"video_id = {quote(video_id)}"
     columns = ["video_id", "kind", "batch"]
-    tokens = {
+    vectors = {
         name: set(tables.count(name, columns, mine))
         for name in tables.names()
-        if name.startswith(schema.TOKENS)
+        if name.startswith((schema.TOKENS, schema.MEANINGS))
     }
     pictures = set(tables.count(schema.PICTURES, ["video_id", "batch"], mine))
     # In this order: a batch that loses its row in `parts` is named by a commit before.
     named = set(tables.count(schema.PARTS, columns, mine))
     for commit in commits(tables, video_id):
         named |= {(commit.record.id, *name) for name in commit.contents.names}
-    for name, stored in tokens.items():
+    for name, stored in vectors.items():
         for (video, kind), batches in _grouped(stored - named).items():
             where = f"video_id = {quote(video)} AND kind = {quote(kind)}"
             tables.delete(name, f"{where} AND {among('batch', batches)}")

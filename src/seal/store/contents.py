@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from seal.store import schema
 from seal.store.lance import among, either, quote
 from seal.store.records import Gap, to_gaps
-from seal.types import is_count
+from seal.types import Tokens, is_count
 
 _LARGEST = 2**31
 """Arrow counts the numbers of a list, and we the tokens of a part, in 32 bits."""
@@ -51,6 +51,33 @@ class Part:
         if not isinstance(batch, str) or not all(is_count(n) and n < _LARGEST for n in counts):
             raise ValueError(f"a part must be a batch and numbers, got {str(values[:5])[:80]}")
         return Part(number, batch, count, dimension, facets, to_gaps(gaps))
+
+
+def part_rows(
+    video_id: str,
+    path: str,
+    part: int,
+    keys: Mapping[str, str],
+    tokens: Tokens,
+    gaps: Sequence[Gap],
+) -> list[dict[str, Any]]:
+    """The rows of the table `parts` that describe one part, without their batch: one for each kind
+    in `keys`."""
+    _, facets, dimension = tokens.facets.shape
+    lost = to_gaps((float(start), float(end), why) for start, end, why in gaps)
+    row = {
+        "video_id": video_id,
+        "path": json.dumps(path),
+        "part": part,
+        "stored": False,
+        "dimension": dimension,
+        "facets": facets,
+        "gaps": json.dumps(lost),
+    }
+    return [
+        row | {"kind": kind, "key": key, "count": int((tokens.kinds == kind).sum())}
+        for kind, key in keys.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ class VideoRecord:
     """Only pictures that the codec stores whole were looked at, for scene tokens alone."""
     language: str = ""
     """ISO 639-1 of what is said, such as "en"; empty where it is not known."""
+    meaning: str = ""
+    """The fingerprint of the encoder of sentences that gave its words a second embedding; empty
+    where none did."""
     gaps: tuple[Gap, ...] = ()
     """`Store.finish` adds the gaps that `Store.add` was given."""
     notes: tuple[Note, ...] = ()
@@ -109,7 +112,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (
         (
             *("path", "location", "content_id", "codec", "profile", "encoder", "indexed_at"),
-            "language",
+            *("language", "meaning"),
         ),
         "text",
         lambda value: isinstance(value, str),

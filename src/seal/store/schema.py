@@ -1,13 +1,14 @@
 """The layout of a store on disk and its version.
 
 A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 2}), which
-marks it as a store, and a folder `schema-2` with up to four kinds of Lance table, each created when
+marks it as a store, and a folder `schema-2` with up to five kinds of Lance table, each created when
 first written to:
 
     videos          one row per commit: the record of the video (JSON) and its parts (JSON)
     parts           one row per kind and part of a video that is being indexed
     pictures        one row per frame that shows a token; tokens share frames
     tokens_{d}x{q}  one row per token of the encoders with dimension d and q facets
+    meanings_{e}    one row per token with words, where an encoder of sentences is on: its vector
 
 Encoders of different dimensions need different tables because the embedding is a fixed-size list
 of float32, the only type that Lance can index for vector search. With q = 1 the facets are the
@@ -32,7 +33,9 @@ FOLDER = f"schema-{VERSION}"
 """The folder of the tables. No schema writes into the tables of another."""
 _FORMAT = "seal-store"
 
-VIDEOS, PARTS, PICTURES, TOKENS = "videos", "parts", "pictures", "tokens_"
+VIDEOS, PARTS, PICTURES = "videos", "parts", "pictures"
+TOKENS, MEANINGS = "tokens_", "meanings_"
+"""The beginnings of the names of tables with vectors."""
 
 
 def read_version(path: Path) -> int:
@@ -72,6 +75,11 @@ def tokens_table(dimension: int, facets: int) -> str:
     return f"{TOKENS}{dimension}x{facets}"
 
 
+def meanings_table(dimension: int) -> str:
+    """The name of the table for meanings [dimension]."""
+    return f"{MEANINGS}{dimension}"
+
+
 def shape(name: str) -> tuple[int, int]:
     """The dimension and the number of facets of a tokens table of this name."""
     dimension, facets = map(int, name.removeprefix(TOKENS).split("x"))
@@ -108,6 +116,9 @@ def table_schema(name: str) -> Any:
         }
     elif name == PICTURES:
         columns = {"video_id": text, "batch": text, "pts": integer, "jpeg": pa.large_binary()}
+    elif name.startswith(MEANINGS):
+        vector = pa.list_(real, int(name.removeprefix(MEANINGS)))
+        columns = dict.fromkeys(("video_id", "kind", "batch", "id"), text) | {"embedding": vector}
     else:
         dimension, facets = shape(name)
         columns = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,13 @@ from numpy.typing import ArrayLike
 
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.store import columns, commits, lookup, schema
+from seal.store import columns, commits, lookup, schema, search
 from seal.store.commits import Commit
-from seal.store.contents import Contents
+from seal.store.contents import Contents, part_rows
 from seal.store.lance import Tables, among, guard, matching, nearest, quote, scan
 from seal.store.migrate import migrate
 from seal.store.pictures import frames, shown
-from seal.store.records import Gap, Stored, Unfinished, VideoRecord, to_gaps
+from seal.store.records import Gap, Stored, Unfinished, VideoRecord
 from seal.types import Float32, Tokens
 
 _MANY_FILES = 64
@@ -98,13 +97,14 @@ class Store:
         tokens: Tokens,
         pictures: Mapping[int, bytes],
         gaps: Sequence[Gap] = (),
+        meanings: Mapping[str, Float32] | None = None,
     ) -> None:
         """Store part `part` of the kinds in `keys`: all of its tokens (maybe none) or nothing.
 
         On return the part outlives the process. Ids are stored as they are; the video ids in
         `tokens` are ignored. `pictures` are encoded frames by their presentation timestamps, at
         least one in the time of each token whose kind has a picture. `gaps` are stretches of the
-        video, in seconds, that could not be read.
+        video, in seconds, that could not be read. `meanings` are id -> [e] of tokens with words.
 
         Raises OptionError if the arguments do not fit together, or an id is empty or not unique.
         """
@@ -112,29 +112,18 @@ class Store:
         others = set(tokens.kinds.tolist()) - set(keys)
         if others:
             raise OptionError(f"tokens of kinds {sorted(others)} without a key; got {sorted(keys)}")
-        columns.check_ids(tokens)
+        meanings = meanings or {}
+        columns.check_ids(tokens, meanings)
         pictured = tokens.take(tokens.where(lambda kind: kind.has_picture))
         shown(pictured, np.array(sorted(pictures), np.int64))
-        _, facets, dimension = tokens.facets.shape
-        if facets == 1 and not np.allclose(tokens.facets[:, 0], tokens.embeddings, atol=1e-5):
+        if tokens.facets.shape[1] == 1 and not np.allclose(
+            tokens.facets[:, 0], tokens.embeddings, atol=1e-5
+        ):
             raise OptionError("with one facet, facets and embeddings must be the same")
-        row = {
-            "video_id": video_id,
-            "path": json.dumps(self._paths.get(video_id, "")),
-            "part": part,
-            "stored": False,
-            "dimension": dimension,
-            "facets": facets,
-            "gaps": json.dumps(
-                to_gaps((float(start), float(end), why) for start, end, why in gaps)
-            ),
-        }
-        rows = [
-            row | {"kind": kind, "key": key, "count": int((tokens.kinds == kind).sum())}
-            for kind, key in keys.items()
-        ]
+        path = self._paths.get(video_id, "")
+        rows = part_rows(video_id, path, part, keys, tokens, gaps)
         with guard(self.path):
-            while not self._add(video_id, rows, tokens, pictures):
+            while not self._add(video_id, rows, tokens, pictures, meanings):
                 pass  # Another process finished or removed the video meanwhile.
         self._known.setdefault(video_id, set()).update((kind, part) for kind in keys)
 
@@ -144,6 +133,7 @@ class Store:
         rows: Sequence[Mapping[str, Any]],
         tokens: Tokens,
         pictures: Mapping[int, bytes],
+        meanings: Mapping[str, Float32],
     ) -> bool:
         """Store a batch. Returns False, with nothing stored, if another process dropped it."""
         batch = commits.new_name()
@@ -152,6 +142,9 @@ class Store:
             table = columns.to_arrow(video_id, batch, tokens)
             _, facets, dimension = tokens.facets.shape
             self._tables.append(schema.tokens_table(dimension, facets), table)
+        if meanings:
+            table = columns.meanings_to_arrow(video_id, batch, tokens, meanings)
+            self._tables.append(schema.meanings_table(table["embedding"].type.list_size), table)
         if pictures:
             taken = [
                 {"video_id": video_id, "batch": batch, "pts": pts, "jpeg": jpeg}
@@ -226,8 +219,9 @@ class Store:
     def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
         for name in self._tables.names():
             self._tables.optimize(name, min_files, purge)
-            if name.startswith(schema.TOKENS):
+            if name.startswith((schema.TOKENS, schema.MEANINGS)):
                 self._tables.index_vectors(name)
+            if name.startswith(schema.TOKENS):
                 self._tables.index_words(name, known_kinds.worded())
         self._tables.clear(purge)
 
@@ -373,10 +367,9 @@ class Store:
         were nearer.
         """
         where = "true" if kinds is None else among("kind", kinds)
-        return self._best(
-            (direction.size, facets),
-            lambda table, columns: nearest(table, columns, direction, limit, where),
-        )
+        query = partial(nearest, direction=direction, limit=limit, where=where)
+        with guard(self.path):
+            return search.committed(self._tables, (direction.size, facets), query)
 
     def matching(
         self, words: str, shape: tuple[int, int], limit: int, kinds: Sequence[str]
@@ -386,27 +379,26 @@ class Store:
 
         `shape` is the dimension and the number of facets of their embeddings.
         """
-        where = among("kind", kinds)
-        return self._best(
-            shape, lambda table, columns: matching(table, columns, words, limit, where)
-        )
-
-    def _best(self, shape: tuple[int, int], query: Callable[[Any, Sequence[str]], Any]) -> Tokens:
-        """The committed ones among the tokens that a query on their table yields."""
-        name = schema.tokens_table(*shape)
-        table_schema = schema.table_schema(name)
+        query = partial(matching, words=words, limit=limit, where=among("kind", kinds))
         with guard(self.path):
-            while True:
-                version = self._tables.version(schema.VIDEOS)
-                found = commits.visible(commits.commits(self._tables))
-                rows = self._tables.read(name, lambda table: query(table, table_schema.names))
-                if version == self._tables.version(schema.VIDEOS):
-                    break  # Otherwise tokens may belong to a later commit.
-            if rows is None:
-                rows = table_schema.empty_table()
-            videos = sorted(set(rows["video_id"].to_pylist()) & set(found))
-            batches = {video: found[video].contents.batches for video in videos}
-            return columns.to_tokens(rows, batches, *shape)
+            return search.committed(self._tables, shape, query)
+
+    def meant(self, direction: Float32, shape: tuple[int, int], limit: int) -> Tokens:
+        """The `limit` tokens, of all indexed videos, whose meanings are nearest in angle to
+        `direction` [e]; in order of video. Exact and few as `nearest`.
+
+        `shape` is the dimension and the number of facets of their embeddings.
+        """
+        with guard(self.path):
+            return search.meant(self._tables, direction, shape, limit)
+
+    def meanings(self, tokens: Tokens, dimension: int) -> Float32:
+        """[n, dimension] of tokens with words that were stored with their meanings.
+
+        Raises StoreError if one is not there.
+        """
+        with guard(self.path):
+            return search.meanings(self._tables, tokens, dimension)
 
     def pictures(self, video_id: str, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """For each of these tokens of an indexed video, the stored frame nearest to its middle.

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer
 from av.format import Flags
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.video.damage import FAULTS, MAX_FAILURES, Damage, reason_of
 from seal.video.limits import admit
+from seal.video.listening import OtherStreams, SoundFeed
 from seal.video.opening import open_container, pick_stream, unreadable_container
 from seal.video.source import has_no_end, is_address, shown
 from seal.video.stream import DecodedPicture, PictureStream, Tail
@@ -47,8 +47,16 @@ _FIELDS = 2
 class ContainerStream(PictureStream):
     """One video stream of anything that FFmpeg opens."""
 
-    def __init__(self, source: str | Path, threads: int, options: VideoOptions) -> None:
+    def __init__(
+        self,
+        source: str | Path,
+        threads: int,
+        options: VideoOptions,
+        sound: SoundFeed | None = None,
+    ) -> None:
+        """`sound` takes the packets of the sound, where anybody may listen."""
         self.source = source
+        self._sound = sound
         self._threads = threads
         self._options = options
         self.notes = []
@@ -73,8 +81,8 @@ class ContainerStream(PictureStream):
         self._nominal = nominal if 0 < nominal <= self._longest else 1
         """How long a picture lasts that does not say so."""
         self.end = self._stated_end = self._ticks_stated()
-        self.may_restart = Flags.ts_discont in Flags(self._container.format.flags)
-        size = self._container.size
+        self.may_restart = Flags.ts_discont in Flags(self.container.format.flags)
+        size = self.container.size
         self.size_bytes = size if size > 0 else None
         self.begin = self._ticks(self._stream.start_time, self.time_base) or 0
         # What the codec says at its first picture; unset before.
@@ -90,8 +98,10 @@ class ContainerStream(PictureStream):
         except (OptionError, VideoError):
             container.close()
             raise
-        self._container, self._stream = container, stream
-        self._others = _Others(container)
+        self.container, self._stream = container, stream
+        self._others = OtherStreams(container)
+        heard = None if self._sound is None else self._sound.pick(container)
+        self._heard = None if heard is None else heard.index
         self._first_byte = self._read_bytes = first_byte
         self._fresh = True
         self._stream.thread_type = "AUTO"
@@ -112,7 +122,7 @@ class ContainerStream(PictureStream):
 
     @property
     def _format(self) -> str:
-        return self._container.format.name
+        return self.container.format.name
 
     def _ticks(self, time: int | None, base: Fraction) -> int | None:
         return None if time is None else round(time * base / self.time_base)
@@ -127,13 +137,13 @@ class ContainerStream(PictureStream):
 
     def _container_end(self) -> int | None:
         """The end of all streams as the container states it, in microseconds."""
-        start, duration = self._container.start_time or 0, self._container.duration
+        start, duration = self.container.start_time or 0, self.container.duration
         # Matroska's duration counts from 0, not from the first picture, in most files.
         from_zero = "matroska" in self._format and (duration or 0) > start
         return None if duration is None else duration + (0 if from_zero else start)
 
     def close(self) -> None:
-        self._container.close()
+        self.container.close()
         # The clock calls back: with it, the decoder and its threads would wait for the collector.
         self._clock = None
 
@@ -186,8 +196,8 @@ class ContainerStream(PictureStream):
         """All packets from here to the end of the open container."""
         failures = position = 0
         began_at = heard_at = time.monotonic()
-        lacks_order = self._lacks_order
-        packets = self._container.demux()
+        lacks_order = self.lacks_order
+        packets = self.container.demux()
         while failures < MAX_FAILURES:
             try:
                 packet = next(packets, None)
@@ -202,7 +212,7 @@ class ContainerStream(PictureStream):
                         self.source, error, self._options.timeout_s
                     ) from error
                 failures += 1
-                packets = self._container.demux()
+                packets = self.container.demux()
                 yield f"the container is damaged: {reason_of(error)}"
                 continue
             if packet is None:
@@ -241,7 +251,7 @@ class ContainerStream(PictureStream):
         is_file = not is_address(self.source) and Path(self.source).is_file()
         if not (is_file and self._format in _TRANSPORT and self._others.has_successor):
             return False
-        before = self._container
+        before = self.container
         try:
             self._open(self._read_bytes)
         except VideoError:
@@ -265,7 +275,7 @@ class ContainerStream(PictureStream):
         while pts - back > self.begin:
             self._fresh = False
             try:
-                self._container.seek(pts - back, stream=self._stream)
+                self.container.seek(pts - back, stream=self._stream)
             except av.FFmpegError:
                 return None
             packets = self._packets()
@@ -284,13 +294,22 @@ class ContainerStream(PictureStream):
         first = next(packets) if packets else None
         return None if first is None or isinstance(first, str) else first.pts
 
-    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
+    def packets(self, pts: int | None = None) -> Iterator[Piece]:
+        """All packets of all streams, as they are, from the beginning or from the video's keyframe
+        at or before `pts`; in between, why some are missing."""
         packets = None if pts is None else self._seek(pts)
         if packets is None:
             self._rewind()
             packets = self._packets()
         self._fresh = False
-        return self._decode(self._carried_on(packets))
+        return packets
+
+    def pictures(self, pts: int | None = None) -> Iterator[DecodedPicture]:
+        pieces = self._carried_on(self.packets(pts))
+        if self._sound is not None:
+            assert self._clock is not None
+            self._sound.begin(self._clock)
+        return self._decode(pieces)
 
     def _end_of(self, packet: av.Packet[Any]) -> int:
         """When the picture of a packet leaves the screen, by what the packet states."""
@@ -341,15 +360,19 @@ class ContainerStream(PictureStream):
         for piece in pieces:
             if isinstance(piece, str):
                 damage.missing(piece)
+                if self._sound is not None:
+                    self._sound.hear(piece)
                 continue
             packet = piece
             if not self._is_own(packet):
+                if self._sound is not None and packet.stream_index == self._heard:
+                    self._sound.hear(packet)
                 continue
             if packet.stream is not stream:
                 # Once for all packets: each such question to PyAV makes new objects.
                 stream, codec, skipping = packet.stream, packet.stream.codec_context, False
                 codec.skip_frame = "DEFAULT"
-                in_order = not (self._lacks_order or self._shows_as_decoded)
+                in_order = not (self.lacks_order or self._shows_as_decoded)
                 decode_order = None if in_order else DecodeOrder()
             self._latest = max(self._latest, self._end_of(packet))
             damage.at(packet)
@@ -382,6 +405,8 @@ class ContainerStream(PictureStream):
                 waiting.pop(pts, None)
                 is_first, last_end = False, pts + self._lasting(frame.duration)
                 yield DecodedPicture(frame, pts, last_end, None, aspect)
+        if self._sound is not None:
+            self._sound.end()
 
     def _changed_aspect(self, coded: Fraction | None) -> Fraction | None:
         """The pixel aspect that the codec states where it is another than at the first picture.
@@ -395,7 +420,7 @@ class ContainerStream(PictureStream):
         return bool(self._stream.codec_context.has_b_frames)
 
     @property
-    def _lacks_order(self) -> bool:
+    def lacks_order(self) -> bool:
         """Whether the container has no stamps but those of decoding, which is another order."""
         return self._format == "avi" and self._reorders
 
@@ -413,30 +438,3 @@ class ContainerStream(PictureStream):
                 reason = f"the file ends {missing_s:.1f} s before its stated end"
                 return Tail(max(latest, self._stated_end or latest), reason)
         return Tail(latest, reason) if reason else None
-
-
-class _Others:
-    """What is seen of the other streams of a container while its video is read."""
-
-    def __init__(self, container: InputContainer) -> None:
-        self.end_s = 0.0
-        """The latest end of a packet, by the clock of its stream."""
-        self.own_pos = 0
-        """The byte of the latest packet of the video itself."""
-        self.unknown = False
-        """Whether there are streams that were not there when the container was opened."""
-        self._ticks_s = [float(stream.time_base or 0) for stream in container.streams]
-        self._began: dict[int, int] = {}
-
-    @property
-    def has_successor(self) -> bool:
-        """Whether another video stream may have begun after the last packet of the video."""
-        return self.unknown or any(pos > self.own_pos for pos in self._began.values())
-
-    def hear(self, packet: av.Packet[Any]) -> None:
-        """The next packet of the container is this one, of another stream."""
-        if packet.dts is not None:
-            end = packet.dts + (packet.duration or 0)
-            self.end_s = max(self.end_s, end * self._ticks_s[packet.stream_index])
-        if packet.stream_index not in self._began and packet.stream.type == "video":
-            self._began[packet.stream_index] = packet.pos or 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from errno import EIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 from av.container import InputContainer
@@ -34,6 +35,23 @@ _PROTOCOLS = (
 
 # An encoder that restarts may number its streams anew: they stay the streams that they were.
 _ONE_VIDEO = {"merge_pmt_versions": "1", "seg_format_options": "merge_pmt_versions=1"}
+
+
+_Open = TypeVar("_Open", bound="Closing")
+
+
+class Closing(ABC):
+    """What is open until it is closed: a context manager that closes it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the source."""
+
+    def __enter__(self: _Open) -> _Open:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def open_container(

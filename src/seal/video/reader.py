@@ -9,7 +9,6 @@ from functools import partial
 from itertools import chain
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 
 from av import VideoFrame
 
@@ -21,6 +20,8 @@ from seal.video.content import SourceFiles
 from seal.video.frame import Frame
 from seal.video.images import ImageStream
 from seal.video.limits import SIZE_WANTED
+from seal.video.listening import SoundFeed
+from seal.video.opening import Closing
 from seal.video.picture import Converter, Greys
 from seal.video.sampling import FrameCandidates, Grid, Sampler
 from seal.video.source import has_no_end, is_address, is_animated_webp, is_pipe, shown
@@ -95,7 +96,7 @@ def open_video(
     return VideoReader(source, options, threads, known)
 
 
-class VideoReader:
+class VideoReader(Closing):
     """An open video; a context manager that closes it."""
 
     info: VideoInfo
@@ -105,6 +106,8 @@ class VideoReader:
     """The files that the video is read from, as they were when it was opened."""
     read_until_s: float
     """When the latest picture that was read ends, analysed or not."""
+    sound: SoundFeed
+    """Gives the sound while frames are read, to whoever listens before."""
 
     def __init__(
         self, source: str | Path, options: VideoOptions, threads: int, known: VideoInfo | None
@@ -114,11 +117,11 @@ class VideoReader:
         if is_live:
             _check_limit(source, options)
         is_folder = not is_address(source) and Path(source).is_dir()
-        self._options = options
+        self._options, self.sound = options, SoundFeed()
         self._stream: PictureStream = (
             ImageStream(source, options.image_rate_hz)
             if is_folder
-            else ContainerStream(source, threads, options)
+            else ContainerStream(source, threads, options, self.sound)
         )
         self._tick = self._stream.time_base
         try:
@@ -184,6 +187,7 @@ class VideoReader:
 
     def _pictures(self, tick: int) -> Iterator[DecodedPicture]:
         """Those from at or before a tick on; the first pass goes on where opening left off."""
+        self.sound.shut_unheard()
         opened, self._opened = self._opened, None
         if opened is not None and (tick == 0 or self.info.is_live):
             return opened
@@ -203,19 +207,7 @@ class VideoReader:
         return max(0.0, stated if limit is None else min(stated, limit))
 
     def close(self) -> None:
-        """Release the source."""
         self._stream.close()
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def notes(self) -> list[Note]:

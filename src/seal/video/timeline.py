@@ -105,6 +105,16 @@ class StreamClock:
             yield self._settled(held, None)
 
     @property
+    def shift_s(self) -> float:
+        """By how much stamps are shifted now."""
+        return float(self._shift * self._time_base)
+
+    @property
+    def now_s(self) -> float:
+        """When the next packet is due to be decoded, on the carried-on clock."""
+        return float(self._due * self._time_base)
+
+    @property
     def _longest_wait(self) -> int:
         """How far a picture may be shown from where it is decoded."""
         if not self._restarts:

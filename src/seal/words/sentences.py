@@ -113,7 +113,7 @@ def _is_short(before: str, following: str) -> bool:
     return word in _ABBREVIATIONS or (len(letter) == 1 and letter.isalpha() and word != "i")
 
 
-def _has_ended(text: str) -> bool:
+def has_ended(text: str) -> bool:
     found = _ENDED.search(text, max(0, len(text) - _MARKS_LENGTH))
     if found is None:
         return _SOUND.fullmatch(text) is not None
@@ -163,7 +163,7 @@ def _lines_are_sentences(cues: Sequence[Cue]) -> bool:
     for before, after in pairwise(cues):
         text = before.text.rstrip()
         first = after.text.lstrip()[:1]
-        if not text.endswith(_CLAUSE) and not _has_ended(text) and first.lower() != first.upper():
+        if not text.endswith(_CLAUSE) and not has_ended(text) and first.lower() != first.upper():
             cased += 1
             capitals += first.isupper()
     return cased >= _CAPITAL_COUNT and capitals >= _CAPITAL_SHARE * cased
@@ -198,7 +198,7 @@ def _continues(
         return False
     if max(end_s, cue.end_s) - group[0].cue.start_s > options.max_length_s:
         return False
-    if _has_ended(before.cue.text):
+    if has_ended(before.cue.text):
         return False
     is_new_line = by_line and piece.is_line and cue.text[:1].isupper()
     return not is_new_line or before.cue.text.endswith(_CLAUSE)

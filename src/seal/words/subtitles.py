@@ -16,7 +16,7 @@ from pathlib import Path
 
 from seal.config import SubtitleOptions, VideoOptions
 from seal.errors import OptionError, VideoError
-from seal.video.source import is_address, is_device, is_pipe
+from seal.video.source import is_address, is_device, is_pipe, shown
 from seal.words.beside import SubtitleFile, beside, read_subtitles
 from seal.words.charset import UnreadableSubtitlesError
 from seal.words.cue import Cue, TextReader, Transcript
@@ -51,15 +51,23 @@ def find(
     start_s: float | None = None,
     reader: TextReader | None = None,
     video_options: VideoOptions | None = None,
+    is_read_once: bool = False,
 ) -> Transcript:
     """The subtitles of a video in one language; without cues where there are none.
 
     `duration_s` is the length of the video and `start_s` when its first picture is shown, where
     they are known. Subtitles that are pictures are read by `reader` and left out without one.
+    Nothing is looked for in or beside a source that `is_read_once`.
 
     What was found and is damaged, or is for another film, is a note. Raises OptionError or
     VideoError for a file that the options name.
     """
+    if is_read_once:
+        if options.file is not None:
+            raise OptionError(
+                f"{shown(source)} is read only once: subtitles.file has no effect on it"
+            )
+        return Transcript(())
     if options.source == "none" and options.file is None:
         return Transcript(())
     video_options = video_options or VideoOptions()

@@ -1,0 +1,418 @@
+"""MCP: the library as tools for agents, over HTTP under /mcp and over stdio as `seal mcp`.
+
+Agents get ids and titles, never paths and never bytes. What they ask for wrongly is an error of the
+tool, in one sentence that says what is valid.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import anyio
+from mcp.server import Server, ServerRequestContext
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
+from pydantic import BaseModel, Field, ValidationError
+
+from seal import __version__
+from seal.config.serving import ServeOptions
+from seal.errors import SealError
+from seal.library import LocalLibrary
+from seal.printing import json_line, printable
+from seal.serve import schemas
+from seal.serve.messages import StrictModel
+from seal.serve.rest import page
+from seal.serve.service import Chosen, Service
+from seal.serve.sources import media_files, resolved
+from seal.serve.state import ServerState
+
+_log = logging.getLogger(__name__)
+_INSTRUCTIONS = (
+    "SEAL has turned hours of video into semantic tokens: scenes, objects, actions, speech and text"
+    " in the picture. `list` names the videos; `find` gives the moments that a query describes;"
+    " `select` and `ask` give the evidence for a query or a question. Videos are named by their"
+    " ids. Times are seconds from the start of a video. A match that is `unlikely` means that the"
+    " videos probably do not show it: say so."
+)
+_LONGEST = 500
+"""Characters of an error: it may repeat what an agent has sent."""
+_TITLES = {
+    "type": "object",
+    "additionalProperties": {"type": "string"},
+    "description": "What people call each video, by its id.",
+}
+
+
+class VideoCall(StrictModel):
+    """What may be about one video."""
+
+    video: schemas.VideoId | None = Field(
+        default=None, description="The id of one video, from `list`; leave it out to ask all."
+    )
+
+
+class FindCall(VideoCall):
+    """The arguments of `find`."""
+
+    query: schemas.Query = Field(description="What to look for, such as 'a red ball'.")
+    top: int | None = Field(default=None, ge=1, le=100, description="How many moments at most.")
+
+
+class SelectCall(VideoCall):
+    """The arguments of `select`."""
+
+    query: schemas.Query = Field(description="What to look for, such as 'a red ball'.")
+    budget: int | None = Field(default=None, ge=1, le=256, description="How many tokens at most.")
+
+
+class AskCall(VideoCall):
+    """The arguments of `ask`."""
+
+    question: schemas.Query = Field(description="A question in plain words.")
+    budget: int | None = Field(
+        default=None, ge=1, le=256, description="How many pieces of evidence at most."
+    )
+    choices: dict[str, str] | None = Field(
+        default=None, description="The options of a multiple choice, by letter."
+    )
+
+
+class PageCall(StrictModel):
+    """A page of a list."""
+
+    limit: int = Field(default=100, ge=1, le=500, description="How many at most.")
+    after: str | None = Field(
+        default=None, max_length=64, description="`next` of the page before this one."
+    )
+
+
+class TokensCall(PageCall):
+    """The arguments of `tokens`."""
+
+    video: schemas.VideoId = Field(description="The id of a video, from `list`.")
+    kind: str | None = Field(
+        default=None, max_length=64, description="scene, object, action, speech or text."
+    )
+
+
+class JobsCall(StrictModel):
+    """The arguments of `jobs`."""
+
+    job: str | None = Field(
+        default=None, max_length=64, description="The id of one job; leave it out for the newest."
+    )
+    limit: int = Field(default=20, ge=1, le=100, description="How many at most.")
+
+
+class IndexCall(StrictModel):
+    """The arguments of `index`."""
+
+    media: str | None = Field(
+        default=None, max_length=64, description="The id of a file, from `media`."
+    )
+    video: schemas.VideoId | None = Field(
+        default=None, description="The id of a video, from `list`, to be indexed anew."
+    )
+    quick: bool = Field(default=False, description="Look at the codec's keyframes alone.")
+
+
+class ListedVideoJson(BaseModel):
+    """A video as agents know it."""
+
+    video: str
+    title: str
+    duration_s: float
+    tokens: dict[str, int] = Field(description="How many there are, by kind.")
+
+
+class ListedVideosJson(BaseModel):
+    """A page of the videos."""
+
+    videos: list[ListedVideoJson]
+    next: str | None = Field(description="What to send as `after` for the next page.")
+
+
+class ListedFileJson(BaseModel):
+    """A file that can be indexed."""
+
+    media: str
+    title: str
+
+
+class ListedFilesJson(BaseModel):
+    """A page of the files that can be indexed."""
+
+    files: list[ListedFileJson]
+    next: str | None = Field(description="What to send as `after` for the next page.")
+
+
+class ListedJobsJson(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[schemas.JobJson]
+
+
+Work = Callable[[Service, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AgentTool:
+    """A tool, from its description to its result."""
+
+    name: str
+    description: str
+    takes: type[BaseModel]
+    gives: type[BaseModel]
+    work: Work
+    waits: bool = False
+    """Whether it may wait for a model."""
+    changes: bool = False
+    """Whether something is another way afterwards."""
+
+    def shown(self) -> Tool:
+        """The tool as a client sees it."""
+        gives = self.gives.model_json_schema()
+        gives["properties"]["titles"] = _TITLES
+        hints = ToolAnnotations(
+            read_only_hint=not self.changes, destructive_hint=False, open_world_hint=False
+        )
+        return Tool(
+            name=self.name,
+            description=self.description,
+            input_schema=self.takes.model_json_schema(),
+            output_schema=gives,
+            annotations=hints,
+        )
+
+    def done(self, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The result, with the titles of the videos in it. Raises ValidationError, SealError."""
+        value = self.work(service, self.takes.model_validate(arguments))
+        named = _videos_in(value)
+        records = service.library.store.videos() if named else []
+        titles = service.titles() if named else {}
+        known = {one.id: service.title(one.path, titles) for one in records if one.id in named}
+        return value | {"titles": known} if known else value
+
+
+def _find(service: Service, asked: FindCall) -> dict[str, Any]:
+    return service.asked(asked.video).find(asked.query, top=asked.top).to_json()
+
+
+def _select(service: Service, asked: SelectCall) -> dict[str, Any]:
+    return service.asked(asked.video).select(asked.query, budget=asked.budget).to_json()
+
+
+def _ask(service: Service, asked: AskCall) -> dict[str, Any]:
+    found = service.asked(asked.video).ask(
+        asked.question,
+        budget=asked.budget,
+        choices=asked.choices,
+        **service.answering(None),
+    )
+    return found.to_json() | {"model": service.models.model}
+
+
+def _list(service: Service, asked: PageCall) -> dict[str, Any]:
+    listing = service.library.listing()
+    shown, following = page(listing.videos, "video", asked.limit, asked.after)
+    titles = service.titles()
+    kept = ListedVideoJson.model_fields
+    videos = [video.to_json() | {"title": service.title(video.path, titles)} for video in shown]
+    rows = [{key: value for key, value in row.items() if key in kept} for row in videos]
+    return {"videos": rows, "next": following}
+
+
+def _tokens(service: Service, asked: TokensCall) -> dict[str, Any]:
+    rows = service.video(asked.video).list_tokens(asked.kind).to_json()
+    shown, following = page(rows, "id", asked.limit, asked.after)
+    return {"tokens": shown, "next": following}
+
+
+def _jobs(service: Service, asked: JobsCall) -> dict[str, Any]:
+    jobs = service.jobs.newest(asked.limit) if asked.job is None else [service.jobs.get(asked.job)]
+    rows = [job.to_json() for job in jobs]
+    return {"jobs": [row | {"failure": _public(service, row["failure"])} for row in rows]}
+
+
+def _media(service: Service, asked: PageCall) -> dict[str, Any]:
+    files = media_files(service.options.media)
+    shown, following = page(files, "id", asked.limit, asked.after)
+    return {"files": [{"media": file.id, "title": file.name} for file in shown], "next": following}
+
+
+def _index(service: Service, asked: IndexCall) -> dict[str, Any]:
+    source = resolved(
+        service, schemas.SourceRequest(media=asked.media, url=None, video=asked.video)
+    )
+    spec = service.spec(source.location, quick=asked.quick)
+    with service.state.transaction() as rows:
+        job = service.jobs.add(rows, "index", source.title, spec)
+    service.jobs.wake()
+    return job.to_json()
+
+
+def _public(service: Service, text: str | None) -> str | None:
+    return None if text is None else service.public(text)
+
+
+TOOLS = (
+    AgentTool(
+        "list",
+        "List the videos that can be asked about: their ids, titles, lengths in seconds, and how"
+        " many tokens of each kind they have. Begin here when you need the id of a video.",
+        *(PageCall, ListedVideosJson, _list),
+    ),
+    AgentTool(
+        "find",
+        "Find the moments that a query describes, best first, in one video or in all. `match` says"
+        " how likely it is that the videos show it at all. Use it for 'when' and 'where'.",
+        *(FindCall, schemas.FoundJson, _find),
+    ),
+    AgentTool(
+        "select",
+        "Select the few tokens that are worth looking at for a query. Each has its time, its kind,"
+        " its words if it has any, and a role: `answer` is about the query, `context` stands for"
+        " the rest of the video. Use it to read what a long video has on a subject.",
+        *(SelectCall, schemas.SelectionJson, _select),
+    ),
+    AgentTool(
+        "ask",
+        "Ask a question. The answer cites its evidence by time. Where the server has no model of"
+        " its own, `answer` is null: answer from `evidence` and `moments` yourself.",
+        *(AskCall, schemas.AnswerJson, _ask),
+        waits=True,
+    ),
+    AgentTool(
+        "tokens",
+        "List all tokens of a video, or those of one kind, page by page. A long video has many"
+        " thousands: prefer `find` and `select`. Kind `speech` is the transcript.",
+        *(TokensCall, schemas.TokensJson, _tokens),
+    ),
+)
+SERVER_TOOLS = (
+    AgentTool(
+        "jobs",
+        "Show the indexing jobs of the server, the newest first, or one of them: its state, how"
+        " many seconds of video are done, and the id of the video that has come of it.",
+        *(JobsCall, ListedJobsJson, _jobs),
+    ),
+    AgentTool(
+        "media",
+        "List the video files that the server may index, each with an id for `index`.",
+        *(PageCall, ListedFilesJson, _media),
+    ),
+    AgentTool(
+        "index",
+        "Index a file of `media`, or a video of `list` anew. This takes minutes: it gives a job at"
+        " once, and `jobs` shows how far the job is. Give exactly one of media and video.",
+        *(IndexCall, schemas.JobJson, _index),
+        changes=True,
+    ),
+)
+"""Tools for what only a server has."""
+
+
+def agent_server(service: Service, tools: Sequence[AgentTool]) -> Server[Any]:
+    """An MCP server that offers these tools."""
+    by_name = {tool.name: tool for tool in tools}
+
+    async def list_tools(
+        context: ServerRequestContext[Any, Any], asked: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        return ListToolsResult(tools=[tool.shown() for tool in tools])
+
+    async def call_tool(
+        context: ServerRequestContext[Any, Any], asked: CallToolRequestParams
+    ) -> CallToolResult:
+        tool = by_name.get(asked.name)
+        if tool is None:
+            return _failed(f"there is no tool {asked.name[:64]!r}; valid: {', '.join(by_name)}")
+        in_turn = service.converse if tool.waits else service.compute
+        try:
+            value = await in_turn(lambda: tool.done(service, asked.arguments or {}))
+        except ValidationError as error:
+            return _failed(_wrong(error))
+        except SealError as error:
+            return _failed(service.told(error))
+        # An agent gets none of the traceback; the log has it.
+        except Exception:
+            _log.exception("the tool %s has failed", tool.name)
+            return _failed("a fault of the server; its log says more")
+        return CallToolResult(content=[_text(json_line(value))], structured_content=value)
+
+    return Server(
+        "seal",
+        title="SEAL",
+        version=__version__,
+        instructions=_INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def over_http(service: Service) -> StreamableHTTPSessionManager:
+    """What answers MCP over HTTP, a request at a time; it works within its `run()`."""
+    return StreamableHTTPSessionManager(
+        agent_server(service, (*TOOLS, *SERVER_TOOLS)),
+        json_response=True,
+        stateless=True,
+        max_request_body_size=service.options.max_body_bytes,
+    )
+
+
+def over_stdio(store: str, models: Chosen) -> None:
+    """Answer MCP over stdin and stdout until stdin ends. Raises StoreError."""
+
+    async def serve(service: Service) -> None:
+        server = agent_server(service, TOOLS)
+        async with stdio_server() as (coming, going):
+            await server.run(coming, going, server.create_initialization_options())
+
+    library = LocalLibrary.at(store, create=False)
+    with (
+        TemporaryDirectory(prefix="seal-mcp-") as folder,
+        closing(ServerState(Path(folder))) as state,
+    ):
+        anyio.run(serve, Service(library, state, ServeOptions(), models))
+
+
+def _failed(text: str) -> CallToolResult:
+    return CallToolResult(content=[_text(printable(text)[:_LONGEST])], is_error=True)
+
+
+def _text(text: str) -> TextContent:
+    return TextContent(type="text", text=text)
+
+
+def _wrong(error: ValidationError) -> str:
+    """What is wrong with the arguments of a call, without what was given."""
+    said = [
+        f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
+        for each in error.errors(include_input=False, include_url=False)
+    ]
+    return "; ".join(said)
+
+
+def _videos_in(value: Any) -> set[str]:
+    """The ids of the videos that a result is about."""
+    if isinstance(value, list):
+        return set().union(*map(_videos_in, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["video"]} if isinstance(value.get("video"), str) else set()
+    return own.union(*(_videos_in(each) for each in value.values() if isinstance(each, list)))

@@ -1,0 +1,310 @@
+"""Sources that are watched: standing queries, what each holds, and alerts.
+
+A watch is a row, and a process that goes on from its own state after a restart of the server. An
+alert comes when a window likely shows what a query says and the window before it did not.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Depends, Path, Query, Request
+from sse_starlette import EventSourceResponse
+from starlette.responses import Response
+
+from seal.printing import json_line
+from seal.serve import rest, schemas
+from seal.serve.problems import BusyError, ConflictError, MissingError
+from seal.serve.process import WorkerProcess
+from seal.serve.replies import KeptReply, once
+from seal.serve.service import Service
+from seal.serve.sources import resolved
+from seal.serve.state import insertion, new_id, now, packed
+from seal.serve.webhook import Webhooks
+
+PREFIX = f"{rest.PREFIX}/watch"
+_TICK_S = 0.5
+_BUSY_S = 60.0
+router = APIRouter(prefix=rest.PREFIX, responses=rest.PROBLEMS, tags=["live"])
+
+
+class Watches:
+    """The watches of a server."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._state = service.state
+        self._folder = service.state.folder / "watches"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._webhooks = Webhooks(service.state, service.gate)
+        self._processes: dict[str, WorkerProcess] = {}
+        self._threads: list[threading.Thread] = []
+        self._stopping = False
+
+    def start(self) -> None:
+        """Go on with all that was watched when the server ended."""
+        self._webhooks.start()
+        for row in self._state.rows("SELECT * FROM watches WHERE state = 'running'"):
+            self._begin(row["id"])
+
+    def stop(self) -> None:
+        """End all processes; their watches go on when the server starts again."""
+        self._stopping = True
+        for process in list(self._processes.values()):
+            process.end()
+        for thread in self._threads:
+            thread.join()
+        self._webhooks.stop()
+
+    def add(self, asked: schemas.WatchRequest, key: str | None) -> KeptReply:
+        """Watch a source from now on.
+
+        Raises BusyError beyond the limit of the server, and as `sources.resolved` does.
+        """
+        service, source = self._service, resolved(self._service, asked.source)
+        if asked.webhook is not None:
+            service.gate.check(asked.webhook)
+        spec = service.spec(source.location, options=asked.options, task="watch")
+        spec |= {"queries": asked.queries, "window_s": asked.window_s, "budget": asked.budget}
+
+        def make(rows: sqlite3.Connection) -> KeptReply:
+            running = "SELECT count(*) FROM watches WHERE state = 'running'"
+            if rows.execute(running).fetchone()[0] >= service.options.max_watches:
+                raise BusyError("as many sources are watched as the server takes", _BUSY_S)
+            row: dict[str, Any] = {
+                "id": new_id(),
+                "title": source.title,
+                "queries": packed(asked.queries),
+            }
+            row |= {"spec": packed(spec), "webhook": asked.webhook, "state": "running"}
+            row |= {"created_at": now()}
+            rows.execute(insertion("watches", row), [*row.values()])
+            made = rows.execute("SELECT * FROM watches WHERE id = ?", (row["id"],)).fetchone()
+            return KeptReply(201, as_json(made), f"{PREFIX}/{row['id']}")
+
+        reply = once(self._state, key, "watch", asked.model_dump(), make)
+        self._begin(reply.value["id"])
+        return reply
+
+    def get(self, name: str) -> dict[str, Any]:
+        """A watch by its id. Raises MissingError."""
+        rows = self._state.rows("SELECT * FROM watches WHERE id = ?", name)
+        if not rows:
+            raise MissingError(f"there is no watch {name!r}")
+        return rows[0]
+
+    def newest(self) -> list[dict[str, Any]]:
+        """All watches, the newest first."""
+        return self._state.rows("SELECT * FROM watches ORDER BY created_at DESC")
+
+    def end(self, name: str) -> dict[str, Any]:
+        """Stop to watch a source; what was chosen stays. Raises MissingError."""
+        self.get(name)
+        change = "UPDATE watches SET state = 'stopped' WHERE id = ? AND state = 'running'"
+        self._state.change(change, name)
+        if (process := self._processes.get(name)) is not None:
+            process.end()
+        return self.get(name)
+
+    def resume(self, name: str) -> dict[str, Any]:
+        """Go on with a watch that has stopped or failed. Raises MissingError, and ConflictError
+        for one that is running."""
+        self.get(name)
+        change = "UPDATE watches SET state = 'running', failure = NULL WHERE id = ? AND state !="
+        if name in self._processes or not self._state.change(f"{change} 'running'", name):
+            raise ConflictError("the source is being watched")
+        self._begin(name)
+        return self.get(name)
+
+    def remove(self, name: str) -> None:
+        """Stop a watch, and forget it with its alerts. Raises MissingError."""
+        self.end(name)
+        with self._state.transaction() as rows:
+            rows.execute("DELETE FROM alerts WHERE watch = ?", (name,))
+            rows.execute("DELETE FROM watches WHERE id = ?", (name,))
+        self._place(name).unlink(missing_ok=True)
+
+    def alerts(self, after: int, limit: int, watch: str | None = None) -> list[dict[str, Any]]:
+        """Alerts with a higher number, the oldest first."""
+        mine = "" if watch is None else "AND watch = ?"
+        query = f"SELECT * FROM alerts WHERE number > ? {mine} ORDER BY number LIMIT ?"
+        rows = self._state.rows(query, after, *([] if watch is None else [watch]), limit)
+        return [alert_json(row) for row in rows]
+
+    def _place(self, name: str) -> FilePath:
+        return self._folder / f"{name}.state"
+
+    def _begin(self, name: str) -> None:
+        if name in self._processes:
+            return  # A request came twice.
+        spec = json.loads(self.get(name)["spec"])
+        process = WorkerProcess({"kind": "watch", **spec, "state": str(self._place(name))})
+        self._processes[name] = process
+        thread = threading.Thread(target=self._follow, args=(name, process), daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        thread.start()
+
+    def _follow(self, name: str, process: WorkerProcess) -> None:
+        """Write down what a process says until it ends."""
+        last: dict[str, Any] = {}
+        for last in process.messages():
+            if "told" in last:
+                self._state.change("UPDATE watches SET told = ? WHERE id = ?", last["told"], name)
+            elif "window" in last:
+                self._take(name, last["window"])
+        ending = process.close()
+        failure = last.get("failed") or f"its process ended with {ending}"
+        state = ("ended", None) if "done" in last else ("failed", failure)
+        del self._processes[name]
+        if not self._stopping:
+            change = "UPDATE watches SET state = ?, failure = ? WHERE id = ? AND state = 'running'"
+            self._state.change(change, *state, name)
+
+    def _take(self, name: str, window: Mapping[str, Any]) -> None:
+        """Keep a window, and raise the alerts that it brings, in one transaction."""
+        row = self.get(name)
+        before = json.loads(row["last"])["queries"] if row["last"] else []
+        likely = {query["query"] for query in before if _is_likely(query)}
+        with self._state.transaction() as rows:
+            change = "UPDATE watches SET last = ?, told = '' WHERE id = ?"
+            rows.execute(change, (packed(window), name))
+            for query in window["queries"]:
+                if _is_likely(query) and query["query"] not in likely:
+                    alert = _alert(row, window, query)
+                    delivery = "none" if row["webhook"] is None else "pending"
+                    new = {"watch": name, "alert": packed(alert), "webhook": row["webhook"]}
+                    new |= {"delivery": delivery, "at": now()}
+                    rows.execute(insertion("alerts", new), [*new.values()])
+        self._webhooks.wake()
+
+
+def _is_likely(query: Mapping[str, Any]) -> bool:
+    return query["match"] is not None and query["match"]["verdict"] == "likely"
+
+
+def _alert(
+    row: Mapping[str, Any], window: Mapping[str, Any], query: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What an alert says: which window shows what, and its most relevant token."""
+    inside = [t for t in query["selection"] if t["end_s"] > window["start_s"]]
+    best = max(inside, key=lambda token: token["relevance"], default=None)
+    return {
+        "watch": row["id"],
+        "title": row["title"],
+        "query": query["query"],
+        "match": query["match"],
+        "start_s": window["start_s"],
+        "end_s": window["end_s"],
+        "token": best,
+    }
+
+
+def alert_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An alert as JSON."""
+    more = {"number": row["number"], "at": row["at"], "delivery": row["delivery"]}
+    return {**json.loads(row["alert"]), **more}
+
+
+def as_json(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:
+    """A watch as JSON."""
+    return {
+        "id": row["id"],
+        "title": row["title"],
+        "queries": json.loads(row["queries"]),
+        "state": row["state"],
+        "told": row["told"],
+        "failure": row["failure"],
+        "webhook": row["webhook"],
+        "window": None if row["last"] is None else json.loads(row["last"]),
+        "created_at": row["created_at"],
+    }
+
+
+def _watches(request: Request) -> Watches:
+    watches: Watches = request.app.state.watches
+    return watches
+
+
+Here = Annotated[Watches, Depends(_watches)]
+WatchPath = Annotated[str, Path(max_length=64, description="The id of a watch.")]
+
+
+@router.post("/watch", response_model=schemas.WatchJson, status_code=201)
+def add(watches: Here, asked: schemas.WatchRequest, key: rest.Key = None) -> Response:
+    """Watch a source, with standing queries."""
+    return watches.add(asked, key).response()
+
+
+@router.get("/watch", response_model=schemas.WatchListJson)
+def list_all(watches: Here) -> Response:
+    """The watches, the newest first."""
+    return rest.as_json({"watches": [as_json(row) for row in watches.newest()]})
+
+
+@router.get("/watch/{watch}", response_model=schemas.WatchJson)
+def show(watches: Here, watch: WatchPath) -> Response:
+    """A watch, with its last window."""
+    return rest.as_json(as_json(watches.get(watch)))
+
+
+@router.post("/watch/{watch}/stop", response_model=schemas.WatchJson)
+def stop(watches: Here, watch: WatchPath) -> Response:
+    """Stop to watch a source."""
+    return rest.as_json(as_json(watches.end(watch)))
+
+
+@router.post("/watch/{watch}/resume", response_model=schemas.WatchJson)
+def resume(watches: Here, watch: WatchPath) -> Response:
+    """Go on with a watch that has stopped or failed."""
+    return rest.as_json(as_json(watches.resume(watch)))
+
+
+@router.delete("/watch/{watch}", status_code=204)
+def remove(watches: Here, watch: WatchPath) -> Response:
+    """Stop a watch, and forget it with its alerts."""
+    watches.remove(watch)
+    return Response(status_code=204)
+
+
+@router.get("/alerts", response_model=schemas.AlertListJson)
+def list_alerts(
+    watches: Here,
+    limit: rest.Limit = 100,
+    after: Annotated[int, Query(ge=0, le=2**62, description="The number of the last one.")] = 0,
+) -> Response:
+    """Alerts, the oldest first."""
+    return rest.as_json({"alerts": watches.alerts(after, limit)})
+
+
+@router.get("/watch/{watch}/events", response_class=EventSourceResponse)
+async def events(watches: Here, watch: WatchPath) -> EventSourceResponse:
+    """The windows and the alerts of a watch as server-sent events, `window` and `alert`; `over`
+    with the watch when it has ended."""
+    watches.get(watch)
+    return EventSourceResponse(_events(watches, watch))
+
+
+async def _events(watches: Watches, name: str) -> AsyncIterator[dict[str, str]]:
+    shown, last = "", 0
+    while True:
+        try:
+            row = await run_sync(watches.get, name)
+        except MissingError:
+            return
+        if row["last"] and row["last"] != shown:
+            shown = row["last"]
+            yield {"event": "window", "data": json_line(json.loads(shown))}
+        for alert in await run_sync(watches.alerts, last, 100, name):
+            last = alert["number"]
+            yield {"event": "alert", "data": json_line(alert)}
+        if row["state"] != "running":
+            yield {"event": "over", "data": json_line(as_json(row))}
+            return
+        await anyio.sleep(_TICK_S)

@@ -1,0 +1,58 @@
+"""A worker process of the server, from the side of the server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from seal.processes import uninterrupted
+from seal.serve.state import packed
+
+_COMMAND = "from seal.serve.worker import main; main()"
+_PATIENCE_S = 10.0
+"""How long a worker may take to end when it is told to."""
+
+
+class WorkerProcess:
+    """A process at one piece of work: see `seal.serve.worker`."""
+
+    def __init__(self, work: Mapping[str, Any]) -> None:
+        """`work` is what the worker is told, as JSON."""
+        with uninterrupted():
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _COMMAND],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        self._work = work
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the worker says, until it ends."""
+        orders, answers = self._process.stdin, self._process.stdout
+        assert orders is not None
+        assert answers is not None
+        with suppress(BrokenPipeError):
+            # The pipe stays open: its end tells the worker that the server is gone.
+            orders.write(packed(self._work) + "\n")
+            orders.flush()
+        for line in answers:
+            yield json.loads(line)
+
+    def end(self) -> None:
+        """Tell the worker to end."""
+        self._process.terminate()
+
+    def close(self) -> str:
+        """Wait for the end of the worker; gives back how it has ended, for people."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE_S)
+        self._process.kill()
+        self._process.communicate()
+        code = self._process.returncode
+        return f"code {code}" if code >= 0 else signal.Signals(-code).name
