@@ -21,7 +21,7 @@ from filmed import write_film
 from seal.answer.conversation import Conversation
 from seal.cli import main
 from seal.client import RemoteLibrary, RemoteVideo
-from seal.client.connection import Connection
+from seal.client.connection import ServerConnection
 from seal.client.dialogue import RemoteDialogue
 from seal.client.problems import of_problem
 from seal.errors import (
@@ -344,7 +344,7 @@ def test_a_token_is_asked_for_by_name(server: Server) -> None:
         seal.open(server.url, token="a\nb")
     with pytest.raises(OptionError, match="needs no token"):
         seal.open("folder", token=TOKEN)
-    assert TOKEN not in repr(Connection(server.url, TOKEN))
+    assert TOKEN not in repr(ServerConnection(server.url, TOKEN))
 
 
 def test_an_address_holds_no_secret() -> None:
@@ -358,12 +358,12 @@ def test_an_address_holds_no_secret() -> None:
 
 def test_a_token_in_clear_text_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="unencrypted"):
-        Connection("http://host.example", TOKEN)
+        ServerConnection("http://host.example", TOKEN)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        Connection("http://localhost", TOKEN)
-        Connection("https://host.example", TOKEN)
-        Connection("http://host.example", None)
+        ServerConnection("http://localhost", TOKEN)
+        ServerConnection("https://host.example", TOKEN)
+        ServerConnection("http://host.example", None)
 
 
 def test_a_server_that_is_none_is_told_in_one_line() -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from seal import __version__
-from seal.client.connection import Connection
+from seal.client.connection import ServerConnection
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
 from seal.front import PutQuestion
 from seal.results import Answer, Found, Selection, Shown
 from seal.settings import split
 
 
-class Server(Connection):
+class Server(ServerConnection):
     """A connection to a server that has said what it is.
 
     In the methods, `video` is the id of the video that is asked about; None stands for all videos.

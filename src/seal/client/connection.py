@@ -50,7 +50,7 @@ class Sent(NamedTuple):
     """By their names in lower case."""
 
 
-class Connection:
+class ServerConnection:
     """The way to a server: its address and its token."""
 
     def __init__(self, address: str, token: str | None) -> None:
@@ -81,7 +81,7 @@ class Connection:
             )
 
     def __repr__(self) -> str:
-        return f"<seal.client.Connection {self.address}>"
+        return f"<seal.client.ServerConnection {self.address}>"
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path below `PREFIX`; parameters that are None are left out."""
