@@ -29,6 +29,7 @@ SELECTION_KEYS = {
     "gap",
     "reach",
     "cost",
+    "candidates",
     "seconds",
 }
 

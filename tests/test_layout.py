@@ -20,6 +20,7 @@ LAYERS = [
     {"files", "settings", "backends"},
     {"kinds"},
     {"types", "config"},
+    {"rows", "arguments"},
     {"results", "inventory", "dependencies"},
     {"video", "weights", "datacheck", "training"},
     {"pixels", "scaling"},
@@ -34,9 +35,11 @@ LAYERS = [
     {"content"},
     {"scope", "windows"},
     {"show", "answer", "export", "ingest", "watch", "preparation"},
+    {"front"},
     {"asked", "diagnosis"},
     {"indexed"},
-    {"library"},
+    {"library", "client"},
+    {"opening"},
     {"evaluate"},
     {"serve"},
     {"cli"},
@@ -75,7 +78,8 @@ def test_modules_are_short_and_documented(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["answer", "attention", "evaluate", "export", "ground", "serve", "training"]
+    "package",
+    ["answer", "attention", "client", "evaluate", "export", "front", "ground", "serve", "training"],
 )
 def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
     folder = SOURCE / package

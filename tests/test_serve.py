@@ -177,7 +177,7 @@ def test_a_file_under_media_is_indexed_once_for_one_key(home: Path, tmp_path: Pa
         assert b'"state": "done"' in events.body
         assert server.post(f"/api/v1/jobs/{job['id']}/cancel").status == 409
         assert server.send("DELETE", f"/api/v1/videos/{job['video']}").status == 200
-        assert server.get("/api/v1/videos").json == {"videos": [], "next": None}
+        assert server.get("/api/v1/videos").json == {"videos": [], "unfinished": [], "next": None}
         assert (home / "media" / "other.mp4").exists()
 
 

@@ -33,11 +33,11 @@ from seal.errors import (
 
 if TYPE_CHECKING:
     from seal.config import Options as Options
-    from seal.indexed import Video as Video
+    from seal.front import Library as Library
+    from seal.front import Video as Video
     from seal.ingest import Progress as Progress
     from seal.kinds import Kind as Kind
-    from seal.library import Library as Library
-    from seal.library import open_library as open  # noqa: A004 - as in `seal.open`
+    from seal.opening import open_library as open  # noqa: A004 - as in `seal.open`
     from seal.results import Answer as Answer
     from seal.results import Found as Found
     from seal.results import Match as Match
@@ -53,7 +53,7 @@ _LAZY = {
     "Answer": "seal.results:Answer",
     "Found": "seal.results:Found",
     "Kind": "seal.kinds:Kind",
-    "Library": "seal.library:Library",
+    "Library": "seal.front:Library",
     "Match": "seal.results:Match",
     "Moment": "seal.types:Moment",
     "Options": "seal.config:Options",
@@ -61,8 +61,8 @@ _LAZY = {
     "Selection": "seal.results:Selection",
     "Span": "seal.types:Span",
     "Tokens": "seal.types:Tokens",
-    "Video": "seal.indexed:Video",
-    "open": "seal.library:open_library",
+    "Video": "seal.front:Video",
+    "open": "seal.opening:open_library",
 }
 
 __all__ = [

@@ -1,33 +1,31 @@
-"""The steps that `seal.library.Library` and `seal.indexed.Video` share.
+"""The steps that `seal.library.LocalLibrary` and `seal.indexed.LocalVideo` share.
 
-They turn keyword arguments into settings, load an answerer, and make results of a `Scope`.
+They load an answerer, and make results of a `Scope`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seal.config import Options, WatchOptions, as_settings
+from seal.arguments import Settings, asking, merged
+from seal.config import Options, WatchOptions
 from seal.errors import OptionError
 from seal.files import writing
+from seal.front import PutQuestion
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
-from seal.settings import split
 from seal.show import Storyboard
 from seal.show import write as write_storyboard
 from seal.store import VideoRecord
 
 if TYPE_CHECKING:
-    from seal.answer import Answerer, OnText
+    from seal.answer import Answerer
     from seal.export import Exported
-
-Settings = Iterable[str] | Mapping[str, object]
-"""Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
 
 
 def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
@@ -43,43 +41,6 @@ def describe(record: VideoRecord, counts: Mapping[str, int]) -> Indexed:
         seconds=record.seconds,
         is_quick=record.is_quick,
     )
-
-
-def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
-    """`options` as settings, with the keyword arguments that were given on top.
-
-    Raises OptionError if one is given in both ways.
-    """
-    settings = as_settings(options)
-    given = {key: value for key, value in keywords.items() if value is not None}
-    twice = [key for key in given if key in {split(one)[0] for one in settings}]
-    if twice:
-        raise OptionError(f"{', '.join(twice)} is given twice, as an argument and as an option")
-    return [*settings, *as_settings(given)]
-
-
-def selecting(
-    budget: int | None, objective: str | None, solver: str | None, alpha: float | None
-) -> dict[str, object]:
-    """The options of a selection that have arguments of their own, by key."""
-    return {
-        "attention.budget": budget,
-        "attention.objective": objective,
-        "attention.solver": solver,
-        "attention.alpha": alpha,
-    }
-
-
-def asking(budget: int | None, answerer: str | Answerer | None) -> dict[str, object]:
-    """The options of a question that have arguments of their own, by key."""
-    if not isinstance(answerer, str):
-        return {"attention.budget": budget}
-    backend, _, model = answerer.partition(":")
-    return {
-        "attention.budget": budget,
-        "answer.backend": backend,
-        "answer.model": model or None,
-    }
 
 
 def watching(
@@ -117,30 +78,52 @@ def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | N
     return answerer
 
 
-def answer(
-    scope: Scope,
-    question: str,
-    answerer: str | Answerer | None,
-    choices: Mapping[str, str] | None,
-    verify: bool,
-    on_text: OnText | None,
-) -> Answer:
+def answer(scope: Scope, put: PutQuestion) -> Answer:
     """The answer to a question about a scope."""
     from seal.answer import ask
 
-    model = load_answerer(scope, answerer)
-    began = time.monotonic()
-    found = ask(scope, question, model, options=choices, verify=verify, on_text=on_text)
-    name = None if model is None else model.name
-    return replace(found, model=name, seconds=time.monotonic() - began)
+    model = load_answerer(scope, put.answerer)
+    return ask(
+        scope, put.question, model, options=put.choices, verify=put.verify, on_text=put.on_text
+    )
 
 
-def prompt(scope: Scope, question: str, choices: Mapping[str, str] | None) -> str:
+def prompt(scope: Scope, put: PutQuestion) -> str:
     """What would be sent to ask a question about a scope, as a person reads it."""
     from seal.answer import Conversation
     from seal.answer import describe as read
 
-    return read(Conversation(scope).put(question, choices).prompt)
+    return read(Conversation(scope).put(put.question, put.choices).prompt)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A storyboard, and what it is made of."""
+
+    storyboard: Storyboard
+    selection: Selection
+    found: Found
+
+    @property
+    def videos(self) -> list[str]:
+        """The ids of the videos that it is about."""
+        return [reel.video for reel in self.storyboard.reels]
+
+
+def draw(
+    scope: Scope, found: Found, include: Iterable[str] = (), exclude: Iterable[str] = ()
+) -> Drawn:
+    """A storyboard of what was found and what is selected."""
+    began = time.monotonic()
+    choice = scope.choose(found.query, include, exclude)
+    selection = scope.selection(found.query, choice, began)
+    return Drawn(Storyboard.of(scope, selection, choice, found), selection, found)
+
+
+def show(drawn: Drawn, path: str | Path) -> Shown:
+    """Write a storyboard."""
+    write_storyboard(drawn.storyboard, path)
+    return Shown(Path(path), drawn.selection, drawn.found, drawn.videos)
 
 
 def export(
@@ -155,7 +138,7 @@ def export(
 
     if form_of(path) == STORYBOARD:
         with writing(path):
-            shown = show(scope, found, path)
+            shown = show(draw(scope, found), path)
         return Exported(shown.output, found, shown.videos)
     return write(found, scope.content.records, path, copy=copy, say=say)
 
@@ -167,27 +150,3 @@ def exporting(path: str | Path, copy: bool) -> str:
 
     check_copy(path, copy)
     return "show" if form_of(path) == STORYBOARD else "find"
-
-
-def show(
-    scope: Scope,
-    found: Found,
-    path: str | Path,
-    include: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-) -> Shown:
-    """Write a storyboard of what was found and what is selected."""
-    board, selection = storyboard(scope, found, include, exclude)
-    write_storyboard(board, path)
-    videos = [record.id for record in scope.content.records]
-    return Shown(Path(path), selection, found, videos)
-
-
-def storyboard(
-    scope: Scope, found: Found, include: Iterable[str] = (), exclude: Iterable[str] = ()
-) -> tuple[Storyboard, Selection]:
-    """A storyboard of what was found and what is selected, and the selection."""
-    began = time.monotonic()
-    choice = scope.choose(found.query, include, exclude)
-    selection = scope.selection(found.query, choice, began)
-    return Storyboard.of(scope, selection, choice, found), selection

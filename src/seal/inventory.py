@@ -49,6 +49,17 @@ class Indexed(Result):
             "realtime_factor": self.realtime_factor,
         }
 
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Indexed:
+        """What `to_json` has written."""
+        names = ("video", "path", "duration_s", "tokens", "profile", "seconds")
+        return Indexed(
+            gaps=[(start_s, end_s, reason) for start_s, end_s, reason in values["gaps"]],
+            notes=[(time_s, text) for time_s, text in values["notes"]],
+            is_quick=values["stage"] == "quick",
+            **{name: values[name] for name in names},
+        )
+
     def line(self) -> str:
         """The video on a line of a terminal."""
         counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
@@ -69,6 +80,13 @@ class Listing(Result):
 
     def to_json(self) -> list[dict[str, Any]]:
         return [video.to_json() for video in self.videos]
+
+    @staticmethod
+    def from_json(
+        rows: Sequence[Mapping[str, Any]], unfinished: Sequence[tuple[str, str]] = ()
+    ) -> Listing:
+        """What `to_json` has written."""
+        return Listing([Indexed.from_json(row) for row in rows], unfinished)
 
     def __str__(self) -> str:
         lines = [video.line() for video in self.videos]
@@ -94,6 +112,11 @@ class Removed(Result):
 
     def to_json(self) -> list[dict[str, Any]]:
         return [{"video": video, "path": path} for video, path in self.videos]
+
+    @staticmethod
+    def from_json(rows: Sequence[Mapping[str, Any]]) -> Removed:
+        """What `to_json` has written."""
+        return Removed([(row["video"], row["path"]) for row in rows])
 
     def __str__(self) -> str:
         return "\n".join(f"removed {video} ({printable(path)})" for video, path in self.videos)

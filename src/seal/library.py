@@ -1,49 +1,37 @@
-"""The front door: a store, its videos, and all that is asked of one or many.
-
-    library = seal.open("tokens")
-    video = library.index("film.mp4")
-    video.find("a red ball", top=3)
-    library.find("a red ball")
-
-A method has the options that people change as keyword arguments; all others go into `options`, as
-a mapping or as "key=value". An option that the method does not read is an OptionError.
-"""
+"""A library in a folder: a store and its videos."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from seal import asked, kinds
-from seal.asked import Settings, asking, describe, merged, selecting, watching
-from seal.config import DEFAULT_STORE, NoAnswer, Options, WatchOptions, as_settings
+from seal.asked import Drawn, describe, watching
+from seal.config import NoAnswer, Options
+from seal.config.serving import is_server
 from seal.content import NearestContent
 from seal.decompose import Instances
-from seal.detect import Detector
-from seal.encode import Encoder
 from seal.encoders import Encoders
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.files import size_bytes
-from seal.indexed import Video
-from seal.ingest import OnProgress, default_jobs
+from seal.front import Indexing, Library, PutQuestion
+from seal.indexed import LocalVideo
+from seal.ingest import default_jobs
 from seal.ingest import index as index_video
 from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
 from seal.results import Answer, Found, Match, Selection, Shown
 from seal.scope import Scope
-from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
-from seal.track import Tracker
 from seal.types import Moment
 from seal.video import sources_in
-from seal.words import TextReader, Transcriber
 
 if TYPE_CHECKING:
-    from seal.answer import Answerer, OnText
+    from seal.encode import Encoder
     from seal.export import Exported
     from seal.windows import Window
 
@@ -53,102 +41,34 @@ _KEPT = 16
 """Videos whose tokens stay in memory."""
 
 
-def open_library(
-    path: str | Path = DEFAULT_STORE, *, create: bool = True, encoder: Encoder | None = None
-) -> Library:
-    """The library in a folder; one is made where there is none, unless `create` is False.
-
-    `encoder` is needed for videos that were indexed with an encoder handed in as an object.
-    Raises StoreError if the folder is something else, or was written by a newer SEAL.
-    """
-    return Library(Store(path, create=create), encoder=encoder)
-
-
-class Library:
+class LocalLibrary(Library):
     """The videos of a store."""
 
     def __init__(self, store: Store, *, encoder: Encoder | None = None) -> None:
         self.store = store
         self._encoders = Encoders(encoder)
-        self._opened: OrderedDict[str, Video] = OrderedDict()
+        self._opened: OrderedDict[str, LocalVideo] = OrderedDict()
         self._lock = Lock()
 
-    # A string is an iterable of strings, too; the first signature comes first.
-    @overload
-    def index(  # type: ignore[overload-overlap]
-        self,
-        source: str | Path,
-        *,
-        profile: str = ...,
-        quick: bool = ...,
-        subtitles: str | Path | None = ...,
-        jobs: int | None = ...,
-        segmenter: Segmenter | None = ...,
-        tracker: Tracker | None = ...,
-        encoder: Encoder | None = ...,
-        detector: Detector | None = ...,
-        transcriber: Transcriber | None = ...,
-        reader: TextReader | None = ...,
-        options: Settings = ...,
-        on_progress: OnProgress = ...,
-    ) -> Video: ...
+    @staticmethod
+    def at(
+        path: str | Path, *, create: bool = True, encoder: Encoder | None = None
+    ) -> LocalLibrary:
+        """The library in a folder: see `seal.opening.open_library`.
 
-    @overload
-    def index(
-        self,
-        source: Iterable[str | Path],
-        *,
-        profile: str = ...,
-        quick: bool = ...,
-        subtitles: str | Path | None = ...,
-        jobs: int | None = ...,
-        segmenter: Segmenter | None = ...,
-        tracker: Tracker | None = ...,
-        encoder: Encoder | None = ...,
-        detector: Detector | None = ...,
-        transcriber: Transcriber | None = ...,
-        reader: TextReader | None = ...,
-        options: Settings = ...,
-        on_progress: OnProgress = ...,
-    ) -> list[Video]: ...
-
-    def index(
-        self,
-        source: str | Path | Iterable[str | Path],
-        *,
-        profile: str = Options.profile,
-        quick: bool = False,
-        subtitles: str | Path | None = None,
-        jobs: int | None = None,
-        segmenter: Segmenter | None = None,
-        tracker: Tracker | None = None,
-        encoder: Encoder | None = None,
-        detector: Detector | None = None,
-        transcriber: Transcriber | None = None,
-        reader: TextReader | None = None,
-        options: Settings = (),
-        on_progress: OnProgress = lambda progress: None,
-    ) -> Any:
-        """Turn videos into tokens; what is stored already is not done again.
-
-        `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
-        it is several of these or a folder of videos, and a list comes back. Objects given as
-        `segmenter`, `tracker`, `encoder`, `detector`, `transcriber` or `reader` stand in for those
-        of the profile. `jobs` is the number of processes: by default one for each core, or one
-        where objects are given.
-
-        `subtitles` is a file with what is said in the video. By default files beside the video and
-        streams inside it are looked for (`seal.config.SubtitleOptions`).
-
-        With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
-        times faster; a later call without it completes the video, whose tokens then are others.
-
-        Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
+        Raises OptionError for the address of a server.
         """
-        options = merged(options, {"subtitles.file": subtitles})
-        chosen = Options.load(profile, options, "index")
-        given = Instances(segmenter, tracker, encoder, detector, transcriber, reader)
-        given.check(as_settings(options))
+        if is_server(path):
+            raise OptionError(
+                f"{path} is a server: do this on the machine with its store, and name the folder"
+            )
+        return LocalLibrary(Store(path, create=create), encoder=encoder)
+
+    def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:
+        chosen = Options.load(how.profile, how.settings, "index")
+        given = Instances(**how.objects)
+        given.check(how.settings)
+        jobs, encoder = how.jobs, given.encoder
         if jobs is None:
             # An object may hold what other processes cannot have, such as a device.
             jobs = default_jobs(chosen) if given == Instances() else 1
@@ -157,15 +77,15 @@ class Library:
         if encoder is not None:
             self._encoders.add(encoder)
 
-        def one(path: str | Path) -> Video:
+        def one(path: str | Path) -> LocalVideo:
             record = index_video(
                 path,
                 self.store,
                 chosen,
-                quick=quick,
+                quick=how.quick,
                 jobs=jobs,
                 instances=given,
-                on_progress=on_progress,
+                on_progress=how.on_progress,
             )
             return self._video(record)
 
@@ -178,52 +98,40 @@ class Library:
         found = [one(path) for path in paths]
         return found[0] if paths == [source] else found
 
-    def video(self, name: str | Path) -> Video:
-        """A video by its id, its path or address as indexed, or the path of a copy of it.
-
-        Raises NotIndexedError if there is no such video.
-        """
+    def video(self, name: str | Path) -> LocalVideo:
         return self._video(find_video(self.store, str(name)))
 
-    def by_id(self, video_id: str) -> Video:
-        """A video by its very id; nothing else is looked at. Raises NotIndexedError."""
+    def by_id(self, video_id: str) -> LocalVideo:
         return self._video(self.store.record(video_id))
 
-    def _video(self, record: VideoRecord) -> Video:
+    def _video(self, record: VideoRecord) -> LocalVideo:
         with self._lock:
             known = self._opened.get(record.id)
             # It may have been indexed anew, by this process or by another one.
             if known is None or known.record != record:
-                known = Video(self.store, record, self._encoders)
+                known = LocalVideo(self.store, record, self._encoders)
             self._opened[record.id] = known
             self._opened.move_to_end(record.id)
             if len(self._opened) > _KEPT:
                 self._opened.popitem(last=False)
             return known
 
-    def __getitem__(self, name: str | Path) -> Video:
-        return self.video(name)
-
     def __len__(self) -> int:
         return len(self.store.videos())
 
-    def __iter__(self) -> Iterator[Video]:
+    def __iter__(self) -> Iterator[LocalVideo]:
         return (self._video(record) for record in self.store.videos())
 
     def listing(self) -> Listing:
-        """The videos, in the order of indexing."""
         counts = self.store.counts()
         described = [
-            describe(one, counts[one.id]) for one in self.store.videos() if one.id in counts
+            describe(record, counts[record.id])
+            for record in self.store.videos()
+            if record.id in counts
         ]
         return Listing(described, [(video.id, video.path) for video in self.store.unfinished()])
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:
-        """Remove videos with all their tokens, indexed or half indexed.
-
-        The space comes back some minutes later, when no other process can be reading the tokens
-        any more, or at once with `purge`. Raises NotIndexedError before any video is removed.
-        """
         videos = [find_any_video(self.store, str(name)) for name in names]
         for video in videos:
             self.store.remove(video.id)
@@ -232,156 +140,57 @@ class Library:
         return Removed([(video.id, video.path) for video in videos])
 
     def optimize(self) -> Optimized:
-        """Give back the space of everything that was removed or left over, and merge small files.
-
-        Other processes that read or write at that moment start again, which may take them longer.
-        """
         before = size_bytes(self.store.path)
         self.store.optimize(purge=True)
         return Optimized(before, size_bytes(self.store.path))
 
-    def find(
-        self,
-        query: str,
-        *,
-        top: int | None = None,
-        head: str | None = None,
-        options: Settings = (),
-    ) -> Found:
-        """The moments of all videos that a query describes, best first: see `Video.find`.
-
-        They are looked for in the videos of the `attention.candidates` tokens that are nearest to
-        the query, those with the most relevant tokens first.
-        """
-        settings = merged(options, {"find.top": top, "find.head": head})
+    def _find(self, query: str, settings: list[str]) -> Found:
         return self._found(self._nearest(query, "find all", settings), query)
 
-    def select(
-        self,
-        query: str,
-        *,
-        budget: int | None = None,
-        objective: str | None = None,
-        solver: str | None = None,
-        alpha: float | None = None,
-        options: Settings = (),
-    ) -> Selection:
-        """The tokens of all videos that are worth looking at for a query: see `Video.select`.
-
-        They are chosen from the `attention.candidates` tokens that are nearest to the query, and
-        the value and its bound are those of a choice among these.
-        """
-        settings = merged(options, selecting(budget, objective, solver, alpha))
+    def _select(self, query: str, settings: list[str]) -> Selection:
         return self._nearest(query, "select", settings).select(query)
 
-    def ask(
-        self,
-        question: str,
-        *,
-        answerer: str | Answerer | None = None,
-        budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
-        verify: bool = False,
-        on_text: OnText | None = None,
-        options: Settings = (),
-    ) -> Answer:
-        """An answer from the evidence of all videos: see `Video.ask`.
-
-        Words of time, such as "before" and "at the end", are about one video; of several they say
-        nothing and are read as any other words.
-        """
+    def _ask(self, put: PutQuestion) -> Answer:
         from seal.answer.evidence import searched_by
 
-        settings = merged(options, asking(budget, answerer))
-        scope = self._nearest(question, "ask", settings, searched_by)
-        answer = asked.answer(scope, question, answerer, choices, verify, on_text)
-        found = self._found(scope, searched_by(question, scope.options.answer))
+        scope = self._nearest(put.question, "ask", put.settings, searched_by)
+        answer = asked.answer(scope, put)
+        found = self._found(scope, searched_by(put.question, scope.options.answer))
         return replace(answer, moments=found.moments, several=True)
 
-    def prompt(
-        self,
-        question: str,
-        *,
-        answerer: str | Answerer | None = None,
-        budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
-        options: Settings = (),
-    ) -> str:
-        """What `ask` would send, as a person reads it."""
+    def _prompt(self, put: PutQuestion) -> str:
         from seal.answer.evidence import searched_by
 
-        settings = merged(options, asking(budget, answerer))
-        scope = self._nearest(question, "ask", settings, searched_by)
-        return asked.prompt(scope, question, choices)
+        return asked.prompt(self._nearest(put.question, "ask", put.settings, searched_by), put)
 
-    def show(
-        self,
-        query: str,
-        path: str | Path,
-        *,
-        budget: int | None = None,
-        objective: str | None = None,
-        solver: str | None = None,
-        alpha: float | None = None,
-        options: Settings = (),
-    ) -> Shown:
-        """Write a storyboard about all videos: see `Video.show`."""
-        settings = merged(options, selecting(budget, objective, solver, alpha))
+    def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown:
+        return asked.show(self.draw(query, settings), path)
+
+    def draw(self, query: str, settings: list[str]) -> Drawn:
+        """What `show` writes."""
         scope = self._nearest(query, "show", settings)
-        return asked.show(scope, self._found(scope, query), path)
+        return asked.draw(scope, self._found(scope, query))
 
-    def export(
+    def _export(
         self,
         query: str,
         path: str | Path,
-        *,
-        top: int | None = None,
-        head: str | None = None,
-        copy: bool = False,
-        options: Settings = (),
-        say: Callable[[str], None] = lambda text: None,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
     ) -> Exported:
-        """Write the moments of all videos that a query describes: see `Video.export`."""
         task = asked.exporting(path, copy)
-        settings = merged(options, {"find.top": top, "find.head": head})
         scope = self._nearest(query, "find all" if task == "find" else task, settings)
         return asked.export(scope, self._found(scope, query), path, copy, say)
 
-    def watch(
-        self,
-        source: str,
-        queries: Iterable[str] = (),
-        *,
-        window_s: float = WatchOptions.window_s,
-        budget: int = WatchOptions.budget,
-        give_up_s: float = WatchOptions.give_up_s,
-        state: str | Path | None = None,
-        head: str | None = None,
-        answerer: str | Answerer | None = None,
-        answer_every_s: float | None = None,
-        profile: str = Options.profile,
-        options: Settings = (),
-        say: Any = lambda text: None,
-    ) -> Iterator[Window]:
-        """Watch a file, an address or a camera, window by window, in fixed memory.
-
-        Nothing is written to the store. `head` is a trained localisation head, which finds moments
-        as it goes. An `answerer` answers the queries as it goes, each at most every
-        `answer_every_s` seconds (by default `seal.config.WatchOptions.answer_every_s`): see
-        `seal.watch.watch`.
-        """
+    def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         from seal.watch import watch
 
-        if isinstance(queries, str):
-            raise OptionError(f"queries must be a list, such as [{queries!r}]")
-        limits = {"window_s": window_s, "budget": budget, "give_up_s": give_up_s}
-        chosen, how = watching(profile, options, answerer, answer_every_s, **limits)
+        state, head, say, answerer = (how.pop(key) for key in ("state", "head", "say", "answerer"))
+        chosen, options = watching(answerer=answerer, **how)
+        model = None if isinstance(answerer, str) else answerer
         return watch(
-            *(source, chosen, how, queries),
-            state=None if state is None else Path(state),
-            head=head,
-            answerer=None if isinstance(answerer, str) else answerer,
-            say=say,
+            source, chosen, options, queries, state=state, head=head, answerer=model, say=say
         )
 
     def _nearest(

@@ -3,6 +3,10 @@
 Each result has `to_json()`, the only place where its JSON is made, prints itself in a terminal, and
 has `_repr_html_()` for notebooks. Times are presentation timestamps in seconds, boxes normalised
 x0 y0 x1 y1.
+
+`from_json` reads what `to_json` has written: such a result prints itself alike and has no
+embeddings. Its further arguments are what the JSON leaves out, because whoever asks knows it. It
+raises KeyError, TypeError or ValueError for other values.
 """
 
 from __future__ import annotations
@@ -14,8 +18,20 @@ from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from seal.clock import span_clock
+import numpy as np
+
 from seal.printing import printable, printable_lines
+from seal.rows import (
+    found_by_json,
+    html_table,
+    moment_lines,
+    moments_from_json,
+    moments_json,
+    token_json,
+    token_line,
+    tokens_from_json,
+    track_json,
+)
 from seal.types import Float32, Int64, Mask, Moment, Strings, Tokens
 
 Verdict = Literal["likely", "unsure", "unlikely"]
@@ -57,7 +73,13 @@ class Match:
     """Why the verdict is worth little, as a sentence; empty where it is not."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"verdict": self.verdict, "probability": self.probability}
+        doubt = {"doubt": self.doubt} if self.doubt else {}
+        return {"verdict": self.verdict, "probability": self.probability, **doubt}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any] | None) -> Match | None:
+        """A match, or None, as `match_json` has written it."""
+        return None if values is None else Match(**values)
 
 
 def match_json(match: Match | None) -> dict[str, Any] | None:
@@ -80,6 +102,12 @@ class Found(Result):
     def to_json(self) -> dict[str, Any]:
         return {"match": match_json(self.match), "moments": moments_json(self.moments)}
 
+    @staticmethod
+    def from_json(values: Mapping[str, Any], query: str, several: bool = False) -> Found:
+        """What `to_json` has written."""
+        match, moments = Match.from_json(values["match"]), moments_from_json(values["moments"])
+        return Found(query, match, moments, several)
+
     def __str__(self) -> str:
         lines = moment_lines(self.moments, self.several)
         if self.match is not None and self.match.verdict != "likely":
@@ -97,42 +125,6 @@ class Found(Result):
         return len(self.moments)
 
 
-def moments_json(moments: Sequence[Moment]) -> list[dict[str, Any]]:
-    """Moments as JSON."""
-    return [
-        {
-            "video": moment.video,
-            "start_s": moment.span.start_s,
-            "end_s": moment.span.end_s,
-            "score": moment.score,
-            "token": moment.token,
-        }
-        | _found_by_json(moment.found_by)
-        | ({"text": moment.text} if moment.text else {})
-        for moment in moments
-    ]
-
-
-def moment_lines(moments: Sequence[Moment], several: bool = False) -> list[str]:
-    """A line for each moment; it names the video where there are several."""
-    return [
-        f"{moment.video + '  ' if several else ''}"
-        f"{span_clock(moment.span.start_s, moment.span.end_s)}  score {moment.score:.3f}"
-        f"{_said(moment)}"
-        for moment in moments
-    ]
-
-
-def _found_by_json(by: str) -> dict[str, str]:
-    """What speaks for a token that has words; a picture can only be found by what it shows."""
-    return {} if by == "picture" else {"found_by": by}
-
-
-def _said(moment: Moment) -> str:
-    """The words by which a moment was found, as a line of a terminal ends."""
-    return f'  "{printable(moment.text)}" (found by {moment.found_by})' if moment.text else ""
-
-
 @dataclass(frozen=True, eq=False)
 class TokenList(Result):
     """The tokens of a video."""
@@ -141,9 +133,14 @@ class TokenList(Result):
 
     def to_json(self) -> list[dict[str, Any]]:
         return [
-            token_json(self.tokens, row) | _track_json(self.tokens, row)
+            token_json(self.tokens, row) | track_json(self.tokens, row)
             for row in range(len(self.tokens))
         ]
+
+    @staticmethod
+    def from_json(rows: Sequence[Mapping[str, Any]], video: str = "") -> TokenList:
+        """What `to_json` has written of the tokens of a video."""
+        return TokenList(tokens_from_json(rows, video))
 
     def __str__(self) -> str:
         return "\n".join(token_line(self.tokens, row) for row in range(len(self.tokens)))
@@ -218,7 +215,7 @@ class Selection(Result):
                 "role": "answer" if self.is_answer[row] else "context",
                 "relevance": float(self.relevance[row]),
             }
-            | _found_by_json(str(self.found_by[row]))
+            | found_by_json(str(self.found_by[row]))
             for row in range(len(tokens))
         ]
 
@@ -231,8 +228,26 @@ class Selection(Result):
             "gap": self.gap,
             "reach": None if self.reach is None else self.reach._asdict(),
             "cost": self.cost,
+            "candidates": self.candidates,
             "seconds": self.seconds,
         }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any], query: str, several: bool = False) -> Selection:
+        """What `to_json` has written."""
+        rows, reach = values["selection"], values["reach"]
+        names = ("objective", "upper_bound", "gap", "cost", "candidates", "seconds")
+        return Selection(
+            query=query,
+            tokens=tokens_from_json(rows),
+            relevance=np.array([row["relevance"] for row in rows], np.float32),
+            is_answer=np.array([row["role"] == "answer" for row in rows], bool),
+            found_by=np.array([row.get("found_by", "picture") for row in rows], np.str_),
+            match=Match.from_json(values["match"]),
+            reach=None if reach is None else Reach(**reach),
+            several=several,
+            **{name: values[name] for name in names},
+        )
 
     def __str__(self) -> str:
         lines = []
@@ -254,40 +269,6 @@ class Selection(Result):
         return html_table(
             self.rows_json(), ("id", "video", "role", "start_s", "end_s", "text", "relevance")
         )
-
-
-def token_json(tokens: Tokens, row: int) -> dict[str, Any]:
-    """One token as JSON."""
-    return {
-        "id": str(tokens.ids[row]),
-        "kind": str(tokens.kinds[row]),
-        "start_s": float(tokens.start_s[row]),
-        "end_s": float(tokens.end_s[row]),
-        "box": tokens.boxes[row].tolist(),
-        "text": str(tokens.text[row]),
-        "score": float(tokens.scores[row]),
-    }
-
-
-def _track_json(tokens: Tokens, row: int) -> dict[str, Any]:
-    """Where a token is over time, or when each of its words is said."""
-    track = tokens.track(row)
-    if not tokens.kind(row).has_word_times:
-        return {"track": track.tolist()}
-    words = str(tokens.text[row]).split()
-    return {
-        "track": [],
-        "words": [[*pair] for pair in zip(track[:, 0].tolist(), words, strict=False)],
-    }
-
-
-def token_line(tokens: Tokens, row: int, several: bool = False) -> str:
-    """One token on a line of a terminal; the line names the video where there are several."""
-    box = " ".join(f"{value:.3f}" for value in tokens.boxes[row])
-    span = span_clock(float(tokens.start_s[row]), float(tokens.end_s[row]))
-    text = f'  "{printable(tokens.words(row))}"' if tokens.text[row] else ""
-    video = f"{tokens.video_ids[row]}  " if several else ""
-    return f"{video}{tokens.ids[row]:17s} {span}  [{box}]{text}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,7 +338,29 @@ class Answer(Result):
             values["choice"] = self.choice
         if self.changed is not None:
             values["without_cited"] = {"answer": self.without, "changed": self.changed}
+        if self.cut:
+            values["cut"] = self.cut
         return values
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any], several: bool = False) -> Answer:
+        """What `to_json` has written."""
+        rows, without = values["evidence"], values.get("without_cited", {})
+        return Answer(
+            text=values["answer"],
+            evidence=tokens_from_json(rows),
+            relevance=np.array([row["relevance"] for row in rows], np.float32),
+            cited=np.flatnonzero([row["cited"] for row in rows]),
+            moments=moments_from_json(values["moments"]),
+            choice=values.get("choice", ""),
+            without=without.get("answer"),
+            changed=without.get("changed"),
+            cut=values.get("cut", ""),
+            notes=tuple(values["notes"]),
+            model=values["model"],
+            seconds=values["seconds"],
+            several=several,
+        )
 
     def besides_text(self) -> str:
         """All but text and notes, for where the text was printed as it was written."""
@@ -404,15 +407,3 @@ class Shown(Result):
         verdict = "likely" if match is None else match.verdict
         doubt = f"\n{match.doubt}" if match is not None and match.doubt else ""
         return line + CLOSEST[verdict] + doubt
-
-
-def html_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as an HTML table, for notebooks."""
-    head = "".join(f"<th>{column}</th>" for column in columns)
-    cells = ([row[column] for column in columns] for row in rows)
-    texts = (
-        [f"{x:.2f}" if isinstance(x, float) else printable(str(x)) for x in line] for line in cells
-    )
-    lines = ("".join(f"<td>{escape(text)}</td>" for text in line) for line in texts)
-    body = "".join(map("<tr>{}</tr>".format, lines))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

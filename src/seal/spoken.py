@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from seal.config import ChapterOptions
 from seal.errors import OptionError
 from seal.printing import printable
 from seal.results import Result
-from seal.store import VideoRecord
 from seal.types import Float32, Float64, Int64, Tokens, unit
 from seal.words import Cue, Word
 from seal.words.export import render
+
+if TYPE_CHECKING:
+    from seal.store import VideoRecord
+
+Said = TypeVar("Said", bound="SpokenWords")
 
 _BLOCK_S = 60.0
 """Chapters are cut between blocks of speech of this length, or of that of the shortest chapter."""
@@ -42,6 +47,22 @@ class SpokenWords(Result):
 
     def to_json(self) -> Any:
         return json.loads(render(self.cues, "json"))
+
+    @classmethod
+    def from_json(cls: type[Said], rows: Sequence[Mapping[str, Any]]) -> Said:
+        """What `to_json` has written, with times in whole milliseconds. Raises KeyError, TypeError
+        or ValueError for other values."""
+        return cls(
+            tuple(
+                Cue(
+                    row["start_s"],
+                    row["end_s"],
+                    row["text"],
+                    tuple(Word(**word) for word in row.get("words", ())),
+                )
+                for row in rows
+            )
+        )
 
     def __str__(self) -> str:
         return "\n".join(f"[{clock(cue.start_s)}] {printable(cue.text)}" for cue in self.cues)

@@ -9,7 +9,8 @@ from typing import Any
 from seal.attention.streaming import Standing
 from seal.clock import clock, span_clock
 from seal.printing import printable, printable_lines
-from seal.results import Answer, Match, Result, match_json, moments_json, token_json, token_line
+from seal.results import Answer, Match, Result, match_json
+from seal.rows import moments_json, token_json, token_line
 from seal.types import Moment
 from seal.video import Gap, Note
 

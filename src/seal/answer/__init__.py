@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seal.answer.answerer import Answerer, Ending, OnText, Reply, load
-from seal.answer.conversation import Conversation
+from seal.answer.conversation import Conversation, Dialogue
 from seal.answer.prompt import Message, Prompt, describe
 from seal.results import Answer
 from seal.scope import Scope
@@ -36,6 +36,7 @@ from seal.scope import Scope
 __all__ = [
     "Answerer",
     "Conversation",
+    "Dialogue",
     "Ending",
     "Message",
     "OnText",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,8 +63,49 @@ class Asked(NamedTuple):
     prompt: list[Message]
 
 
-class Conversation:
-    """Questions about a video that build on each other, and on evidence that is paid for once.
+class Dialogue(ABC):
+    """Questions about a video that build on each other, and on evidence that is paid for once."""
+
+    @property
+    @abstractmethod
+    def turns(self) -> Sequence[Turn]:
+        """The questions that were answered, in their order."""
+
+    @property
+    @abstractmethod
+    def model(self) -> str | None:
+        """The back end and the model that answers; None where there is none."""
+
+    @property
+    @abstractmethod
+    def cost(self) -> float:
+        """What all evidence shown so far has cost: its pictures, where each costs 1."""
+
+    @abstractmethod
+    def ask(
+        self,
+        question: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        verify: bool = False,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """The answer to a question; `options` are those of a multiple choice, by letter.
+
+        `verify` asks again without the evidence that the answer cites. If the prompt is too long
+        for the model, or has too many pictures, the oldest turns are forgotten. Then the budget
+        shrinks to what the model says that it takes, or to half. The answer's notes say so.
+
+        Raises OptionError for a question that is empty or no text, AnswerError if the model fails.
+        """
+
+    @abstractmethod
+    def save(self, path: str | Path) -> None:
+        """Write the dialogue as JSON; it holds no pictures. Raises DataError."""
+
+
+class Conversation(Dialogue):
+    """A dialogue about a video of a store.
 
     Each turn is answered from the best evidence for `attention.budget`, of which what was shown
     before is not paid for again. Turns after the first may spend `answer.follow_up` each, and all
@@ -80,7 +123,7 @@ class Conversation:
         self.scope = scope
         self.answerer = answerer
         self._gather = gather
-        self.turns: list[Turn] = []
+        self._turns: list[Turn] = []
         self._seen: list[Turn] = []
         self._drawn: dict[Turn, Message] = {}
         self._noted: set[str] = set()
@@ -93,14 +136,7 @@ class Conversation:
         verify: bool = False,
         on_text: OnText | None = None,
     ) -> Answer:
-        """The answer to a question; `options` are those of a multiple choice, by letter.
-
-        `verify` asks again without the evidence that the answer cites. If the prompt is too long
-        for the model, or has too many pictures, the oldest turns are forgotten. Then the budget
-        shrinks to what the model says that it takes, or to half. The answer's notes say so.
-
-        Raises OptionError for a question that is empty or no text, AnswerError if the model fails.
-        """
+        began = time.monotonic()
         whole, notes = self._complete(question)
         new = self._allowance()
         while True:
@@ -118,7 +154,8 @@ class Conversation:
         if verify:
             answer = self._verified(question, evidence, answer, options)
         self._remember(Turn(question, whole, self._ids(evidence.rows), answer.text))
-        return replace(answer, notes=(*notes, *answer.notes))
+        taken_s = time.monotonic() - began
+        return replace(answer, notes=(*notes, *answer.notes), model=self.model, seconds=taken_s)
 
     def put(self, question: str, options: Mapping[str, str] | None = None) -> Asked:
         """What would be sent to ask this now. Raises as `ask` does."""
@@ -135,12 +172,18 @@ class Conversation:
         return answer
 
     @property
+    def turns(self) -> Sequence[Turn]:
+        return self._turns
+
+    @property
+    def model(self) -> str | None:
+        return None if self.answerer is None else self.answerer.name
+
+    @property
     def cost(self) -> float:
-        """What all evidence shown so far has cost: its pictures, where each costs 1."""
         return float(self._prices()[self._rows(self.turns)].sum())
 
     def save(self, path: str | Path) -> None:
-        """Write the dialogue as JSON; it holds no pictures. Raises DataError."""
         turns = [asdict(turn) for turn in self.turns]
         record = self.scope.record
         values = {"version": _VERSION, "video": record.id, "keys": dict(record.keys)}
@@ -151,25 +194,33 @@ class Conversation:
     def resume(path: str | Path, scope: Scope, answerer: Answerer | None = None) -> Conversation:
         """The dialogue that `save` wrote, about the same video.
 
-        Raises DataError if the file cannot be read, OptionError if it is about another video, or
-        about tokens that are no longer stored.
+        Raises DataError if the file cannot be read, and as `restored`.
         """
-        values = read_json(path)
+        return Conversation.restored(read_json(path), str(path), scope, answerer)
+
+    @staticmethod
+    def restored(
+        values: Any, name: str, scope: Scope, answerer: Answerer | None = None
+    ) -> Conversation:
+        """The dialogue of which `save` wrote the values; messages call it `name`.
+
+        Raises OptionError if it is about another video, or about tokens that are no longer stored.
+        """
         try:
-            version, name, keys = values["version"], values["video"], dict(values["keys"])
+            version, video, keys = values["version"], values["video"], dict(values["keys"])
             turns = [Turn.from_json(turn) for turn in values["turns"]]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise OptionError(f"{path} is no dialogue: {error!r}") from error
+            raise OptionError(f"{name} is no dialogue: {error!r}") from error
         if version != _VERSION:
-            raise OptionError(f"{path} has version {version} of dialogues; {_VERSION} can be read")
-        if name != scope.record.id:
-            raise OptionError(f"{path} is a dialogue about {name}, not about {scope.record.id}")
+            raise OptionError(f"{name} has version {version} of dialogues; {_VERSION} can be read")
+        if video != scope.record.id:
+            raise OptionError(f"{name} is a dialogue about {video}, not about {scope.record.id}")
         conversation = Conversation(scope, answerer)
         for turn in turns:
             there = len(conversation._rows([turn])) == len(turn.evidence)
             if keys != dict(scope.record.keys) or not there:
                 raise OptionError(
-                    f"{path} shows tokens of {name} as it was indexed before; it was indexed anew"
+                    f"{name} shows tokens of {video} as it was indexed before; it was indexed anew"
                     " since: start a new dialogue"
                 )
             conversation._remember(turn)
@@ -286,7 +337,7 @@ class Conversation:
         return replace(answer, without=str(again), changed=changed, notes=(*answer.notes, *notes))
 
     def _remember(self, turn: Turn) -> None:
-        self.turns.append(turn)
+        self._turns.append(turn)
         self._seen.append(turn)
 
     def _shown(self) -> Int64:

@@ -39,7 +39,7 @@ def chat(
     """
     opened = library(store_path).video(video)
     talk = opened.chat(answerer=answerer, session=session, options=settings)
-    if talk.answerer is None:
+    if talk.model is None:
         tell(NO_MODEL)
     if talk.turns:
         tell(f"going on after {len(talk.turns)} questions")

@@ -15,7 +15,7 @@ from seal.config import DEFAULT_STORE, Options
 from seal.errors import DataError
 
 if TYPE_CHECKING:
-    from seal.library import Library
+    from seal.front import Library
 
 
 def writable(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -124,9 +124,12 @@ def id_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def library(store_path: str, create: bool = False) -> Library:
     """The library of a command."""
-    from seal.library import open_library
+    from seal.config.serving import is_server
+    from seal.opening import open_library
 
-    return open_library(store_path, create=create)
+    if not is_server(store_path):
+        return open_library(store_path, create=create)
+    return open_library(store_path, token=os.environ.get("SEAL_TOKEN"))
 
 
 def asked(store_path: str, words: tuple[str, ...], everywhere: bool) -> tuple[Any, str]:

@@ -247,7 +247,7 @@ def answer(
     A line of FILE has video, question, answer and, of multiple choice, options by letter. Prompts
     are those of `seal ask` with the same settings. A run that was interrupted goes on where it was.
     """
-    from seal.asked import asking, merged
+    from seal.arguments import asking, merged
     from seal.config import HfAnswer, TuneOptions
     from seal.settings import replaced
     from seal.store import Store

@@ -116,3 +116,8 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_server(path: str | Path) -> bool:
+    """Whether a library is named by the address of a server, and not by a folder."""
+    return str(path).lower().startswith(("http://", "https://"))

@@ -23,7 +23,7 @@ from seal.errors import DataError
 from seal.evaluate.cases import Comparison
 from seal.evaluate.longvideobench import PUBLISHED
 from seal.files import read_json, write_text
-from seal.library import Library
+from seal.library import LocalLibrary
 from seal.types import Float64, is_real
 
 FILE = "evidence_val.json"
@@ -195,7 +195,7 @@ def pick(
     questions: Sequence[EvidenceQuestion],
     annotations: str | Path,
     videos: str | Path,
-    library: Library,
+    library: LocalLibrary,
     budget: int = BUDGET,
     *,
     settings: Iterable[str] = (),
@@ -219,7 +219,7 @@ def pick(
         if not about:
             continue
         on_video(str(path))
-        video = library.index(path)
+        video = library.by_id(library.index(path).id)
         for one in about:
             chosen = video.select(texts[one.id], budget=budget, options=settings)
             picks[one.id] = np.sort(chosen.tokens.middle_s) - video.record.start_s

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from seal.printing import printable
-from seal.results import CLOSEST, Found, Result, match_json, moments_json
+from seal.results import CLOSEST, Found, Result, match_json
+from seal.rows import moments_json
 from seal.types import Span
 
 

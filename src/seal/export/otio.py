@@ -12,7 +12,8 @@ from seal.export.order import by_video
 from seal.export.timecode import rate_of
 from seal.lookup import original
 from seal.printing import printable
-from seal.results import Found, moments_json
+from seal.results import Found
+from seal.rows import moments_json
 from seal.store import VideoRecord
 from seal.types import Span
 from seal.video import is_address

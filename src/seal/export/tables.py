@@ -7,7 +7,8 @@ import io
 from collections.abc import Mapping
 
 from seal.printing import json_line, printable_lines
-from seal.results import Found, moments_json
+from seal.results import Found
+from seal.rows import moments_json
 from seal.store import VideoRecord
 
 _COLUMNS = ("video", "path", "start_s", "end_s", "score", "token", "found_by", "text")

@@ -23,6 +23,7 @@ jobs         heavy work, each by a process of its own
 process      such a process, from the side of the server
 worker       what such a process does
 sources      what may be indexed
+besides      what the Python client asks for besides
 gate         the way out to the hosts that the operator allows
 uploads      files that clients send, which can be resumed
 live         sources that are watched, and alerts
@@ -43,7 +44,7 @@ from typing import Any
 from seal.config.serving import ServeOptions
 from seal.dependencies import dependency
 from seal.errors import OptionError
-from seal.library import open_library
+from seal.library import LocalLibrary
 
 _PATIENCE_S = 10
 """How long what is under way may take when the server is told to end."""
@@ -69,7 +70,7 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.service import Chosen, Service
     from seal.serve.state import ServerState
 
-    library = open_library(store)
+    library = LocalLibrary.at(store)
     with (
         closing(_listen(options)) as listening,
         closing(ServerState(options.state or default_state(Path(store)))) as state,

@@ -32,7 +32,7 @@ from pydantic import BaseModel, Field, ValidationError
 from seal import __version__
 from seal.config.serving import ServeOptions
 from seal.errors import SealError
-from seal.library import open_library
+from seal.library import LocalLibrary
 from seal.printing import json_line, printable
 from seal.serve import schemas
 from seal.serve.messages import StrictModel
@@ -385,7 +385,7 @@ def over_stdio(store: str, models: Chosen) -> None:
         async with stdio_server() as (coming, going):
             await server.run(coming, going, server.create_initialization_options())
 
-    library = open_library(store, create=False)
+    library = LocalLibrary.at(store, create=False)
     with (
         TemporaryDirectory(prefix="seal-mcp-") as folder,
         closing(ServerState(Path(folder))) as state,

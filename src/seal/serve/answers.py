@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from seal.answer import Conversation, OnText
 from seal.errors import OptionError, SealError
-from seal.indexed import Video
+from seal.files import read_json
 from seal.printing import json_line
-from seal.results import Answer
 from seal.serve.problems import MissingError, status_of
 from seal.serve.schemas import AskRequest
 from seal.serve.service import Service
@@ -58,7 +56,8 @@ async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, s
             async for piece in said:
                 yield _event("text" if isinstance(piece, str) else "answer", piece)
     except SealError as error:
-        yield _event("problem", {"status": status_of(error), "detail": str(error)})
+        values = {"status": status_of(error), "detail": str(error)}
+        yield _event("problem", values | {"error": type(error).__name__})
 
 
 async def pieces(
@@ -101,21 +100,48 @@ def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) ->
     if asked.video is None:
         raise OptionError("a dialogue is about one video: name it")
     name = new_id() if asked.dialogue == NEW else str(asked.dialogue)
-    path = service.state.folder / "dialogues" / f"{name}.json"
-    is_there = name.isalnum() and path.exists()
-    if asked.dialogue != NEW and not is_there:
+    path = _place(service, name)
+    if asked.dialogue != NEW and not path.exists():
         raise MissingError(f"there is no dialogue {name!r}")
-    video: Video = service.video(asked.video)
-    began = time.monotonic()
+    video = service.video(asked.video)
     with service.alone(name):
-        talk: Conversation = video.chat(
-            budget=asked.budget, session=path, **service.answering(asked.options)
-        )
-        found: Answer = talk.ask(
+        talk = video.chat(budget=asked.budget, session=path, **service.answering(asked.options))
+        found = talk.ask(
             asked.question, options=asked.choices, verify=asked.verify, on_text=on_text
         )
         path.parent.mkdir(exist_ok=True)
         talk.save(path)
-    model = None if talk.answerer is None else talk.answerer.name
-    found = replace(found, model=model, seconds=time.monotonic() - began)
-    return found.to_json() | {"dialogue": name}
+    return found.to_json() | {"dialogue": name, "cost": talk.cost}
+
+
+def begin(
+    service: Service, video: str, saved: Any, options: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A new dialogue about a video, or one that goes on with what was saved of another.
+
+    Raises NotIndexedError; OptionError if it is about another video, or about tokens that are no
+    longer stored.
+    """
+    talk = cast(Conversation, service.video(video).chat(**service.answering(options)))
+    if saved is not None:
+        talk = Conversation.restored(saved, "the dialogue", talk.scope, talk.answerer)
+    name = new_id()
+    path = _place(service, name)
+    path.parent.mkdir(exist_ok=True)
+    talk.save(path)
+    return {"dialogue": name, "cost": talk.cost}
+
+
+def saved(service: Service, name: str) -> Any:
+    """What is kept of a dialogue. Raises MissingError."""
+    path = _place(service, name)
+    if not path.exists():
+        raise MissingError(f"there is no dialogue {name!r}")
+    return read_json(path)
+
+
+def _place(service: Service, name: str) -> Path:
+    """Where a dialogue is kept. Raises MissingError for what can be no name of one."""
+    if not (name.isascii() and name.isalnum()):
+        raise MissingError(f"there is no dialogue {name!r}")
+    return service.state.folder / "dialogues" / f"{name}.json"

@@ -10,7 +10,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from seal import __version__
-from seal.serve import agents, assets, completions, live, media, pages, problems, rest, uploads
+from seal.serve import (
+    agents,
+    assets,
+    besides,
+    completions,
+    live,
+    media,
+    pages,
+    problems,
+    rest,
+    uploads,
+)
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -48,7 +59,7 @@ def application(service: Service) -> FastAPI:
     app.state.uploads = uploads.Uploads(service)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, uploads, live, media, completions, pages, assets):
+    for part in (rest, besides, uploads, live, media, completions, pages, assets):
         app.include_router(part.router)
     # Each request stands alone, so there is nothing that a stream or a session would be for.
     app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))

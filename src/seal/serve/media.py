@@ -22,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from seal import __version__
 from seal.content import LONGEST_QUERY
 from seal.errors import OptionError
-from seal.indexed import Video
+from seal.indexed import LocalVideo
 from seal.lookup import source_options
 from seal.serve import schemas
 from seal.serve.browsers import MEDIA_TYPES, makeup_of
@@ -111,7 +111,7 @@ async def _kept(
     name: str,
     version: str | None,
     media_type: str,
-    make: Callable[[Video], bytes],
+    make: Callable[[LocalVideo], bytes],
 ) -> Response:
     """What is made from the stored tokens of a video, unless the client has it already."""
 
@@ -181,7 +181,7 @@ async def show_chapters(
 ) -> Response:
     """The chapters of what is said, as WebVTT. Times count from the first picture."""
     return await _kept(
-        request, service, video, v, _VTT, lambda video: _words(video, Video.chapters)
+        request, service, video, v, _VTT, lambda video: _words(video, LocalVideo.chapters)
     )
 
 
@@ -191,11 +191,11 @@ async def show_subtitles(
 ) -> Response:
     """What is said, as WebVTT. Times count from the first picture."""
     return await _kept(
-        request, service, video, v, _VTT, lambda video: _words(video, Video.transcript)
+        request, service, video, v, _VTT, lambda video: _words(video, LocalVideo.transcript)
     )
 
 
-def _words(video: Video, spoken: Callable[[Video], SpokenWords]) -> bytes:
+def _words(video: LocalVideo, spoken: Callable[[LocalVideo], SpokenWords]) -> bytes:
     """WebVTT of what is said. Raises MissingError where nothing is."""
     try:
         cues = spoken(video).cues

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from seal.clock import clock
 from seal.content import LONGEST_QUERY
 from seal.errors import OptionError, SealError
-from seal.indexed import Video
+from seal.indexed import LocalVideo
 from seal.printing import printable
 from seal.serve import schemas
 from seal.serve.assets import assets
@@ -212,7 +212,7 @@ def _facts(service: Service, record: VideoRecord) -> dict[str, Any]:
     }
 
 
-def _video(service: Service, video: Video, query: str) -> dict[str, Any]:
+def _video(service: Service, video: LocalVideo, query: str) -> dict[str, Any]:
     """What a query finds in a video, drawn; the lanes alone without a query."""
     site = Site(service.options.path_prefix)
     board = video.storyboard(query) if query else bare(video)
@@ -232,7 +232,7 @@ def _video(service: Service, video: Video, query: str) -> dict[str, Any]:
     }
 
 
-def _chapters(site: Site, video: Video) -> list[dict[str, Any]]:
+def _chapters(site: Site, video: LocalVideo) -> list[dict[str, Any]]:
     return [
         {
             "href": site.moment(video.id, "", cue.start_s, cue.end_s),

@@ -93,7 +93,7 @@ def headers_of(error: SealError) -> dict[str, str]:
 
 def of_error(error: SealError) -> Response:
     """What SEAL raises on purpose, as a problem."""
-    return problem(status_of(error), str(error), headers_of(error))
+    return problem(status_of(error), str(error), headers_of(error), error=type(error).__name__)
 
 
 def install(app: FastAPI) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import anyio
@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from seal.inventory import Indexed
 from seal.printing import json_line
-from seal.results import Result
+from seal.results import Result, TokenList
 from seal.serve import schemas
 from seal.serve.answers import answer, told
 from seal.serve.jobs import Job
@@ -77,10 +77,13 @@ def as_json(value: Any, status: int = 200) -> Response:
 @router.get("/videos", response_model=schemas.VideosJson, tags=["videos"])
 def list_videos(service: Here, limit: Limit = 100, after: After = None) -> Response:
     """The videos, in the order of indexing."""
-    shown, following = page(service.library.listing().videos, "video", limit, after)
+    listing = service.library.listing()
+    names = [video.video for video in listing.videos]
+    shown, following = page(listing.videos, names, limit, after)
     titles = service.titles()
     videos = [video.to_json() | {"title": service.title(video.path, titles)} for video in shown]
-    return as_json({"videos": videos, "next": following})
+    begun = [{"video": video, "path": path} for video, path in listing.unfinished]
+    return as_json({"videos": videos, "unfinished": begun, "next": following})
 
 
 @router.get("/videos/{video}", response_model=schemas.VideoJson, tags=["videos"])
@@ -91,9 +94,13 @@ def show_video(service: Here, video: VideoPath) -> Response:
 
 
 @router.delete("/videos/{video}", response_model=list[schemas.RemovedJson], tags=["videos"])
-def remove_video(service: Here, video: VideoPath) -> Response:
-    """Remove a video with all its tokens; an uploaded file is removed, too."""
-    return as_json(service.remove(video).to_json())
+def remove_video(
+    service: Here,
+    video: VideoPath,
+    purge: Annotated[bool, Query(description="Give the space back at once.")] = False,
+) -> Response:
+    """Remove a video with all its tokens, indexed or half indexed; an uploaded file, too."""
+    return as_json(service.remove(video, purge).to_json())
 
 
 @router.get("/tokens", response_model=schemas.TokensJson, tags=["queries"])
@@ -112,8 +119,9 @@ def list_tokens(
         listed = asked.list_tokens(kind)
     else:
         listed = asked.tokens_between(start_s, end_s, kind)
-    rows, following = page(listed.to_json(), "id", limit, after)
-    return as_json({"tokens": rows, "next": following})
+    tokens = listed.tokens
+    rows, following = page(range(len(tokens)), tokens.ids.tolist(), limit, after)
+    return as_json({"tokens": TokenList(tokens.take(rows)).to_json(), "next": following})
 
 
 @router.post("/find", response_model=schemas.FoundJson, tags=["queries"])
@@ -139,6 +147,7 @@ async def select(service: Here, asked: schemas.SelectRequest) -> Response:
             solver=asked.solver,
             alpha=asked.alpha,
             options=allowed(asked.options),
+            **asked.ids,
         )
 
     return as_json((await service.compute(work)).to_json())
@@ -257,11 +266,9 @@ async def _all_jobs(service: Service) -> AsyncIterator[dict[str, str]]:
 
 
 def page(
-    items: Iterable[Any], key: str, limit: int, after: str | None
-) -> tuple[list[Any], str | None]:
-    """Some of the items, and what to ask for after them; `key` names what tells them apart."""
-    every = list(items)
-    names = [item[key] if isinstance(item, dict) else getattr(item, key) for item in every]
+    items: Sequence[Any], names: Sequence[str], limit: int, after: str | None
+) -> tuple[Sequence[Any], str | None]:
+    """Some of the items, and what to ask for after them; `names` tell them apart."""
     begin = names.index(after) + 1 if after in names else 0
-    some = every[begin : begin + limit]
-    return some, names[begin + limit - 1] if begin + limit < len(every) else None
+    following = names[begin + limit - 1] if begin + limit < len(names) else None
+    return items[begin : begin + limit], following

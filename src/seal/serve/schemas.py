@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from seal.config import WatchOptions
 from seal.content import LONGEST_QUERY
+from seal.errors import OptionError
 from seal.results import FOUND_BY
 
 LONGEST_ID = 300
@@ -20,6 +21,7 @@ Options = Annotated[
     Field(description="Options by key, such as attention.alpha; a wrong key lists what is valid."),
 ]
 Query = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, examples=["a red ball"])]
+Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1024)]
 VideoId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[0-9A-Za-z_.-]+$")]
 Verdict = Literal["likely", "unsure", "unlikely"]
 FoundBy = Annotated[str, Field(description=f"One of {', '.join(FOUND_BY)}; absent for a picture.")]
@@ -49,6 +51,16 @@ class SelectRequest(QueryRequest):
     objective: str | None = None
     solver: str | None = None
     alpha: float | None = Field(None, ge=0, le=1)
+    include: Ids = Field(default_factory=list, description="Tokens of the video to select.")
+    exclude: Ids = Field(default_factory=list, description="Tokens of the video not to select.")
+
+    @property
+    def ids(self) -> dict[str, list[str]]:
+        """The tokens that are named. Raises OptionError where no video is."""
+        given = {"include": self.include, "exclude": self.exclude}
+        if self.video is None and (self.include or self.exclude):
+            raise OptionError("include and exclude name tokens of one video: name the video, too")
+        return {} if self.video is None else given
 
 
 class AskRequest(BaseModel):
@@ -106,6 +118,7 @@ class MatchJson(BaseModel):
 
     verdict: Verdict
     probability: float
+    doubt: str | None = Field(None, description="Why the verdict is worth little.")
 
 
 class MomentJson(BaseModel):
@@ -181,6 +194,7 @@ class SelectionJson(BaseModel):
     gap: float
     reach: ReachJson | None
     cost: float
+    candidates: int = Field(description="The number of tokens that they were chosen from.")
     seconds: float
 
 
@@ -213,7 +227,9 @@ class AnswerJson(BaseModel):
     seconds: float
     choice: str | None = None
     without_cited: dict[str, Any] | None = None
+    cut: str | None = Field(None, description="Why the text ends before it is whole.")
     dialogue: str | None = Field(None, description="What to send to go on with the dialogue.")
+    cost: float | None = Field(None, description="What all evidence of the dialogue has cost.")
 
 
 class VideoJson(BaseModel):
@@ -232,10 +248,18 @@ class VideoJson(BaseModel):
     realtime_factor: float
 
 
+class RemovedJson(BaseModel):
+    """A video that is no longer in the library, or not yet."""
+
+    video: str
+    path: str
+
+
 class VideosJson(BaseModel):
     """A page of the videos of the library."""
 
     videos: list[VideoJson]
+    unfinished: list[RemovedJson] = Field(description="Videos whose indexing was begun.")
     next: str | None = Field(description="What to send as `after` for the next page.")
 
 
@@ -315,13 +339,6 @@ class AlertListJson(BaseModel):
     alerts: list[AlertJson]
 
 
-class RemovedJson(BaseModel):
-    """A video that is no longer in the library."""
-
-    video: str
-    path: str
-
-
 class ProblemJson(BaseModel):
     """What is wrong (RFC 9457)."""
 
@@ -329,4 +346,5 @@ class ProblemJson(BaseModel):
     title: str
     status: int
     detail: str
+    error: str | None = Field(None, description="The class of the error in Python.")
     errors: list[dict[str, Any]] | None = None

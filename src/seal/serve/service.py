@@ -19,15 +19,15 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.to_thread import run_sync
 
-from seal import asked
+from seal import arguments
 from seal.answer import Answerer, load
-from seal.asked import merged
+from seal.arguments import merged
 from seal.config import NoAnswer, Options
 from seal.config.serving import ServeOptions
 from seal.errors import AnswerError, OptionError, SealError
-from seal.indexed import Video
+from seal.indexed import LocalVideo
 from seal.inventory import Removed
-from seal.library import Library
+from seal.library import LocalLibrary
 from seal.serve import playable
 from seal.serve.gate import Gate
 from seal.serve.jobs import Job, Jobs
@@ -80,7 +80,8 @@ class Chosen:
 
     def asking(self, more: Iterable[str] = ()) -> list[str]:
         """The settings of a question, with those of a client."""
-        return merged([*self.of("ask"), *more], asked.asking(None, self.answerer or "none"))
+        chosen = arguments.asking(None, self.answerer or "none")
+        return merged([*self.of("ask"), *more], chosen)
 
     @property
     def model(self) -> str | None:
@@ -103,7 +104,7 @@ class Service:
     """A library behind a server."""
 
     def __init__(
-        self, library: Library, state: ServerState, options: ServeOptions, models: Chosen
+        self, library: LocalLibrary, state: ServerState, options: ServeOptions, models: Chosen
     ) -> None:
         self.library = library
         self.state = state
@@ -148,11 +149,11 @@ class Service:
         with mine.lock:
             yield
 
-    def video(self, name: str) -> Video:
+    def video(self, name: str) -> LocalVideo:
         """A video by its id. Raises NotIndexedError."""
         return self.library.by_id(name)
 
-    def asked(self, name: str | None) -> Video | Library:
+    def asked(self, name: str | None) -> LocalVideo | LocalLibrary:
         """What a question is put to: the video of this id, or all of them."""
         return self.library if name is None else self.video(name)
 
@@ -182,11 +183,13 @@ class Service:
                 text = text.replace(f"{folder}/", "").replace(folder, "the library")
         return text
 
-    def remove(self, name: str) -> Removed:
-        """Remove a video from the library with its playable copy, and its file if it was
-        uploaded."""
+    def remove(self, name: str, purge: bool = False) -> Removed:
+        """Remove a video from the library, indexed or half indexed, with its playable copy, and its
+        file if it was uploaded."""
+        if name in [video.id for video in self.library.store.unfinished()]:
+            return self.library.remove(name, purge=purge)
         record = self.library.store.record(name)
-        removed = self.library.remove(record.id)
+        removed = self.library.remove(record.id, purge=purge)
         if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
             with suppress(ConflictError):  # It is over by now.
                 self.jobs.cancel(job.id)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from seal import kinds
-from seal.indexed import Video
+from seal.indexed import LocalVideo
 from seal.serve.originals import version_of
 from seal.serve.problems import MissingError
 from seal.types import Tokens
@@ -26,7 +26,7 @@ _MOST = 400
 """A player shows some hundred places along its time; more thumbnails of a long video cost bytes."""
 
 
-def picture(video: Video, name: str, width_px: int | None = None) -> bytes:
+def picture(video: LocalVideo, name: str, width_px: int | None = None) -> bytes:
     """The stored frame of a token as JPEG, at most `width_px` wide.
 
     Raises MissingError for a token that the video does not have, or that has no picture.
@@ -41,7 +41,7 @@ def picture(video: Video, name: str, width_px: int | None = None) -> bytes:
     return _shrunk(video.pictures(token)[0], width_px)
 
 
-def poster(video: Video, width_px: int | None = None) -> bytes:
+def poster(video: LocalVideo, width_px: int | None = None) -> bytes:
     """The frame that is most like all others of a video, as JPEG, at most `width_px` wide.
 
     Raises MissingError for a video without frames at even steps.
@@ -51,7 +51,7 @@ def poster(video: Video, width_px: int | None = None) -> bytes:
     return _shrunk(video.pictures(tokens.take(np.array([nearest])))[0], width_px)
 
 
-def _even(video: Video) -> Tokens:
+def _even(video: LocalVideo) -> Tokens:
     """The tokens at even steps, in order of time. Raises MissingError if there are none."""
     names = [kind.name for kind in kinds.known().values() if kind.uniform and kind.has_picture]
     tokens = video.content.store.tokens(video.id, kinds=names)
@@ -84,12 +84,12 @@ def _jpeg(image: Image.Image) -> bytes:
 class Thumbnails:
     """Small pictures of a video at even steps, in sheets of `_PER_SHEET`."""
 
-    video: Video
+    video: LocalVideo
     tokens: Tokens
     """Those at even steps, in order of time."""
 
     @staticmethod
-    def of(video: Video) -> Thumbnails:
+    def of(video: LocalVideo) -> Thumbnails:
         """Raises MissingError for a video without frames at even steps."""
         return Thumbnails(video, _even(video))
 

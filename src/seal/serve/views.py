@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from seal.clock import clock, span_clock
-from seal.indexed import Video
+from seal.indexed import LocalVideo
 from seal.printing import printable
 from seal.results import Match, Verdict
 from seal.serve.jobs import Job
@@ -221,7 +221,7 @@ class MomentCard:
     height: int
 
     @staticmethod
-    def of(site: Site, query: str, moment: Moment, video: Video, title: str) -> MomentCard:
+    def of(site: Site, query: str, moment: Moment, video: LocalVideo, title: str) -> MomentCard:
         """A moment that a query has found."""
         span, token = moment.span, _pictured(video.tokens, moment)
         return MomentCard(
@@ -250,7 +250,7 @@ def _pictured(tokens: Tokens, moment: Moment) -> str:
     return str(tokens.ids[rows[np.argmin(abs(tokens.middle_s[rows] - middle_s))]])
 
 
-def bare(video: Video) -> Storyboard:
+def bare(video: LocalVideo) -> Storyboard:
     """The lanes of a video that is asked nothing."""
     nothing = np.empty(0, np.int64)
     return Storyboard(

@@ -68,9 +68,9 @@ def _end_with(orders: TextIO) -> None:
 
 def _index(job: Mapping[str, Any], say: Say) -> str:
     """Index a video; gives back its id."""
-    from seal.library import open_library
+    from seal.library import LocalLibrary
 
-    library = open_library(job["store"])
+    library = LocalLibrary.at(job["store"])
     with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
         video = library.index(
             job["source"],
@@ -105,10 +105,10 @@ def _now_and_then(say: Say) -> Callable[[Any], None]:
 
 def _watch(job: Mapping[str, Any], say: Say) -> str:
     """Watch a source until it ends."""
-    from seal.library import open_library
+    from seal.library import LocalLibrary
 
     with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
-        windows = open_library(job["store"]).watch(
+        windows = LocalLibrary.at(job["store"]).watch(
             job["source"],
             job["queries"],
             window_s=job["window_s"],

@@ -127,8 +127,8 @@ def ask(
 
     The model is asked what it has not answered yet. `missing` are videos that are not in the store.
     """
-    from seal.asked import asking as named
-    from seal.asked import merged
+    from seal.arguments import asking as named
+    from seal.arguments import merged
     from seal.evaluate import asking, ways
     from seal.evaluate.videos import Videos
     from seal.store import Store
@@ -184,8 +184,8 @@ def planned(
     asked: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What it takes to run a benchmark: see `seal.evaluate.lab.plan`. `asked` is as for `ask`."""
-    from seal.asked import asking as named
-    from seal.asked import merged
+    from seal.arguments import asking as named
+    from seal.arguments import merged
     from seal.evaluate.lab import Asking, Lab, plan
     from seal.files import read_appended
 
@@ -310,7 +310,7 @@ def _print_compared(methods: Mapping[str, Mapping[str, dict[str, float]]]) -> No
 def model_of(name: str, settings: tuple[str, ...], option: str = "--answerer") -> Answerer:
     """The model that "openai:MODEL" names. Raises OptionError for none."""
     from seal.answer import load
-    from seal.asked import asking, merged
+    from seal.arguments import asking, merged
 
     chosen = merged(settings, asking(None, name))
     model = load(Options.load(settings=chosen, task="ask").answer)

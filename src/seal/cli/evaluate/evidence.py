@@ -74,7 +74,7 @@ def evidence(
     """
     from seal.evaluate import evidence
     from seal.evaluate.bootstrap import RESAMPLES
-    from seal.library import open_library
+    from seal.library import LocalLibrary
 
     if videos is None:
         given = {
@@ -95,7 +95,7 @@ def evidence(
             questions,
             annotations,
             videos,
-            open_library(store_path),
+            LocalLibrary.at(store_path),
             budget or evidence.BUDGET,
             settings=settings,
             on_video=lambda path: tell(f"indexing {path} unless it is"),

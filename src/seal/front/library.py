@@ -1,0 +1,322 @@
+"""Many videos, and what is asked of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from seal.arguments import Settings, asking, merged, selecting
+from seal.config import Options, WatchOptions
+from seal.errors import OptionError
+from seal.front.requests import Indexing, PutQuestion
+from seal.front.video import Video
+
+# Not loaded here: a library on a server needs little of it.
+if TYPE_CHECKING:
+    from seal.answer import Answerer, OnText
+    from seal.detect import Detector
+    from seal.encode import Encoder
+    from seal.export import Exported
+    from seal.ingest import OnProgress
+    from seal.inventory import Listing, Optimized, Removed
+    from seal.results import Answer, Found, Selection, Shown
+    from seal.segment import Segmenter
+    from seal.track import Tracker
+    from seal.windows import Window
+    from seal.words import TextReader, Transcriber
+
+
+class Library(ABC):
+    """Many videos, and what is asked of them."""
+
+    # A string is an iterable of strings, too; the first signature comes first.
+    @overload
+    def index(  # type: ignore[overload-overlap]
+        self,
+        source: str | Path,
+        *,
+        profile: str = ...,
+        quick: bool = ...,
+        subtitles: str | Path | None = ...,
+        jobs: int | None = ...,
+        segmenter: Segmenter | None = ...,
+        tracker: Tracker | None = ...,
+        encoder: Encoder | None = ...,
+        detector: Detector | None = ...,
+        transcriber: Transcriber | None = ...,
+        reader: TextReader | None = ...,
+        options: Settings = ...,
+        on_progress: OnProgress = ...,
+    ) -> Video: ...
+
+    @overload
+    def index(
+        self,
+        source: Iterable[str | Path],
+        *,
+        profile: str = ...,
+        quick: bool = ...,
+        subtitles: str | Path | None = ...,
+        jobs: int | None = ...,
+        segmenter: Segmenter | None = ...,
+        tracker: Tracker | None = ...,
+        encoder: Encoder | None = ...,
+        detector: Detector | None = ...,
+        transcriber: Transcriber | None = ...,
+        reader: TextReader | None = ...,
+        options: Settings = ...,
+        on_progress: OnProgress = ...,
+    ) -> list[Video]: ...
+
+    def index(
+        self,
+        source: str | Path | Iterable[str | Path],
+        *,
+        profile: str = Options.profile,
+        quick: bool = False,
+        subtitles: str | Path | None = None,
+        jobs: int | None = None,
+        segmenter: Segmenter | None = None,
+        tracker: Tracker | None = None,
+        encoder: Encoder | None = None,
+        detector: Detector | None = None,
+        transcriber: Transcriber | None = None,
+        reader: TextReader | None = None,
+        options: Settings = (),
+        on_progress: OnProgress = lambda progress: None,
+    ) -> Any:
+        """Turn videos into tokens; what is stored already is not done again.
+
+        `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
+        it is several of these or a folder of videos, and a list comes back. Objects given as
+        `segmenter`, `tracker`, `encoder`, `detector`, `transcriber` or `reader` stand in for those
+        of the profile. `jobs` is the number of processes: by default one for each core, or one
+        where objects are given.
+
+        `subtitles` is a file with what is said in the video. By default files beside the video and
+        streams inside it are looked for (`seal.config.SubtitleOptions`).
+
+        With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
+        times faster; a later call without it completes the video, whose tokens then are others.
+
+        Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
+        """
+        settings = merged(options, {"subtitles.file": subtitles})
+        objects = {
+            "segmenter": segmenter,
+            "tracker": tracker,
+            "encoder": encoder,
+            "detector": detector,
+            "transcriber": transcriber,
+            "reader": reader,
+        }
+        how = Indexing(profile, settings, quick, jobs, objects, on_progress)
+        return self._index(source, how)
+
+    @abstractmethod
+    def video(self, name: str | Path) -> Video:
+        """A video by its id, its path or address as indexed, or the path of a copy of it.
+
+        Raises NotIndexedError if there is no such video.
+        """
+
+    @abstractmethod
+    def by_id(self, video_id: str) -> Video:
+        """A video by its very id; nothing else is looked at. Raises NotIndexedError."""
+
+    def __getitem__(self, name: str | Path) -> Video:
+        return self.video(name)
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Video]: ...
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """The videos, in the order of indexing."""
+
+    @abstractmethod
+    def remove(self, *names: str | Path, purge: bool = False) -> Removed:
+        """Remove videos with all their tokens, indexed or half indexed.
+
+        The space comes back some minutes later, when no other process can be reading the tokens
+        any more, or at once with `purge`. Raises NotIndexedError before any video is removed.
+        """
+
+    @abstractmethod
+    def optimize(self) -> Optimized:
+        """Give back the space of everything that was removed or left over, and merge small files.
+
+        Other processes that read or write at that moment start again, which may take them longer.
+        """
+
+    def find(
+        self,
+        query: str,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        options: Settings = (),
+    ) -> Found:
+        """The moments of all videos that a query describes, best first: see `Video.find`.
+
+        They are looked for in the videos of the `attention.candidates` tokens that are nearest to
+        the query, those with the most relevant tokens first.
+        """
+        settings = merged(options, {"find.top": top, "find.head": head})
+        return self._find(query, settings)
+
+    def select(
+        self,
+        query: str,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        options: Settings = (),
+    ) -> Selection:
+        """The tokens of all videos that are worth looking at for a query: see `Video.select`.
+
+        They are chosen from the `attention.candidates` tokens that are nearest to the query, and
+        the value and its bound are those of a choice among these.
+        """
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        return self._select(query, settings)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        verify: bool = False,
+        on_text: OnText | None = None,
+        options: Settings = (),
+    ) -> Answer:
+        """An answer from the evidence of all videos: see `Video.ask`.
+
+        Words of time, such as "before" and "at the end", are about one video; of several they say
+        nothing and are read as any other words.
+        """
+        settings = merged(options, asking(budget, answerer))
+        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
+
+    def prompt(
+        self,
+        question: str,
+        *,
+        answerer: str | Answerer | None = None,
+        budget: int | None = None,
+        choices: Mapping[str, str] | None = None,
+        options: Settings = (),
+    ) -> str:
+        """What `ask` would send, as a person reads it."""
+        settings = merged(options, asking(budget, answerer))
+        return self._prompt(PutQuestion(question, settings, answerer, choices))
+
+    def show(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        budget: int | None = None,
+        objective: str | None = None,
+        solver: str | None = None,
+        alpha: float | None = None,
+        options: Settings = (),
+    ) -> Shown:
+        """Write a storyboard about all videos: see `Video.show`."""
+        settings = merged(options, selecting(budget, objective, solver, alpha))
+        return self._show(query, path, settings)
+
+    def export(
+        self,
+        query: str,
+        path: str | Path,
+        *,
+        top: int | None = None,
+        head: str | None = None,
+        copy: bool = False,
+        options: Settings = (),
+        say: Callable[[str], None] = lambda text: None,
+    ) -> Exported:
+        """Write the moments of all videos that a query describes: see `Video.export`."""
+        settings = merged(options, {"find.top": top, "find.head": head})
+        return self._export(query, path, settings, copy, say)
+
+    def watch(
+        self,
+        source: str,
+        queries: Iterable[str] = (),
+        *,
+        window_s: float = WatchOptions.window_s,
+        budget: int = WatchOptions.budget,
+        give_up_s: float = WatchOptions.give_up_s,
+        state: str | Path | None = None,
+        head: str | None = None,
+        answerer: str | Answerer | None = None,
+        answer_every_s: float | None = None,
+        profile: str = Options.profile,
+        options: Settings = (),
+        say: Any = lambda text: None,
+    ) -> Iterator[Window]:
+        """Watch a file, an address or a camera, window by window, in fixed memory.
+
+        Nothing is written to the store. `head` is a trained localisation head, which finds moments
+        as it goes. An `answerer` answers the queries as it goes, each at most every
+        `answer_every_s` seconds (by default `seal.config.WatchOptions.answer_every_s`): see
+        `seal.watch.watch`.
+        """
+        if isinstance(queries, str):
+            raise OptionError(f"queries must be a list, such as [{queries!r}]")
+        return self._watch(
+            source,
+            list(queries),
+            window_s=window_s,
+            budget=budget,
+            give_up_s=give_up_s,
+            state=None if state is None else Path(state),
+            head=head,
+            answerer=answerer,
+            answer_every_s=answer_every_s,
+            profile=profile,
+            options=options,
+            say=say,
+        )
+
+    @abstractmethod
+    def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any: ...
+
+    @abstractmethod
+    def _find(self, query: str, settings: list[str]) -> Found: ...
+
+    @abstractmethod
+    def _select(self, query: str, settings: list[str]) -> Selection: ...
+
+    @abstractmethod
+    def _ask(self, put: PutQuestion) -> Answer: ...
+
+    @abstractmethod
+    def _prompt(self, put: PutQuestion) -> str: ...
+
+    @abstractmethod
+    def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown: ...
+
+    @abstractmethod
+    def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]: ...
+
+    @abstractmethod
+    def _export(
+        self,
+        query: str,
+        path: str | Path,
+        settings: list[str],
+        copy: bool,
+        say: Callable[[str], None],
+    ) -> Exported: ...

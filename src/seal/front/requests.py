@@ -1,0 +1,36 @@
+"""What is asked of a library or a video, once its keyword arguments are settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seal.answer import Answerer, OnText
+    from seal.ingest import OnProgress
+
+
+@dataclass(frozen=True)
+class Indexing:
+    """How videos are to be indexed: see `Library.index`."""
+
+    profile: str
+    settings: list[str]
+    quick: bool
+    jobs: int | None
+    objects: Mapping[str, Any]
+    """What stands in for the models of the profile, by the name of its argument."""
+    on_progress: OnProgress
+
+
+@dataclass(frozen=True)
+class PutQuestion:
+    """A question as it was put: see `Video.ask`."""
+
+    question: str
+    settings: list[str]
+    answerer: str | Answerer | None
+    choices: Mapping[str, str] | None
+    verify: bool = False
+    on_text: OnText | None = None
