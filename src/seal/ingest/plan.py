@@ -255,7 +255,7 @@ def _record(
     info = video.info
     name = shown(source, options.video.address_query == "identity")
     return VideoRecord(
-        id=f"{_slug(shown(source, with_query=False))}-{content[:8]}",
+        id=f"{slug(shown(source, with_query=False))}-{content[:8]}",
         path=name,
         location=name if is_address(source) else str(Path(source).absolute()),
         content_id=content,
@@ -276,6 +276,6 @@ def _record(
     )
 
 
-def _slug(source: str) -> str:
+def slug(source: str) -> str:
     """The name of a source, fit for a command line."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", PurePath(source.rstrip("/")).stem).strip("-") or "video"

@@ -196,6 +196,10 @@ class Service:
         self.copies.forget(record.id)
         if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
             Path(record.location).unlink(missing_ok=True)
+            with suppress(
+                OSError
+            ):  # It was the only file of its folder, or something else is there.
+                Path(record.location).parent.rmdir()
         return removed
 
     def playability(self, name: str) -> Playability:

@@ -1,6 +1,6 @@
 """Uploads that can be resumed: the protocol tus 1.0 (tus.io), its core, creation and termination.
 
-A file grows in the state folder under a name of our own, and its length says how much has arrived.
+A file grows in the state folder under a name of our own; its length says how much has arrived.
 When it is whole, its indexing is queued.
 """
 
@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from seal.errors import OptionError, StoreFullError
+from seal.ingest.plan import slug
 from seal.printing import printable
 from seal.serve import rest
 from seal.serve.problems import BusyError, ConflictError, MissingError, TooLargeError
@@ -36,6 +37,7 @@ _CONTENT = "application/offset+octet-stream"
 _BATCH_BYTES = 1 << 20
 """So much is written at a time."""
 _LONGEST_NAME = 255
+_LONGEST_SLUG = 64
 _KEPT_S = 7 * 86_400.0
 """How long an unfinished upload is kept."""
 _BUSY_S = 60.0
@@ -149,6 +151,7 @@ class Uploads:
         """Queue the indexing of an upload that is whole."""
         place, service = self._place(row), self._service
         if not place.exists():
+            place.parent.mkdir(exist_ok=True)
             os.replace(self._part(row), place)
         with service.state.transaction() as rows:
             job = service.jobs.add(rows, "index", row["name"], service.spec(str(place)))
@@ -169,8 +172,11 @@ class Uploads:
         return self._folder / f"{row['id']}.part"
 
     def _place(self, row: Mapping[str, Any]) -> FilePath:
-        suffix = PurePath(row["name"]).suffix.lower()
-        return self._folder / f"{row['id']}{suffix if suffix in VIDEO_SUFFIXES else '.video'}"
+        # Of the name only letters and digits are taken: the id of the video begins with them.
+        name, suffix = slug(row["name"])[:_LONGEST_SLUG], PurePath(row["name"]).suffix.lower()
+        known = suffix if suffix in VIDEO_SUFFIXES else ".video"
+        place: FilePath = self._folder / row["id"] / f"{name}{known}"
+        return place
 
 
 def _uploads(request: Request) -> Uploads:
