@@ -20,6 +20,7 @@ from seal.config import Options, SelectOptions
 from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
+from seal.ground import TimedTokens
 from seal.lookup import encoder_settings
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
@@ -67,6 +68,7 @@ class Content(ABC):
         """The videos that the tokens are of."""
         self._questions: OrderedDict[str, Question] = OrderedDict()
         self._indexed: tuple[Tokens, WordedTokens | None] | None = None
+        self._timed: tuple[Tokens, float, TimedTokens] | None = None
         self._localiser: tuple[Network, SelectOptions, int | None, Localiser] | None = None
 
     @property
@@ -92,6 +94,12 @@ class Content(ABC):
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """A frame, as JPEG, of each of some of the tokens: the one nearest to the share `at` of its
         time, one number or [n], in [0, 1]."""
+
+    def timed(self, smoothing_s: float) -> TimedTokens:
+        """The tokens with their times, for moments of this smoothing. The last one is kept."""
+        if self._timed is None or self._timed[:2] != (self.tokens, smoothing_s):
+            self._timed = self.tokens, smoothing_s, TimedTokens.of(self.tokens, smoothing_s)
+        return self._timed[2]
 
     def localiser(
         self, head: Network, select: SelectOptions, budget: int | None = None

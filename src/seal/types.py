@@ -298,17 +298,17 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def start_s(self) -> Float64:
         """[n] seconds."""
         return self.pts[:, 0] * self.time_base[:, 0] / self.time_base[:, 1]
 
-    @property
+    @cached_property
     def end_s(self) -> Float64:
         """[n] seconds."""
         return self.pts[:, 1] * self.time_base[:, 0] / self.time_base[:, 1]
 
-    @property
+    @cached_property
     def middle_s(self) -> Float64:
         """[n] seconds."""
         return (self.start_s + self.end_s) / 2
