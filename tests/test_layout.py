@@ -30,7 +30,7 @@ LAYERS = [
     {"store"},
     {"attention"},
     {"ground"},
-    {"lookup", "spoken"},
+    {"lookup", "spoken", "said"},
     {"content"},
     {"scope", "windows"},
     {"show", "answer", "ingest", "watch", "preparation"},

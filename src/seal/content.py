@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -15,17 +16,20 @@ from numpy.typing import ArrayLike
 
 from seal import encode, kinds
 from seal.attention import relevance
-from seal.attention.worded import AskedVideo, WordedTokens
+from seal.attention.worded import AskedVideo, WordedTokens, on_one_scale
+from seal.attention.words import UNQUOTED
 from seal.config import Options, SelectOptions
 from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError, StoreError
 from seal.ground import TimedTokens
 from seal.lookup import encoder_settings
+from seal.said import Said, SaidInVideos
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
 from seal.types import Float32, Float64, Int64, Strings, Tokens
 from seal.weights import nothing_fetched
+from seal.words.index import quotes
 
 if TYPE_CHECKING:
     from seal.ground.localise import Localiser
@@ -36,8 +40,10 @@ LONGEST_QUERY = 1000
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
 _WORDED = 0.25
-"""When all videos are searched, this share of the candidates is found by meaning and an equal share
-by words."""
+"""When all videos are searched, so many sentences, as a share of the candidates, are looked for by
+meaning and as many by words."""
+_SEARCHED = 16
+"""All sentences count of so many videos that have the nearest of these, by meaning and by words."""
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -259,8 +265,9 @@ class VideoContent(StoredContent):
 class NearestContent(StoredContent):
     """The `limit` tokens of many videos, of one encoder, that are most relevant to one question.
 
-    Pictures are looked for by their embeddings, words by their embeddings and by the words. Where
-    the encoder gives a token several embeddings, their mean counts.
+    Pictures are looked for by their embeddings. Words are those of the videos that have the nearest
+    ones by their embeddings and by their terms, and they have the relevance that they have among
+    all words of their video. Where the encoder gives a token several embeddings, their mean counts.
     """
 
     is_one = False
@@ -272,8 +279,11 @@ class NearestContent(StoredContent):
         encoder: Encoder,
         text: str,
         limit: int,
+        said: SaidInVideos | None = None,
     ) -> None:
+        super().__init__(store, records)
         self._encoder = encoder
+        self._shape = encoder.dimension, encoder.facets
         embedding = embed_query(encoder, text)
         calibration = encoder.calibration
         # The relevance of a picture is linear in its embedding, and this is its direction.
@@ -281,23 +291,55 @@ class NearestContent(StoredContent):
         counts, words = store.counts(), kinds.worded()
         self._counts = {name: sum(of.values()) for name, of in counts.items()}
         seen = [name for name in kinds.known() if name not in words]
-        found = [store.nearest(direction, encoder.facets, limit, seen)]
-        if any(of.get(kind) for of in counts.values() for kind in words):
-            # A query finds few sentences among many: the words are looked up in those alone.
-            few = math.ceil(limit * _WORDED)
-            found.append(store.nearest(embedding, encoder.facets, few, words))
-            shape = (encoder.dimension, encoder.facets)
-            found.append(store.matching(text, shape, few, words))
+        nearest = store.nearest(direction, encoder.facets, limit, seen)
         # Another process may have stored or removed a video since `records` were read.
-        known = [record.id for record in records if record.id in self._counts]
-        self._tokens = _once(Tokens.concatenate(found), known)
-        super().__init__(store, records)
-        self._remember(text, embedding)
+        self.records = [record for record in records if record.id in self._counts]
+        self._tokens = _in_order(nearest, [record.id for record in self.records])
+        if any(of.get(kind) for of in counts.values() for kind in words):
+            spoken = self._saying(text, embedding, math.ceil(limit * _WORDED))
+            found = (said or SaidInVideos(store)).of(spoken, self._shape)
+            self._remember_with(text, embedding, found)
+        else:
+            self._remember(text, embedding)
         self._keep(self.question(text), limit)
 
+    def _saying(self, text: str, embedding: Float32, few: int) -> list[VideoRecord]:
+        """The videos with the words that are nearest to a question, at most 2 * _SEARCHED."""
+        words, known = kinds.worded(), {record.id: record for record in self.records}
+        near = self.store.nearest(embedding, self._shape[1], few, words)
+        order = np.argsort(-(near.embeddings @ embedding), kind="stable")
+        ranked = [self.store.saying(text, few), near.video_ids[order].tolist()]
+        # A video may come or go between the reads.
+        several = ([name for name in dict.fromkeys(one) if name in known] for one in ranked)
+        return [known[name] for name in dict.fromkeys(chain(*(one[:_SEARCHED] for one in several)))]
+
+    def _remember_with(self, text: str, embedding: Float32, said: Mapping[str, Said]) -> None:
+        """As `_remember`, with the words of these videos beside the tokens, which are pictures."""
+        calibration = self.encoder.calibration
+        prior = {} if calibration is None else self._prior(text, embedding, calibration)
+        seen = relevance(self.tokens, embedding, calibration, text)
+        tokens, scores, found_by = [self.tokens], [seen], [np.full(len(seen), "picture")]
+        limit = np.array([-UNQUOTED], np.float32)
+        for record, rows in self.by_video():
+            video = AskedVideo(rows, prior.get(record.id, 0.0), self.count(record))
+            if quotes(text):
+                most = on_one_scale(limit, seen[rows], video, calibration)
+                seen[rows] = np.minimum(seen[rows], most)
+            if record.id in said:
+                words = said[record.id]
+                tokens.append(words.tokens)
+                own = words.relevance(seen[rows], text, embedding, video, calibration)
+                scores.append(own[0])
+                found_by.append(own[1])
+        self._tokens = Tokens.concatenate(tokens)
+        self._questions[text] = Question(
+            text, embedding, np.concatenate(scores), prior, np.concatenate(found_by)
+        )
+
     def _keep(self, question: Question, limit: int) -> None:
-        """Keep the `limit` tokens that are most relevant to the question."""
+        """Keep the `limit` tokens that are most relevant to the question, in order."""
         best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
+        best = best[_store_order(self._tokens.take(best))]
         self._tokens = self._tokens.take(best)
         self._questions[question.text] = replace(
             question, relevance=question.relevance[best], found_by=question.found_by[best]
@@ -321,14 +363,17 @@ class NearestContent(StoredContent):
         return one_after_another(self._tokens, [record.id for record in self.records])
 
 
-def _once(tokens: Tokens, videos: Sequence[str]) -> Tokens:
-    """The tokens of these videos, each once: by video, kind and start, as the store has them."""
-    names = np.char.add(np.char.add(tokens.video_ids, " "), tokens.ids)
-    rows = np.sort(np.unique(names, return_index=True)[1])
-    tokens = tokens.take(rows[np.isin(tokens.video_ids[rows], videos)])
+def _in_order(tokens: Tokens, videos: Sequence[str]) -> Tokens:
+    """The tokens of these videos, in the order of `_store_order`."""
+    tokens = tokens.take(np.isin(tokens.video_ids, videos))
+    return tokens.take(_store_order(tokens))
+
+
+def _store_order(tokens: Tokens) -> Int64:
+    """How tokens sort by video, kind and start, as the store has them."""
     places = {name: place for place, name in enumerate(kinds.known())}
     order = tokens.per_kind(lambda kind: places[kind.name])
-    return tokens.take(np.lexsort((tokens.start_s, order, tokens.video_ids)))
+    return np.lexsort((tokens.start_s, order, tokens.video_ids))
 
 
 def was_detected(record: VideoRecord) -> bool:

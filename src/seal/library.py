@@ -32,6 +32,7 @@ from seal.ingest import index as index_video
 from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
 from seal.results import Answer, Found, Match, Selection, Shown
+from seal.said import SaidInVideos
 from seal.scope import Scope
 from seal.segment import Segmenter
 from seal.store import Store, VideoRecord
@@ -68,6 +69,7 @@ class Library:
         self.store = store
         self._encoders = Encoders(encoder)
         self._opened: OrderedDict[str, Video] = OrderedDict()
+        self._said = SaidInVideos(store)
 
     # A string is an iterable of strings, too; the first signature comes first.
     @overload
@@ -393,7 +395,8 @@ class Library:
         options = options_of(self.store, latest, settings, task)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         text = text_of(query, options.answer)
-        return Scope(NearestContent(self.store, records, encoder, text, limit), options)
+        content = NearestContent(self.store, records, encoder, text, limit, self._said)
+        return Scope(content, options)
 
     def _found(self, scope: Scope, query: str) -> Found:
         """The moments of the videos in `scope`, best first, and the match of the likeliest video.

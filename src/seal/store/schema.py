@@ -1,13 +1,14 @@
 """The layout of a store on disk and its version.
 
 A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 2}), which
-marks it as a store, and a folder `schema-2` with up to four kinds of Lance table, each created when
+marks it as a store, and a folder `schema-2` with up to five kinds of Lance table, each created when
 first written to:
 
     videos          one row per commit: the record of the video (JSON) and its parts (JSON)
     parts           one row per kind and part of a video that is being indexed
     pictures        one row per frame that shows a token; tokens share frames
     tokens_{d}x{q}  one row per token of the encoders with dimension d and q facets
+    terms           one row per token that is words, made from the others (`seal.store.terms`)
 
 Encoders of different dimensions need different tables because the embedding is a fixed-size list
 of float32, the only type that Lance can index for vector search. With q = 1 the facets are the
@@ -32,7 +33,7 @@ FOLDER = f"schema-{VERSION}"
 """The folder of the tables. No schema writes into the tables of another."""
 _FORMAT = "seal-store"
 
-VIDEOS, PARTS, PICTURES, TOKENS = "videos", "parts", "pictures", "tokens_"
+VIDEOS, PARTS, PICTURES, TERMS, TOKENS = "videos", "parts", "pictures", "terms", "tokens_"
 
 
 def read_version(path: Path) -> int:
@@ -108,6 +109,15 @@ def table_schema(name: str) -> Any:
         }
     elif name == PICTURES:
         columns = {"video_id": text, "batch": text, "pts": integer, "jpeg": pa.large_binary()}
+    elif name == TERMS:
+        columns = {
+            "video_id": text,
+            "kind": text,
+            "batch": text,
+            "language": text,
+            "row": integer,
+            "terms": text,
+        }
     else:
         dimension, facets = shape(name)
         columns = {

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.store import columns, commits, lookup, schema
+from seal.store import columns, commits, lookup, schema, terms
 from seal.store.commits import Commit
 from seal.store.contents import Contents
-from seal.store.lance import Tables, among, guard, matching, nearest, quote, scan
+from seal.store.lance import Tables, among, guard, nearest, quote, scan
 from seal.store.migrate import migrate
 from seal.store.pictures import frames, shown
 from seal.store.records import Gap, Stored, Unfinished, VideoRecord, to_gaps
@@ -52,6 +52,7 @@ class Store:
                 self._create(create)
             migrate(self.path)
             self._tables = Tables(self.path / schema.FOLDER)
+        self._has_terms = False
         self._known: dict[str, set[tuple[str, int]]] = {}
         self._paths: dict[str, str] = {}
 
@@ -230,7 +231,7 @@ class Store:
             self._tables.optimize(name, min_files, purge)
             if name.startswith(schema.TOKENS):
                 self._tables.index_vectors(name)
-                self._tables.index_words(name, known_kinds.worded())
+        terms.refresh(self._tables, self._visible())
         self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
@@ -280,14 +281,13 @@ class Store:
     def videos(self) -> list[VideoRecord]:
         """The indexed videos, in the order of their last commits."""
         with guard(self.path):
-            found = commits.visible(commits.commits(self._tables))
-            return [commit.record for commit in found.values()]
+            return [commit.record for commit in self._visible().values()]
 
     def unfinished(self) -> list[Unfinished]:
         """The videos that were begun and never committed, in order of their ids."""
         with guard(self.path):
             rows = self._tables.rows(schema.PARTS)
-            return lookup.unfinished(rows, commits.visible(commits.commits(self._tables)))
+            return lookup.unfinished(rows, self._visible())
 
     def resolve(self, name: str) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
@@ -307,11 +307,8 @@ class Store:
     def holds(self, video_id: str) -> bool:
         """Whether anything is stored of a video of this very id, be it damaged."""
         with guard(self.path):
-            mine = {schema.VIDEOS: "id", schema.PARTS: "video_id"}
-            return any(
-                self._tables.count(table, [column], f"{column} = {quote(video_id)}")
-                for table, column in mine.items()
-            )
+            columns = {schema.VIDEOS: "id", schema.PARTS: "video_id"}.items()
+            return any(self._tables.count(t, [c], f"{c} = {quote(video_id)}") for t, c in columns)
 
     def count(self, video_id: str) -> dict[str, int]:
         """kind -> number of tokens of an indexed video. Raises NotIndexedError."""
@@ -321,8 +318,7 @@ class Store:
     def counts(self) -> dict[str, dict[str, int]]:
         """Id -> kind -> number of tokens, of every indexed video, in one read."""
         with guard(self.path):
-            found = commits.visible(commits.commits(self._tables))
-            return {video_id: commit.contents.counts for video_id, commit in found.items()}
+            return {name: commit.contents.counts for name, commit in self._visible().items()}
 
     def tokens(self, video_id: str, kinds: Sequence[str] | None = None) -> Tokens:
         """The tokens of an indexed video: by kind, then by start, part, row.
@@ -350,9 +346,8 @@ class Store:
         batches = {kind: names for kind, names in contents.batches.items() if kind in wanted}
         names = [name for name in schema.table_schema(contents.table).names if name != "video_id"]
         where = f"video_id = {quote(video_id)} AND ({contents.where(batches)})"
-        rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
-        if rows is None:
-            rows = schema.table_schema(contents.table).empty_table()
+        read = self._tables.read(contents.table, lambda table: scan(table, where, names))
+        rows = schema.table_schema(contents.table).empty_table() if read is None else read
         try:
             tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
         except OptionError as error:
@@ -373,37 +368,38 @@ class Store:
         were nearer.
         """
         where = "true" if kinds is None else among("kind", kinds)
-        return self._best(
+        return self._committed(
             (direction.size, facets),
             lambda table, columns: nearest(table, columns, direction, limit, where),
         )
 
-    def matching(
-        self, words: str, shape: tuple[int, int], limit: int, kinds: Sequence[str]
+    def saying(self, words: str, limit: int) -> list[str]:
+        """The ids of the videos of the `limit` tokens whose words fit best (BM25), best first."""
+        with guard(self.path):
+            found = self._visible()
+            self._has_terms = self._has_terms or terms.completed(self._tables, found)
+            return terms.search(self._tables, found, words, limit)
+
+    def said(self, video_ids: Sequence[str], shape: tuple[int, int]) -> Tokens:
+        """The tokens that are words, of those among these videos that are indexed, in one read; by
+        video, then as `tokens`. `shape` is the dimension and the number of facets."""
+        where = f"{among('video_id', video_ids)} AND {among('kind', known_kinds.worded())}"
+        return self._committed(shape, lambda table, columns: scan(table, where, columns))
+
+    def _committed(
+        self, shape: tuple[int, int], query: Callable[[Any, Sequence[str]], Any]
     ) -> Tokens:
-        """The `limit` tokens of these kinds, of all indexed videos, whose text fits the words best
-        (BM25 with English stems); in order of video.
-
-        `shape` is the dimension and the number of facets of their embeddings.
-        """
-        where = among("kind", kinds)
-        return self._best(
-            shape, lambda table, columns: matching(table, columns, words, limit, where)
-        )
-
-    def _best(self, shape: tuple[int, int], query: Callable[[Any, Sequence[str]], Any]) -> Tokens:
         """The committed ones among the tokens that a query on their table yields."""
         name = schema.tokens_table(*shape)
         table_schema = schema.table_schema(name)
         with guard(self.path):
             while True:
                 version = self._tables.version(schema.VIDEOS)
-                found = commits.visible(commits.commits(self._tables))
+                found = self._visible()
                 rows = self._tables.read(name, lambda table: query(table, table_schema.names))
                 if version == self._tables.version(schema.VIDEOS):
                     break  # Otherwise tokens may belong to a later commit.
-            if rows is None:
-                rows = table_schema.empty_table()
+            rows = table_schema.empty_table() if rows is None else rows
             videos = sorted(set(rows["video_id"].to_pylist()) & set(found))
             batches = {video: found[video].contents.batches for video in videos}
             return columns.to_tokens(rows, batches, *shape)
@@ -434,6 +430,10 @@ class Store:
                     if contents == before:
                         raise
             return []
+
+    def _visible(self) -> dict[str, Commit]:
+        """The visible commit of every indexed video, by its id."""
+        return commits.visible(commits.commits(self._tables))
 
     def _latest(self, video_id: str) -> Commit | None:
         """The visible commit of a video."""
