@@ -34,7 +34,7 @@ LAYERS = [
     {"content"},
     {"scope", "windows"},
     {"show", "answer", "ingest", "watch", "preparation"},
-    {"asked", "diagnosis"},
+    {"asked", "diagnosis", "everywhere"},
     {"indexed"},
     {"library"},
     {"evaluate"},

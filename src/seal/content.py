@@ -96,6 +96,11 @@ class Content(ABC):
     def count(self, record: VideoRecord) -> int:
         """The number of tokens of a video, all of them."""
 
+    @property
+    def total(self) -> int:
+        """The number of tokens of all videos that are asked, those left out included."""
+        return sum(self.count(record) for record in self.records)
+
     @abstractmethod
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """A frame, as JPEG, of each of some of the tokens: the one nearest to the share `at` of its
@@ -354,6 +359,10 @@ class NearestContent(StoredContent):
     @property
     def encoder(self) -> Encoder:
         return self._encoder
+
+    @property
+    def total(self) -> int:
+        return sum(self._counts.values())
 
     def count(self, record: VideoRecord) -> int:
         return self._counts[record.id]
