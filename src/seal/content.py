@@ -44,6 +44,8 @@ _WORDED = 0.25
 meaning and as many by words."""
 _SEARCHED = 16
 """All sentences count of so many videos that have the nearest of these, by meaning and by words."""
+_MEANT = 0.01
+"""This share of the candidates of all videos are the sentences of the nearest meaning."""
 _PAUSE_S = 1e4
 """Tokens of different videos are so far apart in time: further than any objective looks."""
 
@@ -342,8 +344,13 @@ class NearestContent(StoredContent):
         )
 
     def _keep(self, question: Question, limit: int) -> None:
-        """Keep the `limit` tokens that are most relevant to the question, in order."""
-        best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
+        """Keep the `limit` most relevant tokens, with the sentences of the nearest meaning."""
+        said = np.flatnonzero(question.found_by != "picture")
+        nearness = self._tokens.embeddings[said] @ question.embedding
+        ranked = np.argsort(-question.relevance, kind="stable")
+        meant = said[np.argsort(-nearness, kind="stable")[: math.ceil(limit * _MEANT)]]
+        ranked = np.concatenate([meant, ranked[~np.isin(ranked, meant)]])
+        best = np.sort(ranked[:limit])
         best = best[_store_order(self._tokens.take(best))]
         self._tokens = self._tokens.take(best)
         self._questions[question.text] = replace(

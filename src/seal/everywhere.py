@@ -7,8 +7,9 @@ relevance that gives the same probability among all N tokens of the library:
 
     score = R + ln(N / n) / SHARPNESS
 
-Where even the best moment makes a match less probable than UNCLEAR, nothing says whether pictures
-or words are nearer to what is meant. Then they take turns, each in their own order.
+A line in other words than the query's has few of the query's words and so a low score, while its
+meaning is among the nearest of all videos. So unless the best moment is likely by itself, sentences
+whose meaning is as near as NEAR come first and take turns with the other moments.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 
@@ -25,10 +26,12 @@ from seal.encode.calibration import SHARPNESS
 from seal.results import Found
 from seal.scope import Scope
 from seal.store import VideoRecord
-from seal.types import Mask, Moment
+from seal.types import Moment, Span
+from seal.words.index import quotes
 
-UNCLEAR = 0.18
-"""Of nine in ten descriptions of a clip, the best picture in 75 videos has a larger probability."""
+NEAR = 0.5
+"""The cosine, by `mini`, that 95 % of the descriptions of clips do not reach among 38,000 sentences
+(`benchmarks/find_all.py`)."""
 
 Find = Callable[[VideoRecord], Found]
 """The moments of one video."""
@@ -37,14 +40,11 @@ Find = Callable[[VideoRecord], Found]
 def found_everywhere(scope: Scope, query: str, find: Find) -> Found:
     """The moments of the videos in `scope`, best first, and the match of the likeliest video."""
     every = _Search(scope, scope.content.question(query), find)
-    by_words = every.question.found_by != "picture"
-    moments = every.moments(np.ones(len(by_words), bool), lambda moment: True)
-    if by_words.any() and moments and every.is_unclear(moments[0]):
-        few = scope.options.find.top
-        seen = every.moments(~by_words, lambda moment: moment.found_by == "picture", few)
-        said = every.moments(by_words, lambda moment: moment.found_by != "picture", few)
-        pair = (seen, said) if moments[0].found_by == "picture" else (said, seen)
-        moments = [one for both in zip_longest(*pair) for one in both if one is not None][:few]
+    moments = every.moments()
+    if moments and not quotes(query) and not every.is_likely(moments[0]):
+        turns = chain(*zip_longest(every.meant(), moments))
+        each = {(one.video, one.span): one for one in turns if one is not None}
+        moments = list(each.values())[: scope.options.find.top]
     # With all of its tokens a video says more of itself than with those near the query.
     matches = [one.match for one in every.searched.values() if one.match is not None]
     match = max(matches, key=lambda one: one.probability, default=scope.match(every.question))
@@ -52,7 +52,7 @@ def found_everywhere(scope: Scope, query: str, find: Find) -> Found:
 
 
 class _Search:
-    """The videos of a scope, each searched at most once, and the scores of their moments."""
+    """The videos of a scope, those that were searched, and the scores of their moments."""
 
     def __init__(self, scope: Scope, question: Question, find: Find) -> None:
         self.scope = scope
@@ -60,11 +60,8 @@ class _Search:
         self.searched: dict[str, Found] = {}
         self._find = find
 
-    def moments(
-        self, rows: Mask, of: Callable[[Moment], bool], most: int | None = None
-    ) -> list[Moment]:
-        """The best moments of the sort `of`, at most `find.top`, of the videos with the best tokens
-        of these rows [n], of at most so many videos.
+    def moments(self) -> list[Moment]:
+        """The best moments of all videos, at most `find.top`.
 
         A score hardly exceeds that of its video's best token. So videos are searched in order of
         these, until the remaining ones cannot hold a better moment. A head gives scores of its own:
@@ -72,24 +69,39 @@ class _Search:
         """
         wanted, moments = self.scope.options.find, list[Moment]()
         by_head = wanted.head is not None
-        ranked = sorted(self._best(rows), key=lambda one: -one[0])
-        for best, record in ranked[: wanted.top if by_head else most]:
+        ranked = sorted(self._best(), key=lambda one: -one[0])
+        for best, record in ranked[: wanted.top if by_head else None]:
             if not by_head and len(moments) == wanted.top and moments[-1].score >= best:
                 break
-            if record.id not in self.searched:
-                self.searched[record.id] = self._find(record)
             shift = 0.0 if by_head else self._shift(record)
-            own = (one for one in self.searched[record.id].moments if of(one))
-            moments += [replace(one, score=one.score + shift) for one in own]
+            found = self.searched[record.id] = self._find(record)
+            moments += [replace(one, score=one.score + shift) for one in found.moments]
             moments = sorted(moments, key=lambda one: -one.score)[: wanted.top]
         return moments
 
-    def _best(self, rows: Mask) -> list[tuple[float, VideoRecord]]:
-        """The score of the best token of each video that has any of these rows."""
+    def meant(self) -> list[Moment]:
+        """The sentences whose meaning is NEAR to the query, at most `find.top`, nearest first."""
+        tokens, question, count = self.scope.tokens, self.question, self.scope.options.find.top
+        nearness = tokens.embeddings @ question.embedding
+        rows = np.flatnonzero((question.found_by != "picture") & (nearness >= NEAR))
+        records = {record.id: record for record in self.scope.content.records}
         return [
-            (float(self.question.relevance[mine].max()) + self._shift(record), record)
-            for record, all_rows in self.scope.content.by_video()
-            if len(mine := all_rows[rows[all_rows]])
+            Moment(
+                Span(float(tokens.start_s[row]), float(tokens.end_s[row])),
+                float(question.relevance[row]) + self._shift(records[str(tokens.video_ids[row])]),
+                str(tokens.video_ids[row]),
+                str(tokens.ids[row]),
+                "meaning",
+                str(tokens.text[row]),
+            )
+            for row in rows[np.argsort(-nearness[rows], kind="stable")[:count]]
+        ]
+
+    def _best(self) -> list[tuple[float, VideoRecord]]:
+        """The score of the best token of each video."""
+        return [
+            (float(self.question.relevance[rows].max()) + self._shift(record), record)
+            for record, rows in self.scope.content.by_video()
         ]
 
     def _shift(self, record: VideoRecord) -> float:
@@ -98,10 +110,11 @@ class _Search:
             return 0.0
         return math.log(content.total / content.count(record)) / SHARPNESS
 
-    def is_unclear(self, moment: Moment) -> bool:
-        """Whether a moment alone leaves a match unclear; False where nothing is calibrated."""
-        content = self.scope.content
-        if content.encoder.calibration is None or self.scope.options.find.head is not None:
-            return False
-        prior = self.question.prior[moment.video]
-        return moment.score < content.encoder.calibration.threshold(UNCLEAR, prior, content.total)
+    def is_likely(self, moment: Moment) -> bool:
+        """Whether a moment makes a match likely by itself; True where nothing is calibrated, and
+        for a head."""
+        content, options = self.scope.content, self.scope.options.find
+        if content.encoder.calibration is None or options.head is not None:
+            return True
+        likely, prior = options.min_probability, self.question.prior[moment.video]
+        return moment.score >= content.encoder.calibration.threshold(likely, prior, content.total)
