@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -96,6 +96,33 @@ def split(texts: Sequence[str]) -> tuple[list[str], list[int], list[bool]]:
             words.append(each)
             is_joined.append(False)
     return words, counts, is_joined
+
+
+def terms(text: str, language: str) -> list[str]:
+    """What a text is found by, in order: the stems of its words in a language, and of Chinese,
+    Japanese and Korean the characters and the pairs of neighbours. No term has a space."""
+    words, _, joined = split([text])
+    found = []
+    for at, word in enumerate(words):
+        found.append(stem(word, language))
+        if joined[at]:
+            found.append(word + words[at + 1])
+    return found
+
+
+def asked_terms(query: str, languages: Iterable[str]) -> list[str]:
+    """The different terms that ask for the words of a query in texts of these languages.
+
+    A character that has a neighbour is asked for by the pair alone.
+    """
+    words, _, joined = split([query])
+    found: dict[str, None] = {}
+    for at, word in enumerate(words):
+        if joined[at]:
+            found[word + words[at + 1]] = None
+        elif not (at and joined[at - 1]):
+            found |= dict.fromkeys(stem(word, language) for language in languages)
+    return list(found)
 
 
 @lru_cache(maxsize=_REMEMBERED)
