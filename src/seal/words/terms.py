@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Any
 
 ALGORITHMS = {
@@ -125,13 +126,18 @@ def asked_terms(query: str, languages: Iterable[str]) -> list[str]:
     return list(found)
 
 
+_STEMMING = Lock()
+"""A stemmer keeps the word that it is at, so that one thread at a time may use it."""
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def stem(word: str, language: str) -> str:
     """The stem of a folded word in a language (ISO 639-1, such as "en" or "en-GB")."""
     stemmer = _stemmer(language[:2].lower())
     if stemmer is None:
         return word
-    stemmed: str = stemmer.stemWord(word)
+    with _STEMMING:
+        stemmed: str = stemmer.stemWord(word)
     # Some stemmers put accents back.
     return fold(stemmed)
 
