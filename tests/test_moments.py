@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import slow_moments
 from seal.config import FindOptions
 from seal.ground import Curve, find_moments, locate, relevance_curve
+from seal.ground.moments import best_first
 from seal.types import Float32, Moment, Span, Tokens
 from test_types import make_tokens
 
@@ -318,3 +320,31 @@ def test_a_picture_that_comes_before_unlikely_words_is_shown_by_a_picture() -> N
     tokens = replace(tokens, pts=np.array([*tokens.pts[:60].tolist(), [20_000, 20_400]]))
     first, second = locate(tokens, scores, FindOptions(top=2), unlikely=0.3)
     assert (first.token, second.token) == ("scene-20", "said")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_moments_are_those_of_the_slow_reference(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 300
+    kinds = rng.choice(["scene", "action", "speech"], n, p=[0.3, 0.2, 0.5])
+    starts = np.sort(rng.integers(0, 240_000, n))
+    pts = np.stack([starts, starts + rng.integers(0, 9_000, n)], 1)
+    tokens = Tokens.of(
+        kinds, pts, Fraction(1, 1000), np.ones((n, 1, 4)), ids=[f"t{i}" for i in range(n)]
+    )
+    # Many sentences are equally relevant.
+    scores = np.where(kinds == "speech", rng.integers(-5, 6, n) / 10, rng.normal(0, 0.3, n))
+    scores = scores.astype(np.float32)
+    for top, unlikely in ((5, -np.inf), (5, 1.0), (1000, -np.inf)):
+        options = FindOptions(top=top, smoothing_s=float(rng.choice([0.5, 2.0])))
+        fast = locate(tokens, scores, options, unlikely)
+        slow = slow_moments.locate(tokens, scores, options, unlikely)
+        assert [moment.token for moment in fast] == [moment.token for moment in slow]
+        assert [moment.span for moment in fast] == pytest.approx([one.span for one in slow])
+        assert [one.score for one in fast] == pytest.approx([one.score for one in slow])
+
+
+@given(st.lists(st.integers(-40, 40), max_size=300))
+def test_the_best_of_many_values_come_first_and_equal_ones_in_order(values: list[int]) -> None:
+    found = list(best_first(np.array(values, np.float32)))
+    assert found == sorted(range(len(values)), key=lambda i: -values[i])

@@ -448,6 +448,7 @@ def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
         "videos.lance": {0, 1, 2, 3, 4, 5},
         "parts.lance": {5},
         "pictures.lance": {3, 4},
+        "meanings_3.lance": {3},
         "tokens_4x1.lance": {3},
     }
     refused = dict.fromkeys(hurt, 0)
@@ -457,12 +458,13 @@ def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
         assert failed <= hurt[part]
         assert all(str(store.path) in errors[i] for i in failed)
         refused[part] += failed == hurt[part]
-    # Of each table a manifest and a data file, and of the tokens a deletion file.
+    # Of each table a manifest and a data file, of tokens and their meanings a deletion file, too.
     assert refused == {
         "store.json": 4,
         "videos.lance": 8,
         "parts.lance": 8,
         "pictures.lance": 8,
+        "meanings_3.lance": 12,
         "tokens_4x1.lance": 12,
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from seal.store import Store
+from seal.store.schema import FOLDER
 from seal.types import TEXT, Float32, Tokens
 from store_worker import KEYS, make_part, make_record
 
@@ -135,41 +137,69 @@ def test_a_store_without_such_tokens_has_none(store: Store) -> None:
 SAID = ["the price of the remote control", "a yellow banana", "who controls the lights?", "Hello!"]
 
 
-def speak(store: Store, name: str, count: int = 1) -> Tokens:
-    """Index a video in which the lines of SAID are said `count` times; returns its tokens."""
-    n = count * len(SAID)
-    made, pictures = make_part(["speech"] * n, [10 * i for i in range(n)], d=D, seed=0)
-    tokens = replace(made, text=np.array(SAID * count, TEXT))
+def speak(store: Store, name: str, lines: Sequence[str] = SAID, language: str = "") -> None:
+    """Index a video in which these lines are said."""
+    made, pictures = make_part(["speech"] * len(lines), [10 * i for i in range(len(lines))], d=D)
+    tokens = replace(made, text=np.array(lines, TEXT))
     keys = {"speech": "heard"}
     store.add(name, 0, keys, tokens, pictures)
-    store.finish(make_record(name), keys)
-    return store.tokens(name)
+    store.finish(replace(make_record(name), language=language), keys)
 
 
-def said(store: Store, words: str, limit: int = LIMIT) -> list[tuple[str, str]]:
-    """Video and text of what fits the words best."""
-    found = store.matching(words, (D, 1), limit, ["speech"])
-    return list(zip(found.video_ids.tolist(), found.text.tolist(), strict=True))
+def saying(store: Store, words: str, limit: int = LIMIT) -> list[str]:
+    """The videos whose words fit best."""
+    return store.saying(words, limit)
 
 
-def test_tokens_are_found_by_their_words(store: Store) -> None:
-    speak(store, "a")
-    assert said(store, "remote") == [("a", SAID[0])]
+def index_of_terms(store: Store) -> Any:
+    (index,) = store._tables.open("terms").list_indices()
+    return index
+
+
+def test_videos_are_found_by_their_words(store: Store) -> None:
+    speak(store, "a", ["the price of the remote control", "Hello!"])
+    speak(store, "b", ["a yellow banana", "who controls the lights?", "so hello again"])
+    assert saying(store, "remote") == ["a"]
     # Words count by their stems, whatever their case and signs.
-    assert said(store, "CONTROL!") == [("a", SAID[0]), ("a", SAID[2])]
-    assert said(store, "a yellow price", limit=1) == [("a", SAID[1])]
-    assert said(store, '"yellow banana"') == [("a", SAID[1])]
-    assert said(store, "elephant") == []
+    assert set(saying(store, "CONTROLLING!")) == {"a", "b"}
+    assert saying(store, "hello price") == ["a", "b"]
+    assert saying(store, "hello price", limit=1) == ["a"]
+    assert saying(store, '"yellow banana"') == ["b"]
+    assert saying(store, "elephant") == saying(store, "?!") == []
+
+
+@pytest.mark.parametrize(
+    ("language", "line", "query"),
+    [
+        ("de", "Die Katzen schliefen in den Häusern.", "katze haus"),
+        ("es", "Los gatos dormían en las habitaciones", "habitación"),
+        ("ru", "Кошки спали в домах", "дома"),
+        ("fr", "Les chevaux de l'homme couraient", "homme"),
+        ("zh", "今天的天气非常好", "天气"),
+        ("ja", "猫が窓のそばで眠っている", "眠って"),
+        ("ko", "고양이가 창가에서 잔다", "고양이"),
+        ("pl", "Zażółć gęślą jaźń", "jazn"),
+        ("", "The cats were sleeping", "cat sleeps"),
+    ],
+)
+def test_words_of_many_languages_are_found_by_a_form_of_them(
+    store: Store, language: str, line: str, query: str
+) -> None:
+    speak(store, "other", ["nobody"])
+    speak(store, "this", ["something else", line], language)
+    assert saying(store, query) == ["this"]
+    assert saying(store, line) == ["this"]
 
 
 def test_words_of_every_video_are_found_until_it_is_removed(store: Store) -> None:
     for name in "abc":
         speak(store, name)
-    assert said(store, "banana") == [(name, SAID[1]) for name in "abc"]
+    assert sorted(saying(store, "banana")) == ["a", "b", "c"]
     store.remove("b")
-    assert said(store, "banana") == [(name, SAID[1]) for name in "ac"]
+    assert sorted(saying(store, "banana")) == ["a", "c"]
     store.optimize(purge=True)
-    assert said(store, "banana") == [(name, SAID[1]) for name in "ac"]
+    assert sorted(saying(store, "banana")) == ["a", "c"]
+    assert store._tables.open("terms").count_rows() == 2 * len(SAID)
 
 
 def test_words_that_came_after_their_index_go_into_it_when_they_are_many(
@@ -177,13 +207,36 @@ def test_words_that_came_after_their_index_go_into_it_when_they_are_many(
 ) -> None:
     monkeypatch.setattr("seal.store.lance._WORTH_WORDS", 10)
     speak(store, "a")
-    assert state(store, "text").num_indexed_rows == 4
+    assert index_of_terms(store).num_indexed_rows == 4
     speak(store, "b")
-    assert state(store, "text").num_unindexed_rows == 4
-    assert len(said(store, "banana")) == 2
-    speak(store, "c", count=2)
-    assert state(store, "text").num_unindexed_rows == 0
-    assert len(said(store, "banana")) == 4
+    assert index_of_terms(store).num_unindexed_rows == 4
+    assert sorted(saying(store, "banana")) == ["a", "b"]
+    speak(store, "c", 2 * SAID)
+    assert index_of_terms(store).num_unindexed_rows == 0
+    assert sorted(saying(store, "banana")) == ["a", "b", "c"]
+
+
+def test_words_in_another_language_take_the_place_of_the_first_ones(store: Store) -> None:
+    speak(store, "a", ["Die Katzen schliefen"])
+    store.finish(replace(make_record("a"), language="de"), {"speech": "heard"})
+    assert store._tables.open("terms").count_rows() == 1
+    assert saying(store, "katze") == ["a"]
+
+
+def test_a_store_without_an_index_of_terms_gets_one_with_the_first_query(tmp_path: Path) -> None:
+    """As one that an older SEAL has written, or a process that was killed after its commit."""
+    store = Store(tmp_path / "store", create=True)
+    for name in "ab":
+        speak(store, name)
+    shutil.rmtree(tmp_path / "store" / FOLDER / "terms.lance")
+    assert sorted(saying(Store(tmp_path / "store"), "banana")) == ["a", "b"]
+    # Of one video it lacks the words, and of the other it has them twice.
+    tables = Store(tmp_path / "store")._tables
+    tables.delete("terms", "video_id = 'a'")
+    tables.append("terms", tables.open("terms").to_arrow())
+    again = Store(tmp_path / "store")
+    assert sorted(saying(again, "banana")) == ["a", "b"]
+    assert again._tables.open("terms").count_rows() == 2 * len(SAID)
 
 
 def test_only_tokens_of_the_wanted_kinds_are_found(store: Store) -> None:
@@ -192,10 +245,10 @@ def test_only_tokens_of_the_wanted_kinds_are_found(store: Store) -> None:
     direction = np.ones(D, np.float32)
     assert set(store.nearest(direction, 1, LIMIT, ["object"]).kinds) == {"object"}
     assert set(store.nearest(direction, 1, LIMIT, ["speech"]).kinds) == {"speech"}
-    assert len(store.matching("banana", (D, 1), LIMIT, ["text"])) == 0
+    assert store.said(["seen", "said", "nothing"], (D, 1)).text.tolist() == SAID
 
 
 def test_a_store_without_words_has_no_index_of_them(store: Store) -> None:
     fill(store, "seen", 0)
-    assert state(store, "text") is None
-    assert said(store, "banana") == []
+    assert store._tables.open("terms") is None
+    assert saying(store, "banana") == []

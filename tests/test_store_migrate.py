@@ -93,7 +93,7 @@ def test_a_video_that_lost_its_rows_of_parts_is_still_read(old: Path) -> None:
     assert store.tokens("film-c0ffee01").ids.tolist() == want["ids"]
     counts = store.count("film-c0ffee01")
     assert sum(counts.values()) == len(want["ids"])
-    contents = store._contents("film-c0ffee01")
+    contents = store._committed("film-c0ffee01").contents
     assert [part.number for part in contents.parts["scene"]] == [0, 1, 2]
     assert all(part.count >= 0 for parts in contents.parts.values() for part in parts)
     assert all(parts[1].count == 0 for parts in contents.parts.values())

@@ -1,19 +1,18 @@
-"""Tokens of one video or the nearest tokens of many, and the questions about them."""
+"""Tokens, and the questions about them. Many threads may ask at once."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from threading import RLock
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seal import kinds
 from seal.attention import relevance
 from seal.attention.worded import AskedVideo, WordedTokens
 from seal.config import SelectOptions
@@ -21,6 +20,7 @@ from seal.encode import Encoder
 from seal.encode.calibration import Calibration
 from seal.encoders import Encoders
 from seal.errors import OptionError
+from seal.ground import TimedTokens
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
 from seal.types import Float32, Float64, Int64, Strings, Tokens
@@ -34,11 +34,6 @@ LONGEST_QUERY = 1000
 """Encoders cut longer texts silently; nobody asks for one thing in so many words."""
 _REMEMBERED = 8
 """Questions whose relevance is kept: find, show and ask of one question compute it once."""
-_WORDED = 0.25
-"""When all videos are searched, this share of the candidates is found by meaning and an equal share
-by words."""
-_PAUSE_S = 1e4
-"""Tokens of different videos are so far apart in time: further than any objective looks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +49,9 @@ class Question:
     """By video, the log odds before its tokens are looked at; empty if nothing is calibrated."""
     found_by: Strings
     """[n] what speaks most for each token, one of `seal.results.FOUND_BY`."""
+    nearness: Float32
+    """[n] by what the cosine of the meaning of each token that is words exceeds that from which it
+    is near (`seal.attention.words.WordWeights.near`); -inf of the others."""
 
 
 class Content(ABC):
@@ -65,8 +63,11 @@ class Content(ABC):
     def __init__(self, records: Sequence[VideoRecord]) -> None:
         self.records = records
         """The videos that the tokens are of."""
+        # What follows from the tokens is made once, however many threads ask for it.
+        self._lock = RLock()
         self._questions: OrderedDict[str, Question] = OrderedDict()
         self._indexed: tuple[Tokens, WordedTokens | None] | None = None
+        self._timed: tuple[Tokens, float, TimedTokens] | None = None
         self._localiser: tuple[Network, SelectOptions, int | None, Localiser] | None = None
 
     @property
@@ -100,10 +101,22 @@ class Content(ABC):
     def count(self, record: VideoRecord) -> int:
         """The number of tokens of a video, all of them."""
 
+    @property
+    def total(self) -> int:
+        """The number of tokens of all videos that are asked, those left out included."""
+        return sum(self.count(record) for record in self.records)
+
     @abstractmethod
     def pictures(self, tokens: Tokens, at: ArrayLike = 0.5) -> list[bytes]:
         """A frame, as JPEG, of each of some of the tokens: the one nearest to the share `at` of its
         time, one number or [n], in [0, 1]."""
+
+    def timed(self, smoothing_s: float) -> TimedTokens:
+        """The tokens with their times, for moments of this smoothing. The last one is kept."""
+        with self._lock:
+            if self._timed is None or self._timed[:2] != (self.tokens, smoothing_s):
+                self._timed = self.tokens, smoothing_s, TimedTokens.of(self.tokens, smoothing_s)
+            return self._timed[2]
 
     def localiser(
         self, head: Network, select: SelectOptions, budget: int | None = None
@@ -117,11 +130,12 @@ class Content(ABC):
         from seal.ground.examples import looking
         from seal.ground.localise import Localiser
 
-        if self._localiser is None or self._localiser[:3] != (head, select, budget):
-            look = looking(self.pictures, self.tokens, head.sizes)
-            made = Localiser.of(head, self.tokens, budget, look, select)
-            self._localiser = head, select, budget, made
-        return self._localiser[3]
+        with self._lock:
+            if self._localiser is None or self._localiser[:3] != (head, select, budget):
+                look = looking(self.pictures, self.tokens, head.sizes)
+                made = Localiser.of(head, self.tokens, budget, look, select)
+                self._localiser = head, select, budget, made
+            return self._localiser[3]
 
     def doubt(self, text: str, found_by: str) -> str:
         """Why a verdict about a text is worth little, as a sentence; empty where it is not.
@@ -153,39 +167,48 @@ class Content(ABC):
 
         Raises OptionError for an empty text and for one longer than 1,000 characters.
         """
-        if text not in self._questions:
-            self._remember(text, embed_query(self.encoder, text))
-        self._questions.move_to_end(text)
-        return self._questions[text]
+        with self._lock:
+            if (known := self._questions.get(text)) is not None:
+                self._questions.move_to_end(text)
+                return known
+        # Outside the lock: two threads may compute the same, and none waits for another question.
+        return self._remember(self._ask(text, embed_query(self.encoder, text)))
 
-    def _remember(self, text: str, embedding: Float32, meaning: Float32 | None = None) -> None:
-        """Keep the relevance of every token to a text. `meaning` is its vector by `sentences`,
-        where that is known already."""
+    def _remember(self, question: Question) -> Question:
+        with self._lock:
+            self._questions[question.text] = question
+            self._questions.move_to_end(question.text)
+            if len(self._questions) > _REMEMBERED:
+                self._questions.popitem(last=False)
+        return question
+
+    def _ask(self, text: str, embedding: Float32) -> Question:
+        """The relevance of every token to a text with this embedding [d]."""
         calibration = self.encoder.calibration
         scores = relevance(self.tokens, embedding, calibration, text)
         prior = {} if calibration is None else self._prior(text, embedding, calibration)
         found_by = np.full(len(scores), "picture")
+        nearness = np.full(len(scores), -np.inf, np.float32)
         if (worded := self._worded) is not None:
             videos = [
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
                 for video, rows in self.by_video()
             ]
-            if meaning is None:
-                meaning = embedding if (by := self.sentences) is None else by.encode_query(text)
+            meaning = embedding if (by := self.sentences) is None else by.encode_query(text)
             parts = worded.parts(text, meaning)
             scores = worded.relevance(scores, text, parts, videos, calibration)
             found_by[worded.rows] = parts.found_by
-        self._questions[text] = Question(text, embedding, scores, prior, found_by)
-        if len(self._questions) > _REMEMBERED:
-            self._questions.popitem(last=False)
+            nearness[worded.rows] = parts.nearness
+        return Question(text, embedding, scores, prior, found_by, nearness)
 
     @property
     def _worded(self) -> WordedTokens | None:
         """The tokens that are words; None where there are none."""
-        if self._indexed is None or self._indexed[0] is not self.tokens:
-            languages = {record.id: record.language for record in self.records}
-            self._indexed = self.tokens, WordedTokens.of(self.tokens, languages, self.meanings)
-        return self._indexed[1]
+        with self._lock:
+            if self._indexed is None or self._indexed[0] is not self.tokens:
+                languages = {record.id: record.language for record in self.records}
+                self._indexed = self.tokens, WordedTokens.of(self.tokens, languages, self.meanings)
+            return self._indexed[1]
 
     def by_video(self) -> Iterator[tuple[VideoRecord, Int64]]:
         """Each video, and the rows of its tokens."""
@@ -246,12 +269,16 @@ class VideoContent(StoredContent):
         super().__init__(store, [record])
         self._encoders = encoders or Encoders()
         self._kinds = kinds
+        self._tokens: Tokens | None = None
 
-    @cached_property
+    @property
     def tokens(self) -> Tokens:
-        return self.store.tokens(self.records[0].id, kinds=self._kinds)
+        with self._lock:
+            if self._tokens is None:
+                self._tokens = self.store.tokens(self.records[0].id, kinds=self._kinds)
+            return self._tokens
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         return self._encoders.of(self.records[0])
 
@@ -267,110 +294,10 @@ class VideoContent(StoredContent):
         return len(self.tokens)
 
 
-class NearestContent(StoredContent):
-    """The `limit` tokens of many videos, of one encoder, that are most relevant to one question.
-
-    Pictures are looked for by their embeddings, words by what they mean, which `sentences` says if
-    it is given or else the encoder, and by the words. Where the encoder gives a token several
-    embeddings, their mean counts.
-    """
-
-    is_one = False
-
-    def __init__(
-        self,
-        store: Store,
-        records: Sequence[VideoRecord],
-        encoder: Encoder,
-        text: str,
-        limit: int,
-        sentences: SentenceEncoder | None = None,
-    ) -> None:
-        self._encoder, self._sentences = encoder, sentences
-        meaning: Float32 | None = None
-        embedding = embed_query(encoder, text)
-        calibration = encoder.calibration
-        # The relevance of a picture is linear in its embedding, and this is its direction.
-        direction = embedding if calibration is None else calibration.line(embedding)[0]
-        counts, words = store.counts(), kinds.worded()
-        self._counts = {name: sum(of.values()) for name, of in counts.items()}
-        seen = [name for name in kinds.known() if name not in words]
-        found = [store.nearest(direction, encoder.facets, limit, seen)]
-        if any(of.get(kind) for of in counts.values() for kind in words):
-            # A query finds few sentences among many: the words are looked up in those alone.
-            few = math.ceil(limit * _WORDED)
-            shape = (encoder.dimension, encoder.facets)
-            if sentences is None:
-                found.append(store.nearest(embedding, encoder.facets, few, words))
-            else:
-                meaning = sentences.encode_query(text)
-                found.append(store.meant(meaning, shape, few))
-            found.append(store.matching(text, shape, few, words))
-        # Another process may have stored or removed a video since `records` were read.
-        known = [record.id for record in records if record.id in self._counts]
-        self._tokens = _once(Tokens.concatenate(found), known)
-        super().__init__(store, records)
-        self._remember(text, embedding, meaning)
-        self._keep(self.question(text), limit)
-
-    def _keep(self, question: Question, limit: int) -> None:
-        """Keep the `limit` tokens that are most relevant to the question."""
-        best = np.sort(np.argsort(-question.relevance, kind="stable")[:limit])
-        self._tokens = self._tokens.take(best)
-        self._questions[question.text] = replace(
-            question, relevance=question.relevance[best], found_by=question.found_by[best]
-        )
-        present = set(self._tokens.video_ids.tolist())
-        self.records = [record for record in self.records if record.id in present]
-
-    @property
-    def tokens(self) -> Tokens:
-        return self._tokens
-
-    @property
-    def encoder(self) -> Encoder:
-        return self._encoder
-
-    @property
-    def sentences(self) -> SentenceEncoder | None:
-        return self._sentences
-
-    def count(self, record: VideoRecord) -> int:
-        return self._counts[record.id]
-
-    @cached_property
-    def shift_s(self) -> Float64:
-        return one_after_another(self._tokens, [record.id for record in self.records])
-
-
-def _once(tokens: Tokens, videos: Sequence[str]) -> Tokens:
-    """The tokens of these videos, each once: by video, kind and start, as the store has them."""
-    names = np.char.add(np.char.add(tokens.video_ids, " "), tokens.ids)
-    rows = np.sort(np.unique(names, return_index=True)[1])
-    tokens = tokens.take(rows[np.isin(tokens.video_ids[rows], videos)])
-    places = {name: place for place, name in enumerate(kinds.known())}
-    order = tokens.per_kind(lambda kind: places[kind.name])
-    return tokens.take(np.lexsort((tokens.start_s, order, tokens.video_ids)))
-
-
 def was_detected(record: VideoRecord) -> bool:
     """Whether a detector has looked at the video."""
     stage = record.options.get("detect")
     return isinstance(stage, Mapping) and stage.get("backend") != "none"
-
-
-def one_after_another(tokens: Tokens, videos: Iterable[str]) -> Float64:
-    """[n] what to add to the times of each token so that `videos` follow one another.
-
-    The first token of all is then at 0, because objectives may compare times in single precision,
-    and long pauses lie between the videos. Each of the videos has a token.
-    """
-    shift_s, begin_s, middle_s = np.zeros(len(tokens)), 0.0, tokens.middle_s
-    for video in videos:
-        mine = tokens.video_ids == video
-        shift_s[mine] = begin_s - middle_s[mine].min()
-        begin_s = float((middle_s[mine] + shift_s[mine]).max()) + _PAUSE_S
-    return shift_s
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:

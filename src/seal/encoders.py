@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 from seal import encode
 from seal.config import Options
 from seal.encode import Encoder
@@ -19,12 +21,15 @@ class Encoders:
     """
 
     def __init__(self, given: Encoder | None = None) -> None:
+        # Of two threads that need an encoder, one loads it.
+        self._lock = Lock()
         self._loaded = {} if given is None else {given.fingerprint: given}
         self._sentences: dict[str, SentenceEncoder] = {}
 
     def add(self, encoder: Encoder) -> None:
         """Another encoder that was handed in as an object."""
-        self._loaded[encoder.fingerprint] = encoder
+        with self._lock:
+            self._loaded[encoder.fingerprint] = encoder
 
     def of(self, record: VideoRecord) -> Encoder:
         """The encoder of a video.
@@ -32,9 +37,10 @@ class Encoders:
         Raises StoreError if other weights than the video's are installed now, and if the encoder
         was handed in as an object and is not given.
         """
-        if record.encoder not in self._loaded:
-            self._loaded[record.encoder] = _load_encoder(record)
-        return self._loaded[record.encoder]
+        with self._lock:
+            if record.encoder not in self._loaded:
+                self._loaded[record.encoder] = _load_encoder(record)
+            return self._loaded[record.encoder]
 
     def of_sentences(self, record: VideoRecord) -> SentenceEncoder | None:
         """What embedded the words of a video beside its encoder; None where nothing did.
@@ -42,9 +48,10 @@ class Encoders:
         Raises StoreError if another one is installed now, BackendError if none is.
         """
         name = record.meaning
-        if name and name not in self._sentences:
-            self._sentences[name] = _load_sentences(record)
-        return self._sentences.get(name)
+        with self._lock:
+            if name and name not in self._sentences:
+                self._sentences[name] = _load_sentences(record)
+            return self._sentences.get(name)
 
 
 def _load_encoder(record: VideoRecord) -> Encoder:

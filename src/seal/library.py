@@ -13,10 +13,10 @@ from seal import asked, kinds
 from seal.asked import Drawn, describe, watching
 from seal.config import NoAnswer, Options
 from seal.config.serving import is_server
-from seal.content import NearestContent
 from seal.decompose import Instances
 from seal.encoders import Encoders
 from seal.errors import NotIndexedError, OptionError, StoreError
+from seal.everywhere import found_everywhere
 from seal.files import size_bytes
 from seal.front import Indexing, Library, PutQuestion
 from seal.indexed import LocalVideo
@@ -24,10 +24,11 @@ from seal.ingest import default_jobs
 from seal.ingest import index as index_video
 from seal.inventory import Listing, Optimized, Removed
 from seal.lookup import find_any_video, find_video, options_of
-from seal.results import Answer, Found, Match, Selection, Shown
+from seal.nearest import NearestContent
+from seal.results import Answer, Found, Selection, Shown
+from seal.said import SaidInVideos
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
-from seal.types import Moment
 from seal.video import sources_in
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ _KEPT = 16
 
 
 class LocalLibrary(Library):
-    """The videos of a store."""
+    """The videos of a store. Many threads may ask at once."""
 
     def __init__(self, store: Store, *, encoder: Encoder | None = None) -> None:
         self.store = store
         self._encoders = Encoders(encoder)
         self._opened: OrderedDict[str, LocalVideo] = OrderedDict()
         self._lock = Lock()
+        self._said = SaidInVideos(store)
 
     @staticmethod
     def at(
@@ -135,7 +137,8 @@ class LocalLibrary(Library):
         videos = [find_any_video(self.store, str(name)) for name in names]
         for video in videos:
             self.store.remove(video.id)
-            self._opened.pop(video.id, None)
+            with self._lock:
+                self._opened.pop(video.id, None)
         self.store.optimize(purge)
         return Removed([(video.id, video.path) for video in videos])
 
@@ -219,37 +222,16 @@ class LocalLibrary(Library):
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         text = text_of(query, options.answer)
         sentences = self._encoders.of_sentences(spoken)
-        near = NearestContent(self.store, records, encoder, text, limit, sentences)
+        near = NearestContent(self.store, records, encoder, text, limit, sentences, self._said)
         return Scope(near, options)
 
     def _found(self, scope: Scope, query: str) -> Found:
-        """The moments of the videos in `scope`, best first, and the match of the likeliest video.
+        """The moments of the videos in `scope`: see `seal.everywhere`."""
 
-        The score of a picture's moment never exceeds the relevance of its video's best token, and
-        that of a sentence hardly does: among the candidates of many videos words weigh a little
-        less than in their own. Videos are searched in order of their best tokens, until the
-        remaining videos cannot hold a better moment. A head gives other scores: then `find.top`
-        videos are searched.
-        """
-        match = scope.match(scope.content.question(query))
-        scores, wanted = scope.relevance(query), scope.options.find
-        best = {
-            video.id: float(scores[scope.tokens.video_ids == video.id].max())
-            for video in scope.content.records
-        }
-        moments, matches = list[Moment](), list[Match]()
-        by_best = sorted(scope.content.records, key=lambda video: -best[video.id])
-        for number, record in enumerate(by_best):
-            enough = number >= wanted.top if wanted.head else len(moments) == wanted.top
-            if enough and (wanted.head or moments[-1].score >= best[record.id]):
-                break
-            found = Scope(self._video(record).content, scope.options).find(query)
-            moments = sorted([*moments, *found.moments], key=lambda moment: -moment.score)
-            moments = moments[: wanted.top]
-            # With all of its tokens a video says more of itself than with those near the query.
-            matches += [found.match] if found.match is not None else []
-        match = max(matches, key=lambda one: one.probability, default=match)
-        return Found(query, match, moments, several=True)
+        def find(record: VideoRecord) -> Found:
+            return Scope(self._video(record).content, scope.options).find(query)
+
+        return found_everywhere(scope, query, find)
 
 
 def _check_same(

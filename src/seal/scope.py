@@ -16,7 +16,7 @@ from seal.config import DecodeOptions, FindOptions, Options
 from seal.content import Content, Question, VideoContent
 from seal.encode import Encoder
 from seal.encoders import Encoders
-from seal.ground import Curve, locate, most_relevant, relevance_curve
+from seal.ground import Curve, most_relevant, relevance_curve
 from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
@@ -215,12 +215,11 @@ class Scope:
     def moments(self, question: Question) -> list[Moment]:
         """The moments of a question, best first, at most `find.top`."""
         options = self.options.find
-        if options.head is None:
-            least = self._threshold(question, self.record, options.unsure_probability)
-            moments = locate(self.tokens, question.relevance, options, least)
-        else:
-            moments = self._localised(question)
-        return self._shown_by(moments, question)
+        if options.head is not None:
+            return self._shown_by([(one, None) for one in self._localised(question)], question)
+        least = self._threshold(question, self.record, options.unsure_probability)
+        timed = self.content.timed(options.smoothing_s)
+        return self._shown_by(timed.moments(question.relevance, options, least), question)
 
     def _localised(self, question: Question) -> list[Moment]:
         find = self.options.find
@@ -236,16 +235,15 @@ class Scope:
             query = words_of(self.content.encoder, question.text)
         return localiser([query], [question.relevance], options)[0]
 
-    def _shown_by(self, moments: list[Moment], question: Question) -> list[Moment]:
-        """The moments, with their video and the token that shows each: its own, or the most
-        relevant one on the screen."""
+    def _shown_by(
+        self, moments: list[tuple[Moment, int | None]], question: Question
+    ) -> list[Moment]:
+        """The moments, with their video and the token that shows each: that of the row beside it,
+        or the most relevant one on the screen."""
         tokens, shown = self.tokens, []
-        for moment in moments:
-            moment = replace(moment, video=self.record.id)
-            row: int | None
-            if moment.token:
-                row = int(np.flatnonzero(tokens.ids == moment.token)[0])
-            else:
+        for moment, named in moments:
+            moment, row = replace(moment, video=self.record.id), named
+            if row is None:
                 row = most_relevant(tokens, question.relevance, moment.span)
             if row is not None:
                 by = str(question.found_by[row])

@@ -81,8 +81,7 @@ WHOLE_FRAME = Box(0.0, 0.0, 1.0, 1.0)
 def check_boxes(boxes: ArrayLike) -> Float32:
     """`boxes` as float32 [n, 4]; OptionError unless each is a valid `Box`."""
     array = np.asarray(boxes, np.float32).reshape(-1, 4)
-    ordered = (array[:, :2] <= array[:, 2:]).all()
-    if not ordered or not ((array >= 0) & (array <= 1)).all():
+    if not ((array >= 0) & (array <= 1)).all() or (array[:, :2] > array[:, 2:]).any():
         raise OptionError("boxes must be x0 y0 x1 y1 in [0, 1] with x0 <= x1 and y0 <= y1")
     return array
 
@@ -234,6 +233,7 @@ class Tokens:
         facets = np.asarray(facets, np.float32)
         check_finite("embeddings", facets)
         facets = unit(facets)
+        rectangles = np.asarray([WHOLE_FRAME] * n if boxes is None else boxes, np.float32)
         rows = [np.empty((0, 5)), *(tracks or ())]
         lengths = [len(track) for track in tracks] if tracks else [0] * n
         ticks = [tick] * n if isinstance(tick, Fraction) else tick
@@ -244,9 +244,7 @@ class Tokens:
             kinds=np.asarray(kinds, np.str_),
             pts=np.asarray(pts, np.int64).reshape(n, 2),
             time_base=np.array([t.as_integer_ratio() for t in ticks], np.int64).reshape(n, 2),
-            boxes=np.asarray([WHOLE_FRAME] * n if boxes is None else boxes, np.float32).reshape(
-                n, 4
-            ),
+            boxes=rectangles.reshape(n, 4),
             scores=np.ones(n, np.float32) if scores is None else np.asarray(scores, np.float32),
             text=np.full(n, "", TEXT) if text is None else np.asarray(text, TEXT),
             embeddings=facets[:, 0] if facets.shape[1] == 1 else unit(facets.mean(1)),
@@ -300,17 +298,17 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def start_s(self) -> Float64:
         """[n] seconds."""
         return self.pts[:, 0] * self.time_base[:, 0] / self.time_base[:, 1]
 
-    @property
+    @cached_property
     def end_s(self) -> Float64:
         """[n] seconds."""
         return self.pts[:, 1] * self.time_base[:, 0] / self.time_base[:, 1]
 
-    @property
+    @cached_property
     def middle_s(self) -> Float64:
         """[n] seconds."""
         return (self.start_s + self.end_s) / 2

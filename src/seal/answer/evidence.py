@@ -18,7 +18,6 @@ from seal.answer.intent import Intent, read, subject
 from seal.attention import Budget, pick
 from seal.attention.candidates import costs
 from seal.config import AttentionOptions, NoAnswer
-from seal.ground import locate
 from seal.scope import Scope
 from seal.types import Float32, Int64, Mask, Moment, Span, Tokens
 
@@ -161,7 +160,8 @@ def _plan(
 def _moments(scope: Scope, scores: Float32) -> list[Moment]:
     """All spans that stand out from the curve of relevance, best first."""
     options = replace(scope.options.find, top=len(scope.tokens) + 1)
-    return locate(scope.tokens, scores, options)
+    timed = scope.content.timed(options.smoothing_s)
+    return [moment for moment, _ in timed.moments(scores, options)]
 
 
 def _related(tokens: Tokens, intent: Intent, anchor: Span, reach_s: float) -> Mask:

@@ -106,10 +106,18 @@ class WordedTokens:
         for video in videos:
             words, others = (video.rows[is_worded[video.rows] == of] for of in (True, False))
             both = np.concatenate([odds[words], limit])
-            if calibration is None:
-                both = matched(both, pictures[np.intersect1d(others, self.pictures)])
-            else:
-                both = calibrated(both, calibration, video.prior, video.size)
+            seen = others if calibration else np.intersect1d(others, self.pictures)
+            both = on_one_scale(both, pictures[seen], video, calibration)
             scores[words] = both[:-1]
             scores[others] = np.minimum(pictures[others], both[-1])
         return scores
+
+
+def on_one_scale(
+    odds: Float32, pictures: Float32, video: AskedVideo, calibration: Calibration | None
+) -> Float32:
+    """[n] in [-1, 1]: R of tokens of a video with these log odds, given that of its `pictures`
+    [m], which counts where the encoder has no calibration."""
+    if calibration is None:
+        return matched(odds, pictures)
+    return calibrated(odds, calibration, video.prior, video.size)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from threading import Lock
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -30,6 +31,10 @@ from seal.weights import (
 )
 
 T = TypeVar("T")
+
+_ALONE = Lock()
+"""One thread loads a network while others wait for it, and one at a time calls a tokenizer, which
+keeps the padding and the length of each call. Not of an encoder: encoders are pickled."""
 
 # One of these holds a tokenizer's words. Without any the library builds a tokenizer that knows no
 # words, and all texts become one.
@@ -52,6 +57,7 @@ class TowersEncoder(Encoder):
 
     def __init__(self, options: Blip2Encode) -> None:
         self._torch = require("torch")
+        self._networks: dict[str, Any] = {}
         classes = ("AutoConfig", "AutoImageProcessor", "AutoTokenizer")
         config, processor, tokenizer = (library_class(name) for name in classes)
         self._device = resolve_device(options.device)
@@ -100,13 +106,14 @@ class TowersEncoder(Encoder):
         check_texts(texts)
         rows = [np.empty((0, self.dimension), np.float32)]
         for batch in _batches(texts, self._batch_size):
-            words = self._tokenizer(
-                self._prepare(batch),
-                padding=self.padding,
-                truncation=True,
-                max_length=min(self.max_words, self._tokenizer.model_max_length),
-                return_tensors="pt",
-            )
+            with _ALONE:
+                words = self._tokenizer(
+                    self._prepare(batch),
+                    padding=self.padding,
+                    truncation=True,
+                    max_length=min(self.max_words, self._tokenizer.model_max_length),
+                    return_tensors="pt",
+                )
             # A tokenizer returns a mask where its network was trained with one.
             inputs = {
                 name: words[name] for name in ("input_ids", "attention_mask") if name in words
@@ -131,7 +138,10 @@ class TowersEncoder(Encoder):
         return rows
 
     def _load(self, class_name: str) -> Any:
-        return load_model(class_name, self._weights, self._device)
+        with _ALONE:
+            if class_name not in self._networks:
+                self._networks[class_name] = load_model(class_name, self._weights, self._device)
+            return self._networks[class_name]
 
     @abstractmethod
     def _image_outputs(self, pixels: Any) -> Any:

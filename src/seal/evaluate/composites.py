@@ -29,7 +29,7 @@ from seal.datacheck import VIDEO_SUFFIXES
 from seal.encode import Encoder
 from seal.errors import DataError, OptionError
 from seal.evaluate.haystack import MANIFESTS, Needle, described_clips
-from seal.ground import find_moments, relevance_curve
+from seal.ground import Instants, find_moments
 from seal.ground.composites import DENSE, Footage, Sheet, sheets
 from seal.ground.strips import strips
 from seal.ground.words import words_of
@@ -173,8 +173,9 @@ def untrained(encoder: Encoder, options: FindOptions) -> Finder:
 
     def find(sheet: Sheet, asked: Footage) -> list[list[Moment]]:
         scores = [relevance(sheet.tokens, query, encoder.calibration) for query in asked.queries]
-        curves = [relevance_curve(sheet.tokens, score, options) for score in scores]
-        return [find_moments(curve, options) for curve in curves]
+        tokens = sheet.tokens
+        instants = Instants.of(tokens.start_s, tokens.end_s, options.smoothing_s)
+        return [find_moments(instants.curve(score), options) for score in scores]
 
     return find
 

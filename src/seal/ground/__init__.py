@@ -19,6 +19,22 @@ Training
     published     from features that others extracted, for training and for answers
 """
 
-from seal.ground.moments import Curve, find_moments, locate, most_relevant, relevance_curve
+from seal.ground.moments import (
+    Curve,
+    Instants,
+    TimedTokens,
+    find_moments,
+    locate,
+    most_relevant,
+    relevance_curve,
+)
 
-__all__ = ["Curve", "find_moments", "locate", "most_relevant", "relevance_curve"]
+__all__ = [
+    "Curve",
+    "Instants",
+    "TimedTokens",
+    "find_moments",
+    "locate",
+    "most_relevant",
+    "relevance_curve",
+]

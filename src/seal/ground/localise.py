@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ class Localiser:
         self._head, self._video, self._within = head, video, within
         self._choose, self._look = choose, look
         self._encoded: OrderedDict[bytes, Any] = OrderedDict()
+        self._lock = Lock()
 
     @staticmethod
     def of(
@@ -108,19 +110,26 @@ class Localiser:
     def _moments(self, question: HeadQuestion, options: DecodeOptions) -> list[Moment]:
         rows = in_time(self._video, self._choose(question.relevance))
         key = rows.tobytes()
-        known = key in self._encoded
+        with self._lock:
+            encoded: Any = self._encoded.get(key)
         # Crops are pictures to read: they are looked at for the encoder alone.
-        crops = None if known else crops_of(self._video, rows, self._head.sizes, self._look)
+        crops = (
+            None
+            if encoded is not None
+            else crops_of(self._video, rows, self._head.sizes, self._look)
+        )
         example = shown(self._video, [question], rows, crops)
         device = next(self._head.parameters()).device
         batch = collate([example]).to(device)
         with torch.inference_mode():
-            if not known:
-                self._encoded[key] = self._head.encode(batch.video)
-                if len(self._encoded) > _KEPT:
-                    self._encoded.popitem(last=False)
+            if encoded is None:
+                encoded = self._head.encode(batch.video)
+            answer = self._head.answer(encoded, batch.queries)
+        with self._lock:
+            self._encoded[key] = encoded
             self._encoded.move_to_end(key)
-            answer = self._head.answer(self._encoded[key], batch.queries)
+            if len(self._encoded) > _KEPT:
+                self._encoded.popitem(last=False)
         real = answer.real[0]
         # As `collate` counts times.
         begin_s = float(example.video.spans[:, 0].min())

@@ -78,6 +78,11 @@ class Tables:
         self._folder = folder.absolute()
         self.database = lancedb().connect(self._folder)
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write into the folder."""
+        return os.access(self._folder, os.W_OK)
+
     def names(self) -> list[str]:
         """The tables that were ever written to, in order."""
         return sorted(self.database.list_tables().tables)
@@ -249,16 +254,24 @@ class Tables:
 
         self._change(name, index)
 
-    def index_words(self, name: str, kinds: Sequence[str]) -> None:
-        """Give a tokens table an index of its words, if tokens of these kinds are in it, and add
-        what has come since if that is much."""
+    def index_words(self, name: str) -> None:
+        """Give a table of terms its index, and add what has come since if that is much."""
         from lancedb.index import FTS
 
         def index(table: Any) -> None:
-            state = _index_of(table, "text")
-            if state is None and table.count_rows(among("kind", kinds)):
-                table.create_index("text", config=FTS(remove_stop_words=False))
-            elif state is not None and state.num_unindexed_rows >= _WORTH_WORDS:
+            state = _index_of(table, "terms")
+            if state is None:
+                # The terms are made already: spaces part them, and nothing else is done to them.
+                config = FTS(
+                    base_tokenizer="whitespace",
+                    max_token_length=None,
+                    lower_case=False,
+                    stem=False,
+                    remove_stop_words=False,
+                    ascii_folding=False,
+                )
+                table.create_index("terms", config=config)
+            elif state.num_unindexed_rows >= _WORTH_WORDS:
                 table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
         self._change(name, index)
@@ -340,17 +353,16 @@ def nearest(table: Any, columns: Sequence[str], direction: Float32, limit: int, 
     return query.select(columns).to_arrow()
 
 
-def matching(table: Any, columns: Sequence[str], words: str, limit: int, where: str) -> Any:
-    """These columns of the `limit` rows of a tokens table, among those that meet an SQL condition,
-    whose text fits the words best (BM25); none where the table has no index of words."""
+def matching(table: Any, columns: Sequence[str], terms: str, limit: int) -> Any:
+    """These columns of the `limit` rows of a table of terms that fit best (BM25), the best first;
+    none where the table has no index."""
     from lancedb.query import MatchQuery
 
     _check_columns(table, columns)
-    if _index_of(table, "text") is None:
+    if not terms or _index_of(table, "terms") is None:
         return schema.table_schema(table.name).empty_table().select(columns)
     # A plain text with quotes would be a query for a phrase, which takes a larger index.
-    asked = MatchQuery(words, "text")
-    query = table.search(asked, query_type="fts").where(where).limit(limit)
+    query = table.search(MatchQuery(terms, "terms"), query_type="fts").limit(limit)
     return query.select([*columns, "_score"]).to_arrow().select(columns)
 
 

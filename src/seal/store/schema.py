@@ -1,7 +1,7 @@
 """The layout of a store on disk and its version.
 
 A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 2}), which
-marks it as a store, and a folder `schema-2` with up to five kinds of Lance table, each created when
+marks it as a store, and a folder `schema-2` with up to six kinds of Lance table, each created when
 first written to:
 
     videos          one row per commit: the record of the video (JSON) and its parts (JSON)
@@ -9,6 +9,7 @@ first written to:
     pictures        one row per frame that shows a token; tokens share frames
     tokens_{d}x{q}  one row per token of the encoders with dimension d and q facets
     meanings_{e}    one row per token with words, where an encoder of sentences is on: its vector
+    terms           one row per token that is words, made from the others (`seal.store.terms`)
 
 Encoders of different dimensions need different tables because the embedding is a fixed-size list
 of float32, the only type that Lance can index for vector search. With q = 1 the facets are the
@@ -33,7 +34,7 @@ FOLDER = f"schema-{VERSION}"
 """The folder of the tables. No schema writes into the tables of another."""
 _FORMAT = "seal-store"
 
-VIDEOS, PARTS, PICTURES = "videos", "parts", "pictures"
+VIDEOS, PARTS, PICTURES, TERMS = "videos", "parts", "pictures", "terms"
 TOKENS, MEANINGS = "tokens_", "meanings_"
 """The beginnings of the names of tables with vectors."""
 
@@ -119,6 +120,15 @@ def table_schema(name: str) -> Any:
     elif name.startswith(MEANINGS):
         vector = pa.list_(real, int(name.removeprefix(MEANINGS)))
         columns = dict.fromkeys(("video_id", "kind", "batch", "id"), text) | {"embedding": vector}
+    elif name == TERMS:
+        columns = {
+            "video_id": text,
+            "kind": text,
+            "batch": text,
+            "language": text,
+            "row": integer,
+            "terms": text,
+        }
     else:
         dimension, facets = shape(name)
         columns = {

@@ -1,8 +1,8 @@
-"""The committed tokens that a query on their table yields."""
+"""The committed tokens, or the videos of those, that a query on their table yields."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,8 +10,12 @@ import numpy as np
 
 from seal.errors import StoreError
 from seal.store import columns, commits, schema
+from seal.store.commits import Commit
 from seal.store.lance import Tables, among, nearest, scan
 from seal.types import Float32, Tokens
+
+NAMES = ["video_id", "kind", "batch"]
+"""What a row is named by in a commit."""
 
 Query = Callable[[Any, Sequence[str]], Any]
 """From a table and the names of columns to an Arrow table of these."""
@@ -37,17 +41,25 @@ def committed(tables: Tables, shape: tuple[int, int], query: Query) -> Tokens:
     return columns.to_tokens(rows, batches, *shape)
 
 
-def meant(tables: Tables, direction: Float32, shape: tuple[int, int], limit: int) -> Tokens:
-    """The committed ones among the `limit` tokens whose meanings are nearest to `direction` [e]."""
+def meant(tables: Tables, found: Mapping[str, Commit], direction: Float32, limit: int) -> list[str]:
+    """The videos, among those with these visible commits, of the `limit` tokens whose meanings are
+    nearest to `direction` [e], the nearest first."""
     name = schema.meanings_table(direction.size)
-    find = partial(
-        nearest, columns=["video_id", "id"], direction=direction, limit=limit, where="true"
+    find = partial(nearest, columns=NAMES, direction=direction, limit=limit, where="true")
+    return videos_of(tables.read(name, find), found)
+
+
+def videos_of(rows: Any, found: Mapping[str, Commit]) -> list[str]:
+    """The videos of an Arrow table of NAMES, or of None, in the order of their first rows; without
+    the rows that these visible commits do not name."""
+    names = {video: commit.contents.names for video, commit in found.items()}
+    values = () if rows is None else (rows[name].to_pylist() for name in NAMES)
+    named = (
+        video
+        for video, kind, batch in zip(*values, strict=True)
+        if (kind, batch) in names.get(video, ())
     )
-    rows = tables.read(name, find)
-    if rows is None:
-        return Tokens.none(*shape)
-    where = _these(rows["video_id"].to_pylist(), rows["id"].to_pylist())
-    return committed(tables, shape, lambda table, columns: scan(table, where, columns))
+    return list(dict.fromkeys(named))
 
 
 def meanings(tables: Tables, tokens: Tokens, dimension: int) -> Float32:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import ArrayLike
 
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError
-from seal.store import columns, commits, lookup, schema, search
+from seal.store import columns, commits, lookup, schema, search, terms
 from seal.store.commits import Commit
 from seal.store.contents import Contents, part_rows
-from seal.store.lance import Tables, among, guard, matching, nearest, quote, scan
+from seal.store.lance import Tables, among, guard, nearest, quote, scan
 from seal.store.migrate import migrate
 from seal.store.pictures import frames, shown
 from seal.store.records import Gap, Stored, Unfinished, VideoRecord
@@ -51,6 +52,7 @@ class Store:
                 self._create(create)
             migrate(self.path)
             self._tables = Tables(self.path / schema.FOLDER)
+        self._has_terms, self._completing = False, Lock()
         self._known: dict[str, set[tuple[str, int]]] = {}
         self._paths: dict[str, str] = {}
 
@@ -221,8 +223,7 @@ class Store:
             self._tables.optimize(name, min_files, purge)
             if name.startswith((schema.TOKENS, schema.MEANINGS)):
                 self._tables.index_vectors(name)
-            if name.startswith(schema.TOKENS):
-                self._tables.index_words(name, known_kinds.worded())
+        terms.refresh(self._tables, self._visible())
         self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
@@ -272,7 +273,7 @@ class Store:
     def videos(self) -> list[VideoRecord]:
         """The indexed videos, in the order of their last commits."""
         with guard(self.path):
-            return [one.record for one in commits.visible(commits.commits(self._tables)).values()]
+            return [commit.record for commit in self._visible().values()]
 
     def record(self, video_id: str) -> VideoRecord:
         """The indexed video of this very id. Raises NotIndexedError."""
@@ -283,7 +284,7 @@ class Store:
         """The videos that were begun and never committed, in order of their ids."""
         with guard(self.path):
             rows = self._tables.rows(schema.PARTS)
-            return lookup.unfinished(rows, commits.visible(commits.commits(self._tables)))
+            return lookup.unfinished(rows, self._visible())
 
     def resolve(self, name: str) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
@@ -315,8 +316,7 @@ class Store:
     def counts(self) -> dict[str, dict[str, int]]:
         """Id -> kind -> number of tokens, of every indexed video, in one read."""
         with guard(self.path):
-            found = commits.visible(commits.commits(self._tables))
-            return {video_id: commit.contents.counts for video_id, commit in found.items()}
+            return {name: commit.contents.counts for name, commit in self._visible().items()}
 
     def tokens(self, video_id: str, kinds: Sequence[str] | None = None) -> Tokens:
         """The tokens of an indexed video: by kind, then by start, part, row.
@@ -344,9 +344,8 @@ class Store:
         batches = {kind: names for kind, names in contents.batches.items() if kind in wanted}
         names = [name for name in schema.table_schema(contents.table).names if name != "video_id"]
         where = f"video_id = {quote(video_id)} AND ({contents.where(batches)})"
-        rows = self._tables.read(contents.table, lambda table: scan(table, where, names))
-        if rows is None:
-            rows = schema.table_schema(contents.table).empty_table()
+        read = self._tables.read(contents.table, lambda table: scan(table, where, names))
+        rows = schema.table_schema(contents.table).empty_table() if read is None else read
         try:
             tokens = columns.to_tokens(rows, {video_id: batches}, *contents.shape)
         except OptionError as error:
@@ -371,26 +370,28 @@ class Store:
         with guard(self.path):
             return search.committed(self._tables, (direction.size, facets), query)
 
-    def matching(
-        self, words: str, shape: tuple[int, int], limit: int, kinds: Sequence[str]
-    ) -> Tokens:
-        """The `limit` tokens of these kinds, of all indexed videos, whose text fits the words best
-        (BM25 with English stems); in order of video.
-
-        `shape` is the dimension and the number of facets of their embeddings.
-        """
-        query = partial(matching, words=words, limit=limit, where=among("kind", kinds))
+    def saying(self, words: str, limit: int) -> list[str]:
+        """The ids of the videos of the `limit` tokens whose words fit best (BM25), best first."""
         with guard(self.path):
-            return search.committed(self._tables, shape, query)
+            found = self._visible()
+            with self._completing:
+                self._has_terms = self._has_terms or terms.completed(self._tables, found)
+            return terms.search(self._tables, found, words, limit)
 
-    def meant(self, direction: Float32, shape: tuple[int, int], limit: int) -> Tokens:
-        """The `limit` tokens, of all indexed videos, whose meanings are nearest in angle to
-        `direction` [e]; in order of video. Exact and few as `nearest`.
-
-        `shape` is the dimension and the number of facets of their embeddings.
-        """
+    def meant(self, direction: Float32, limit: int) -> list[str]:
+        """The ids of the videos of the `limit` tokens whose meanings are nearest in angle to
+        `direction` [e], nearest first. Exact and few as `nearest`."""
         with guard(self.path):
-            return search.meant(self._tables, direction, shape, limit)
+            return search.meant(self._tables, self._visible(), direction, limit)
+
+    def said(self, video_ids: Sequence[str], shape: tuple[int, int]) -> Tokens:
+        """The tokens that are words, of those among these videos that are indexed, in one read; by
+        video, then as `tokens`. `shape` is the dimension and the number of facets."""
+        where = f"{among('video_id', video_ids)} AND {among('kind', known_kinds.worded())}"
+        with guard(self.path):
+            return search.committed(
+                self._tables, shape, lambda table, columns: scan(table, where, columns)
+            )
 
     def meanings(self, tokens: Tokens, dimension: int) -> Float32:
         """[n, dimension] of tokens with words that were stored with their meanings.
@@ -426,6 +427,10 @@ class Store:
                     if contents == before:
                         raise
             return []
+
+    def _visible(self) -> dict[str, Commit]:
+        """The visible commit of every indexed video, by its id."""
+        return commits.visible(commits.commits(self._tables))
 
     def _latest(self, video_id: str) -> Commit | None:
         """The visible commit of a video."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
+from threading import Lock
 from typing import Any
 
 ALGORITHMS = {
@@ -98,13 +99,45 @@ def split(texts: Sequence[str]) -> tuple[list[str], list[int], list[bool]]:
     return words, counts, is_joined
 
 
+def terms(text: str, language: str) -> list[str]:
+    """What a text is found by, in order: the stems of its words in a language, and of Chinese,
+    Japanese and Korean the characters and the pairs of neighbours. No term has a space."""
+    words, _, joined = split([text])
+    found = []
+    for at, word in enumerate(words):
+        found.append(stem(word, language))
+        if joined[at]:
+            found.append(word + words[at + 1])
+    return found
+
+
+def asked_terms(query: str, languages: Iterable[str]) -> list[str]:
+    """The different terms that ask for the words of a query in texts of these languages.
+
+    A character that has a neighbour is asked for by the pair alone.
+    """
+    words, _, joined = split([query])
+    found: dict[str, None] = {}
+    for at, word in enumerate(words):
+        if joined[at]:
+            found[word + words[at + 1]] = None
+        elif not (at and joined[at - 1]):
+            found |= dict.fromkeys(stem(word, language) for language in languages)
+    return list(found)
+
+
+_STEMMING = Lock()
+"""A stemmer keeps the word that it is at, so that one thread at a time may use it."""
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def stem(word: str, language: str) -> str:
     """The stem of a folded word in a language (ISO 639-1, such as "en" or "en-GB")."""
     stemmer = _stemmer(language[:2].lower())
     if stemmer is None:
         return word
-    stemmed: str = stemmer.stemWord(word)
+    with _STEMMING:
+        stemmed: str = stemmer.stemWord(word)
     # Some stemmers put accents back.
     return fold(stemmed)
 
