@@ -458,7 +458,7 @@ def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
         assert failed <= hurt[part]
         assert all(str(store.path) in errors[i] for i in failed)
         refused[part] += failed == hurt[part]
-    # Of each table a manifest and a data file, of tokens and their meanings a deletion file, too.
+    # Of each table a manifest and a data file, and of those with vectors a deletion file.
     assert refused == {
         "store.json": 4,
         "videos.lance": 8,

@@ -89,8 +89,10 @@ def find(
 def _opened(
     source: str | Path, options: VideoOptions, stack: ExitStack, notes: list[str]
 ) -> SubtitledVideo | None:
-    """The video; None for what has no subtitles inside, such as a folder of pictures."""
-    if not is_address(source) and (is_pipe(source) or is_device(source) or Path(source).is_dir()):
+    """The video; None for what has no subtitles inside, such as a folder of pictures, or is not
+    there at all, as whoever reads the pictures says."""
+    is_one_file = Path(source).is_file() and not (is_pipe(source) or is_device(source))
+    if not (is_address(source) or is_one_file):
         return None
     try:
         return stack.enter_context(SubtitledVideo(source, options))
