@@ -22,6 +22,7 @@ from seal.serve import (
     rest,
     uploads,
 )
+from seal.serve.delivery import Compressed
 from seal.serve.safety import Guard
 from seal.serve.service import Service
 
@@ -57,6 +58,7 @@ def application(service: Service) -> FastAPI:
     app.state.service = service
     app.state.watches = watches
     app.state.uploads = uploads.Uploads(service)
+    app.add_middleware(Compressed)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
     for part in (rest, besides, uploads, live, media, completions, pages, assets):

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from seal.serve.problems import problem
+from seal.serve.safety import Application, Receive, Scope, Send
 
 KEPT: Final = "private, max-age=31536000, immutable"
 CHECKED: Final = "private, no-cache"
@@ -20,6 +22,20 @@ CHECKED: Final = "private, no-cache"
 _RANGES = re.compile(r"bytes=\s*(?:\d+-\d*|-\d+)(?:\s*,\s*(?:\d+-\d*|-\d+))*\s*", re.IGNORECASE)
 _LONGEST_NUMBER = 18
 _STEM_LENGTH = 80
+_SMALL_BYTES = 1024
+"""Nothing is gained by compressing less."""
+
+
+class Compressed:
+    """Middleware: texts are compressed. Media are not, because ranges count their bytes."""
+
+    def __init__(self, app: Application) -> None:
+        self._plain = app
+        self._packed = GZipMiddleware(app, minimum_size=_SMALL_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_media = "/media/" in scope.get("path", "")
+        await (self._plain if is_media else self._packed)(scope, receive, send)
 
 
 def content(*media_types: str) -> dict[int | str, dict[str, Any]]:

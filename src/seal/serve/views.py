@@ -19,6 +19,8 @@ from seal.show import Links, Reel, Storyboard
 from seal.store import VideoRecord
 from seal.types import Choice, Moment, Tokens
 
+_CARD_PX = 480
+"""The width of pictures on cards: one and a half pixels for each that a card has on a desktop."""
 _SHORTEST_S = 2.0
 """Nobody sees anything in less: a shorter span is played for so long."""
 _RECENT_S = 3600.0
@@ -66,7 +68,7 @@ class Site:
 
     def picture(self, video: str, token: str) -> str:
         """The stored picture of a token."""
-        return self.url(f"/media/{video}/pictures/{token}.jpg")
+        return self.url(f"/media/{video}/pictures/{token}.jpg", width=_CARD_PX)
 
     def links(self, query: str) -> Links:
         """Where the parts of a storyboard lead that is about a query."""
@@ -126,7 +128,7 @@ class VideoCard:
             length=clock(video.duration_s, tenths=False),
             counts=[(kind, count) for kind, count in counts.items() if count],
             state=state,
-            poster=site.url(f"/media/{video.id}/poster.jpg"),
+            poster=site.url(f"/media/{video.id}/poster.jpg", width=_CARD_PX),
             width=video.width,
             height=video.height,
         )
