@@ -456,7 +456,7 @@ def test_a_browser_logs_in_and_out(browser: Any, home: Path, tmp_path: Path) -> 
         page.keyboard.press("Enter")
         page.wait_for_url("**/jobs?x=1")
         (cookie,) = context.cookies()
-        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
         assert TOKEN not in cookie["value"]
         page.get_by_role("button", name="Log out").click()
         page.wait_for_url("**/login")

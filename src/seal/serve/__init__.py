@@ -86,6 +86,8 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
             log_level="warning",
             server_header=False,
             proxy_headers=options.trusts_proxy,
+            # A proxy may be on another machine; by default only one on this machine counts.
+            forwarded_allow_ips="*" if options.trusts_proxy else None,
             timeout_graceful_shutdown=_PATIENCE_S,
         )
         uvicorn.Server(config).run(sockets=[listening])

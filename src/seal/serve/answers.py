@@ -56,7 +56,7 @@ async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, s
             async for piece in said:
                 yield _event("text" if isinstance(piece, str) else "answer", piece)
     except SealError as error:
-        values = {"status": status_of(error), "detail": str(error)}
+        values = {"status": status_of(error), "detail": service.told(error)}
         yield _event("problem", values | {"error": type(error).__name__})
 
 

@@ -122,7 +122,7 @@ class SavedDialogueJson(BaseModel):
 def about(service: Here) -> Response:
     """What this server is; whoever may ask learns it."""
     models = service.models
-    return as_json({"version": __version__, "profile": models.profile, "answerer": models.answerer})
+    return as_json({"version": __version__, "profile": models.profile, "answerer": models.model})
 
 
 @router.get("/videos/{video}/transcript", response_model=list[CueJson], tags=["videos"])

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,6 +33,11 @@ _HEAD_BYTES = 1 << 16
 _THROUGH_PROXY = ("http", "https")
 _PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443}
 """Other protocols that may be opened, with their usual ports."""
+_NOT_PUBLIC = tuple(
+    map(ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "fec0::/10"))
+)
+"""Networks that lead to IPv4 addresses, which may be private, or are of one site; Python calls
+addresses in them global."""
 _WHO = '407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="seal"'
 """FFmpeg gives the secret only when it is asked for it."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -110,6 +115,8 @@ def is_public(address: str) -> bool:
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv6Address):
         parsed = parsed.ipv4_mapped or parsed.sixtofour or parsed
+    if any(parsed in network for network in _NOT_PUBLIC):
+        return False
     return parsed.is_global and not parsed.is_multicast
 
 

@@ -49,7 +49,9 @@ def logged_in(request: Request, options: ServeOptions, token: str, to: str) -> R
             path=options.path_prefix or "/",
             secure=request.url.scheme == "https",
             httponly=True,
-            samesite="strict",
+            # With "strict" a link from a mail would ask for the token again. Changes are checked by
+            # their origin.
+            samesite="lax",
         )
     return reply
 

@@ -24,7 +24,7 @@ from seal.printing import printable
 from seal.serve import schemas
 from seal.serve.assets import assets
 from seal.serve.login import Fields, To, local, logged_in, logged_out
-from seal.serve.problems import status_of
+from seal.serve.problems import headers_of, status_of
 from seal.serve.rest import Here, VideoPath, service_of
 from seal.serve.service import Service
 from seal.serve.sources import media_files, resolved
@@ -60,12 +60,16 @@ class _PageRoute(APIRoute):
             try:
                 return await handle(request)
             except SealError as error:
-                status, detail = status_of(error), str(error)
+                status, detail = status_of(error), service_of(request).told(error)
+                headers = headers_of(error)
             except RequestValidationError:
                 status, detail = 422, "The address of this page has a value that is not valid."
+                headers = {}
             title = HTTPStatus(status).phrase
             said = {"title": title, "detail": printable(detail)}
-            return _page(service_of(request), "problem.html", status, **said)
+            reply = _page(service_of(request), "problem.html", status, **said)
+            reply.headers.update(headers)
+            return reply
 
         return handled
 
@@ -167,7 +171,7 @@ async def search(service: Here, q: Asked = "") -> Response:
         searched=q,
         where=f"Search over {count} video{'s' * (count != 1)}",
         exports=site.exports(q),
-        model=service.models.answerer,
+        model=service.models.model,
         **await service.compute(work),
     )
 
@@ -193,7 +197,7 @@ async def show(
         query=query,
         span=None if span is None else (f"{start_s:.3f}", f"{end_s:.3f}"),
         media=site.url(f"/media/{record.id}") + fragment,
-        model=service.models.answerer,
+        model=service.models.model,
         exports=site.exports(query, record.id) if query else [],
         **_facts(service, record),
         **values,

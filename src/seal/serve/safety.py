@@ -13,11 +13,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 
 from seal.config.serving import ServeOptions, is_loopback
@@ -140,9 +140,10 @@ class Guard:
         return _equal(_cookie(headers), self._session)
 
     def _client(self, scope: Scope, headers: Headers) -> str:
-        if self._options.trusts_proxy and (said := headers.get("x-forwarded-for")):
-            # A proxy adds the address that it sees to what the client has sent.
-            return said.rpartition(",")[2].strip()
+        if self._options.trusts_proxy and (said := headers.getlist("x-forwarded-for")):
+            # A proxy adds the address that it sees to what the client has sent, or in a line of its
+            # own behind it.
+            return said[-1].rpartition(",")[2].strip()
         client = scope.get("client")
         return client[0] if client else ""
 
@@ -189,11 +190,8 @@ def _equal(given: str, wanted: str) -> bool:
 
 
 def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
+    # The parser of the standard library stops at a cookie of another application that it rejects.
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _is_host(host: str) -> bool:
