@@ -19,6 +19,8 @@ from PIL import Image
 
 import seal
 from filmed import write_film
+from seal.serve.messages import ChatMessage, Talk
+from seal.serve.schemas import LONGEST_ID
 from serving import Server, serving
 from test_answer_endpoint import Server as Model
 from test_answer_endpoint import chunk, errs_in_the_middle, fails, says, sizes
@@ -410,3 +412,8 @@ def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: P
         f"{moment.video} {moment.span.start_s} {moment.span.end_s}" for moment in moments
     ]
     assert streamed.endswith("data: [DONE]\n\n")
+
+
+def test_a_long_id_names_a_video() -> None:
+    said = user("Where?", video(f"seal:{'x' * LONGEST_ID}"))
+    assert Talk.of([ChatMessage.model_validate(said)]).video == "x" * LONGEST_ID

@@ -27,6 +27,8 @@ from filmed import write_film
 from seal.export import FORMATS, STORYBOARD
 from seal.serve import media
 from seal.serve.originals import version_of
+from seal.serve.playable import PlayableCopies
+from seal.serve.schemas import LONGEST_ID
 from serving import Reply, Server, serving
 from small_disk import mounted
 from sounding import write_sounding
@@ -352,10 +354,19 @@ def test_a_copy_plays_and_has_the_times_of_the_video(
     # The index lies in front, so that a player can begin at once.
     assert after.body.index(b"moov") < after.body.index(b"mdat")
     copies = folder / "store-server" / "playable"
-    assert files_in(copies) == [f"{video.id}.mp4"]
+    assert files_in(copies) == [PlayableCopies(copies).place(video.id).name]
     assert server.send("DELETE", f"/api/v1/videos/{video.id}").status == 200
     assert files_in(copies) == []
     assert path.exists()
+
+
+def test_a_video_with_a_long_id_has_a_copy(tmp_path: Path) -> None:
+    copies, long = PlayableCopies(tmp_path), "x" * LONGEST_ID
+    copies.place(long).write_bytes(b"film")
+    copies.place("other").write_bytes(b"film")
+    copies.tidy([long])
+    assert copies.find(long) == copies.place(long)
+    assert copies.find("other") is None
 
 
 def test_one_job_makes_a_copy(unplayable: tuple[Server, Path]) -> None:
@@ -457,16 +468,17 @@ def test_a_killed_server_serves_no_half_copy(long_home: Path, tmp_path: Path) ->
     with serving(long_home / "store", *flags) as server:
         job = begun(server, video.id)
         server.kill()
-        assert not (folder / f"{video.id}.mp4").exists()
+        copy = PlayableCopies(folder).place(video.id)
+        assert not copy.exists()
     with serving(long_home / "store", *flags) as server:
         # The job begins anew, and the draft of the first attempt is gone.
         assert server.get(f"/media/{video.id}").body == (long_home / "long.mkv").read_bytes()
         assert len(files_in(folder)) <= 1
         over = waited(server, job)
         assert (over["state"], over["attempts"]) == ("done", 2), over
-        assert files_in(folder) == [f"{video.id}.mp4"]
-        with av.open(str(folder / f"{video.id}.mp4")) as copy:
-            assert sum(1 for _ in copy.decode(video=0)) == 750
+        assert files_in(folder) == [copy.name]
+        with av.open(str(copy)) as container:
+            assert sum(1 for _ in container.decode(video=0)) == 750
 
 
 def test_a_full_disk_is_said_in_one_sentence(long_home: Path, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from seal.answer import Answerer, Ending, Message, Prompt
 from seal.answer.prompt import PromptPicture, ask
 from seal.errors import OptionError
 from seal.printing import printable
+from seal.serve.schemas import LONGEST_ID
 
-_VIDEO = re.compile(r"seal:([0-9A-Za-z_.-]{1,64})")
+_VIDEO = re.compile(rf"seal:([0-9A-Za-z_.-]{{1,{LONGEST_ID}}})")
 _PICTURE = re.compile(r"data:image/(?:jpeg|png|webp|gif);base64,(.*)", re.DOTALL)
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _MOST_PICTURES = 8

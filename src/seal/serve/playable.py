@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,7 +58,8 @@ class PlayableCopies:
 
     def place(self, video: str) -> Path:
         """Where the copy of a video lies, once there is one."""
-        return self._folder / f"{video}.mp4"
+        # An id may be longer than a file name may be.
+        return self._folder / f"{blake2b(video.encode(), digest_size=16).hexdigest()}.mp4"
 
     def forget(self, video: str) -> None:
         """Remove the copy of a video."""

@@ -75,7 +75,9 @@ class AskRequest(BaseModel):
     verify: bool = Field(False, description="Ask again without what the answer cites.")
     stream: bool = Field(False, description="Send the answer as it is written, by SSE.")
     dialogue: str | None = Field(
-        None, description='The dialogue that this goes on with; "new" begins one about a video.'
+        None,
+        max_length=64,
+        description='The dialogue that this goes on with; "new" begins one about a video.',
     )
     options: Options = Field(default_factory=dict)
 
