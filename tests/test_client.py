@@ -21,9 +21,11 @@ from filmed import write_film
 from seal.answer.conversation import Conversation
 from seal.cli import main
 from seal.client import RemoteLibrary, RemoteVideo
+from seal.client.asking import Server as Asked
 from seal.client.connection import ServerConnection
 from seal.client.dialogue import RemoteDialogue
-from seal.client.problems import of_problem
+from seal.client.problems import UnfitError, of_problem
+from seal.client.uploads import _sent
 from seal.errors import (
     AnswerError,
     NotIndexedError,
@@ -418,8 +420,7 @@ def test_a_busy_server_is_asked_again() -> None:
         if len(asked) < 3:
             problem(429, "too many requests", retry_after="0")(handler)
             return
-        about = {"version": "1", "profile": "mini", "answerer": None}
-        replying(200, json.dumps(about).encode(), content_type="application/json")(handler)
+        as_json(ABOUT)(handler)
 
     with answering(busy) as address:
         seal.open(address)
@@ -431,6 +432,71 @@ def test_a_busy_server_is_asked_again() -> None:
     later = problem(429, "come back tomorrow", retry_after="86400")
     with answering(later) as address, pytest.raises(StoreError, match="tomorrow"):
         seal.open(address)
+
+
+def as_json(value: Any) -> Callable[[BaseHTTPRequestHandler], None]:
+    return replying(200, json.dumps(value).encode(), content_type="application/json")
+
+
+ABOUT = {"version": "1", "profile": "mini", "answerer": None}
+
+
+def test_a_lost_answer_is_asked_for_under_the_same_key() -> None:
+    keys: list[str] = []
+
+    def losing(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path == "/api/v1/server":
+            as_json(ABOUT)(handler)
+            return
+        keys.append(handler.headers["idempotency-key"])
+        if len(keys) == 2:
+            problem(422, "enough")(handler)
+
+    with answering(losing) as address, pytest.raises(OptionError, match="enough"):
+        seal.open(address).index("https://elsewhere.example/film.mp4")
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+
+
+def test_a_list_begins_anew_where_a_video_was_removed_meanwhile() -> None:
+    pages = iter(
+        [
+            as_json({"videos": [{}], "unfinished": [], "next": "film"}),
+            problem(422, "there is no 'film' to go on after"),
+            as_json({"videos": [], "unfinished": [], "next": None}),
+        ]
+    )
+
+    def listing(handler: BaseHTTPRequestHandler) -> None:
+        is_about = handler.path == "/api/v1/server"
+        (as_json(ABOUT) if is_about else next(pages))(handler)
+
+    with answering(listing) as address:
+        assert len(seal.open(address)) == 0
+
+
+def test_an_upload_waits_for_a_request_that_holds_it(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    write_film(film, seed=3, duration_s=4.0)
+    with serving(tmp_path / "store") as server, film.open("rb") as file:
+        size, address = film.stat().st_size, Asked(server.url, None)
+        begun = address.send("POST", "/uploads", {"upload-length": str(size)})
+        place = f"/uploads/{begun.headers['location'].rpartition('/')[2]}"
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as held:
+            held.sendall(
+                f"PATCH /api/v1{place} HTTP/1.1\r\nHost: {host}:{port}\r\nUpload-Offset: 0\r\n"
+                "Content-Type: application/offset+octet-stream\r\n"
+                f"Content-Length: {size}\r\n\r\n".encode()
+            )
+            how = {"upload-offset": "1", "content-type": "application/offset+octet-stream"}
+            said = ""
+            while "another request" not in said:  # Until the server has read the head.
+                with pytest.raises(UnfitError) as caught:
+                    address.send("PATCH", place, how, b"")
+                said = str(caught.value)
+            threading.Timer(1.0, held.shutdown, (socket.SHUT_RDWR,)).start()
+            assert _sent(address, place, file, size)
 
 
 @pytest.mark.parametrize("name", [name for name in seal.__all__ if name.endswith("Error")])

@@ -30,9 +30,7 @@ _TRIES = 5
 """How often a request is sent to a server that has too much to do."""
 _LONGEST_PAUSE_S = 30.0
 """A server that wants a longer pause before the next try is not waited for."""
-
-
-_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Pauses before the next tries to reach a server that was lost, such as while it starts anew."""
 
 Value = TypeVar("Value")
@@ -252,7 +250,7 @@ def _with_query(path: str, query: Mapping[str, Any]) -> str:
 
 def patiently(call: Callable[[], Value]) -> Value:
     """What a call gives back, which is made again while the server cannot be reached."""
-    for pause_s in _PAUSES_S:
+    for pause_s in PAUSES_S:
         with suppress(LostError):
             return call()
         time.sleep(pause_s)

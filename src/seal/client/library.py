@@ -146,9 +146,11 @@ class RemoteLibrary(Library):
         options = as_options(how.settings)
         if is_address(source):
             body = {"source": {"url": str(source)}, "quick": how.quick, "options": options}
-            # Whether or not the answer arrives, the job is queued once.
+            # Under one key the job is queued once, although an answer may be lost.
             key = {"idempotency-key": uuid.uuid4().hex}
-            job = str(self._server.post("/jobs", body, key)["id"])
+            queued = patiently(lambda: self._server.post("/jobs", body, key))
+            with self._server.reading():
+                job = str(queued["id"])
         elif os.path.isfile(source):
             if how.quick or options:
                 raise OptionError(
@@ -188,6 +190,13 @@ class RemoteLibrary(Library):
 
     def _listed(self) -> tuple[list[_Row], list[_Row]]:
         """The videos, and those that were begun, each with at least its id and its path."""
+        try:
+            return self._pages()
+        except OptionError:
+            # A video may be removed that the next page begins after.
+            return self._pages()
+
+    def _pages(self) -> tuple[list[_Row], list[_Row]]:
         rows, after = list[_Row](), None
         while True:
             page = self._server.get("/videos", limit=_PAGE, after=after)

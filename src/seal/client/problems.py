@@ -7,6 +7,12 @@ from typing import Any
 from seal import errors
 from seal.errors import AnswerError, NotIndexedError, OptionError, SealError, StoreError
 
+
+class UnfitError(OptionError):
+    """What does not fit the state of things at the server, as when it is still busy with an upload
+    whose connection was lost."""
+
+
 _CLASSES: dict[str, type[SealError]] = {
     name: value
     for name, value in vars(errors).items()
@@ -16,7 +22,7 @@ _BY_STATUS: dict[int, type[SealError]] = {
     401: OptionError,
     403: OptionError,
     404: NotIndexedError,
-    409: OptionError,
+    409: UnfitError,
     413: OptionError,
     421: OptionError,
     422: OptionError,

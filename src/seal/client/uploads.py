@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from base64 import b64encode
 from pathlib import Path
 from typing import BinaryIO
 
 from seal.client.asking import Server
-from seal.client.connection import LostError, part, patiently
+from seal.client.connection import PAUSES_S, LostError, part, patiently
+from seal.client.problems import UnfitError
 from seal.errors import StoreError, VideoError
 from seal.video.source import unreadable
 
 _PIECE_BYTES = 16 << 20
 """What one request carries; a lost connection costs no more."""
-_TRIES = 5
-"""How often one piece is sent."""
 _VERSION = {"tus-resumable": "1.0.0"}
 _CONTENT = {"content-type": "application/offset+octet-stream"}
 
@@ -52,10 +52,12 @@ def _sent(server: Server, place: str, file: BinaryIO, size_bytes: int) -> str:
         try:
             how = _VERSION | _CONTENT | {"upload-offset": str(at)}
             headers = dict(server.send("PATCH", place, how, piece).headers)
-        except LostError:
-            lost += 1
-            if lost == _TRIES:
+        except (LostError, UnfitError):
+            if lost == len(PAUSES_S):
                 raise
+            # The server may not know yet that the last connection was lost, and hold the upload.
+            time.sleep(PAUSES_S[lost])
+            lost += 1
             headers = dict(patiently(lambda: server.send("HEAD", place, _VERSION)).headers)
         at = int(headers.get("upload-offset", at))
         lost = lost if at == before else 0
