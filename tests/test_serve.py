@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.datastructures import Headers
+from starlette.responses import Response
 
 import seal
 from filmed import write_film
 from seal.cli import main
 from seal.config.serving import ServeOptions
 from seal.errors import OptionError
-from seal.serve.safety import Rates
+from seal.library import LocalLibrary
+from seal.serve.answers import told
+from seal.serve.problems import BusyError
+from seal.serve.replies import KeptReply
+from seal.serve.rest import page
+from seal.serve.safety import (
+    COOKIE,
+    Guard,
+    Message,
+    Rates,
+    Receive,
+    Scope,
+    Send,
+    session_of,
+)
+from seal.serve.schemas import AskRequest
+from seal.serve.service import Chosen, Service
 from seal.serve.sources import media_files
+from seal.serve.state import ServerState
+from seal.store import Store
 from serving import Server, serving
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -287,6 +310,106 @@ def test_long_requests_are_refused(server: Server) -> None:
         connection.putheader("Content-Length", str(17 << 20))
         connection.endheaders()
         assert connection.getresponse().status == 413
+
+
+@pytest.fixture
+def service(home: Path, tmp_path: Path) -> Iterator[Service]:
+    """What is behind a server at which no question may wait."""
+    with closing(ServerState(tmp_path / "state")) as state:
+        options = ServeOptions(waiting=0, queries=1)
+        yield Service(LocalLibrary.at(home / "store"), state, options, Chosen())
+
+
+def test_an_idle_server_answers_although_nobody_may_wait(service: Service) -> None:
+    async def twice() -> None:
+        assert await service.compute(lambda: 1) == 1
+        over = threading.Event()
+        first = asyncio.create_task(service.compute(over.wait))
+        while service._queries.statistics().borrowed_tokens == 0:
+            await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await service.compute(lambda: 2)
+        over.set()
+        await first
+
+    asyncio.run(twice())
+
+
+def test_an_upload_that_was_half_indexed_goes_with_its_video(
+    home: Path, tmp_path: Path, service: Service
+) -> None:
+    store = Store(tmp_path / "half", create=True)
+    service.library = LocalLibrary.at(store.path)
+    place = tmp_path / "upload" / "film.mp4"
+    place.parent.mkdir()
+    place.write_bytes(b"film")
+    (video,) = (v for v in seal.open(home / "store") if v.record.path.endswith("film.mp4"))
+    record = replace(video.record, path=str(place), location=str(place))
+    store.begin(record, {"scene": "key"})
+    store.add(record.id, 0, {"scene": "key"}, video.tokens.take([]), {})
+    with service.state.transaction() as rows:
+        job = service.jobs.add(rows, "index", "film", service.spec(str(place)))
+    service.state.insert("titles", {"location": str(place), "name": "film"})
+    assert service.remove(record.id).videos == [(record.id, str(place))]
+    assert not place.parent.exists()
+    assert service.titles() == {}
+    assert service.jobs.get(job.id).state == "cancelled"
+
+
+def test_an_error_in_a_stream_names_no_folder(tmp_path: Path, service: Service) -> None:
+    service.library = LocalLibrary.at(tmp_path / "none")
+
+    async def events() -> list[dict[str, str]]:
+        return [event async for event in told(service, AskRequest(question="Where?", stream=True))]
+
+    (event,) = asyncio.run(events())
+    assert event["event"] == "problem"
+    assert str(tmp_path) not in event["data"]
+
+
+def test_an_unknown_page_is_no_first_page() -> None:
+    assert page("abc", ["a", "b", "c"], 1, "a") == ("b", "b")
+    with pytest.raises(OptionError, match="begin again"):
+        page("abc", ["a", "b", "c"], 1, "x")
+
+
+def test_a_location_has_the_path_of_the_server() -> None:
+    made = KeptReply(201, {}, "/api/v1/jobs/x").response("/seal")
+    assert made.headers["location"] == "/seal/api/v1/jobs/x"
+
+
+def guarded(options: ServeOptions, *headers: tuple[str, str]) -> int:
+    """The status of a request for the library's page through the checks."""
+    statuses = list[int]()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    lines = [("host", "127.0.0.1"), *headers]
+    encoded = [(name.encode(), value.encode()) for name, value in lines]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": encoded}
+    asyncio.run(Guard(app, options)(scope, receive, send))
+    return statuses[0]
+
+
+def test_a_cookie_of_another_application_does_not_hide_the_session() -> None:
+    options, session = ServeOptions(token="s" * 32), session_of("s" * 32)
+    assert guarded(options, ("cookie", f'other={{"a": 1}}; {COOKIE}={session}')) == 200
+    assert guarded(options, ("cookie", f'other={{"a": 1}}; {COOKIE}=wrong')) == 401
+
+
+def test_a_proxy_may_write_a_line_of_its_own() -> None:
+    guard = Guard(Response(), ServeOptions(trusts_proxy=True))
+    lines = [(b"x-forwarded-for", b"198.51.100.1"), (b"x-forwarded-for", b"10.0.0.9, 203.0.113.7")]
+    scope = {"type": "http", "headers": lines, "client": ("127.0.0.1", 1)}
+    assert guard._client(scope, Headers(scope=scope)) == "203.0.113.7"
 
 
 def test_too_many_requests_are_told_when_to_come_back() -> None:

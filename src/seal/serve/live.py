@@ -237,9 +237,11 @@ WatchPath = Annotated[str, Path(max_length=64, description="The id of a watch.")
 
 
 @router.post("/watch", response_model=schemas.WatchJson, status_code=201)
-def add(watches: Here, asked: schemas.WatchRequest, key: rest.Key = None) -> Response:
+def add(
+    service: rest.Here, watches: Here, asked: schemas.WatchRequest, key: rest.Key = None
+) -> Response:
     """Watch a source, with standing queries."""
-    return watches.add(asked, key).response()
+    return watches.add(asked, key).response(service.options.path_prefix)
 
 
 @router.get("/watch", response_model=schemas.WatchListJson)

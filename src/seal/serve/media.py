@@ -272,7 +272,7 @@ def make_playable(service: Here, video: VideoPath, key: Key = None) -> Response:
 
     reply = once(service.state, key, "playable", {"video": video}, make)
     service.jobs.wake()
-    return reply.response()
+    return reply.response(service.options.path_prefix)
 
 
 @router.get(

@@ -31,9 +31,10 @@ class KeptReply(NamedTuple):
     status: int
     value: Mapping[str, Any]
     location: str
+    """The path of what was made, below the path of the server."""
 
-    def response(self) -> Response:
-        headers = {"location": self.location}
+    def response(self, path_prefix: str) -> Response:
+        headers = {"location": path_prefix + self.location}
         return Response(json_line(self.value), self.status, headers, "application/json")
 
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
+from seal.errors import OptionError
 from seal.inventory import Indexed
 from seal.printing import json_line
 from seal.results import Result, TokenList
@@ -197,7 +198,7 @@ def add_job(service: Here, asked: schemas.JobRequest, key: Key = None) -> Respon
 
     reply = once(service.state, key, "jobs", asked.model_dump(), make)
     service.jobs.wake()
-    return reply.response()
+    return reply.response(service.options.path_prefix)
 
 
 @router.get("/jobs", response_model=schemas.JobListJson, tags=["jobs"])
@@ -268,7 +269,12 @@ async def _all_jobs(service: Service) -> AsyncIterator[dict[str, str]]:
 def page(
     items: Sequence[Any], names: Sequence[str], limit: int, after: str | None
 ) -> tuple[Sequence[Any], str | None]:
-    """Some of the items, and what to ask for after them; `names` tell them apart."""
-    begin = names.index(after) + 1 if after in names else 0
+    """Some of the items, and what to ask for after them; `names` tell them apart.
+
+    Raises OptionError for an `after` that is none of them, such as that of a video since removed.
+    """
+    if after and after not in names:
+        raise OptionError(f"there is no {after!r} to go on after: begin again without `after`")
+    begin = names.index(after) + 1 if after else 0
     following = names[begin + limit - 1] if begin + limit < len(names) else None
     return items[begin : begin + limit], following

@@ -47,6 +47,11 @@ _ANSWERING = ("answer.", "attention.", "find.", "head.")
 _NOT_THEIRS = ("find.head", "find.device", "attention.candidates", "attention.memory")
 _LOADED = 4
 """Models that stay loaded, of which each has options of its own."""
+_INDEXING = (
+    "SELECT id FROM jobs WHERE kind = 'index' AND json_extract(spec, '$.source') = ?"
+    " AND state IN ('queued', 'running')"
+)
+"""The unfinished jobs that index a file."""
 _RETRY_S = 2.0
 """After how long a client may ask again that has found too many waiting."""
 
@@ -137,7 +142,9 @@ class Service:
         return await self._in_turn(work, self._clips)
 
     async def _in_turn(self, work: Callable[[], Result], turns: anyio.CapacityLimiter) -> Result:
-        if turns.statistics().tasks_waiting >= self.options.waiting:
+        now = turns.statistics()
+        is_full = now.borrowed_tokens >= now.total_tokens
+        if is_full and now.tasks_waiting >= self.options.waiting:
             raise BusyError("too many questions wait already", _RETRY_S)
         return await run_sync(work, limiter=turns)
 
@@ -186,21 +193,32 @@ class Service:
     def remove(self, name: str, purge: bool = False) -> Removed:
         """Remove a video from the library, indexed or half indexed, with its playable copy, and its
         file if it was uploaded."""
-        if name in [video.id for video in self.library.store.unfinished()]:
-            return self.library.remove(name, purge=purge)
+        begun = {video.id: video.path for video in self.library.store.unfinished()}
+        if name in begun:
+            for row in self.state.rows(_INDEXING, begun[name]):
+                self._cancel(row["id"])
+            removed = self.library.remove(name, purge=purge)
+            self._forget_upload(begun[name])
+            return removed
         record = self.library.store.record(name)
         removed = self.library.remove(record.id, purge=purge)
         if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
-            with suppress(ConflictError):  # It is over by now.
-                self.jobs.cancel(job.id)
+            self._cancel(job.id)
         self.copies.forget(record.id)
-        if self.state.change("DELETE FROM titles WHERE location = ?", record.location):
-            Path(record.location).unlink(missing_ok=True)
-            with suppress(
-                OSError
-            ):  # It was the only file of its folder, or something else is there.
-                Path(record.location).parent.rmdir()
+        self._forget_upload(record.location)
         return removed
+
+    def _cancel(self, job: str) -> None:
+        with suppress(ConflictError):  # It is over by now.
+            self.jobs.cancel(job)
+
+    def _forget_upload(self, location: str) -> None:
+        """Remove a file if it was uploaded."""
+        if self.state.change("DELETE FROM titles WHERE location = ?", location):
+            Path(location).unlink(missing_ok=True)
+            # Its folder had no other file, or something else is there.
+            with suppress(OSError):
+                Path(location).parent.rmdir()
 
     def playability(self, name: str) -> Playability:
         """Whether browsers play a video. Raises NotIndexedError, and as `playable.playability`."""

@@ -199,6 +199,7 @@ def capabilities(service: rest.Here) -> Response:
 
 @router.post("", status_code=201, response_class=Response)
 def create(
+    service: rest.Here,
     uploads: Here,
     length: Annotated[int, Header(alias="Upload-Length", ge=1, description="Bytes of the file.")],
     metadata: Annotated[
@@ -208,7 +209,7 @@ def create(
 ) -> Response:
     """Begin an upload; its address is in Location."""
     reply = uploads.create(_name(metadata), length, key)
-    return _said(201, {"location": reply.location})
+    return _said(201, {"location": service.options.path_prefix + reply.location})
 
 
 @router.head("/{upload}", response_class=Response)

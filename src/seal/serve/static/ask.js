@@ -53,8 +53,11 @@ async function put(question, said, row) {
       dialogue = data.dialogue ?? dialogue;
       await finish(data, said, row);
       row.append(prompt(question));
+      return;
     }
   }
+  said.textContent = written;
+  throw new Error("The answer broke off: ask again.");
 }
 
 // The server-sent events of a reply.

@@ -107,18 +107,27 @@ const chunks = new Map();
 
 function tokensAt(at) {
   const number = Math.floor((at - zero) / CHUNK_S);
-  if (!chunks.has(number)) chunks.set(number, fetchTokens(zero + number * CHUNK_S));
+  if (!chunks.has(number)) {
+    const asked = fetchTokens(number);
+    chunks.set(number, asked);
+    asked.catch(() => chunks.delete(number));
+  }
   return chunks.get(number);
 }
 
-async function fetchTokens(start) {
+async function fetchTokens(number) {
+  const start = zero + number * CHUNK_S;
   const found = [];
   let after = null;
   for (let page = 0; page < MOST_PAGES; page++) {
     const query = new URLSearchParams({ video: screen.dataset.video, start_s: start, end_s: start + CHUNK_S });
     if (after) query.set("after", after);
     const reply = await fetch(`${screen.dataset.tokens}?${query}`);
-    if (!reply.ok) return found;
+    if (!reply.ok) {
+      // A later look asks again.
+      chunks.delete(number);
+      return found;
+    }
     const { tokens, next } = await reply.json();
     found.push(...tokens);
     if (!next) return found;

@@ -1,6 +1,6 @@
 // Uploads by tus 1.0 (tus.io). The address of an upload is kept, so that it goes on after a break.
 
-import { complaint, element, prefix } from "./page.js";
+import { complaint, element } from "./page.js";
 
 const BLOCK_BYTES = 8 << 20;
 const WAITS_MS = [1000, 2000, 5000, 10000, 20000, 30000, 60000];
@@ -90,8 +90,7 @@ async function create(file) {
   const name = btoa(String.fromCharCode(...bytes));
   const headers = { ...TUS, "Upload-Length": file.size, "Upload-Metadata": `filename ${name}` };
   const reply = await checked(await fetch(upload.dataset.to, { method: "POST", headers }));
-  const place = reply.headers.get("Location");
-  return place.startsWith(prefix) ? place : prefix + place;
+  return reply.headers.get("Location");
 }
 
 async function offsetOf(place) {
