@@ -33,6 +33,8 @@ COOKIE = "seal_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = ("/login", "/static/", "/health")
 """Paths that need no token."""
+_OPEN_BYTES = 1 << 16
+"""The longest request of those who have not given a token."""
 _CLIENTS = 10_000
 """Clients whose requests are counted; those that were not heard of for longest are forgotten."""
 
@@ -99,7 +101,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._limit(scope):
             return problem(413, f"the request is longer than {self._limit(scope):,} bytes")
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         if self._is_let_in(headers) or path.startswith(_OPEN):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -128,7 +130,10 @@ class Guard:
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return False
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
 
     def _is_let_in(self, headers: Headers) -> bool:
         token = self._options.token
@@ -149,7 +154,15 @@ class Guard:
     def _limit(self, scope: Scope) -> int:
         if scope["method"] == "PATCH" and "/api/v1/uploads/" in scope["path"]:
             return self._options.max_upload_bytes
+        if _path(scope).startswith(_OPEN):
+            return min(_OPEN_BYTES, self._options.max_body_bytes)
         return self._options.max_body_bytes
+
+
+def _path(scope: Scope) -> str:
+    """The path of a request below the prefix of a proxy."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class Rates:
