@@ -23,7 +23,7 @@ from seal.serve.process import WorkerProcess
 from seal.serve.state import RETRY_S, ServerState, insertion, new_id, now, packed
 
 _log = logging.getLogger("seal.serve")
-Standing = Literal["queued", "running", "done", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Job(Result):
     """What is done, such as "index"."""
     title: str
     """What it is done to, for a person."""
-    state: Standing
+    state: JobState
     progress: JobProgress
     video: str | None
     """The id of the video that has come of it."""

@@ -94,7 +94,7 @@ class Watches:
             row |= {"created_at": now()}
             rows.execute(insertion("watches", row), [*row.values()])
             made = rows.execute("SELECT * FROM watches WHERE id = ?", (row["id"],)).fetchone()
-            return KeptReply(201, as_json(made), f"{PREFIX}/{row['id']}")
+            return KeptReply(201, watch_json(made), f"{PREFIX}/{row['id']}")
 
         reply = once(self._state, key, "watch", asked.model_dump(), make)
         self._begin(reply.value["id"])
@@ -174,11 +174,7 @@ class Watches:
         """Write down what a process says until it ends."""
         last: dict[str, Any] = {}
         for last in process.messages():
-            try:
-                self._hear(name, last)
-            except StoreError as error:
-                # The watch goes on; the next window is written if the disk takes it.
-                _log.error("a window of watch %s is not kept: %s", name, error)
+            self._hear(name, last)
         ending = process.close()
         failure = last.get("failed") or f"its process ended with {ending}"
         state = ("ended", None) if "done" in last else ("failed", failure)
@@ -189,10 +185,15 @@ class Watches:
             self._state.settle(self._stopping, change, *state, name)
 
     def _hear(self, name: str, message: Mapping[str, Any]) -> None:
-        if "told" in message:
-            self._state.change("UPDATE watches SET told = ? WHERE id = ?", message["told"], name)
-        elif "window" in message:
-            self._take(name, message["window"])
+        told = "UPDATE watches SET told = ? WHERE id = ?"
+        try:
+            if "told" in message:
+                self._state.change(told, message["told"], name)
+            elif "window" in message:
+                self._take(name, message["window"])
+        except StoreError as error:
+            # The watch goes on; the next window is kept if the disk takes it.
+            _log.error("a window of watch %s is not kept: %s", name, error)
 
     def _take(self, name: str, window: Mapping[str, Any]) -> None:
         """Keep a window, and raise the alerts that it brings, in one transaction."""
@@ -241,7 +242,7 @@ def alert_json(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**json.loads(row["alert"]), **more}
 
 
-def as_json(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:
+def watch_json(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:
     """A watch as JSON."""
     return {
         "id": row["id"],
@@ -274,25 +275,25 @@ def add(watches: Here, asked: schemas.WatchRequest, key: rest.Key = None) -> Res
 @router.get("/watch", response_model=schemas.WatchListJson)
 def list_all(watches: Here) -> Response:
     """The watches, the newest first."""
-    return rest.as_json({"watches": [as_json(row) for row in watches.newest()]})
+    return rest.as_json({"watches": [watch_json(row) for row in watches.newest()]})
 
 
 @router.get("/watch/{watch}", response_model=schemas.WatchJson)
 def show(watches: Here, watch: WatchPath) -> Response:
     """A watch, with its last window."""
-    return rest.as_json(as_json(watches.get(watch)))
+    return rest.as_json(watch_json(watches.get(watch)))
 
 
 @router.post("/watch/{watch}/stop", response_model=schemas.WatchJson)
 def stop(watches: Here, watch: WatchPath) -> Response:
     """Stop to watch a source."""
-    return rest.as_json(as_json(watches.end(watch)))
+    return rest.as_json(watch_json(watches.end(watch)))
 
 
 @router.post("/watch/{watch}/resume", response_model=schemas.WatchJson)
 def resume(watches: Here, watch: WatchPath) -> Response:
     """Go on with a watch that has stopped or failed."""
-    return rest.as_json(as_json(watches.resume(watch)))
+    return rest.as_json(watch_json(watches.resume(watch)))
 
 
 @router.delete("/watch/{watch}", status_code=204)
@@ -334,6 +335,6 @@ async def _events(watches: Watches, name: str) -> AsyncIterator[dict[str, str]]:
             last = alert["number"]
             yield {"event": "alert", "data": json_line(alert)}
         if row["state"] != "running":
-            yield {"event": "over", "data": json_line(as_json(row))}
+            yield {"event": "over", "data": json_line(watch_json(row))}
             return
         await anyio.sleep(_TICK_S)

@@ -11,23 +11,16 @@ import hmac
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seal.config.serving import ServeOptions, is_loopback
 from seal.serve.problems import BusyError, TooLargeError, of_error, problem
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "seal_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,7 +61,7 @@ _HEADERS = (
 class Guard:
     """Middleware: what does not pass the checks never reaches a route."""
 
-    def __init__(self, app: Application, options: ServeOptions) -> None:
+    def __init__(self, app: ASGIApp, options: ServeOptions) -> None:
         self._app = app
         self._options = options
         self._names = {name.lower() for name in (*options.names, options.host)}

@@ -107,7 +107,7 @@ class ServerState:
             return rows.execute(statement, values).rowcount
 
     def settle(self, stopping: threading.Event, statement: str, *values: Any) -> None:
-        """As `change`, tried until it is written or the server stops: nobody waits for the reply."""
+        """As `change`, tried until it is written or the server stops."""
         while not self._is_written(statement, values) and not stopping.wait(RETRY_S):
             pass
 

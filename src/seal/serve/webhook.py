@@ -58,7 +58,7 @@ class Webhooks:
                     self._state.settle(self._stopping, change, delivery, row["number"])
 
     def _pending(self) -> list[dict[str, Any]]:
-        """The alerts to send; where the state cannot be read, none, and another try after a while."""
+        """The alerts to send; where the state cannot be read, none, and a new try after a while."""
         pending = "SELECT * FROM alerts WHERE delivery = 'pending' ORDER BY number"
         try:
             return self._state.rows(pending)
