@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 import seal
 from filmed import write_film
@@ -30,11 +31,7 @@ from seal.serve.rest import page
 from seal.serve.safety import (
     COOKIE,
     Guard,
-    Message,
     Rates,
-    Receive,
-    Scope,
-    Send,
     session_of,
 )
 from seal.serve.schemas import AskRequest

@@ -14,6 +14,7 @@ from seal.config import VideoOptions
 from seal.errors import VideoError
 from seal.types import Span
 from seal.video import Frame, Gap, Note, VideoInfo, VideoReader, is_address, open_video, shown
+from seal.video.sound import PREROLL_S
 from seal.video.source import is_device
 from seal.words.hearing import SILENT
 from seal.words.listening import Listener
@@ -24,8 +25,6 @@ _LONGEST_PAUSE_S = 10.0
 """The longest pause between two tries."""
 _ROUNDING_S = 1e-6
 """The place from which a file is read on may be late by this much."""
-_PREROLL_S = 1.0
-"""Decoders need so much sound before the first that is right."""
 
 Say = Callable[[str], None]
 
@@ -145,7 +144,7 @@ class Connections:
         if shift:
             self.gaps.append(Gap(Span(self._reached_s, info.start_s), why))
         reached_s = self._reached_s - _ROUNDING_S
-        from_s = min(reached_s, self._listen(video, connection) - _PREROLL_S)
+        from_s = min(reached_s, self._listen(video, connection) - PREROLL_S)
         try:
             for frame in video.frames(None if info.is_live else from_s):
                 if not info.is_live and frame.time_s < reached_s:

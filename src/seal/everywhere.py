@@ -7,10 +7,10 @@ relevance that gives the same probability among all N tokens of the library:
 
     score = R + ln(N / n) / SHARPNESS
 
-A line in other words than the query's has few of the query's words and so a low score, while its
-meaning is among the nearest of all videos. So unless the best moment is likely by itself, sentences
-whose meaning is near (`seal.attention.words.WordWeights.near`) come
-first and take turns with the other moments.
+A line in other words than the query's has few of the query's words, and so a low score, while its
+meaning is among the nearest of all videos. So unless the best moment is likely by itself, the
+sentences whose meaning is near (`seal.attention.words.WordWeights.near`) come first, and take turns
+with the other moments.
 """
 
 from __future__ import annotations

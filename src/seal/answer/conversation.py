@@ -23,7 +23,7 @@ from seal.answer.prompt import Message, describe
 from seal.attention.candidates import costs
 from seal.content import check_unicode
 from seal.errors import ContextError, OptionError
-from seal.files import read_json, write_text
+from seal.files import read_json, write_whole
 from seal.results import Answer
 from seal.scope import Scope
 from seal.types import Float64, Int64
@@ -188,7 +188,7 @@ class Conversation(Dialogue):
         record = self.scope.record
         values = {"version": _VERSION, "video": record.id, "keys": dict(record.keys)}
         values["turns"] = turns
-        write_text(path, json.dumps(values, indent=1) + "\n")
+        write_whole(path, (json.dumps(values, indent=1) + "\n").encode())
 
     @staticmethod
     def resume(path: str | Path, scope: Scope, answerer: Answerer | None = None) -> Conversation:

@@ -11,6 +11,7 @@ from typing import Any
 from seal import __version__
 from seal.client.connection import ServerConnection
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
+from seal.files import write_whole
 from seal.front import PutQuestion
 from seal.results import Answer, Found, Selection, Shown
 from seal.settings import split
@@ -117,7 +118,7 @@ class Server(ServerConnection):
             found = Found.from_json(values["found"], query, several)
             shown = Shown(Path(path), selection, found, values["videos"])
             drawn = b64decode(values["file"])
-        shown.output.write_bytes(drawn)
+        write_whole(shown.output, drawn)
         return shown
 
     def no_export(self) -> OptionError:

@@ -43,9 +43,10 @@ class ServeOptions:
     allow_private: bool = False
     """Whether these hosts may lie in a private network, or on this machine."""
     state: Path | None = None
-    """The folder of jobs, uploads and dialogues; by default it lies beside the store."""
+    """The folder of jobs, uploads, dialogues, watches and playable copies; by default it lies
+    beside the store."""
     heavy_jobs: int = 1
-    """How many videos are indexed at a time."""
+    """How many jobs run at a time: videos that are indexed or copied."""
     jobs: int | None = None
     """Processes of each; by default one per core."""
     queries: int = max(os.cpu_count() or 1, 2)
@@ -69,7 +70,7 @@ class ServeOptions:
     max_uploads: int = 16
     """How many uploads may be unfinished at a time."""
     min_free_bytes: int = 2 << 30
-    """What uploads leave free of the disk."""
+    """What uploads and playable copies leave free of the disk."""
     max_watches: int = 8
     """How many sources are watched at a time."""
 

@@ -231,7 +231,8 @@ def _ask(service: Service, asked: AskCall) -> dict[str, Any]:
 
 def _list(service: Service, asked: PageCall) -> dict[str, Any]:
     listing = service.library.listing()
-    shown, following = page(listing.videos, "video", asked.limit, asked.after)
+    names = [video.video for video in listing.videos]
+    shown, following = page(listing.videos, names, asked.limit, asked.after)
     titles = service.titles()
     kept = ListedVideoJson.model_fields
     videos = [video.to_json() | {"title": service.title(video.path, titles)} for video in shown]
@@ -241,7 +242,7 @@ def _list(service: Service, asked: PageCall) -> dict[str, Any]:
 
 def _tokens(service: Service, asked: TokensCall) -> dict[str, Any]:
     rows = service.video(asked.video).list_tokens(asked.kind).to_json()
-    shown, following = page(rows, "id", asked.limit, asked.after)
+    shown, following = page(rows, [row["id"] for row in rows], asked.limit, asked.after)
     return {"tokens": shown, "next": following}
 
 
@@ -253,7 +254,7 @@ def _jobs(service: Service, asked: JobsCall) -> dict[str, Any]:
 
 def _media(service: Service, asked: PageCall) -> dict[str, Any]:
     files = media_files(service.options.media)
-    shown, following = page(files, "id", asked.limit, asked.after)
+    shown, following = page(files, [file.id for file in files], asked.limit, asked.after)
     return {"files": [{"media": file.id, "title": file.name} for file in shown], "next": following}
 
 

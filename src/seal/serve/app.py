@@ -41,6 +41,7 @@ def application(service: Service) -> FastAPI:
             async with tools.run():
                 yield
         finally:
+            service.jobs.end()
             watches.stop()
             service.jobs.stop()
 

@@ -12,9 +12,9 @@ from starlette.datastructures import Headers
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seal.serve.problems import problem
-from seal.serve.safety import Application, Receive, Scope, Send
 
 KEPT: Final = "private, max-age=31536000, immutable"
 CHECKED: Final = "private, no-cache"
@@ -29,7 +29,7 @@ _SMALL_BYTES = 1024
 class Compressed:
     """Middleware: texts are compressed. Media are not, because ranges count their bytes."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._plain = app
         self._packed = GZipMiddleware(app, minimum_size=_SMALL_BYTES)
 

@@ -7,6 +7,7 @@ queued again when the server starts, and goes on after the last part that is in 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -15,12 +16,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from seal.clock import clock
+from seal.errors import StoreError
 from seal.results import Result
 from seal.serve.problems import ConflictError, MissingError
 from seal.serve.process import WorkerProcess
-from seal.serve.state import ServerState, insertion, new_id, now, packed
+from seal.serve.state import RETRY_S, ServerState, insertion, new_id, now, packed
 
-Standing = Literal["queued", "running", "done", "failed", "cancelled"]
+_log = logging.getLogger("seal.serve")
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Job(Result):
     """What is done, such as "index"."""
     title: str
     """What it is done to, for a person."""
-    state: Standing
+    state: JobState
     progress: JobProgress
     video: str | None
     """The id of the video that has come of it."""
@@ -112,7 +115,10 @@ class Jobs:
         self._live: dict[str, JobProgress] = {}
         self._processes: dict[str, WorkerProcess] = {}
         self._changed = threading.Condition()
-        self._stopping = False
+        self._cancelled: set[str] = set()
+        self._busy: set[str] = set()
+        """The jobs that a thread works at, those included that were cancelled and are ending."""
+        self._stopping = threading.Event()
         state.change("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
         self._threads = [
             threading.Thread(target=self._run, name=f"job-{number}", daemon=True)
@@ -124,14 +130,18 @@ class Jobs:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """End all workers; what they did goes on when the server starts again."""
+    def end(self) -> None:
+        """Tell all workers to end; what they did goes on when the server starts again."""
+        self._stopping.set()
         with self._changed:
-            self._stopping = True
             self._changed.notify_all()
             running = list(self._processes.values())
         for process in running:
             process.end()
+
+    def stop(self) -> None:
+        """Wait until all workers have ended."""
+        self.end()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -187,6 +197,8 @@ class Jobs:
             raise ConflictError(f"the job is over: it is {job.state}")
         with self._changed:
             process = self._processes.get(name)
+            if name in self._busy:
+                self._cancelled.add(name)
         if process is not None:
             process.end()
         return self.get(name)
@@ -194,6 +206,9 @@ class Jobs:
     def retry(self, name: str) -> Job:
         """Queue a job that has failed or was cancelled. Raises as `cancel` does."""
         job = self.get(name)
+        with self._changed:
+            if name in self._busy and job.is_over:
+                raise ConflictError("the job is still ending: try again in a moment")
         change = "UPDATE jobs SET state = 'queued', failure = NULL, ended_at = NULL WHERE id = ?"
         if not self._state.change(f"{change} AND state IN ('failed', 'cancelled')", name):
             raise ConflictError(
@@ -209,33 +224,49 @@ class Jobs:
 
     def _run(self) -> None:
         """Run one job after another until the server stops."""
-        while (row := self._next()) is not None:
-            self._work(row)
+        while not self._stopping.is_set():
+            if (row := self._tried()) is not None:
+                self._work(row)
+
+    def _tried(self) -> dict[str, Any] | None:
+        """As `_next`; where the state cannot be written, None after a while."""
+        try:
+            return self._next()
+        except StoreError as error:
+            _log.error("no job can be begun: %s", error)
+            self._stopping.wait(RETRY_S)
+            return None
 
     def _next(self) -> dict[str, Any] | None:
-        """The oldest queued job, which is running from now on; None when the server stops."""
-        while True:
-            with self._changed:
-                if self._stopping:
-                    return None
-                with self._state.transaction() as rows:
-                    found = rows.execute(
-                        "UPDATE jobs SET state = 'running', started_at = ?, attempts = attempts + 1"
-                        " WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY number"
-                        " LIMIT 1) RETURNING *",
-                        (now(),),
-                    ).fetchone()
-                if found is not None:
-                    return dict(found)
+        """The oldest queued job, which is running from now on; None after a change of the jobs."""
+        with self._changed:
+            if self._stopping.is_set():
+                return None
+            with self._state.transaction() as rows:
+                found = rows.execute(
+                    "UPDATE jobs SET state = 'running', started_at = ?, attempts = attempts + 1"
+                    " WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY number"
+                    " LIMIT 1) RETURNING *",
+                    (now(),),
+                ).fetchone()
+            if found is None:
                 self._changed.wait()
+                return None
+            self._busy.add(found["id"])
+            return dict(found)
 
     def _work(self, row: Mapping[str, Any]) -> None:
         """Have a process do a job, and write down what has come of it."""
         name, last, began = row["id"], dict[str, Any](), time.monotonic()
-        process = WorkerProcess({"kind": row["kind"], **json.loads(row["spec"])})
+        try:
+            process = WorkerProcess({"kind": row["kind"], **json.loads(row["spec"])})
+        except OSError as error:
+            reason = f"no process can be started: {error.strerror or error}"
+            self._end(name, {"failed": reason}, reason)
+            return
         with self._changed:
             self._processes[name] = process
-            if self._stopping or self.get(name).state == "cancelled":
+            if self._stopping.is_set() or name in self._cancelled:
                 process.end()
         for last in process.messages():
             if "stage" in last:
@@ -247,7 +278,7 @@ class Jobs:
         """Write down how a job has ended; one that was cancelled stays cancelled."""
         if "done" in last:
             state, failure = "done", None
-        elif self._stopping:
+        elif self._stopping.is_set():
             state, failure = "queued", None
         else:
             state = "failed"
@@ -255,7 +286,8 @@ class Jobs:
         progress = self._live.pop(name, JobProgress())
         if state == "done" and progress.total_s:
             progress = replace(progress, done_s=progress.total_s)
-        self._state.change(
+        self._state.settle(
+            self._stopping,
             "UPDATE jobs SET state = ?, failure = ?, video = ?, progress = ?, ended_at = ?"
             " WHERE id = ? AND state = 'running'",
             *(
@@ -268,4 +300,6 @@ class Jobs:
             name,
         )
         with self._changed:
-            del self._processes[name]
+            self._processes.pop(name, None)
+            self._busy.discard(name)
+            self._cancelled.discard(name)

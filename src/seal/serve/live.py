@@ -7,11 +7,13 @@ alert comes when a window likely shows what a query says and the window before i
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -19,6 +21,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
 
+from seal.errors import OptionError, StoreError
 from seal.printing import json_line
 from seal.serve import rest, schemas
 from seal.serve.problems import BusyError, ConflictError, MissingError
@@ -30,6 +33,7 @@ from seal.serve.state import insertion, new_id, now, packed
 from seal.serve.webhook import Webhooks
 
 PREFIX = f"{rest.PREFIX}/watch"
+_log = logging.getLogger("seal.serve")
 _TICK_S = 0.5
 _BUSY_S = 60.0
 router = APIRouter(prefix=rest.PREFIX, responses=rest.PROBLEMS, tags=["live"])
@@ -46,7 +50,8 @@ class Watches:
         self._webhooks = Webhooks(service.state, service.gate)
         self._processes: dict[str, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
-        self._stopping = False
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Go on with all that was watched when the server ended."""
@@ -56,8 +61,10 @@ class Watches:
 
     def stop(self) -> None:
         """End all processes; their watches go on when the server starts again."""
-        self._stopping = True
-        for process in list(self._processes.values()):
+        self._stopping.set()
+        with self._lock:
+            running = list(self._processes.values())
+        for process in running:
             process.end()
         for thread in self._threads:
             thread.join()
@@ -71,13 +78,13 @@ class Watches:
         service, source = self._service, resolved(self._service, asked.source)
         if asked.webhook is not None:
             service.gate.check(asked.webhook)
+            if urlsplit(asked.webhook).scheme not in ("http", "https"):
+                raise OptionError("a webhook is an http or https address")
         spec = service.spec(source.location, options=asked.options, task="watch")
         spec |= {"queries": asked.queries, "window_s": asked.window_s, "budget": asked.budget}
 
         def make(rows: sqlite3.Connection) -> KeptReply:
-            running = "SELECT count(*) FROM watches WHERE state = 'running'"
-            if rows.execute(running).fetchone()[0] >= service.options.max_watches:
-                raise BusyError("as many sources are watched as the server takes", _BUSY_S)
+            self._check_room(rows)
             row: dict[str, Any] = {
                 "id": new_id(),
                 "title": source.title,
@@ -87,7 +94,7 @@ class Watches:
             row |= {"created_at": now()}
             rows.execute(insertion("watches", row), [*row.values()])
             made = rows.execute("SELECT * FROM watches WHERE id = ?", (row["id"],)).fetchone()
-            return KeptReply(201, as_json(made), f"{PREFIX}/{row['id']}")
+            return KeptReply(201, watch_json(made), f"{PREFIX}/{row['id']}")
 
         reply = once(self._state, key, "watch", asked.model_dump(), make)
         self._begin(reply.value["id"])
@@ -115,13 +122,23 @@ class Watches:
 
     def resume(self, name: str) -> dict[str, Any]:
         """Go on with a watch that has stopped or failed. Raises MissingError, and ConflictError
-        for one that is running."""
+        for one that is running, BusyError beyond the limit of the server."""
         self.get(name)
         change = "UPDATE watches SET state = 'running', failure = NULL WHERE id = ? AND state !="
-        if name in self._processes or not self._state.change(f"{change} 'running'", name):
-            raise ConflictError("the source is being watched")
+        with self._state.transaction() as rows:
+            is_ending = name in self._processes
+            if is_ending or not rows.execute(f"{change} 'running'", (name,)).rowcount:
+                raise ConflictError("the source is being watched")
+            self._check_room(rows, 1)
         self._begin(name)
         return self.get(name)
+
+    def _check_room(self, rows: sqlite3.Connection, more: int = 0) -> None:
+        """Raise BusyError if more than the server takes would run with the next one."""
+        running = "SELECT count(*) FROM watches WHERE state = 'running'"
+        count = rows.execute(running).fetchone()[0] - more
+        if count >= self._service.options.max_watches:
+            raise BusyError("as many sources are watched as the server takes", _BUSY_S)
 
     def remove(self, name: str) -> None:
         """Stop a watch, and forget it with its alerts. Raises MissingError."""
@@ -142,37 +159,50 @@ class Watches:
         return self._folder / f"{name}.state"
 
     def _begin(self, name: str) -> None:
-        if name in self._processes:
-            return  # A request came twice.
-        spec = json.loads(self.get(name)["spec"])
-        process = WorkerProcess({"kind": "watch", **spec, "state": str(self._place(name))})
-        self._processes[name] = process
-        thread = threading.Thread(target=self._follow, args=(name, process), daemon=True)
-        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        with self._lock:
+            row = self.get(name)
+            if name in self._processes or row["state"] != "running" or self._stopping.is_set():
+                return  # A request came twice.
+            spec = json.loads(row["spec"])
+            process = WorkerProcess({"kind": "watch", **spec, "state": str(self._place(name))})
+            self._processes[name] = process
+            thread = threading.Thread(target=self._follow, args=(name, process), daemon=True)
+            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
         thread.start()
 
     def _follow(self, name: str, process: WorkerProcess) -> None:
         """Write down what a process says until it ends."""
         last: dict[str, Any] = {}
         for last in process.messages():
-            if "told" in last:
-                self._state.change("UPDATE watches SET told = ? WHERE id = ?", last["told"], name)
-            elif "window" in last:
-                self._take(name, last["window"])
+            self._hear(name, last)
         ending = process.close()
         failure = last.get("failed") or f"its process ended with {ending}"
         state = ("ended", None) if "done" in last else ("failed", failure)
-        del self._processes[name]
-        if not self._stopping:
+        with self._lock:
+            self._processes.pop(name, None)
+        if not self._stopping.is_set():
             change = "UPDATE watches SET state = ?, failure = ? WHERE id = ? AND state = 'running'"
-            self._state.change(change, *state, name)
+            self._state.settle(self._stopping, change, *state, name)
+
+    def _hear(self, name: str, message: Mapping[str, Any]) -> None:
+        told = "UPDATE watches SET told = ? WHERE id = ?"
+        try:
+            if "told" in message:
+                self._state.change(told, message["told"], name)
+            elif "window" in message:
+                self._take(name, message["window"])
+        except StoreError as error:
+            # The watch goes on; the next window is kept if the disk takes it.
+            _log.error("a window of watch %s is not kept: %s", name, error)
 
     def _take(self, name: str, window: Mapping[str, Any]) -> None:
         """Keep a window, and raise the alerts that it brings, in one transaction."""
-        row = self.get(name)
-        before = json.loads(row["last"])["queries"] if row["last"] else []
-        likely = {query["query"] for query in before if _is_likely(query)}
         with self._state.transaction() as rows:
+            row = rows.execute("SELECT * FROM watches WHERE id = ?", (name,)).fetchone()
+            if row is None:
+                return  # It was removed meanwhile.
+            before = json.loads(row["last"])["queries"] if row["last"] else []
+            likely = {query["query"] for query in before if _is_likely(query)}
             change = "UPDATE watches SET last = ?, told = '' WHERE id = ?"
             rows.execute(change, (packed(window), name))
             for query in window["queries"]:
@@ -190,7 +220,7 @@ def _is_likely(query: Mapping[str, Any]) -> bool:
 
 
 def _alert(
-    row: Mapping[str, Any], window: Mapping[str, Any], query: Mapping[str, Any]
+    row: Mapping[str, Any] | sqlite3.Row, window: Mapping[str, Any], query: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What an alert says: which window shows what, and its most relevant token."""
     inside = [t for t in query["selection"] if t["end_s"] > window["start_s"]]
@@ -212,7 +242,7 @@ def alert_json(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**json.loads(row["alert"]), **more}
 
 
-def as_json(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:
+def watch_json(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, Any]:
     """A watch as JSON."""
     return {
         "id": row["id"],
@@ -247,25 +277,25 @@ def add(
 @router.get("/watch", response_model=schemas.WatchListJson)
 def list_all(watches: Here) -> Response:
     """The watches, the newest first."""
-    return rest.as_json({"watches": [as_json(row) for row in watches.newest()]})
+    return rest.as_json({"watches": [watch_json(row) for row in watches.newest()]})
 
 
 @router.get("/watch/{watch}", response_model=schemas.WatchJson)
 def show(watches: Here, watch: WatchPath) -> Response:
     """A watch, with its last window."""
-    return rest.as_json(as_json(watches.get(watch)))
+    return rest.as_json(watch_json(watches.get(watch)))
 
 
 @router.post("/watch/{watch}/stop", response_model=schemas.WatchJson)
 def stop(watches: Here, watch: WatchPath) -> Response:
     """Stop to watch a source."""
-    return rest.as_json(as_json(watches.end(watch)))
+    return rest.as_json(watch_json(watches.end(watch)))
 
 
 @router.post("/watch/{watch}/resume", response_model=schemas.WatchJson)
 def resume(watches: Here, watch: WatchPath) -> Response:
     """Go on with a watch that has stopped or failed."""
-    return rest.as_json(as_json(watches.resume(watch)))
+    return rest.as_json(watch_json(watches.resume(watch)))
 
 
 @router.delete("/watch/{watch}", status_code=204)
@@ -307,6 +337,6 @@ async def _events(watches: Watches, name: str) -> AsyncIterator[dict[str, str]]:
             last = alert["number"]
             yield {"event": "alert", "data": json_line(alert)}
         if row["state"] != "running":
-            yield {"event": "over", "data": json_line(as_json(row))}
+            yield {"event": "over", "data": json_line(watch_json(row))}
             return
         await anyio.sleep(_TICK_S)

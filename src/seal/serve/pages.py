@@ -162,14 +162,14 @@ async def search(service: Here, q: Asked = "") -> Response:
             video = service.video(moment.video)
             title = service.title(video.record.location, titles)
             cards.append(MomentCard.of(site, q, moment, video, title))
-        return {"moments": cards, "verdict": MatchWords.of(found.match)}
+        count = len(service.library)
+        where = f"Search over {count} video{'s' * (count != 1)}"
+        return {"moments": cards, "verdict": MatchWords.of(found.match), "where": where}
 
-    count = len(service.library)
     return _page(
         service,
         "search.html",
         searched=q,
-        where=f"Search over {count} video{'s' * (count != 1)}",
         exports=site.exports(q),
         model=service.models.model,
         **await service.compute(work),
@@ -181,9 +181,13 @@ async def show(
     service: Here, video: VideoPath, q: Asked = "", start_s: Time = None, end_s: Time = None
 ) -> Response:
     """A video with its lanes, and what a query finds in it."""
-    asked, query = service.video(video), q.strip()
-    values = await service.compute(lambda: _video(service, asked, query))
-    record, span = asked.record, None
+    query, span = q.strip(), None
+
+    def work() -> tuple[VideoRecord, dict[str, Any]]:
+        asked = service.video(video)
+        return asked.record, _facts(service, asked.record) | _video(service, asked, query)
+
+    record, values = await service.compute(work)
     if start_s is not None:
         end_s = watchable(start_s, start_s if end_s is None else end_s)
         span = (start_s - record.start_s, end_s - record.start_s)
@@ -199,7 +203,6 @@ async def show(
         media=site.url(f"/media/{record.id}") + fragment,
         model=service.models.model,
         exports=site.exports(query, record.id) if query else [],
-        **_facts(service, record),
         **values,
     )
 

@@ -101,7 +101,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(SealError)
     async def of_seal(request: Request, error: SealError) -> Response:
-        return problem(status_of(error), request.app.state.service.told(error), headers_of(error))
+        said = request.app.state.service.told(error)
+        return problem(status_of(error), said, headers_of(error), error=type(error).__name__)
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:

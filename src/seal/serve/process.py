@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -42,11 +43,15 @@ class WorkerProcess:
             orders.write(packed(self._work) + "\n")
             orders.flush()
         for line in answers:
-            yield json.loads(line)
+            if line.endswith("\n"):  # A process that was killed may leave half a line.
+                yield json.loads(line)
 
     def end(self) -> None:
-        """Tell the worker to end."""
+        """Tell the worker to end; one that does not hear it, deep in a library, is killed."""
         self._process.terminate()
+        timer = threading.Timer(_PATIENCE_S, self._process.kill)
+        timer.daemon = True
+        timer.start()
 
     def close(self) -> str:
         """Wait for the end of the worker; gives back how it has ended, for people."""

@@ -267,7 +267,7 @@ async def _all_jobs(service: Service) -> AsyncIterator[dict[str, str]]:
 
 
 def page(
-    items: Sequence[Any], names: Sequence[str], limit: int, after: str | None
+    items: Sequence[Any], names: list[str], limit: int, after: str | None
 ) -> tuple[Sequence[Any], str | None]:
     """Some of the items, and what to ask for after them; `names` tell them apart.
 

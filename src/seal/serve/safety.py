@@ -11,28 +11,23 @@ import hmac
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seal.config.serving import ServeOptions, is_loopback
 from seal.serve.problems import BusyError, TooLargeError, of_error, problem
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "seal_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = ("/login", "/static/", "/health")
 """Paths that need no token."""
+_OPEN_BYTES = 1 << 16
+"""The longest request of those who have not given a token."""
 _CLIENTS = 10_000
 """Clients whose requests are counted; those that were not heard of for longest are forgotten."""
 
@@ -66,7 +61,7 @@ _HEADERS = (
 class Guard:
     """Middleware: what does not pass the checks never reaches a route."""
 
-    def __init__(self, app: Application, options: ServeOptions) -> None:
+    def __init__(self, app: ASGIApp, options: ServeOptions) -> None:
         self._app = app
         self._options = options
         self._names = {name.lower() for name in (*options.names, options.host)}
@@ -99,7 +94,7 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._limit(scope):
             return problem(413, f"the request is longer than {self._limit(scope):,} bytes")
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = _path(scope)
         if self._is_let_in(headers) or path.startswith(_OPEN):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -128,7 +123,10 @@ class Guard:
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             return False
         origin = headers.get("origin")
-        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        try:
+            return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
 
     def _is_let_in(self, headers: Headers) -> bool:
         token = self._options.token
@@ -150,7 +148,15 @@ class Guard:
     def _limit(self, scope: Scope) -> int:
         if scope["method"] == "PATCH" and "/api/v1/uploads/" in scope["path"]:
             return self._options.max_upload_bytes
+        if _path(scope).startswith(_OPEN):
+            return min(_OPEN_BYTES, self._options.max_body_bytes)
         return self._options.max_body_bytes
+
+
+def _path(scope: Scope) -> str:
+    """The path of a request below the prefix of a proxy."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class Rates:

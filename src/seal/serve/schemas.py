@@ -339,14 +339,3 @@ class AlertListJson(BaseModel):
     """Alerts, the oldest first."""
 
     alerts: list[AlertJson]
-
-
-class ProblemJson(BaseModel):
-    """What is wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    error: str | None = Field(None, description="The class of the error in Python.")
-    errors: list[dict[str, Any]] | None = None

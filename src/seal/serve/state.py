@@ -7,17 +7,21 @@ confirmed. One server at a time uses a state folder.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from seal.errors import StoreError, StoreFullError
 
+_log = logging.getLogger("seal.serve")
+RETRY_S = 5.0
+"""After how long a thread tries again what the disk does not take."""
 _VERSION = 1
 _LAYOUT = """
 CREATE TABLE jobs (
@@ -101,6 +105,19 @@ class ServerState:
         """Run one statement and commit it; gives back how many rows it has changed."""
         with self.transaction() as rows:
             return rows.execute(statement, values).rowcount
+
+    def settle(self, stopping: threading.Event, statement: str, *values: Any) -> None:
+        """As `change`, tried until it is written or the server stops."""
+        while not self._is_written(statement, values) and not stopping.wait(RETRY_S):
+            pass
+
+    def _is_written(self, statement: str, values: Sequence[Any]) -> bool:
+        try:
+            self.change(statement, *values)
+        except StoreError as error:
+            _log.error("the state cannot be written yet: %s", error)
+            return False
+        return True
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The rows of a query."""

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path as FilePath
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Header, Path, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from seal.errors import OptionError, StoreFullError
+from seal.errors import OptionError, StoreError, StoreFullError
 from seal.ingest.plan import slug
 from seal.printing import printable
 from seal.serve import rest
@@ -57,7 +59,13 @@ class Uploads:
             # The server may have been killed between the last byte and the commit.
             if self._place(row).exists() or self.offset(row) == row["size_bytes"]:
                 self.finish(row)
-            elif row["created_at"] < now() - _KEPT_S:
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        """Drop unfinished uploads that nobody has gone on with for long."""
+        old = "SELECT * FROM uploads WHERE job IS NULL AND created_at < ?"
+        for row in self._service.state.rows(old, now() - _KEPT_S):
+            if row["id"] not in self._open:
                 self.remove(row["id"])
 
     def create(self, name: str, size_bytes: int, key: str | None) -> KeptReply:
@@ -68,6 +76,7 @@ class Uploads:
         options = self._service.options
         if size_bytes > options.max_upload_bytes:
             raise TooLargeError(f"an upload may have {options.max_upload_bytes:,} bytes at most")
+        self._drop_old()
         free = shutil.disk_usage(self._folder).free - options.min_free_bytes
 
         def make(rows: sqlite3.Connection) -> KeptReply:
@@ -92,7 +101,7 @@ class Uploads:
 
     def offset(self, row: Mapping[str, Any]) -> int:
         """How many bytes of an upload have arrived."""
-        if row["job"] is not None:
+        if row["job"] is not None or self._place(row).exists():
             return int(row["size_bytes"])
         try:
             return self._part(row).stat().st_size
@@ -117,14 +126,15 @@ class Uploads:
             raise ConflictError("another request is adding to this upload")
         self._open.add(row["id"])
         try:
+            row = await run_sync(self.get, row["id"])
             if offset != self.offset(row):
                 raise ConflictError(f"the upload has {self.offset(row)} bytes, not {offset}")
             if row["job"] is None:
                 await self._write(row, blocks)
+            if row["job"] is None and self.offset(row) == row["size_bytes"]:
+                await run_sync(self.finish, row)
         finally:
             self._open.discard(row["id"])
-        if row["job"] is None and self.offset(row) == row["size_bytes"]:
-            await run_sync(self.finish, row)
 
     async def _write(self, row: Mapping[str, Any], blocks: AsyncIterator[bytes]) -> None:
         left = row["size_bytes"] - self.offset(row)
@@ -143,9 +153,9 @@ class Uploads:
             except ClientDisconnect:
                 file.write(bytes(batch))
             finally:
-                file.flush()
                 # The client is told an offset, and will not send again what lies before it.
-                os.fsync(file.fileno())
+                with CancelScope(shield=True):
+                    await run_sync(_settle, file)
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Queue the indexing of an upload that is whole."""
@@ -177,6 +187,16 @@ class Uploads:
         known = suffix if suffix in VIDEO_SUFFIXES else ".video"
         place: FilePath = self._folder / row["id"] / f"{name}{known}"
         return place
+
+
+def _settle(file: BinaryIO) -> None:
+    """See to it that what was written is on the disk. Raises StoreFullError, StoreError."""
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+    except OSError as error:
+        kind = StoreFullError if error.errno == errno.ENOSPC else StoreError
+        raise kind(f"the upload cannot be written: {error.strerror}") from error
 
 
 def _uploads(request: Request) -> Uploads:

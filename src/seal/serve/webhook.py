@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import ssl
 import threading
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from seal.errors import OptionError
+from seal.errors import StoreError
 from seal.serve.gate import Gate
 from seal.serve.problems import RefusedError
-from seal.serve.state import ServerState
+from seal.serve.state import RETRY_S, ServerState
 
 _PAUSES_S = (0.0, 1.0, 5.0, 25.0)
 """How long to wait before each try."""
 _TIMEOUT_S = 10.0
+_SAFE = "/%?&=:;,+~!$'()*@[]"
+"""What is no letter and stands in an address as it is."""
+_log = logging.getLogger("seal.serve")
 
 
 class Webhooks:
@@ -37,7 +41,8 @@ class Webhooks:
         """End; what is pending is sent after the next start."""
         self._stopping.set()
         self._changed.set()
-        self._thread.join()
+        # It may be in the middle of sending; what it sends is sent again after the next start.
+        self._thread.join(_TIMEOUT_S)
 
     def wake(self) -> None:
         """Say that an alert may be pending."""
@@ -47,11 +52,21 @@ class Webhooks:
         while not self._stopping.is_set():
             self._changed.wait()
             self._changed.clear()
-            pending = "SELECT * FROM alerts WHERE delivery = 'pending' ORDER BY number"
-            for row in self._state.rows(pending):
+            for row in self._pending():
                 if (delivery := self._deliver(row)) is not None:
                     change = "UPDATE alerts SET delivery = ? WHERE number = ?"
-                    self._state.change(change, delivery, row["number"])
+                    self._state.settle(self._stopping, change, delivery, row["number"])
+
+    def _pending(self) -> list[dict[str, Any]]:
+        """The alerts to send; where the state cannot be read, none, and a new try after a while."""
+        pending = "SELECT * FROM alerts WHERE delivery = 'pending' ORDER BY number"
+        try:
+            return self._state.rows(pending)
+        except StoreError as error:
+            _log.error("alerts wait: %s", error)
+            self._stopping.wait(RETRY_S)
+            self._changed.set()
+            return []
 
     def _deliver(self, row: Mapping[str, Any]) -> str | None:
         """How sending has ended: "sent", or why it has failed; None if the server ends."""
@@ -76,13 +91,14 @@ class Webhooks:
             if is_safe:
                 context = ssl.create_default_context()
                 connection.sock = context.wrap_socket(connection.sock, server_hostname=host)
-            target = f"{url.path or '/'}{f'?{url.query}' if url.query else ''}"
+            target = quote(f"{url.path or '/'}{f'?{url.query}' if url.query else ''}", safe=_SAFE)
             number = f"{row['watch']}-{row['number']}"
             headers = {"Content-Type": "application/json", "Idempotency-Key": number}
             connection.request("POST", target, row["alert"], headers)
             status = connection.getresponse().status
             return "" if 200 <= status < 300 else f"the address answers with {status}"
-        except (OSError, http.client.HTTPException, RefusedError, OptionError) as error:
+        # A ValueError is about what cannot stand in a header.
+        except (OSError, ValueError, http.client.HTTPException, RefusedError) as error:
             return str(error) or type(error).__name__
         finally:
             connection.close()
