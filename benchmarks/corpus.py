@@ -25,7 +25,7 @@ from data import ROOT
 from queries import made_up_record, random_tokens, timed
 from seal import Options, Tokens, encode
 from seal.ingest import index as index_video
-from seal.library import Library
+from seal.library import LocalLibrary
 from seal.nearest import NearestContent
 from seal.store import Store
 
@@ -104,7 +104,7 @@ def megabytes(folder: Path) -> float:
 
 def time_queries(folder: Path, budget: int, runs: int) -> None:
     """Prints how long a select takes in this process and in a new one."""
-    library = Library(Store(folder))
+    library = LocalLibrary(Store(folder))
     library.select("warm up", budget=budget)
     print(
         f"select {budget}:"
@@ -125,7 +125,7 @@ def time_queries(folder: Path, budget: int, runs: int) -> None:
 
 def compare(folder: Path, budget: int, runs: int) -> None:
     """Prints what the index misses."""
-    libraries = [Library(store) for store in (Store(folder), ExactStore(folder))]
+    libraries = [LocalLibrary(store) for store in (Store(folder), ExactStore(folder))]
     encoder = encode.load(Options().encode)
     limit = Options().attention.candidates
     recall, value = [], []

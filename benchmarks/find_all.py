@@ -30,7 +30,7 @@ from quotes import PARAPHRASES, SPLITS, drawn
 from seal import Options, encode
 from seal.evaluate import haystack, qmsum
 from seal.indexed import Video
-from seal.library import Library
+from seal.library import LocalLibrary
 from seal.types import Moment, Span
 from seal.words.beside import read_subtitles
 
@@ -60,7 +60,7 @@ class Asked(NamedTuple):
         return bool(moment.text) and shared_s >= 0.5 * self.span.duration_s
 
 
-def made(library: Library, data: Path) -> None:
+def made(library: LocalLibrary, data: Path) -> None:
     """Index what is not there yet."""
     subtitled = [*data.glob("videos/*.srt"), *data.glob("footage/words/*.srt")]
     for file in sorted(subtitled):
@@ -81,7 +81,7 @@ def made(library: Library, data: Path) -> None:
     library.optimize()
 
 
-def queries(library: Library, data: Path) -> dict[str, list[Asked]]:
+def queries(library: LocalLibrary, data: Path) -> dict[str, list[Asked]]:
     """What is asked for, by sort."""
     said: dict[str, Asked] = {}
     for file in sorted([*data.glob("videos/*.srt"), *data.glob("footage/words/*.srt")]):

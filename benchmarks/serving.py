@@ -37,7 +37,7 @@ from corpus import embeddings, fill
 from queries import made_up_record, random_tokens
 from seal import Options, encode
 from seal.evaluate.film import write_film
-from seal.library import open_library
+from seal.opening import open_library
 from seal.serve.sources import media_files
 from seal.store import Store
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filmed import write_film
-from seal.asked import show
+from seal.asked import draw, show
 from seal.attention import relevance
 from seal.config import MiniEncode
 from seal.encode.calibration import SHARPNESS, UNIT, Calibration
@@ -252,5 +252,5 @@ def test_an_encoder_that_nobody_calibrated_does_not_guess(
     np.testing.assert_allclose(relevance_[plain], cosines[plain], atol=1e-6)
     found = video.find("two people kissing")
     assert found.match is None
-    show(video, found, tmp_path / "board.html")
+    show(draw(video, found), tmp_path / "board.html")
     assert "Nothing in this video matches" not in (tmp_path / "board.html").read_text()

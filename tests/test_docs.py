@@ -48,7 +48,8 @@ def test_documented_commands_parse(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "token").touch()  # A file that is read must be there.
+    (tmp_path / "token").touch()  # A file that is read must be there, and a folder of videos.
+    (tmp_path / "videos").mkdir()
     commands = shown(page)
     assert commands, "no commands found: the pattern is wrong"
     for line in commands:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from seal.cli import main
 from seal.errors import DataError
 from seal.evaluate.evidence import evaluate, published, read, read_picks, recall, uniform
-from seal.library import open_library
+from seal.opening import open_library
 from synthetic import write_video
 
 

@@ -46,7 +46,7 @@ from seal.ground.examples import (
 from seal.ground.localise import Localiser, localise
 from seal.ground.model import Head
 from seal.ground.train import train
-from seal.library import open_library
+from seal.opening import open_library
 from seal.store import Store
 from seal.training.state import State
 from seal.types import Moment, Span, Tokens

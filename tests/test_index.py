@@ -15,7 +15,7 @@ import pytest
 
 from filmed import write_film
 from seal import Options, Progress, VideoError, kinds
-from seal.asked import show
+from seal.asked import draw, show
 from seal.errors import NotIndexedError, StoreError
 from seal.ingest import index as index_video
 from seal.ingest.run import Workers
@@ -249,7 +249,7 @@ def test_one_and_two_frames_are_a_video(tmp_path: Path, store: Store, frames: in
     video = Scope.of(store, record.id, "show")
     assert len(video.select("a dog")) == len(video.tokens)
     video.find("a dog")
-    show(video, video.find("a dog"), tmp_path / "board.html")
+    show(draw(video, video.find("a dog")), tmp_path / "board.html")
 
 
 @pytest.mark.parametrize("size", [(16, 16), (7680, 4320)])

@@ -21,6 +21,7 @@ from seal.encode.calibration import SHARPNESS
 from seal.encode.names import known
 from seal.errors import NotIndexedError, StoreError
 from seal.files import size_bytes
+from seal.library import LocalLibrary
 from seal.nearest import NearestContent, one_after_another
 from seal.store import Store
 from seal.types import Tokens
@@ -205,7 +206,16 @@ def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_pa
     assert printed("list") == given(library.listing())
     keys = {
         "find": {"match", "moments"},
-        "select": {"selection", "match", "objective", "upper_bound", "gap", "seconds", "cost"}
+        "select": {
+            "selection",
+            "match",
+            "objective",
+            "upper_bound",
+            "gap",
+            "seconds",
+            "cost",
+            "candidates",
+        }
         | {"reach"},
         "ask": {"answer", "citations", "evidence", "moments", "notes", "model", "seconds"},
     }
@@ -301,7 +311,7 @@ def test_a_store_without_videos_or_with_two_encoders_is_an_error(tmp_path: Path)
         record = make_record(f"v{number}", path=f"film{number}.mp4", encoder=encoder)
         store.finish(record, KEYS)
     with pytest.raises(StoreError) as caught:
-        Library(store).select("a")
+        LocalLibrary(store).select("a")
     named = ", ".join(f"film{number}.mp4 (mini-of-another-day)" for number in range(10))
     assert f"than film12.mp4 (mini-of-today): {named} and 2 more;" in str(caught.value)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from filmed import filmed, write_film
-from seal import content
+from seal import encoders
 from seal.cli import main
 from seal.errors import DataError, NotIndexedError
 from seal.evaluate import nlq
@@ -306,8 +306,8 @@ def test_the_encoder_is_loaded_once_for_all_videos(
     for seed, name in enumerate(["c0", "c1"]):
         store = filmed(tmp_path, 3.0, name=name, seed=seed)
     loaded = []
-    load = content._load_encoder
-    monkeypatch.setattr(content, "_load_encoder", lambda record: loaded.append(1) or load(record))
+    load = encoders._load_encoder
+    monkeypatch.setattr(encoders, "_load_encoder", lambda record: loaded.append(1) or load(record))
     localiser = nlq.IndexedLocaliser(store)
     moments = [localiser(name, "a red circle") for name in ("c0", "c1", "c1")]
     assert moments[1] == moments[2]

@@ -16,7 +16,7 @@ from seal.config import MiniEncode, Options, WatchOptions
 from seal.content import VideoContent
 from seal.encode import load
 from seal.errors import OptionError
-from seal.library import open_library
+from seal.opening import open_library
 from seal.scope import Scope
 from seal.types import Tokens
 from seal.watch import watch

@@ -140,6 +140,14 @@ class SoundFeed:
         self._mixer = Mixer(self._put)
         self._waiting = []
 
+    def close(self) -> None:
+        """Nothing more is heard."""
+        self._is_shut, self._to, self._waiting = True, None, []
+        # The mixer and the clock of the pictures refer to what refers to this feed: decoders would
+        # stay until the garbage collector comes.
+        for name in ("_mixer", "_clock"):
+            vars(self).pop(name, None)
+
     def shut_unheard(self) -> None:
         """Where nobody listens by now, nobody will."""
         self._is_shut = self._to is None

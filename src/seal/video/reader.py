@@ -208,6 +208,7 @@ class VideoReader(Closing):
 
     def close(self) -> None:
         self._stream.close()
+        self.sound.close()
 
     @property
     def notes(self) -> list[Note]:
