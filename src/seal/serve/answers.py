@@ -37,7 +37,7 @@ def answer(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[
     """
     options = service.answering(asked.options)
     if asked.dialogue is not None:
-        return _in_dialogue(service, asked, on_text)
+        return _in_dialogue(service, asked, on_text, options)
     found = service.asked(asked.video).ask(
         asked.question,
         budget=asked.budget,
@@ -95,7 +95,9 @@ def _event(name: str, value: Any) -> dict[str, str]:
     return {"event": name, "data": json_line(value)}
 
 
-def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[str, Any]:
+def _in_dialogue(
+    service: Service, asked: AskRequest, on_text: OnText | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """As `answer`, in a dialogue that is kept in the state folder."""
     if asked.video is None:
         raise OptionError("a dialogue is about one video: name it")
@@ -105,7 +107,7 @@ def _in_dialogue(service: Service, asked: AskRequest, on_text: OnText | None) ->
         raise MissingError(f"there is no dialogue {name!r}")
     video = service.video(asked.video)
     with service.alone(name):
-        talk = video.chat(budget=asked.budget, session=path, **service.answering(asked.options))
+        talk = video.chat(budget=asked.budget, session=path, **options)
         found = talk.ask(
             asked.question, options=asked.choices, verify=asked.verify, on_text=on_text
         )

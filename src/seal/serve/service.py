@@ -182,6 +182,8 @@ class Service:
 
     def public(self, text: str) -> str:
         """A text without the folders of this machine, which are no business of clients."""
+        if "/" not in text:  # The store need not be read.
+            return text
         folders = [self.library.store.path, self.state.folder, *self.options.media]
         folders += [Path(record.location).parent for record in self.library.store.videos()]
         hidden = {str(each) for one in folders for each in (one, one.resolve())}
