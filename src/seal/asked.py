@@ -6,7 +6,7 @@ They load an answerer, and make results of a `Scope`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from seal.arguments import Settings, asking, merged
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
 from seal.files import writing
-from seal.front import PutQuestion
+from seal.front import PutExport, PutQuestion
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
@@ -126,27 +126,21 @@ def show(drawn: Drawn, path: str | Path) -> Shown:
     return Shown(Path(path), drawn.selection, drawn.found, drawn.videos)
 
 
-def export(
-    scope: Scope,
-    found: Found,
-    path: str | Path,
-    copy: bool,
-    say: Callable[[str], None],
-) -> Exported:
+def export(scope: Scope, found: Found, put: PutExport) -> Exported:
     """Write what was found: moments, clips, or a storyboard with them."""
     from seal.export import STORYBOARD, Exported, form_of, write
 
-    if form_of(path) == STORYBOARD:
-        with writing(path):
-            shown = show(draw(scope, found), path)
+    if form_of(put.path) == STORYBOARD:
+        with writing(put.path):
+            shown = show(draw(scope, found), put.path)
         return Exported(shown.output, found, shown.videos)
-    return write(found, scope.content.records, path, copy=copy, say=say)
+    return write(found, scope.content.records, put.path, copy=put.copy, say=put.say)
 
 
-def exporting(path: str | Path, copy: bool) -> str:
+def exporting(put: PutExport) -> str:
     """The task of an export: a storyboard reads more options. Raises OptionError for a path whose
     suffix is none, and where `copy` has no effect."""
     from seal.export import STORYBOARD, check_copy, form_of
 
-    check_copy(path, copy)
-    return "show" if form_of(path) == STORYBOARD else "find"
+    check_copy(put.path, put.copy)
+    return "show" if form_of(put.path) == STORYBOARD else "find"

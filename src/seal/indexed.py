@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from seal.asked import Drawn, describe
 from seal.config import ChapterOptions
 from seal.content import VideoContent
 from seal.encoders import Encoders
-from seal.front import PutQuestion, Video
+from seal.front import PutExport, PutQuestion, Video
 from seal.inventory import Indexed
 from seal.lookup import options_of
 from seal.results import Answer, Found, Selection, Shown, TokenList
@@ -134,16 +134,9 @@ class LocalVideo(Video):
         settings = merged(options, selecting(budget, None, None, None))
         return self.draw(query, settings).storyboard
 
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported:
-        scope = self._scope(asked.exporting(path, copy), settings)
-        return asked.export(scope, scope.find(query), path, copy, say)
+    def _export(self, put: PutExport) -> Exported:
+        scope = self._scope(asked.exporting(put), put.settings)
+        return asked.export(scope, scope.find(put.query), put)
 
     def _scope(self, task: str, settings: list[str]) -> Scope:
         # A hundred queries with the same options read them once. Threads may ask at once.

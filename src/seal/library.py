@@ -18,7 +18,7 @@ from seal.encoders import Encoders
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.everywhere import found_everywhere
 from seal.files import size_bytes
-from seal.front import Indexing, Library, PutQuestion
+from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.indexed import LocalVideo
 from seal.ingest import default_jobs
 from seal.ingest import index as index_video
@@ -29,7 +29,7 @@ from seal.results import Answer, Found, Selection, Shown
 from seal.said import SaidInVideos
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
-from seal.video import sources_in
+from seal.video import sources_of
 
 if TYPE_CHECKING:
     from seal.encode import Encoder
@@ -91,8 +91,7 @@ class LocalLibrary(Library):
             )
             return self._video(record)
 
-        sources = [source] if isinstance(source, (str, Path)) else source
-        paths = [path for each in sources for path in sources_in(each)]
+        paths = sources_of(source)
         if chosen.subtitles.file is not None and len(paths) > 1:
             raise OptionError(
                 f"one subtitle file cannot be that of {len(paths)} videos: index its video alone"
@@ -174,17 +173,10 @@ class LocalLibrary(Library):
         scope = self._nearest(query, "show", settings)
         return asked.draw(scope, self._found(scope, query))
 
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported:
-        task = asked.exporting(path, copy)
-        scope = self._nearest(query, "find all" if task == "find" else task, settings)
-        return asked.export(scope, self._found(scope, query), path, copy, say)
+    def _export(self, put: PutExport) -> Exported:
+        task = asked.exporting(put)
+        scope = self._nearest(put.query, "find all" if task == "find" else task, put.settings)
+        return asked.export(scope, self._found(scope, put.query), put)
 
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         from seal.watch import watch

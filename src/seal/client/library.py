@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from seal.client.uploads import upload
 from seal.client.video import RemoteVideo
 from seal.config import Options
 from seal.errors import NotIndexedError, OptionError, VideoError
-from seal.front import Indexing, Library, PutQuestion
+from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.inventory import Indexed, Listing, Optimized, Removed
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
@@ -100,14 +100,7 @@ class RemoteLibrary(Library):
     def _show(self, query: str, path: str | Path, settings: list[str]) -> Shown:
         return self._server.show(query, path, settings)
 
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported:
+    def _export(self, put: PutExport) -> Exported:
         raise self._server.no_export()
 
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
@@ -117,11 +110,10 @@ class RemoteLibrary(Library):
         )
 
     def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:
-        from seal.video import sources_in
+        from seal.video import sources_of
 
         self._check(how)
-        sources = [source] if isinstance(source, (str, Path)) else source
-        paths = [path for each in sources for path in sources_in(each)]
+        paths = sources_of(source)
         found = [self._indexed(path, how) for path in paths]
         return found[0] if paths == [source] else found
 

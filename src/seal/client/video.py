@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from seal.client.asking import Server
 from seal.client.connection import part
 from seal.config import ChapterOptions
 from seal.files import read_json
-from seal.front import PutQuestion, Video
+from seal.front import PutExport, PutQuestion, Video
 from seal.inventory import Indexed
 from seal.results import Answer, Found, Selection, Shown, TokenList
 
@@ -120,14 +119,7 @@ class RemoteVideo(Video):
     ) -> Shown:
         return self._server.show(query, path, settings, self._id, include, exclude)
 
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported:
+    def _export(self, put: PutExport) -> Exported:
         raise self._server.no_export()
 
     @property

@@ -17,7 +17,7 @@ library    many videos
 """
 
 from seal.front.library import Library
-from seal.front.requests import Indexing, PutQuestion
+from seal.front.requests import Indexing, PutExport, PutQuestion
 from seal.front.video import Video
 
-__all__ = ["Indexing", "Library", "PutQuestion", "Video"]
+__all__ = ["Indexing", "Library", "PutExport", "PutQuestion", "Video"]

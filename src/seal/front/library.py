@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from seal.arguments import Settings, asking, merged, selecting
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
-from seal.front.requests import Indexing, PutQuestion
+from seal.front.requests import Indexing, PutExport, PutQuestion
 from seal.front.video import Video
 
 # Not loaded here: a library on a server needs little of it.
@@ -248,7 +248,7 @@ class Library(ABC):
     ) -> Exported:
         """Write the moments of all videos that a query describes: see `Video.export`."""
         settings = merged(options, {"find.top": top, "find.head": head})
-        return self._export(query, path, settings, copy, say)
+        return self._export(PutExport(query, path, settings, copy, say))
 
     def watch(
         self,
@@ -312,11 +312,4 @@ class Library(ABC):
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]: ...
 
     @abstractmethod
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported: ...
+    def _export(self, put: PutExport) -> Exported: ...

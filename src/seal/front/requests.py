@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,3 +35,14 @@ class PutQuestion:
     choices: Mapping[str, str] | None
     verify: bool = False
     on_text: OnText | None = None
+
+
+@dataclass(frozen=True)
+class PutExport:
+    """An export as it was asked for: see `Video.export`."""
+
+    query: str
+    path: str | Path
+    settings: list[str]
+    copy: bool
+    say: Callable[[str], None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seal.arguments import Settings, asking, merged, selecting
 from seal.config import ChapterOptions
-from seal.front.requests import PutQuestion
+from seal.front.requests import PutExport, PutQuestion
 from seal.printing import printable
 
 # Not loaded here: a video on a server needs little of it.
@@ -187,7 +187,7 @@ class Video(ABC):
         VideoError if clips cannot be cut, DataError if a file cannot be written.
         """
         settings = merged(options, {"find.top": top, "find.head": head})
-        return self._export(query, path, settings, copy, say)
+        return self._export(PutExport(query, path, settings, copy, say))
 
     @abstractmethod
     def pictures(self, tokens: Tokens) -> list[bytes]:
@@ -223,11 +223,4 @@ class Video(ABC):
     ) -> Shown: ...
 
     @abstractmethod
-    def _export(
-        self,
-        query: str,
-        path: str | Path,
-        settings: list[str],
-        copy: bool,
-        say: Callable[[str], None],
-    ) -> Exported: ...
+    def _export(self, put: PutExport) -> Exported: ...

@@ -3,7 +3,7 @@
 from seal.video.content import SourceFiles, content_id
 from seal.video.frame import Frame
 from seal.video.reader import NOT_LOOKED_AT, Gap, VideoInfo, VideoReader, open_video
-from seal.video.source import is_address, is_pipe, shown, sources_in
+from seal.video.source import is_address, is_pipe, shown, sources_in, sources_of
 from seal.video.stream import Note
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "open_video",
     "shown",
     "sources_in",
+    "sources_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def sources_in(source: str | Path) -> list[str | Path]:
     ]
     natural = sorted(found, key=lambda path: [_natural(part) for part in path.parts])
     return list(natural) or [source]
+
+
+def sources_of(source: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """The videos that a name, or several, stand for: see `sources_in`."""
+    sources = [source] if isinstance(source, (str, Path)) else source
+    return [path for each in sources for path in sources_in(each)]
 
 
 def check_readable(source: str | Path) -> None:
