@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,21 @@ def test_an_answer_that_reaches_its_longest_length_is_cut(folder: Path) -> None:
         assert isinstance(other, Reply)
         assert ("answer.max_tokens higher than 4" in reply.cut) == cut
         assert (other, other.cut) == (reply, reply.cut)
+
+
+def test_a_longer_answer_needs_no_other_network(folder: Path) -> None:
+    options = HfAnswer(model=str(folder), device="cpu", max_tokens=4)
+    model = LocalAnswerer(options)
+    model._model.generation_config.eos_token_id = None
+    longer = model.with_options(replace(options, max_tokens=9))
+    assert isinstance(longer, LocalAnswerer)
+    assert longer._model is model._model
+    model._ends = longer._ends = frozenset({-1})
+    assert "higher than 9" in longer.answer(prompt("red")).cut
+    assert "higher than 4" in model.answer(prompt("red")).cut
+    other = model.with_options(replace(options, dtype="bfloat16"))
+    assert isinstance(other, LocalAnswerer)
+    assert other._model is not model._model
 
 
 def test_layers_are_spread_over_devices(

@@ -87,6 +87,13 @@ class Answerer(ABC):
         except AnswerError as error:
             return error
 
+    def with_options(self, options: NoAnswer) -> Answerer | None:
+        """The model of other options, as `load` gives it; what both have need not be loaded anew.
+
+        Raises as `load` does.
+        """
+        return load(options)
+
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         """The letter that is most likely the first thing that the model writes.
 

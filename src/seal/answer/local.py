@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from threading import Event, Thread
 from typing import Any
 
@@ -12,7 +14,7 @@ from seal.answer.answerer import Answerer, Ending, Reply, said_by
 from seal.answer.processor import Reader, ends_of
 from seal.answer.prompt import Prompt
 from seal.answer.thoughts import Spoken
-from seal.config import HfAnswer
+from seal.config import HfAnswer, NoAnswer
 from seal.errors import AnswerError, ContextError
 from seal.weights import library_class, load_model, locate, require, resolve_device
 
@@ -90,6 +92,16 @@ class LocalAnswerer(Answerer):
             return [AnswerError(str(error))] * len(prompts)
         numbers = made[:, inputs["input_ids"].shape[1] :].tolist()
         return [self._read(each) for each in numbers]
+
+    def with_options(self, options: NoAnswer) -> Answerer | None:
+        # The length of an answer is no matter of the network, which takes minutes to load.
+        if not isinstance(options, HfAnswer) or options != replace(
+            self._options, max_tokens=options.max_tokens
+        ):
+            return super().with_options(options)
+        other = copy(self)
+        other._options = options
+        return other
 
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         inputs = self._inputs([prompt], 1)
