@@ -26,8 +26,10 @@ from seal.client.connection import ServerConnection
 from seal.client.dialogue import RemoteDialogue
 from seal.client.problems import UnfitError, of_problem
 from seal.client.uploads import _sent
+from seal.config import VideoOptions
 from seal.errors import (
     AnswerError,
+    DataError,
     NotIndexedError,
     OptionError,
     StoreError,
@@ -38,6 +40,7 @@ from seal.indexed import LocalVideo
 from seal.library import LocalLibrary
 from seal.results import Answer, Result
 from seal.serve import problems
+from seal.video import open_video
 from serving import Server, serving
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -298,6 +301,34 @@ def replying(status: int, body: bytes, **headers: str) -> Callable[[BaseHTTPRequ
     return do
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".srt", ".vtt", ".edl", ".otio"])
+def test_a_server_exports_what_a_library_exports(
+    local: seal.Library, remote: seal.Library, tmp_path: Path, suffix: str
+) -> None:
+    for number, (ours, theirs) in enumerate(
+        ((local, remote), (next(iter(local)), next(iter(remote))))
+    ):
+        paths = [tmp_path / f"{where}{number}{suffix}" for where in ("local", "remote")]
+        made = [
+            of.export("a red ball", path, top=3)
+            for of, path in zip((ours, theirs), paths, strict=True)
+        ]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+        values = [timeless(each) | {"output": ""} for each in made]
+        assert values[0] == values[1]
+
+
+def test_a_server_cuts_the_clips_of_an_export(remote: seal.Library, tmp_path: Path) -> None:
+    said: list[str] = []
+    made = next(iter(remote)).export("a red ball", f"{tmp_path}/clips/", top=2, say=said.append)
+    assert len(made.clips) == len(made.found.moments) == len(said)
+    for clip, moment in zip(made.clips, made.found.moments, strict=True):
+        with open_video(clip.path, VideoOptions()) as cut:
+            assert cut.info.duration_s == pytest.approx(moment.span.duration_s, abs=0.1)
+    with pytest.raises(DataError, match="is there already"):
+        next(iter(remote)).export("a red ball", f"{tmp_path}/clips/", top=2)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
@@ -314,6 +345,8 @@ def replying(status: int, body: bytes, **headers: str) -> Callable[[BaseHTTPRequ
         (lambda lib: lib.show("a ball", "board.gif"), OptionError, ".gif"),
         (lambda lib: lib.optimize(), OptionError, "seal optimize"),
         (lambda lib: lib.watch("rtsp://camera"), OptionError, "watches nothing"),
+        (lambda lib: lib.export("a ball", "clips/", copy=True), OptionError, "leave copy= out"),
+        (lambda lib: lib.export("a ball", "moments.exe"), OptionError, ".exe"),
         (lambda lib: lib.index("none.mp4"), VideoError, "none.mp4 is no file"),
         (lambda lib: lib.index("http://elsewhere.example/a.mp4"), OptionError, "not allowed"),
         (lambda lib: lib.index("a.mp4", jobs=2), OptionError, "leave jobs= out"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import threading
 import time
@@ -217,6 +218,49 @@ def test_a_job_can_be_cancelled_and_tried_again(tmp_path: Path) -> None:
         assert server.get(f"/api/v1/jobs/{job}").json["state"] == "cancelled"
         assert server.post(f"/api/v1/jobs/{job}/retry").json["state"] in ("queued", "running")
         assert waited(server, job)["state"] == "done"
+
+
+def test_waiting_jobs_and_followed_events_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=60.0)
+    limits = ("serve.max_queued=1", "serve.max_streams=1", "serve.kept_jobs=1")
+    flags = [flag for limit in limits for flag in ("--set", limit)]
+    with serving(tmp_path / "store", "--media", str(tmp_path / "media"), *flags) as server:
+        body = {"source": {"media": media_id(tmp_path, "long.mp4")}}
+        first = server.post("/api/v1/jobs", body).json["id"]
+        while server.get(f"/api/v1/jobs/{first}").json["state"] == "queued":
+            time.sleep(0.05)
+        second = server.post("/api/v1/jobs", body).json["id"]
+        refused = server.post("/api/v1/jobs", body)
+        assert (refused.status, refused.headers["retry-after"]) == (429, "60")
+        head = {"Upload-Length": "5", "Upload-Metadata": "filename Zg=="}
+        assert server.send("POST", "/api/v1/uploads", b"", head).status == 429
+        follower = HTTPConnection(server.url.removeprefix("http://"))
+        with closing(follower):
+            follower.request("GET", "/api/v1/events")
+            assert follower.getresponse().readline()
+            assert server.get("/api/v1/events").status == 429
+        for job in (first, second):
+            assert server.post(f"/api/v1/jobs/{job}/cancel").status == 200
+        # What has begun to end holds nothing up, and the oldest jobs that are over are forgotten.
+        for _ in range(2):
+            server.post("/api/v1/jobs", body)
+        assert server.get(f"/api/v1/jobs/{first}").status == 404
+
+
+def test_a_forgotten_job_takes_its_upload_along(tmp_path: Path) -> None:
+    with serving(tmp_path / "store") as server:
+        name = base64.b64encode(b"no film.mp4").decode()
+        head = {"Upload-Length": "7", "Upload-Metadata": f"filename {name}"}
+        where = server.send("POST", "/api/v1/uploads", b"", head).headers["location"]
+        more = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        job = server.send("PATCH", where, b"no film", more).headers["seal-job"]
+        assert waited(server, job)["state"] == "failed"
+        folder = tmp_path / "store-server" / "uploads"
+        assert [file.read_bytes() for file in folder.rglob("*.mp4")] == [b"no film"]
+        assert server.send("DELETE", f"/api/v1/jobs/{job}").status == 204
+        assert list(folder.rglob("*.mp4")) == []
+        assert server.send("DELETE", f"/api/v1/jobs/{job}").status == 404
 
 
 def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:

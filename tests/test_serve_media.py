@@ -25,7 +25,7 @@ from PIL import Image
 import seal
 from filmed import write_film
 from seal.export import FORMATS, STORYBOARD
-from seal.serve import media
+from seal.serve import exports
 from seal.serve.originals import version_of
 from seal.serve.playable import PlayableCopies
 from seal.serve.schemas import LONGEST_ID
@@ -699,9 +699,11 @@ def test_exports_are_those_of_the_library(
         if suffix == STORYBOARD:
             assert reply.headers["content-type"] == "text/html; charset=utf-8"
             assert reply.body[:15].lower() == b"<!doctype html>"
+            # Nobody but the server can open its files.
+            assert str(home).encode() not in reply.body
         else:
             assert reply.body == path.read_bytes()
-    forms = get_args(get_args(get_type_hints(media.export, include_extras=True)["form"])[0])
+    forms = get_args(get_args(get_type_hints(exports.export, include_extras=True)["form"])[0])
     assert {f".{form}" for form in forms} == {*FORMATS, STORYBOARD}
 
 

@@ -6,15 +6,19 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seal import __version__
-from seal.client.connection import ServerConnection
+from seal.client.connection import ServerConnection, part
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.files import write_whole
-from seal.front import PutQuestion
+from seal.files import replacing, write_whole
+from seal.front import PutExport, PutQuestion
+from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
 from seal.settings import split
+
+if TYPE_CHECKING:
+    from seal.export import Exported
 
 
 class Server(ServerConnection):
@@ -121,12 +125,45 @@ class Server(ServerConnection):
         write_whole(shown.output, drawn)
         return shown
 
-    def no_export(self) -> OptionError:
-        """Why nothing can be exported from here."""
-        return OptionError(
-            f"{self.address} is a server: export on its page, or with `seal export` on the machine"
-            " with its store"
-        )
+    def export(self, put: PutExport, video: str | None = None) -> Exported:
+        """Write the moments that a query describes to a file that the server has made, or a clip of
+        each, which the server cuts."""
+        from seal.export import CLIPS, Exported, check_copy, form_of
+
+        check_copy(put.path, put.copy)
+        if form_of(put.path) == CLIPS:
+            return self._clips(put, video)
+        body = _query(put.query, put.settings, video) | {"format": form_of(put.path)[1:]}
+        values = self.post("/export", body)
+        with self.reading():
+            found = Found.from_json(values["found"], put.query, several=video is None)
+            exported = Exported(Path(put.path), found, values["videos"])
+            file = b64decode(values["file"])
+        write_whole(put.path, file)
+        return exported
+
+    def _clips(self, put: PutExport, video: str | None) -> Exported:
+        from seal.export import Clip, Exported, clip_name, new_files
+
+        if put.copy:
+            raise OptionError(
+                f"{self.address} does not say where a copy begins: leave copy= out, or export on"
+                " the machine with its store"
+            )
+        found, folder, clips = self.find(put.query, put.settings, video), Path(put.path), []
+        names = [
+            f"{clip_name(rank, moment.video, moment.span.start_s)}.mp4"
+            for rank, moment in enumerate(found.moments, 1)
+        ]
+        for path, moment in zip(new_files(folder, names), found.moments, strict=True):
+            span = moment.span
+            times = {"start_s": span.start_s, "end_s": span.end_s, "exact": "true"}
+            with replacing(path) as draft, draft.open("wb") as file:
+                file.writelines(self.blocks(f"/media/{part(moment.video)}/clip", **times))
+            clips.append(Clip(path, span))
+            put.say(f"{printable(str(path))}: {len(clips)} of {len(names)} clips")
+        asked = [video] if video else list(dict.fromkeys(each.video for each in found.moments))
+        return Exported(folder, found, asked, clips)
 
     def settings_of(self, settings: list[str], answerer: object) -> list[str]:
         """The settings of a question that a server takes; it has its own answerer.

@@ -26,6 +26,7 @@ _CONNECT_S = 10.0
 """How long a server may take to accept a connection."""
 _SILENT_S = 300.0
 """How long a server may say nothing: the first query of many videos loads all of their tokens."""
+_BLOCK_BYTES = 1 << 16
 _TRIES = 5
 """How often a request is sent to a server that has too much to do."""
 _LONGEST_PAUSE_S = 30.0
@@ -101,6 +102,12 @@ class ServerConnection:
             answer.read()
             return Sent(answer.status, {key.lower(): value for key, value in answer.getheaders()})
 
+    def blocks(self, path: str, **query: Any) -> Iterator[bytes]:
+        """What lies at a path of the server, which need not lie below `PREFIX`, piece by piece."""
+        with self._answer("GET", _with_query(path, query), None, {}, "") as answer:
+            while block := answer.read(_BLOCK_BYTES):
+                yield block
+
     def events(self, path: str, body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """The server-sent events that answer a request: the name of each, and its JSON."""
         headers = {"accept": "text/event-stream", "content-type": "application/json"}
@@ -139,14 +146,19 @@ class ServerConnection:
 
     @contextmanager
     def _answer(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        prefix: str = PREFIX,
     ) -> Iterator[HTTPResponse]:
         """The answer to a request that was accepted, not read yet.
 
         A server with too much to do is asked again, a few times. Raises the error that the answer
         stands for, and StoreError if the server cannot be reached or is lost.
         """
-        url = self._path + PREFIX + path
+        url = self._path + prefix + path
         for number in range(_TRIES):
             with self._telling(), closing(self._connected()) as connection:
                 connection.request(method, url, body, {**self._headers(), **headers})

@@ -101,7 +101,7 @@ class RemoteLibrary(Library):
         return self._server.show(query, path, settings)
 
     def _export(self, put: PutExport) -> Exported:
-        raise self._server.no_export()
+        return self._server.export(put)
 
     def _watch(self, source: str, queries: list[str], **how: Any) -> Iterator[Window]:
         raise OptionError(

@@ -120,7 +120,7 @@ class RemoteVideo(Video):
         return self._server.show(query, path, settings, self._id, include, exclude)
 
     def _export(self, put: PutExport) -> Exported:
-        raise self._server.no_export()
+        return self._server.export(put, self._id)
 
     @property
     def _place(self) -> str:

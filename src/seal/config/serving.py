@@ -15,9 +15,9 @@ SHORTEST_TOKEN = 32
 
 _AT_LEAST_ONE = (
     *("heavy_jobs", "queries", "answers", "clips", "burst"),
-    *("max_body_bytes", "max_upload_bytes"),
+    *("max_body_bytes", "max_upload_bytes", "max_streams", "kept_jobs", "kept_alerts"),
 )
-_AT_LEAST_ZERO = ("waiting", "max_uploads", "min_free_bytes", "max_watches")
+_AT_LEAST_ZERO = ("waiting", "max_uploads", "min_free_bytes", "max_queued", "max_watches")
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,16 @@ class ServeOptions:
     """How many uploads may be unfinished at a time."""
     min_free_bytes: int = 2 << 30
     """What uploads and playable copies leave free of the disk."""
+    max_queued: int = 1000
+    """How many jobs may wait for their turn."""
     max_watches: int = 8
     """How many sources are watched at a time."""
+    max_streams: int = 128
+    """How many clients may follow jobs, answers and sources at a time."""
+    kept_jobs: int = 10_000
+    """Of how many jobs the server remembers what has come of them."""
+    kept_alerts: int = 10_000
+    """How many alerts the server remembers."""
 
     def __post_init__(self) -> None:
         check(self, 0 <= self.port <= 65535, "port must be 0 to 65535")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from seal.errors import OptionError
-from seal.export.clips import write_clips
+from seal.export.clips import clip_name, new_files, write_clips
 from seal.export.cues import srt, vtt
 from seal.export.cut import cut
 from seal.export.edl import edl
@@ -106,8 +106,10 @@ __all__ = [
     "Clip",
     "Exported",
     "check_copy",
+    "clip_name",
     "cut",
     "form_of",
+    "new_files",
     "render",
     "write",
 ]

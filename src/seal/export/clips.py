@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from seal.clock import clock
@@ -39,19 +39,11 @@ def write_clips(
         record.id: copy_suffix(sources[record.id], source_options(record)) if copy else ".mp4"
         for record in {record.id: record for record in wanted}.values()
     }
-    paths = [
-        folder / f"{_name(rank, record, moment.span.start_s)}{suffixes[record.id]}"
+    names = [
+        _name(rank, record, moment.span.start_s) + suffixes[record.id]
         for rank, (moment, record) in enumerate(zip(found.moments, wanted, strict=True), 1)
     ]
-    for path in paths:
-        if path.exists():
-            raise DataError(
-                f"{path} is there already, and clips replace no file: remove it or name another"
-                " folder"
-            )
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    clips = []
+    paths, clips = new_files(folder, names), []
     for moment, record, path in zip(found.moments, wanted, paths, strict=True):
         span = cut(
             sources[record.id],
@@ -66,6 +58,30 @@ def write_clips(
     return clips
 
 
+def new_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The paths of files that are not there yet, in a folder that is made where there is none.
+
+    Raises DataError if there is one of such a name.
+    """
+    paths = [folder / name for name in names]
+    for path in paths:
+        if path.exists():
+            raise DataError(
+                f"{path} is there already, and clips replace no file: remove it or name another"
+                " folder"
+            )
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    return paths
+
+
+def clip_name(rank: int, video: str, offset_s: float) -> str:
+    """The name of a clip without its suffix, such as 001_holiday_1-02-03.4: it has no characters
+    that file systems or shells take amiss."""
+    stem = re.sub(r"[^\w.-]+", "_", printable(video))[:_NAME_LENGTH]
+    return f"{rank:03d}_{stem}_{clock(max(0.0, offset_s)).replace(':', '-')}"
+
+
 def _source(record: VideoRecord) -> str:
     """The file or address of a video. Raises VideoError where it is not at hand."""
     where = original(record)
@@ -78,7 +94,4 @@ def _source(record: VideoRecord) -> str:
 
 
 def _name(rank: int, record: VideoRecord, start_s: float) -> str:
-    """Such as 001_holiday_1-02-03.4: without characters that file systems or shells take amiss."""
-    stem = re.sub(r"[^\w.-]+", "_", printable(PurePath(record.path).stem))[:_NAME_LENGTH]
-    begins = clock(max(0.0, start_s - record.start_s)).replace(":", "-")
-    return f"{rank:03d}_{stem}_{begins}"
+    return clip_name(rank, PurePath(record.path).stem, start_s - record.start_s)

@@ -8,7 +8,8 @@ pages        the pages: library, search, a video, live, jobs
 views        what they show
 login        how a browser gives the token
 assets       their scripts and styles
-media        what is fetched of a video: itself, pictures, words, clips, exports
+exports      what queries find as files
+media        what is fetched of a video: itself, pictures, words, clips
 originals    the files of indexed videos
 browsers     what browsers play
 playable     copies that they play
@@ -23,6 +24,7 @@ jobs         heavy work, each by a process of its own
 process      such a process, from the side of the server
 worker       what such a process does
 sources      what may be indexed
+events       server-sent events
 besides      what the Python client asks for besides
 gate         the way out to the hosts that the operator allows
 uploads      files that clients send, which can be resumed

@@ -15,6 +15,7 @@ from seal.serve import (
     assets,
     besides,
     completions,
+    exports,
     live,
     media,
     pages,
@@ -62,7 +63,7 @@ def application(service: Service) -> FastAPI:
     app.add_middleware(Compressed)
     app.add_middleware(Guard, options=service.options)
     problems.install(app)
-    for part in (rest, besides, uploads, live, media, completions, pages, assets):
+    for part in (rest, exports, besides, uploads, live, media, completions, pages, assets):
         app.include_router(part.router)
     # Each request stands alone, so there is nothing that a stream or a session would be for.
     app.router.routes.append(Route("/mcp", tools.asgi_app, methods=["POST"]))

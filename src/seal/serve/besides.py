@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from base64 import b64encode
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
@@ -16,15 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from seal import __version__
-from seal.arguments import merged, selecting
 from seal.config import ChapterOptions
 from seal.errors import OptionError
 from seal.results import Result
 from seal.serve import schemas
 from seal.serve.answers import begin, saved
 from seal.serve.rest import PREFIX, PROBLEMS, Here, VideoPath, as_json
-from seal.serve.service import allowed
-from seal.show import Reel, write
 
 router = APIRouter(prefix=PREFIX, responses=PROBLEMS)
 
@@ -66,21 +59,6 @@ class PicturesJson(BaseModel):
     """Pictures of tokens."""
 
     pictures: list[str] = Field(description="A JPEG of each token, in Base64.")
-
-
-class ShowRequest(schemas.SelectRequest):
-    """Draw a storyboard."""
-
-    format: Literal["html", "png"] = "html"
-
-
-class DrawnJson(BaseModel):
-    """A storyboard, and what it shows."""
-
-    selection: schemas.SelectionJson
-    found: schemas.FoundJson
-    videos: list[str]
-    file: str = Field(description="The page or the picture, in Base64.")
 
 
 class DialogueRequest(BaseModel):
@@ -163,26 +141,6 @@ async def pictures(service: Here, asked: PicturesRequest) -> Response:
     return as_json({"pictures": await service.compute(work)})
 
 
-@router.post("/show", response_model=DrawnJson, tags=["queries"])
-async def show(service: Here, asked: ShowRequest) -> Response:
-    """A storyboard of a query, as a page in one file or as a picture."""
-
-    def work() -> dict[str, Any]:
-        named = selecting(asked.budget, asked.objective, asked.solver, asked.alpha)
-        settings = merged(allowed(asked.options), named)
-        drawn = service.asked(asked.video).draw(asked.query, settings, **asked.ids)
-        # Nobody but this machine can open its files.
-        reels = [_public(reel) for reel in drawn.storyboard.reels]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"storyboard.{asked.format}"
-            write(replace(drawn.storyboard, reels=reels), path)
-            file = b64encode(path.read_bytes()).decode()
-        values = {"selection": drawn.selection.to_json(), "found": drawn.found.to_json()}
-        return values | {"videos": drawn.videos, "file": file}
-
-    return as_json(await service.compute(work))
-
-
 @router.post("/dialogues", response_model=DialogueJson, status_code=201, tags=["queries"])
 async def begin_dialogue(service: Here, asked: DialogueRequest) -> Response:
     """Begin a dialogue about a video, or go on with one that was saved."""
@@ -194,8 +152,3 @@ async def begin_dialogue(service: Here, asked: DialogueRequest) -> Response:
 def show_dialogue(service: Here, dialogue: DialoguePath) -> Response:
     """A dialogue as a file keeps it, with which it can be gone on with later or elsewhere."""
     return as_json(saved(service, dialogue))
-
-
-def _public(reel: Reel) -> Reel:
-    is_web = urlsplit(reel.path).scheme in ("http", "https")
-    return reel if is_web else replace(reel, path="")

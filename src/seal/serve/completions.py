@@ -17,7 +17,6 @@ from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from sse_starlette import EventSourceResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -230,10 +229,11 @@ async def complete_chat(service: Here, asked: CompletionRequest) -> Response:
     if not asked.stream:
         text, found = await service.converse(lambda: _answer(service, asked, None))
         return as_json(_whole(head, text, found))
+    service.streams.check_room()
     said = pieces(service, partial(_answer, service, asked))
     # What fails before there is any text has a status of its own.
     first = await anext(said)
-    return EventSourceResponse(_chunks(service, head, first, said), sep="\n")
+    return service.streams.response(_chunks(service, head, first, said), sep="\n")
 
 
 def _answer(

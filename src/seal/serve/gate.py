@@ -15,7 +15,7 @@ import socket
 import socketserver
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -51,6 +51,15 @@ class Gate:
     """Names, which may begin with "*."; "*" is every host."""
     allow_private: bool = False
     """Whether these may lie in a private network, or on this machine."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` makes the same gate of, in another process."""
+        return {"hosts": self.hosts, "allow_private": self.allow_private}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Gate:
+        """The gate that another process has."""
+        return Gate(tuple(values["hosts"]), values["allow_private"])
 
     def check(self, url: str) -> str:
         """The host of an address that may be reached.

@@ -16,14 +16,22 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from seal.clock import clock
+from seal.config.serving import ServeOptions
 from seal.errors import StoreError
 from seal.results import Result
-from seal.serve.problems import ConflictError, MissingError
+from seal.serve.gate import Gate
+from seal.serve.problems import BusyError, ConflictError, MissingError
 from seal.serve.process import WorkerProcess
 from seal.serve.state import RETRY_S, ServerState, insertion, new_id, now, packed
 
 _log = logging.getLogger("seal.serve")
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+_BUSY_S = 60.0
+"""After how long a client may ask again that has found too many jobs waiting."""
+_FORGET = (
+    "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND number <="
+    " (SELECT max(number) FROM jobs) - ?"
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,8 @@ class Job(Result):
 class Jobs:
     """The jobs of a server, and the threads that run them."""
 
-    def __init__(self, state: ServerState, at_once: int = 1) -> None:
-        self._state = state
+    def __init__(self, state: ServerState, options: ServeOptions, gate: Gate) -> None:
+        self._state, self._options, self._gate = state, options, gate
         self._live: dict[str, JobProgress] = {}
         self._processes: dict[str, WorkerProcess] = {}
         self._changed = threading.Condition()
@@ -122,7 +130,7 @@ class Jobs:
         state.change("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
         self._threads = [
             threading.Thread(target=self._run, name=f"job-{number}", daemon=True)
-            for number in range(at_once)
+            for number in range(options.heavy_jobs)
         ]
 
     def start(self) -> None:
@@ -146,15 +154,33 @@ class Jobs:
             if thread.is_alive():
                 thread.join()
 
-    def add(self, rows: sqlite3.Connection, kind: str, title: str, spec: Mapping[str, Any]) -> Job:
+    def add(
+        self,
+        rows: sqlite3.Connection,
+        kind: str,
+        title: str,
+        spec: Mapping[str, Any],
+        is_promised: bool = False,
+    ) -> Job:
         """Queue a job in a transaction of the state; call `wake` after the transaction.
 
-        `spec` is what `seal.serve.worker` needs for it, as JSON.
+        `spec` is what `seal.serve.worker` needs for it, as JSON. The oldest jobs that are over are
+        forgotten where the server keeps no more. Raises BusyError as `check_room` does, unless the
+        room `is_promised`.
         """
+        if not is_promised:
+            self.check_room(rows)
+        rows.execute(_FORGET, (self._options.kept_jobs,))
         row: dict[str, Any] = {"id": new_id(), "kind": kind, "title": title, "spec": packed(spec)}
         row |= {"state": "queued", "progress": packed(vars(JobProgress())), "created_at": now()}
         rows.execute(insertion("jobs", row), [*row.values()])
         return self._job(rows.execute("SELECT * FROM jobs WHERE id = ?", (row["id"],)).fetchone())
+
+    def check_room(self, rows: sqlite3.Connection) -> None:
+        """Raise BusyError if as many jobs wait as the server takes."""
+        (queued,) = rows.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
+        if queued >= self._options.max_queued:
+            raise BusyError(f"{queued} jobs wait already", _BUSY_S)
 
     def wake(self) -> None:
         """Say that a job may have been queued."""
@@ -217,6 +243,22 @@ class Jobs:
         self.wake()
         return self.get(name)
 
+    def remove(self, name: str) -> dict[str, Any]:
+        """Forget a job that is over, and give back its `spec`.
+
+        Raises MissingError; ConflictError if it is not over.
+        """
+        job = self.get(name)
+        with self._changed:
+            if name in self._busy or not job.is_over:
+                raise ConflictError("the job is not over: cancel it first, or wait for its end")
+        with self._state.transaction() as rows:
+            removed = "DELETE FROM jobs WHERE id = ? AND state NOT IN ('queued', 'running')"
+            found = rows.execute(f"{removed} RETURNING spec", (name,)).fetchone()
+        if found is None:
+            raise ConflictError("the job has begun again meanwhile")
+        return dict(json.loads(found["spec"]))
+
     def _job(self, row: Mapping[str, Any] | sqlite3.Row) -> Job:
         progress = self._live.get(row["id"]) or JobProgress(**json.loads(row["progress"]))
         plain = [field.name for field in fields(Job) if field.name != "progress"]
@@ -259,7 +301,7 @@ class Jobs:
         """Have a process do a job, and write down what has come of it."""
         name, last, began = row["id"], dict[str, Any](), time.monotonic()
         try:
-            process = WorkerProcess({"kind": row["kind"], **json.loads(row["spec"])})
+            process = WorkerProcess(row["kind"], json.loads(row["spec"]), self._gate)
         except OSError as error:
             reason = f"no process can be started: {error.strerror or error}"
             self._end(name, {"failed": reason}, reason)

@@ -10,13 +10,11 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import anyio
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
@@ -24,6 +22,7 @@ from starlette.responses import Response
 from seal.errors import OptionError, StoreError
 from seal.printing import json_line
 from seal.serve import rest, schemas
+from seal.serve.events import Look, changes
 from seal.serve.problems import BusyError, ConflictError, MissingError
 from seal.serve.process import WorkerProcess
 from seal.serve.replies import KeptReply, once
@@ -34,7 +33,9 @@ from seal.serve.webhook import Webhooks
 
 PREFIX = f"{rest.PREFIX}/watch"
 _log = logging.getLogger("seal.serve")
-_TICK_S = 0.5
+_ALERTS = 100
+"""How many alerts a stream of events sends at a time."""
+_FORGET = "DELETE FROM alerts WHERE number <= (SELECT max(number) FROM alerts) - ?"
 _BUSY_S = 60.0
 router = APIRouter(prefix=rest.PREFIX, responses=rest.PROBLEMS, tags=["live"])
 
@@ -111,6 +112,10 @@ class Watches:
         """All watches, the newest first."""
         return self._state.rows("SELECT * FROM watches ORDER BY created_at DESC")
 
+    def running(self) -> list[dict[str, Any]]:
+        """The watches that are under way, the newest first."""
+        return [row for row in self.newest() if row["state"] == "running"]
+
     def end(self, name: str) -> dict[str, Any]:
         """Stop to watch a source; what was chosen stays. Raises MissingError."""
         self.get(name)
@@ -164,7 +169,8 @@ class Watches:
             if name in self._processes or row["state"] != "running" or self._stopping.is_set():
                 return  # A request came twice.
             spec = json.loads(row["spec"])
-            process = WorkerProcess({"kind": "watch", **spec, "state": str(self._place(name))})
+            spec["state"] = str(self._place(name))
+            process = WorkerProcess("watch", spec, self._service.gate)
             self._processes[name] = process
             thread = threading.Thread(target=self._follow, args=(name, process), daemon=True)
             self._threads = [each for each in self._threads if each.is_alive()] + [thread]
@@ -212,6 +218,7 @@ class Watches:
                     new = {"watch": name, "alert": packed(alert), "webhook": row["webhook"]}
                     new |= {"delivery": delivery, "at": now()}
                     rows.execute(insertion("alerts", new), [*new.values()])
+            rows.execute(_FORGET, (self._service.options.kept_alerts,))
         self._webhooks.wake()
 
 
@@ -316,27 +323,24 @@ def list_alerts(
 
 
 @router.get("/watch/{watch}/events", response_class=EventSourceResponse)
-async def events(watches: Here, watch: WatchPath) -> EventSourceResponse:
+async def events(service: rest.Here, watches: Here, watch: WatchPath) -> EventSourceResponse:
     """The windows and the alerts of a watch as server-sent events, `window` and `alert`; `over`
     with the watch when it has ended."""
     watches.get(watch)
-    return EventSourceResponse(_events(watches, watch))
+    last = 0
 
-
-async def _events(watches: Watches, name: str) -> AsyncIterator[dict[str, str]]:
-    shown, last = "", 0
-    while True:
+    def look() -> Look:
+        nonlocal last
         try:
-            row = await run_sync(watches.get, name)
+            row = watches.get(watch)
         except MissingError:
-            return
-        if row["last"] and row["last"] != shown:
-            shown = row["last"]
-            yield {"event": "window", "data": json_line(json.loads(shown))}
-        for alert in await run_sync(watches.alerts, last, 100, name):
-            last = alert["number"]
-            yield {"event": "alert", "data": json_line(alert)}
-        if row["state"] != "running":
-            yield {"event": "over", "data": json_line(watch_json(row))}
-            return
-        await anyio.sleep(_TICK_S)
+            return Look([], is_over=True)
+        alerts = watches.alerts(last, _ALERTS, watch)
+        last = alerts[-1]["number"] if alerts else last
+        found = [] if row["last"] is None else [("window", json_line(json.loads(row["last"])))]
+        found += [("alert", json_line(alert)) for alert in alerts]
+        is_over = row["state"] != "running"
+        found += [("over", json_line(watch_json(row)))] if is_over else []
+        return Look(found, is_over)
+
+    return service.streams.response(changes(look))

@@ -7,20 +7,17 @@ where the version is that of `seal.serve.originals.version_of`, may be kept for 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path as FilePath
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from seal import __version__
-from seal.content import LONGEST_QUERY
 from seal.errors import OptionError
 from seal.indexed import LocalVideo
 from seal.lookup import source_options
@@ -54,16 +51,6 @@ from seal.words.export import render
 Route = TypeVar("Route", bound=Callable[..., Any])
 
 _MP4, _JPEG, _VTT = "video/mp4", "image/jpeg", "text/vtt"
-_EXPORTS = {
-    "csv": "text/csv",
-    "json": "application/json",
-    "srt": "application/x-subrip",
-    "vtt": _VTT,
-    "edl": "text/plain",
-    "otio": "application/vnd.opentimelineio+json",
-    "html": "text/html",
-}
-"""By format: the type of a file of moments."""
 
 router = APIRouter(responses=PROBLEMS)
 
@@ -273,37 +260,3 @@ def make_playable(service: Here, video: VideoPath, key: Key = None) -> Response:
     reply = once(service.state, key, "playable", {"video": video}, make)
     service.jobs.wake()
     return reply.response(service.options.path_prefix)
-
-
-@router.get(
-    f"{PREFIX}/export",
-    responses=content(*_EXPORTS.values()),
-    response_class=Response,
-    tags=["queries"],
-)
-async def export(
-    service: Here,
-    query: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY)],
-    form: Annotated[
-        Literal["csv", "json", "srt", "vtt", "edl", "otio", "html"], Query(alias="format")
-    ],
-    video: Annotated[
-        str | None, Query(max_length=schemas.LONGEST_ID, description="By default all.")
-    ] = None,
-    top: Annotated[int | None, Query(ge=1, le=100)] = None,
-) -> Response:
-    """The moments that a query describes, as a file: a table, subtitles, chapters of a player, an
-    edit list, or the storyboard."""
-
-    def work() -> Response:
-        asked = service.asked(video)
-        # A storyboard is written to a path.
-        with tempfile.TemporaryDirectory(prefix="seal-export-") as folder:
-            path = FilePath(folder) / f"moments.{form}"
-            asked.export(query, path, top=top)
-            body = path.read_bytes()
-        name = safe_name(f"{video or 'library'}-{query}", path.suffix)
-        headers = {"content-disposition": disposition(name, "attachment")}
-        return Response(body, 200, headers, _EXPORTS[form])
-
-    return await service.compute(work)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from seal.processes import uninterrupted
+from seal.serve.gate import Gate
 from seal.serve.state import packed
 
 _COMMAND = "from seal.serve.worker import main; main()"
@@ -22,8 +23,11 @@ _PATIENCE_S = 10.0
 class WorkerProcess:
     """A process at one piece of work: see `seal.serve.worker`."""
 
-    def __init__(self, work: Mapping[str, Any]) -> None:
-        """`work` is what the worker is told, as JSON."""
+    def __init__(self, kind: str, spec: Mapping[str, Any], gate: Gate) -> None:
+        """`spec` is what the worker is told about work of this `kind`, as JSON.
+
+        `gate` is that of now: the operator may have changed it since the work was queued.
+        """
         with uninterrupted():
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _COMMAND],
@@ -31,7 +35,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-        self._work = work
+        self._work = {"kind": kind, **spec, "gate": gate.to_json()}
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the worker says, until it ends."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import anyio
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import Response
@@ -17,15 +16,13 @@ from seal.printing import json_line
 from seal.results import Result, TokenList
 from seal.serve import schemas
 from seal.serve.answers import answer, told
-from seal.serve.jobs import Job
+from seal.serve.events import Look, changes
 from seal.serve.replies import HEADER, KeptReply, once
 from seal.serve.schemas import LONGEST_ID
 from seal.serve.service import Service, allowed
 from seal.serve.sources import resolved
 
 PREFIX = "/api/v1"
-_TICK_S = 0.5
-"""How often a stream of events looks for something new."""
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/problem+json": {}}}
     for status, text in (
@@ -167,7 +164,7 @@ async def ask(service: Here, asked: schemas.AskRequest) -> Response:
     the whole, or `problem`.
     """
     if asked.stream:
-        return EventSourceResponse(told(service, asked))
+        return service.streams.response(told(service, asked))
     return as_json(await service.converse(lambda: answer(service, asked, None)))
 
 
@@ -225,6 +222,13 @@ def cancel_job(service: Here, job: JobPath) -> Response:
     return as_json(service.jobs.cancel(job).to_json())
 
 
+@router.delete("/jobs/{job}", status_code=204, tags=["jobs"])
+def remove_job(service: Here, job: JobPath) -> Response:
+    """Forget a job that is over. If it has indexed nothing, what was uploaded for it goes, too."""
+    service.forget(job)
+    return Response(status_code=204)
+
+
 @router.post("/jobs/{job}/retry", response_model=schemas.JobJson, tags=["jobs"])
 def retry_job(service: Here, job: JobPath) -> Response:
     """Queue a job again that has failed or was cancelled; it goes on where it was left."""
@@ -235,35 +239,23 @@ def retry_job(service: Here, job: JobPath) -> Response:
 async def watch_job(service: Here, job: JobPath) -> EventSourceResponse:
     """A job whenever something about it changes, as server-sent events, until it is over."""
     service.jobs.get(job)
-    return EventSourceResponse(_until_over(service, job))
+
+    def look() -> Look:
+        found = service.jobs.get(job)
+        return Look([("job", json_line(found.to_json()))], found.is_over)
+
+    return service.streams.response(changes(look))
 
 
 @router.get("/events", tags=["jobs"], response_class=EventSourceResponse)
 async def watch_jobs(service: Here) -> EventSourceResponse:
     """All jobs that are not over, whenever something about one of them changes."""
-    return EventSourceResponse(_all_jobs(service))
 
+    def look() -> Look:
+        jobs = [job.to_json() for job in service.jobs.unfinished()]
+        return Look([("jobs", json_line(jobs))])
 
-async def _until_over(service: Service, name: str) -> AsyncIterator[dict[str, str]]:
-    last = ""
-    while True:
-        job: Job = await anyio.to_thread.run_sync(service.jobs.get, name)
-        if (said := json_line(job.to_json())) != last:
-            last = said
-            yield {"event": "job", "data": said}
-        if job.is_over:
-            return
-        await anyio.sleep(_TICK_S)
-
-
-async def _all_jobs(service: Service) -> AsyncIterator[dict[str, str]]:
-    last = None
-    while True:
-        jobs = await anyio.to_thread.run_sync(service.jobs.unfinished)
-        if (said := json_line([job.to_json() for job in jobs])) != last:
-            last = said
-            yield {"event": "jobs", "data": said}
-        await anyio.sleep(_TICK_S)
+    return service.streams.response(changes(look))
 
 
 def page(

@@ -29,6 +29,7 @@ from seal.indexed import LocalVideo
 from seal.inventory import Removed
 from seal.library import LocalLibrary
 from seal.serve import playable
+from seal.serve.events import EventStreams
 from seal.serve.gate import Gate
 from seal.serve.jobs import Job, Jobs
 from seal.serve.playable import Playability, PlayableCopies
@@ -46,7 +47,7 @@ _ANSWERING = ("answer.", "attention.", "find.", "head.")
 """What the operator sets of these is about answers; all else is about indexing."""
 _NOT_THEIRS = ("find.head", "find.device", "attention.candidates", "attention.memory")
 _LOADED = 4
-"""Models that stay loaded, of which each has options of its own."""
+"""Options of which a model is at hand. A model on this machine has one network for all of them."""
 _INDEXING = (
     "SELECT id FROM jobs WHERE kind = 'index' AND json_extract(spec, '$.source') = ?"
     " AND state IN ('queued', 'running')"
@@ -115,8 +116,8 @@ class Service:
         self.state = state
         self.options = options
         self.models = models
-        self.jobs = Jobs(state, options.heavy_jobs)
         self.gate = Gate(options.hosts, options.allow_private)
+        self.jobs = Jobs(state, options, self.gate)
         self.copies = PlayableCopies(state.folder / "playable")
         self._lock = Lock()
         self._queries = anyio.CapacityLimiter(options.queries)
@@ -124,6 +125,7 @@ class Service:
         self._answers = anyio.CapacityLimiter(1 if models.is_local else options.answers)
         self._loaded: OrderedDict[NoAnswer, Answerer | None] = OrderedDict()
         self._clips = anyio.CapacityLimiter(options.clips)
+        self.streams = EventStreams(options.max_streams)
         self._named: WeakValueDictionary[str, _Lock] = WeakValueDictionary()
 
     async def compute(self, work: Callable[[], Result]) -> Result:
@@ -210,6 +212,21 @@ class Service:
         self._forget_upload(record.location)
         return removed
 
+    def forget(self, job: str) -> None:
+        """Forget a job that is over. With a job that has indexed nothing go the file that was
+        uploaded for it, and what is stored of the half indexed video.
+
+        Raises as `Jobs.remove` does.
+        """
+        source = self.jobs.remove(job).get("source")
+        if any(source == record.location for record in self.library.store.videos()):
+            return
+        begun = [video.id for video in self.library.store.unfinished() if video.path == source]
+        for video in begun:
+            self.remove(video)
+        if source is not None and not begun:
+            self._forget_upload(source)
+
     def _cancel(self, job: str) -> None:
         with suppress(ConflictError):  # It is over by now.
             self.jobs.cancel(job)
@@ -253,10 +270,12 @@ class Service:
         return {"answerer": self.answerer(chosen), "options": settings}
 
     def answerer(self, options: NoAnswer) -> Answerer | None:
-        """The model of these options, loaded once. Raises BackendError."""
+        """The model with these options, which is loaded once. Raises BackendError."""
         with self._lock:
             if options not in self._loaded:
-                self._loaded[options] = load(options)
+                known = next(iter(self._loaded.values()), None)
+                made = load(options) if known is None else known.with_options(options)
+                self._loaded[options] = made
                 if len(self._loaded) > _LOADED:
                     self._loaded.popitem(last=False)
             return self._loaded[options]
@@ -279,8 +298,6 @@ class Service:
             "profile": self.models.profile,
             "options": settings,
             "quick": quick,
-            "hosts": self.gate.hosts,
-            "allow_private": self.gate.allow_private,
             "jobs": None if quick else self.options.jobs,
         }
 

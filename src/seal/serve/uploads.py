@@ -62,7 +62,11 @@ class Uploads:
         self._drop_old()
 
     def _drop_old(self) -> None:
-        """Drop unfinished uploads that nobody has gone on with for long."""
+        """Drop unfinished uploads that nobody has gone on with for long, and forget those whose
+        jobs are forgotten."""
+        self._service.state.change(
+            "DELETE FROM uploads WHERE job IS NOT NULL AND job NOT IN (SELECT id FROM jobs)"
+        )
         old = "SELECT * FROM uploads WHERE job IS NULL AND created_at < ?"
         for row in self._service.state.rows(old, now() - _KEPT_S):
             if row["id"] not in self._open:
@@ -80,6 +84,7 @@ class Uploads:
         free = shutil.disk_usage(self._folder).free - options.min_free_bytes
 
         def make(rows: sqlite3.Connection) -> KeptReply:
+            self._service.jobs.check_room(rows)
             waiting = rows.execute("SELECT * FROM uploads WHERE job IS NULL").fetchall()
             if len(waiting) >= options.max_uploads:
                 raise BusyError(f"{len(waiting)} uploads are unfinished already", _BUSY_S)
@@ -164,7 +169,8 @@ class Uploads:
             place.parent.mkdir(exist_ok=True)
             os.replace(self._part(row), place)
         with service.state.transaction() as rows:
-            job = service.jobs.add(rows, "index", row["name"], service.spec(str(place)))
+            spec = service.spec(str(place))
+            job = service.jobs.add(rows, "index", row["name"], spec, is_promised=True)
             titled = {"location": str(place), "name": row["name"]}
             rows.execute(insertion("titles", titled), [*titled.values()])
             rows.execute("UPDATE uploads SET job = ? WHERE id = ?", (job.id, row["id"]))

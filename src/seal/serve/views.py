@@ -148,8 +148,8 @@ class JobRow:
     failure: str
     href: str
     """The page of the video that came of it; or ""."""
-    action: str
-    """What can be done about it: "cancel", "retry" or ""."""
+    actions: tuple[str, ...]
+    """What can be done about it: "cancel", "retry" and "forget"."""
 
     @staticmethod
     def of(site: Site, job: Job) -> JobRow:
@@ -163,7 +163,7 @@ class JobRow:
             said.append(f"{progress.speed:.1f}× real time")
         if running and progress.left_s is not None:
             said.append(f"{clock(progress.left_s, tenths=False)} left")
-        action = "" if job.state == "done" else "retry" if job.is_over else "cancel"
+        again = () if job.state == "done" else ("retry",)
         return JobRow(
             id=job.id,
             title=printable(job.title),
@@ -172,7 +172,7 @@ class JobRow:
             share=share if running else None,
             failure=printable(job.failure or ""),
             href=site.url(f"/videos/{job.video}") if job.state == "done" and job.video else "",
-            action=action,
+            actions=(*again, "forget") if job.is_over else ("cancel",),
         )
 
 

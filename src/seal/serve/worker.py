@@ -71,7 +71,7 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
     from seal.library import LocalLibrary
 
     library = LocalLibrary.at(job["store"])
-    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+    with all_through(Gate.from_json(job["gate"])):
         video = library.index(
             job["source"],
             profile=job["profile"],
@@ -107,7 +107,7 @@ def _watch(job: Mapping[str, Any], say: Say) -> str:
     """Watch a source until it ends."""
     from seal.library import LocalLibrary
 
-    with all_through(Gate(tuple(job["hosts"]), job["allow_private"])):
+    with all_through(Gate.from_json(job["gate"])):
         windows = LocalLibrary.at(job["store"]).watch(
             job["source"],
             job["queries"],
