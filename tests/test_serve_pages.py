@@ -22,7 +22,9 @@ import seal
 from filmed import write_film
 from seal.serve.login import local
 from seal.serve.sources import media_files
+from seal.store import Store
 from serving import Server, serving
+from store_worker import make_record
 from test_answer_endpoint import Server as Model
 from test_answer_endpoint import says
 
@@ -217,6 +219,35 @@ def test_boxes_lie_over_the_moving_picture(page: Page, server: Server) -> None:
     until(page, f"document.getElementById('boxes').innerHTML !== {json.dumps(first)}")
     page.locator("#which").select_option("none")
     until(page, "document.getElementById('boxes').childElementCount === 0")
+
+
+def test_boxes_fill_the_screen_with_the_picture(page: Page, server: Server) -> None:
+    page.goto(f"/videos/{film_id(server)}")
+    page.get_by_role("button", name="Full screen").click()
+    until(page, "document.fullscreenElement?.id === 'screen'")
+    page.wait_for_selector("#boxes rect.over", state="attached")
+    # The drawing and the picture keep the same proportions in the same place.
+    assert page.locator("#boxes").get_attribute("preserveAspectRatio") == "xMidYMid meet"
+    sizes = [page.locator(name).bounding_box() for name in ("#boxes", "#player")]
+    assert sizes[0] == sizes[1]
+    page.keyboard.press("f")
+    until(page, "document.fullscreenElement === null")
+
+
+def test_a_library_comes_in_pages(page: Page, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    for number in range(61):
+        place = f"/videos/film{number:02}.mp4"
+        store.finish(make_record(f"v{number:02}", location=place), {"scene": "k"})
+    with serving(tmp_path / "store") as server:
+        page.goto(server.url)
+        assert page.locator(".library .video").count() == 60
+        assert "61 videos" in page.locator(".lead").inner_text()
+        page.get_by_role("link", name="Older videos").click()
+        assert page.locator(".library .video").count() == 1
+        assert page.get_by_role("link", name="film00.mp4").count() >= 1
+        page.get_by_role("link", name="Newer videos").click()
+        assert page.locator(".library .video").count() == 60
 
 
 def test_an_own_video_plays_after_four_clicks(browser: Any, tmp_path: Path) -> None:

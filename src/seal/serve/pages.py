@@ -44,6 +44,8 @@ from seal.store import VideoRecord
 
 _MOMENTS = 24
 """How many moments a search over everything shows."""
+_VIDEOS = 60
+"""How many videos a page of the library shows."""
 _JOBS = 100
 """How many jobs a page lists."""
 _FAILED_OF = 10
@@ -76,6 +78,7 @@ class _PageRoute(APIRoute):
 
 router = APIRouter(route_class=_PageRoute, include_in_schema=False)
 Asked = Annotated[str, Query(max_length=LONGEST_QUERY)]
+PageNumber = Annotated[int, Query(ge=1, le=1_000_000)]
 Time = Annotated[float | None, Query(allow_inf_nan=False)]
 
 
@@ -112,11 +115,11 @@ def _page(service: Service, template: str, status: int = 200, **values: Any) -> 
 
 
 @router.get("/")
-def library(service: Here) -> Response:
-    """Every video, what is being done, and ways to add more."""
-    shown = _videos(service)
-    total_s = sum(video.duration_s for video in shown)
-    count = len(shown)
+def library(request: Request, service: Here, page: PageNumber = 1) -> Response:
+    """The videos, what is being done, and ways to add more."""
+    records = service.library.store.videos()
+    total_s = sum(record.duration_s for record in records)
+    count = len(records)
     summary = f"{count} video{'s' * (count != 1)}, {clock(total_s, tenths=False)} in all"
     return _page(
         service,
@@ -126,26 +129,34 @@ def library(service: Here) -> Response:
         media=media_files(service.options.media),
         hosts=service.options.hosts,
         jobs=_current(service),
-        videos=shown,
+        live=[row["title"] for row in request.app.state.watches.running()],
+        **_videos(service, page),
     )
 
 
 @router.get("/videos")
-def videos(service: Here) -> Response:
+def videos(service: Here, page: PageNumber = 1) -> Response:
     """The videos of the library, as a part of its page."""
     media = media_files(service.options.media)
-    return _page(service, "videos.html", media=media, videos=_videos(service))
+    return _page(service, "videos.html", media=media, **_videos(service, page))
 
 
-def _videos(service: Service) -> list[VideoCard]:
-    """The videos, the newest first."""
+def _videos(service: Service, page: int) -> dict[str, Any]:
+    """Some of the videos, the newest first, and the pages before and after them."""
     site, titles = Site(service.options.path_prefix), service.titles()
     counts = service.library.store.counts()
-    return [
+    records = [record for record in service.library.store.videos() if record.id in counts]
+    records.reverse()
+    first = (page - 1) * _VIDEOS
+    shown = [
         VideoCard.of(site, record, counts[record.id], service.title(record.location, titles))
-        for record in reversed(service.library.store.videos())
-        if record.id in counts
+        for record in records[first : first + _VIDEOS]
     ]
+    newer, older = (
+        page - 1 if page > 1 else None,
+        page + 1 if first + _VIDEOS < len(records) else None,
+    )
+    return {"videos": shown, "page": page, "newer": newer, "older": older}
 
 
 @router.get("/search")
@@ -317,6 +328,13 @@ def remove(service: Here, video: VideoPath) -> Response:
 def cancel(service: Here, job: str) -> Response:
     """End a job."""
     service.jobs.cancel(job)
+    return _to(service, "/jobs")
+
+
+@router.post("/jobs/{job}/forget")
+def forget(service: Here, job: str) -> Response:
+    """Forget a job that is over."""
+    service.forget(job)
     return _to(service, "/jobs")
 
 

@@ -193,17 +193,34 @@ if (!selected.size) which.value = "all";
 which.addEventListener("change", draw);
 video.requestVideoFrameCallback?.(eachFrame);
 
+// Boxes are drawn beside the player, so that what fills the screen is what holds both.
+const full = document.getElementById("full");
+
+function fill() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else screen.requestFullscreen().catch(() => {});
+}
+
+full.hidden = !document.fullscreenEnabled;
+full.addEventListener("click", fill);
+video.addEventListener("dblclick", (event) => {
+  event.preventDefault();
+  fill();
+});
+
 // Keys. The controls of the player itself keep theirs.
 const STEPS_S = { ArrowLeft: -5, ArrowRight: 5, j: -10, l: 10 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  const own = event.target === video && !"jkl".includes(event.key);
+  const own = event.target === video && !"fjkl".includes(event.key);
   if (own || !still.hidden) return;
   const pressed = event.key === " " && event.target.closest("button, a, summary");
   if (event.key === "k" || (event.key === " " && !pressed)) {
     if (video.paused) video.play();
     else video.pause();
+  } else if (event.key === "f" && !full.hidden) {
+    fill();
   } else if (event.key in STEPS_S) {
     video.currentTime = Math.max(video.currentTime + STEPS_S[event.key], 0);
   } else {
