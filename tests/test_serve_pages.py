@@ -234,12 +234,13 @@ def test_boxes_fill_the_screen_with_the_picture(page: Page, server: Server) -> N
     until(page, "document.fullscreenElement === null")
 
 
-def test_a_library_comes_in_pages(page: Page, tmp_path: Path) -> None:
+def test_a_library_comes_in_pages(browser: Any, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", create=True)
     for number in range(61):
         place = f"/videos/film{number:02}.mp4"
         store.finish(make_record(f"v{number:02}", location=place), {"scene": "k"})
     with serving(tmp_path / "store") as server:
+        page = browser.new_page()
         page.goto(server.url)
         assert page.locator(".library .video").count() == 60
         assert "61 videos" in page.locator(".lead").inner_text()
@@ -248,6 +249,7 @@ def test_a_library_comes_in_pages(page: Page, tmp_path: Path) -> None:
         assert page.get_by_role("link", name="film00.mp4").count() >= 1
         page.get_by_role("link", name="Newer videos").click()
         assert page.locator(".library .video").count() == 60
+        page.close()
 
 
 def test_an_own_video_plays_after_four_clicks(browser: Any, tmp_path: Path) -> None:
