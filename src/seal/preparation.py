@@ -60,9 +60,11 @@ class Need:
         return layout_of(self.extra)
 
 
-def options_for(profile: str, settings: Iterable[str] = ()) -> Options:
+def options_for(
+    profile: str, settings: Iterable[str] = (), defaults: Iterable[str] = ()
+) -> Options:
     """A profile with other models. Raises OptionError for a setting that changes no model."""
-    return Options.load(profile, settings, "prepare")
+    return Options.load(profile, settings, "prepare", defaults)
 
 
 def needs(options: Options) -> list[Need]:
