@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VIDEO ?=
-QUERY ?= $(if $(VIDEO),a person,a red ball)
+QUERY ?= a person
 DEMO := demo
 BIN := $(VENV)/bin
 
@@ -25,12 +25,16 @@ CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py te
 
 .PHONY: demo test test-variants check format clean
 
-demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
-	$(BIN)/seal index "$(or $(VIDEO),$(DEMO)/film.mp4)" --store $(DEMO)/store
-	$(BIN)/seal find "$(or $(VIDEO),$(DEMO)/film.mp4)" "$(QUERY)" --store $(DEMO)/store
-	$(BIN)/seal show "$(or $(VIDEO),$(DEMO)/film.mp4)" "$(QUERY)" --store $(DEMO)/store \
-		--output $(DEMO)/storyboard.html
+# Without VIDEO, `seal demo` draws a film and does the same with it.
+demo: $(VENV)/base
+ifeq ($(VIDEO),)
+	$(BIN)/seal demo $(DEMO)
+else
+	$(BIN)/seal index "$(VIDEO)" --store $(DEMO)/store
+	$(BIN)/seal find "$(VIDEO)" "$(QUERY)" --store $(DEMO)/store
+	$(BIN)/seal show "$(VIDEO)" "$(QUERY)" --store $(DEMO)/store --output $(DEMO)/storyboard.html
 	@echo "Open $(DEMO)/storyboard.html in a browser."
+endif
 
 test: $(VENV)/dev check
 
@@ -56,10 +60,6 @@ format: $(VENV)/dev
 
 clean:
 	rm -rf $(VENV) $(DEMO)
-
-$(DEMO)/film.mp4: $(VENV)/base
-	mkdir -p $(DEMO)
-	$(BIN)/python -m seal.evaluate.film $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

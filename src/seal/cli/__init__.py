@@ -16,6 +16,7 @@ from seal.cli.chat import chat
 from seal.cli.command import Group, defaults
 from seal.cli.config import config
 from seal.cli.data import data
+from seal.cli.demo import demo
 from seal.cli.evaluate import evaluate
 from seal.cli.export import export
 from seal.cli.options import (
@@ -101,6 +102,7 @@ main.add_command(chapters)
 main.add_command(serve)
 main.add_command(mcp)
 main.add_command(config)
+main.add_command(demo)
 main.add_command(doctor)
 main.add_command(prepare)
 
