@@ -52,6 +52,7 @@ class Need:
 
     @property
     def packages(self) -> tuple[Dependency, ...]:
+        """The distributions that have to be installed: those of the base, and of an extra."""
         return stated() + (stated(self.extra) if self.extra else ())
 
     @property
@@ -132,6 +133,7 @@ class PlannedModel:
 
     @property
     def size_bytes(self) -> int:
+        """The size of all files of the model."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -140,6 +142,7 @@ class PlannedModel:
         return sum(file.size_bytes for file in self.files if not file.is_present)
 
     def to_json(self) -> dict[str, Any]:
+        """The model as `seal prepare --json` prints it."""
         return {
             "name": self.name,
             "revision": self.revision,
@@ -171,6 +174,7 @@ class Preparation:
 
     @property
     def size_bytes(self) -> int:
+        """The size of all files of all models."""
         return sum(model.size_bytes for model in self.models)
 
     @property
@@ -180,9 +184,11 @@ class Preparation:
 
     @property
     def is_complete(self) -> bool:
+        """Whether every file is on this machine."""
         return all(file.is_present for model in self.models for file in model.files)
 
     def to_json(self) -> dict[str, Any]:
+        """What `seal prepare --json` prints."""
         return {
             "profile": self.profile,
             "complete": self.is_complete,

@@ -71,6 +71,7 @@ def data_option(holds: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`settings`: options that have no flag of their own; `example` is one of them."""
     text = f"Change an option, such as {example}; a wrong key lists the valid ones."
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)
 
