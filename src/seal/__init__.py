@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from seal.types import Span as Span
     from seal.types import Tokens as Tokens
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 # What SEAL logs is shown where a program sets up logging, and nowhere else.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
