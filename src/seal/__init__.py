@@ -15,6 +15,7 @@ library.watch("rtsp://...", queries=["a person"])         # windows as they go, 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
     from seal.types import Span as Span
     from seal.types import Tokens as Tokens
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
+
+# What SEAL logs is shown where a program sets up logging, and nowhere else.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # Imported when first used: `import seal` costs nothing, OpenCV, FFmpeg and Lance come when needed.
 _LAZY = {

@@ -48,6 +48,7 @@ def watching(
     options: Settings,
     answerer: str | Answerer | None,
     answer_every_s: float | None,
+    defaults: Iterable[str] = (),
     **values: Any,
 ) -> tuple[Options, WatchOptions]:
     """The options of watching: `values` are those of `WatchOptions` that have arguments.
@@ -55,7 +56,7 @@ def watching(
     Raises OptionError for what only an answerer reads where there is none.
     """
     settings = merged(options, asking(None, answerer))
-    chosen = Options.load(profile, settings, "watch")
+    chosen = Options.load(profile, settings, "watch", defaults)
     if answer_every_s is not None:
         values["answer_every_s"] = answer_every_s
     if chosen.answer.backend == "none" and (answerer is None or isinstance(answerer, str)):

@@ -31,6 +31,7 @@ class StageState:
     """The commands that help, in their order."""
 
     def to_json(self) -> dict[str, Any]:
+        """The stage as `seal doctor --json` prints it."""
         return {
             "stage": self.need.stage,
             "backend": self.need.backend,
@@ -58,6 +59,7 @@ class ProfileState:
 
     @property
     def is_ready(self) -> bool:
+        """Whether no stage has a problem."""
         return not any(stage.problems for stage in self.stages)
 
     @property
@@ -68,6 +70,7 @@ class ProfileState:
         return sorted(dict.fromkeys(lines), key=lambda line: not line.startswith("pip "))
 
     def to_json(self) -> dict[str, Any]:
+        """The profile as `seal doctor --json` prints it."""
         return {
             "profile": self.profile,
             "ready": self.is_ready,
@@ -100,6 +103,7 @@ class Diagnosis:
         return all(each.is_ready for each in self.profiles if each.profile in wanted)
 
     def to_json(self) -> dict[str, Any]:
+        """What `seal doctor --json` prints."""
         return {
             "seal": self.seal,
             "python": self.python,

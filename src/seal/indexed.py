@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,16 @@ if TYPE_CHECKING:
 class LocalVideo(Video):
     """One video of a store: its tokens, and what is asked of them."""
 
-    def __init__(self, store: Store, record: VideoRecord, encoders: Encoders) -> None:
+    def __init__(
+        self,
+        store: Store,
+        record: VideoRecord,
+        encoders: Encoders,
+        defaults: Sequence[str] = (),
+    ) -> None:
+        """`defaults` are settings below those of each call: see `Options.load`."""
         self.record = record
+        self._defaults = defaults
         self.content = VideoContent(store, record, encoders)
         self._last: tuple[str, list[str], Scope] | None = None
 
@@ -142,6 +150,6 @@ class LocalVideo(Video):
         # A hundred queries with the same options read them once. Threads may ask at once.
         last = self._last
         if last is None or last[:2] != (task, settings):
-            options = options_of(self.content.store, self.record, settings, task)
+            options = options_of(self.content.store, self.record, settings, task, self._defaults)
             self._last = last = task, settings, Scope(self.content, options)
         return last[2]

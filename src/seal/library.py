@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -45,8 +45,12 @@ _KEPT = 16
 class LocalLibrary(Library):
     """The videos of a store. Many threads may ask at once."""
 
-    def __init__(self, store: Store, *, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, store: Store, *, encoder: Encoder | None = None, defaults: Sequence[str] = ()
+    ) -> None:
+        """`defaults` are settings below those of each call: see `Options.load`."""
         self.store = store
+        self._defaults = defaults
         self._encoders = Encoders(encoder)
         self._opened: OrderedDict[str, LocalVideo] = OrderedDict()
         self._lock = Lock()
@@ -54,7 +58,11 @@ class LocalLibrary(Library):
 
     @staticmethod
     def at(
-        path: str | Path, *, create: bool = True, encoder: Encoder | None = None
+        path: str | Path,
+        *,
+        create: bool = True,
+        encoder: Encoder | None = None,
+        defaults: Sequence[str] = (),
     ) -> LocalLibrary:
         """The library in a folder: see `seal.opening.open_library`.
 
@@ -64,10 +72,10 @@ class LocalLibrary(Library):
             raise OptionError(
                 f"{path} is a server: do this on the machine with its store, and name the folder"
             )
-        return LocalLibrary(Store(path, create=create), encoder=encoder)
+        return LocalLibrary(Store(path, create=create), encoder=encoder, defaults=defaults)
 
     def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:
-        chosen = Options.load(how.profile, how.settings, "index")
+        chosen = Options.load(how.profile, how.settings, "index", self._defaults)
         given = Instances(**how.objects)
         given.check(how.settings)
         jobs, encoder = how.jobs, given.encoder
@@ -110,7 +118,7 @@ class LocalLibrary(Library):
             known = self._opened.get(record.id)
             # It may have been indexed anew, by this process or by another one.
             if known is None or known.record != record:
-                known = LocalVideo(self.store, record, self._encoders)
+                known = LocalVideo(self.store, record, self._encoders, self._defaults)
             self._opened[record.id] = known
             self._opened.move_to_end(record.id)
             if len(self._opened) > _KEPT:
@@ -182,7 +190,7 @@ class LocalLibrary(Library):
         from seal.watch import watch
 
         state, head, say, answerer = (how.pop(key) for key in ("state", "head", "say", "answerer"))
-        chosen, options = watching(answerer=answerer, **how)
+        chosen, options = watching(answerer=answerer, defaults=self._defaults, **how)
         model = None if isinstance(answerer, str) else answerer
         return watch(
             source, chosen, options, queries, state=state, head=head, answerer=model, say=say
@@ -210,7 +218,7 @@ class LocalLibrary(Library):
         worded = [record for record in records if not record.keys.keys().isdisjoint(kinds.worded())]
         spoken = worded[-1] if worded else latest
         _check_same(worded, spoken, "encoder of sentences", lambda record: record.meaning or "none")
-        options = options_of(self.store, latest, settings, task)
+        options = options_of(self.store, latest, settings, task, self._defaults)
         encoder, limit = self._encoders.of(latest), options.attention.candidates
         text = text_of(query, options.answer)
         sentences = self._encoders.of_sentences(spoken)

@@ -111,8 +111,14 @@ def meaning_settings(record: VideoRecord) -> list[str]:
     return [f"meaning.{key}={value}" for key, value in values.items()]
 
 
-def options_of(store: Store, record: VideoRecord, settings: Iterable[str], task: str) -> Options:
-    """The options of a task on a video, of its profile and with settings on top.
+def options_of(
+    store: Store,
+    record: VideoRecord,
+    settings: Iterable[str],
+    task: str,
+    defaults: Iterable[str] = (),
+) -> Options:
+    """The options of a task on a video, of its profile and with defaults and settings on top.
 
     Raises StoreError if the record names a profile or an encoder that is not known here, and
     OptionError as `Options.load`.
@@ -126,4 +132,4 @@ def options_of(store: Store, record: VideoRecord, settings: Iterable[str], task:
             f" profile or an encoder that is not known here ({error}); install what it was indexed"
             " with, or remove the video and index it again"
         ) from error
-    return Options.load(record.profile, settings, task)
+    return Options.load(record.profile, settings, task, defaults)

@@ -52,6 +52,7 @@ class Need:
 
     @property
     def packages(self) -> tuple[Dependency, ...]:
+        """The distributions that have to be installed: those of the base, and of an extra."""
         return stated() + (stated(self.extra) if self.extra else ())
 
     @property
@@ -60,9 +61,11 @@ class Need:
         return layout_of(self.extra)
 
 
-def options_for(profile: str, settings: Iterable[str] = ()) -> Options:
+def options_for(
+    profile: str, settings: Iterable[str] = (), defaults: Iterable[str] = ()
+) -> Options:
     """A profile with other models. Raises OptionError for a setting that changes no model."""
-    return Options.load(profile, settings, "prepare")
+    return Options.load(profile, settings, "prepare", defaults)
 
 
 def needs(options: Options) -> list[Need]:
@@ -130,6 +133,7 @@ class PlannedModel:
 
     @property
     def size_bytes(self) -> int:
+        """The size of all files of the model."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -138,6 +142,7 @@ class PlannedModel:
         return sum(file.size_bytes for file in self.files if not file.is_present)
 
     def to_json(self) -> dict[str, Any]:
+        """The model as `seal prepare --json` prints it."""
         return {
             "name": self.name,
             "revision": self.revision,
@@ -169,6 +174,7 @@ class Preparation:
 
     @property
     def size_bytes(self) -> int:
+        """The size of all files of all models."""
         return sum(model.size_bytes for model in self.models)
 
     @property
@@ -178,9 +184,11 @@ class Preparation:
 
     @property
     def is_complete(self) -> bool:
+        """Whether every file is on this machine."""
         return all(file.is_present for model in self.models for file in model.files)
 
     def to_json(self) -> dict[str, Any]:
+        """What `seal prepare --json` prints."""
         return {
             "profile": self.profile,
             "complete": self.is_complete,

@@ -51,12 +51,11 @@ class Span:
         if not (np.isfinite(self.start_s) and np.isfinite(self.end_s)):
             raise OptionError(f"a span needs finite times, got {self.start_s} to {self.end_s}")
         if self.end_s < self.start_s:
-            raise OptionError(
-                f"a span must not end before it starts: {self.start_s} to {self.end_s}"
-            )
+            raise OptionError(f"a span ends before it starts: {self.start_s} to {self.end_s}")
 
     @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return self.end_s - self.start_s
 
     def iou(self, other: Span) -> float:

@@ -12,6 +12,7 @@ torch and transformers are imported here only when something is loaded.
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # The files that loading reads: configurations, vocabularies of tokenizers, templates of chats, and
 # weights under the names that the library looks for. Nothing else is ever downloaded, so no pickle
 # reaches the disk.
+_log = logging.getLogger(__name__)
 _TORCH_FILES = (
     "*.json",
     "*.txt",
@@ -277,6 +279,7 @@ def load_model(
     Raises BackendError if transformers has no such class, or if the files lack some of its
     weights: a network with a few layers left at random would run and give nonsense.
     """
+    _log.info("loading %s from %s onto %s", class_name, weights.folder, device_map or device)
     torch, transformers = require("torch"), require("transformers")
     more = {} if quantization is None else {"quantization_config": quantization}
     model_class = library_class(class_name)

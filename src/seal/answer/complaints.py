@@ -100,6 +100,7 @@ class Complaint(NamedTuple):
 
     @property
     def too_many_pictures(self) -> bool:
+        """Whether the server says that it takes fewer pictures than it was sent."""
         return self._may_be_long and bool(_TOO_MANY.search(self.said)) and not self.no_pictures
 
     @property

@@ -54,11 +54,13 @@ class Form:
     """What was changed, and what the server said."""
 
     def settings(self) -> dict[str, Any]:
+        """The settings of a request by the names that the server takes, without those left out."""
         values = {self.length: self.max_tokens, "temperature": self.temperature}
         given = {name: value for name, value in values.items() if value is not None}
         return {**given, "stream": self.stream}
 
     def messages(self, prompt: Prompt) -> list[dict[str, Any]]:
+        """A prompt as the messages of a request."""
         return to_openai(prompt if self.system else without_system(prompt), self.most_px)
 
     def changed(self, complaint: Complaint, prompt: Prompt) -> Form | None:

@@ -44,6 +44,7 @@ class PromptPicture:
         return f"<picture of {self.token}, {width}x{height}>"
 
     def image(self) -> Image.Image:
+        """The picture, decoded, RGB."""
         return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
 
 
@@ -56,6 +57,7 @@ class Message:
 
     @property
     def pictures(self) -> list[PromptPicture]:
+        """The parts that are pictures, in order."""
         return [part for part in self.parts if isinstance(part, PromptPicture)]
 
 

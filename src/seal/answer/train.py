@@ -59,6 +59,7 @@ class LessonBatch(NamedTuple):
     """[n] numbers of the answer's tokens: the last ones of the inputs."""
 
     def to(self, device: Any) -> LessonBatch:
+        """The batch on a device of torch."""
         inputs = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
         return LessonBatch(inputs, self.answer.to(device, non_blocking=True))
 

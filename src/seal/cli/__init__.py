@@ -9,11 +9,14 @@ from typing import Any
 
 import click
 
-from seal import __version__, backends
+from seal import backends
 from seal.cli.agents import mcp
 from seal.cli.ask import ask
 from seal.cli.chat import chat
+from seal.cli.command import Group, defaults
+from seal.cli.config import config
 from seal.cli.data import data
+from seal.cli.demo import demo
 from seal.cli.evaluate import evaluate
 from seal.cli.export import export
 from seal.cli.options import (
@@ -32,6 +35,7 @@ from seal.cli.output import complain, emit, progress_bar, tell
 from seal.cli.prepare import doctor, prepare
 from seal.cli.serve import serve
 from seal.cli.train import train
+from seal.cli.version import version_option
 from seal.cli.watch import watch
 from seal.cli.words import chapters, transcribe
 from seal.clock import clock, span_clock
@@ -52,7 +56,7 @@ def _printable_usage() -> Iterator[None]:
         raise click.UsageError(printable(error.format_message()), error.ctx) from error
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Commands that answer SEAL's own errors in one line on stderr and exit code 1."""
 
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
@@ -75,7 +79,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="seal")
+@version_option
 def main() -> None:
     """Turn hours of video into a few semantic tokens once; then select, find and show from them.
 
@@ -97,6 +101,8 @@ main.add_command(transcribe)
 main.add_command(chapters)
 main.add_command(serve)
 main.add_command(mcp)
+main.add_command(config)
+main.add_command(demo)
 main.add_command(doctor)
 main.add_command(prepare)
 
@@ -145,7 +151,7 @@ def index(
             raise click.UsageError("--quick takes no subtitles: leave --subtitles out")
         settings = (*settings, f"subtitles.file={subtitles}")
     # An option that is wrong by itself is an error before any video.
-    Options.load(profile, settings, "index")
+    Options.load(profile, settings, "index", defaults())
     opened = library(store_path, create=True)
     failed = False
     named = ("/dev/stdin" if path == "-" else path for path in paths)

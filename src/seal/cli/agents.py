@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from seal.cli.command import Command, defaults
 from seal.cli.options import settings_option, store_option
 from seal.dependencies import dependency
 
 
-@click.command()
+@click.command(cls=Command, speaks=True)
 @store_option
 @click.option(
     "--answerer", metavar="NAME[:MODEL]", help="The model that answers, such as openai:MODEL."
@@ -24,4 +25,4 @@ def mcp(store_path: str, answerer: str | None, settings: tuple[str, ...]) -> Non
     from seal.serve.agents import over_stdio
     from seal.serve.service import Chosen
 
-    over_stdio(store_path, Chosen(settings=settings, answerer=answerer))
+    over_stdio(store_path, Chosen(settings=settings, answerer=answerer, defaults=tuple(defaults())))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from seal import backends
+from seal.cli.command import Command
 from seal.cli.options import all_option, asked, json_option, query_settings, store_option
-from seal.cli.output import echo, emit, print_json, tell
+from seal.cli.output import echo, emit, print_json, results, tell
 from seal.config import Options
 from seal.errors import OptionError
 
@@ -44,7 +44,7 @@ class StreamedAnswer:
 
     def __init__(self) -> None:
         self._shown: list[str] = []
-        self.on_text: OnText | None = self._show if sys.stdout.isatty() else None
+        self.on_text: OnText | None = self._show if results().isatty() else None
 
     def _show(self, text: str) -> None:
         self._shown.append(text)
@@ -62,7 +62,7 @@ class StreamedAnswer:
         echo(answer.text)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUESTION")
 @all_option
 @answerer_option

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from seal.cli.ask import NO_MODEL, StreamedAnswer, answerer_option
+from seal.cli.command import Command
 from seal.cli.options import json_option, library, query_settings, store_option
 from seal.cli.output import complain, echo, print_json, tell
 from seal.errors import AnswerError, OptionError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("video")
 @answerer_option
 @click.option(

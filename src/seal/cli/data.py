@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
+from seal.cli.command import Group
 from seal.cli.options import json_option
 from seal.cli.output import echo, print_json, tell
 from seal.errors import DataError
@@ -21,7 +22,7 @@ _LISTED = 20
 """So many problems are told on a terminal; the JSON has all."""
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Data sets on this machine: what is missing or damaged, and where to get it."""
 

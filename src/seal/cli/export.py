@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.options import (
     all_option,
     asked,
@@ -28,7 +29,7 @@ def _exportable(context: click.Context, parameter: click.Parameter, value: str) 
     return value
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="[VIDEO] QUERY")
 @all_option
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seal import backends
+from seal.cli.command import defaults
 from seal.config import DEFAULT_STORE, Options
 from seal.errors import DataError
 
@@ -70,6 +71,7 @@ def data_option(holds: str) -> Callable[[Callable[..., None]], Callable[..., Non
 
 
 def settings_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`settings`: options that have no flag of their own; `example` is one of them."""
     text = f"Change an option, such as {example}; a wrong key lists the valid ones."
     return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help=text)
 
@@ -125,11 +127,14 @@ def id_options(command: Callable[..., None]) -> Callable[..., None]:
 def library(store_path: str, create: bool = False) -> Library:
     """The library of a command."""
     from seal.config.serving import is_server
-    from seal.opening import open_library
 
-    if not is_server(store_path):
-        return open_library(store_path, create=create)
-    return open_library(store_path, token=os.environ.get("SEAL_TOKEN"))
+    if is_server(store_path):
+        from seal.opening import open_library
+
+        return open_library(store_path, token=os.environ.get("SEAL_TOKEN"))
+    from seal.library import LocalLibrary
+
+    return LocalLibrary.at(store_path, create=create, defaults=defaults())
 
 
 def asked(store_path: str, words: tuple[str, ...], everywhere: bool) -> tuple[Any, str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from seal import logs
 from seal.clock import clock
 from seal.errors import SealError
 from seal.printing import json_line, printable, printable_lines
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 _LINE_EVERY_S = 5.0
 """How often progress is a line where stderr is no terminal."""
 _BAR_EVERY_S = 0.1
+_results: list[IO[str]] = []
+"""The stdout of the command that runs: see `results_apart`."""
+
+
+@contextmanager
+def results_apart(leave: bool = False) -> Iterator[None]:
+    """Results go to stdout; what back ends print is logged. With `leave` stdout stays as it is."""
+    _results.append(sys.stdout)
+    try:
+        with nullcontext() if leave else logs.printed_apart():
+            yield
+    finally:
+        _results.pop()
+
+
+def results() -> IO[str]:
+    """Where results go."""
+    return _results[-1] if _results else sys.stdout
 
 
 def emit(result: Result, as_json: bool) -> None:
@@ -34,22 +53,23 @@ def emit(result: Result, as_json: bool) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON value on one line."""
-    click.echo(json_line(value))
+    click.echo(json_line(value), file=results())
 
 
 def echo(text: object = "", *, nl: bool = True, err: bool = False) -> None:
     """Print text over as many lines as it has, on stdout or stderr."""
-    click.echo(printable_lines(str(text)), nl=nl, err=err)
+    click.echo(printable_lines(str(text)), nl=nl, file=sys.stderr if err else results())
 
 
 def complain(error: SealError) -> None:
     """Print an error as one line."""
-    tell(str(error))
+    click.echo(f"seal: {printable(str(error))}", err=True)
 
 
 def tell(text: str) -> None:
-    """Print a line for a person on stderr."""
-    click.echo(f"seal: {printable(text)}", err=True)
+    """Print a line for a person on stderr, unless errors alone are wanted."""
+    if not logs.is_quiet():
+        click.echo(f"seal: {printable(text)}", err=True)
 
 
 @contextmanager
@@ -79,6 +99,25 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
         yield on_progress
 
 
+@contextmanager
+def steps_bar(total: int, what: str) -> Iterator[Callable[..., None]]:
+    """Progress on stderr, as `progress_bar`, of `total` steps: it takes how many are done, and what
+    else there is to say of them."""
+    told = time.monotonic()
+    with bar(total) as shown:
+
+        def on_step(done: int, more: str = "") -> None:
+            nonlocal told
+            if not shown.disable:
+                shown.n = done
+                shown.set_description_str(f"{what}{more}")
+            elif time.monotonic() - told >= _LINE_EVERY_S:
+                told = time.monotonic()
+                tell(f"{what}: {done} of {total}{more}")
+
+        yield on_step
+
+
 def bar(total: float | None = None) -> Any:
     """A bar on stderr, to be closed; it is hidden where that is no terminal."""
     from tqdm import tqdm
@@ -93,5 +132,5 @@ def bar(total: float | None = None) -> Any:
         nrows=size.lines,
         file=sys.stderr,
         leave=False,
-        disable=not sys.stderr.isatty(),
+        disable=logs.is_quiet() or not sys.stderr.isatty(),
     )

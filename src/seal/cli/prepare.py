@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seal.cli.command import Command, defaults
 from seal.cli.options import json_option, settings_option
 from seal.cli.output import echo, print_json, tell
 from seal.config import PROFILES, Options
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _NAMES = click.Choice(list(PROFILES))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("profiles", nargs=-1, type=_NAMES, metavar="[PROFILE]...")
 @json_option
 def doctor(profiles: tuple[str, ...], as_json: bool) -> None:
@@ -37,7 +38,7 @@ def doctor(profiles: tuple[str, ...], as_json: bool) -> None:
         sys.exit(1)
 
 
-@click.command()
+@click.command(cls=Command, reads_config=True)
 @click.argument("profile", type=_NAMES, metavar="PROFILE")
 @settings_option("encode.weights=google/siglip2-base-patch16-224")
 @click.option("--yes", is_flag=True, help="Download without asking.")
@@ -50,7 +51,7 @@ def prepare(profile: str, settings: tuple[str, ...], yes: bool, as_json: bool) -
     """
     from seal.preparation import needs, options_for, verify
 
-    options = options_for(profile, settings)
+    options = options_for(profile, settings, defaults())
     known = needs(options)
     preparation = _download(options, yes, as_json)
     # An adapter says which model it is for once it is here.

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
+from seal.cli.command import Command, config_file, defaults
 from seal.cli.options import settings_option, store_option
 from seal.cli.output import tell
 from seal.config import PROFILES, Options
 from seal.config.serving import ServeOptions
 from seal.errors import OptionError
+from seal.files import read_text
 from seal.settings import replaced
 
 _DEFAULTS = ServeOptions()
 
 
-@click.command()
+@click.command(cls=Command, is_server=True)
 @store_option
 @click.option("--host", default=_DEFAULTS.host, show_default=True, help="Where to listen.")
 @click.option("--port", default=_DEFAULTS.port, show_default=True, help="0 takes a free port.")
@@ -81,6 +83,7 @@ def serve(
     answerer: str | None,
     profile: str,
     settings: tuple[str, ...],
+    media: tuple[Path, ...],
     **options: object,
 ) -> None:
     """Serve a page, a REST API, an OpenAI-style endpoint and MCP from one process.
@@ -91,11 +94,22 @@ def serve(
     """
     from seal.serve import run
 
-    token = "" if token_file is None else token_file.read_text().strip()
+    for folder in media:
+        if not folder.is_dir():  # The configuration file may name any.
+            raise OptionError(f"{folder} is not a folder; expected one of videos as media")
+    token = "" if token_file is None else read_text(token_file).strip()
     if token_file is not None and not token:
         raise OptionError(f"{token_file} is empty; expected a token")
     limits = [each for each in settings if each.startswith("serve.")]
     others = tuple(each for each in settings if each not in limits)
-    chosen = ServeOptions(token=token, **options)  # type: ignore[arg-type]
+    # Most limits have no flag: the configuration file and --set name them.
+    filed = {key: one for key, one in config_file().serve.items() if key != "token_file"}
+    chosen = ServeOptions(token=token, **(filed | options | {"media": media}))
     chosen = replaced({"serve": chosen}, limits)["serve"]
-    run(store_path, chosen, tell, profile=profile, settings=others, answerer=answerer)
+    run(
+        *(store_path, chosen, tell),
+        profile=profile,
+        settings=others,
+        answerer=answerer,
+        defaults=tuple(defaults()),
+    )

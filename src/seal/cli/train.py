@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seal.cli.command import Group
 from seal.cli.options import (
     data_option,
     features_options,
@@ -18,7 +19,7 @@ from seal.cli.options import (
     settings_option,
     store_option,
 )
-from seal.cli.output import bar, echo, print_json, tell
+from seal.cli.output import echo, print_json, steps_bar, tell
 from seal.config import Options
 from seal.errors import DataError, OptionError
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 # The heavy imports stand inside the commands: `seal --help` must be instant.
 
 
-@click.group()
+@click.group(cls=Group)
 def train() -> None:
     """Train what finds moments, or what answers.
 
@@ -293,13 +294,9 @@ def _report(name: str, output: str, steps: int, figures: dict[str, float], as_js
 
 @contextmanager
 def _bar(steps: int) -> Iterator[Callable[[Any], None]]:
-    """A bar on stderr if that is a terminal; nothing otherwise."""
-    with bar(steps) as shown:
+    with steps_bar(steps, "training") as shown:
 
         def on_step(step: Any) -> None:
-            if not shown.disable:
-                shown.n = step.number
-                waited = f"waited {step.waited:.1%}"
-                shown.set_description_str(f"training: loss {step.loss:.3f}, {waited}")
+            shown(step.number, f": loss {step.loss:.3f}, waited {step.waited:.1%}")
 
         yield on_step

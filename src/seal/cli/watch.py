@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from seal.cli.command import Command, defaults
 from seal.cli.options import json_option, settings_option
 from seal.cli.output import emit, tell
 from seal.clock import span_clock
@@ -14,7 +15,7 @@ from seal.config import PROFILES, Options, WatchOptions
 _DEFAULTS = WatchOptions()
 
 
-@click.command()
+@click.command(cls=Command, reads_config=True)
 @click.argument("source")
 @click.option(
     "--query", "queries", multiple=True, metavar="Q", help="What to look for; can be repeated."
@@ -98,7 +99,7 @@ def watch(
     from seal.watch import watch as windows
 
     options, how = watching(
-        *(profile, settings, answerer, answer_every_s),
+        *(profile, settings, answerer, answer_every_s, defaults()),
         window_s=window_s,
         budget=budget,
         give_up_s=give_up_s,

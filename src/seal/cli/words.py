@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.options import json_option, library, store_option, writable
 from seal.cli.output import emit, tell
 from seal.config import ChapterOptions
@@ -23,7 +24,7 @@ _output_option = click.option(
 )
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("video")
 @_output_option
 @store_option
@@ -37,7 +38,7 @@ def transcribe(video: str, output: str | None, store_path: str, as_json: bool) -
     _emit(library(store_path).video(video).transcript(), output, as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("video")
 @click.option(
     "--every",

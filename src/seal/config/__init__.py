@@ -129,6 +129,7 @@ __all__ = [
     "as_settings",
     "deciding",
     "digest",
+    "yielding",
 ]
 
 DEFAULT_STORE = ".seal"
@@ -192,29 +193,45 @@ class Options:
         profile: str = DEFAULT_PROFILE,
         settings: Iterable[str] | Mapping[str, object] = (),
         task: str | None = None,
+        defaults: Iterable[str] = (),
     ) -> Options:
         """The options of a profile, with settings such as "actions.min_length_s=0.5" on top.
 
         For a `task` of `TASKS` its own defaults lie below the profile, and a setting that the task
-        does not read is an error.
+        does not read is an error. `defaults` are settings between the profile and `settings`, such
+        as those of a configuration file. They are for all tasks, so that a default without effect
+        here is left out: see `yielding`.
 
         Raises OptionError, which lists what is valid, for an unknown profile, key or back end, for
         a value of the wrong type or out of range, and for a setting without effect.
         """
+        settings = as_settings(settings)
+        left = yielding(profile, settings, task, defaults)
+        options = Options._layered(profile, settings, task, left)
+        for setting in settings:
+            if reason := _no_effect(options, setting, task):
+                raise OptionError(reason)
+        return options
+
+    @staticmethod
+    def _layered(
+        profile: str, settings: Iterable[str], task: str | None, defaults: Iterable[str]
+    ) -> Options:
+        """The options of a profile, with the defaults and the settings on top, all of which count.
+
+        Raises OptionError as `load`, but not for a setting without effect.
+        """
         if profile not in PROFILES:
             raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
-        settings = as_settings(settings)
-        doing = TASKS[task] if task is not None else None
         options = Options(profile=profile)
-        layers = [PROFILES[profile], dict(split(setting) for setting in settings)]
-        for layer in [doing.settings, *layers] if doing else layers:
+        own = TASKS[task].settings if task is not None else {}
+        below, given = (dict(split(each) for each in layer) for layer in (defaults, settings))
+        # The defaults that are left are for the back ends that the settings choose.
+        below |= {key: value for key, value in given.items() if key.endswith(".backend")}
+        for layer in (own, PROFILES[profile], below, given):
             # A back end decides which keys its stage has, so it is set before them.
             for key in sorted(layer, key=lambda key: not key.endswith(".backend")):
                 options = options._set(key, layer[key])
-        if doing is not None:
-            doing.check(settings, STAGES)
-            _check_objective(options, settings)
-            _check_head(options, settings)
         return options
 
     def _set(self, key: str, value: str) -> Options:
@@ -256,6 +273,16 @@ class Options:
             )
         return dataclasses.replace(self, **{stage: group})
 
+    def value(self, key: str) -> Any:
+        """The value of one of the `keys`."""
+        stage, _, name = key.partition(".")
+        group = getattr(self, stage)
+        if hasattr(group, name):
+            return getattr(group, name)
+        # One entry of a mapping: what each kind costs, which a kind knows by itself.
+        name, _, entry = name.partition("_")
+        return getattr(group, name).get(entry, getattr(kinds.get(entry), name))
+
     def keys(self) -> list[str]:
         """Every key that can be set, given the back ends chosen."""
         keys = []
@@ -279,27 +306,70 @@ def as_settings(options: Iterable[str] | Mapping[str, object]) -> list[str]:
     return list(options)
 
 
-def _check_objective(options: Options, settings: Iterable[str]) -> None:
-    """Raise OptionError for a setting in the formula of another objective than the one chosen."""
+def yielding(
+    profile: str, settings: Iterable[str], task: str | None, defaults: Iterable[str]
+) -> list[str]:
+    """Those of the `defaults` that count beside `settings`: see `Options.load`.
+
+    A default yields to a setting of the same key. Those of a stage yield if the settings choose
+    another back end for the stage, which is another model. What has no effect in the task, with
+    the options that the others give, is left out as well.
+
+    Raises OptionError for an unknown profile and for a value of the wrong type or out of range.
+    """
+    given = dict(split(setting) for setting in settings)
+    left = {key: value for key, value in map(split, defaults) if key not in given}
+    if not left:
+        return []
+    backends_set = [f"{key}={value}" for key, value in left.items() if key.endswith(".backend")]
+    below = Options._layered(profile, (), task, backends_set)
+    above = Options._layered(
+        profile, (each for each in settings if ".backend=" in each), task, backends_set
+    )
+    other = {each for each in MODEL_STAGES if getattr(above, each) != getattr(below, each)}
+    # What a prompt shows is set for all answerers alike.
+    keys = {
+        key
+        for key in above.keys()  # noqa: SIM118 - a list of names, not a mapping
+        if (stage := key.partition(".")[0]) not in other or stage == "answer"
+    }
+    kept = [f"{key}={value}" for key, value in left.items() if key in keys]
+    options = Options._layered(profile, settings, task, kept)
+    return [setting for setting in kept if not _no_effect(options, setting, task)]
+
+
+def _no_effect(options: Options, setting: str, task: str | None) -> str:
+    """Why a setting changes nothing in a task with these options; "" if it does."""
+    if task is None:
+        return ""
+    return (
+        TASKS[task].unread(setting, STAGES)
+        or _of_another_objective(options, setting)
+        or _of_another_head(options, setting)
+    )
+
+
+def _of_another_objective(options: Options, setting: str) -> str:
+    """Why a setting in the formula of another objective than the one chosen changes nothing."""
     chosen = options.attention.objective
-    for setting in settings:
-        stage, _, name = split(setting)[0].partition(".")
-        having = OBJECTIVES_WITH.get(name, ()) if stage == "attention" else ()
-        if having and chosen not in having:
-            raise OptionError(
-                f"{setting} has no effect on the objective {chosen};"
-                f" it is for attention.objective={' or '.join(having)}"
-            )
+    stage, _, name = split(setting)[0].partition(".")
+    having = OBJECTIVES_WITH.get(name, ()) if stage == "attention" else ()
+    if not having or chosen in having:
+        return ""
+    return (
+        f"{setting} has no effect on the objective {chosen};"
+        f" it is for attention.objective={' or '.join(having)}"
+    )
 
 
-def _check_head(options: Options, settings: Iterable[str]) -> None:
-    """Raise OptionError for a setting of a trained head that is not asked, or does not read it."""
-    for setting in settings:
-        key = split(setting)[0]
-        if read_by_heads(key) and options.find.head is None:
-            raise OptionError(f"{setting} has no effect without a trained head: set find.head")
-        if key in ("head.alpha", "head.s_min") and options.head.select != "paper":
-            raise OptionError(f"{setting} has no effect: it is for head.select=paper")
+def _of_another_head(options: Options, setting: str) -> str:
+    """Why a setting of a trained head that is not asked, or does not read it, changes nothing."""
+    key = split(setting)[0]
+    if read_by_heads(key) and options.find.head is None:
+        return f"{setting} has no effect without a trained head: set find.head"
+    if key in ("head.alpha", "head.s_min") and options.head.select != "paper":
+        return f"{setting} has no effect: it is for head.select=paper"
+    return ""
 
 
 def as_dict(group: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from seal.errors import OptionError
 from seal.settings import split
 
 INDEX_STAGES = (
@@ -31,14 +30,14 @@ class Task:
     ignores: tuple[str, ...] = ()
     """Keys of the stages read that have no effect all the same."""
 
-    def check(self, settings: Iterable[str], stages: Iterable[str]) -> None:
-        """Raise OptionError for a setting of one of the `stages` that this task does not read."""
-        for setting in settings:
-            key = split(setting)[0]
-            stage = key.partition(".")[0]
-            read = (stage in self.reads or key in self.reads) and key not in self.ignores
-            if stage in stages and not read:
-                raise OptionError(f"{setting} has no effect here: {self.advice}")
+    def unread(self, setting: str, stages: Iterable[str]) -> str:
+        """Why this task does not read a setting of one of the `stages`; "" if it does."""
+        key = split(setting)[0]
+        stage = key.partition(".")[0]
+        read = (stage in self.reads or key in self.reads) and key not in self.ignores
+        return (
+            f"{setting} has no effect here: {self.advice}" if stage in stages and not read else ""
+        )
 
 
 _STREAMED = ("attention.memory",)

@@ -20,6 +20,7 @@ class History:
         self._ends: dict[int, int] = {}
 
     def push(self, frame: Frame) -> None:
+        """Keep the picture of a frame."""
         bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         self._pictures[frame.pts] = encoded.tobytes()

@@ -48,6 +48,7 @@ class Look:
 
     @staticmethod
     def of(frame: Frame) -> Look:
+        """The look of a frame, with the short side scaled down to `_SHORT_SIDE_PX`."""
         grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         scale = _SHORT_SIDE_PX / min(grey.shape)
         if scale < 1:

@@ -99,6 +99,7 @@ class FollowedLine:
 
     @property
     def is_there(self) -> bool:
+        """Whether the line can still be read."""
         return self.now.opacity >= _THERE
 
     @property

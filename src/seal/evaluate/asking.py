@@ -168,6 +168,7 @@ class AnswerRun:
     def add(
         self, method: str, question: BenchmarkQuestion, output: str, evidence: list[str]
     ) -> None:
+        """Keep an answer of a method, in memory and as a line of the file."""
         self._every[method][question.id] = output
         values = {"method": method, "id": question.id, "output": output, "evidence": evidence}
         append_json_line(self._path, values)

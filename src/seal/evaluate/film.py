@@ -4,7 +4,7 @@
 
 writes OUT.mp4 and, beside it, OUT.json with what happens in it. The same seed makes the same
 pictures. Scenes and things are drawn by `seal.evaluate.drawing`. The generator is part of the
-package because `make demo`, and whoever has installed the wheel alone, needs a film to try SEAL on
+package because `seal demo`, which whoever has installed the wheel alone can run, needs a film
 that belongs to nobody.
 """
 

@@ -187,6 +187,7 @@ class Variant:
 
     @property
     def name(self) -> str:
+        """The name under which figures are listed."""
         return variant_name(SEAL, self.kinds, self.alpha)
 
     def __call__(
@@ -205,6 +206,7 @@ class Variant:
         return gather(self._scope(scope), question, budget, exclude=exclude, **more)
 
     def describe(self) -> dict[str, Any]:
+        """What differs from the default, for the JSON."""
         changed = {} if self.alpha is None else {"attention.alpha": self.alpha}
         return {"selector": "attention", "of": ",".join(self.kinds) or "all kinds", **changed}
 

@@ -24,6 +24,8 @@ class HeadBatch(NamedTuple):
     """[b, m, s, 2] seconds, filled up with NaN."""
 
     def to(self, device: Any) -> HeadBatch:
+        """The batch on a device of torch."""
+
         def moved(column: Tensor | None) -> Any:
             return None if column is None else column.to(device, non_blocking=True)
 

@@ -49,6 +49,7 @@ class Timeline:
 
     @staticmethod
     def of(tokens: Tokens) -> Timeline:
+        """The timeline of tokens. An instant ends when it begins."""
         number = {kind.name: i for i, kind in enumerate(SEEN)}
         kinds = tokens.per_kind(lambda kind: number.get(kind.name, _UNKNOWN))
         end_s = np.where(tokens.where(lambda kind: kind.instant), tokens.start_s, tokens.end_s)
@@ -59,6 +60,7 @@ class Timeline:
         return len(self.kinds)
 
     def take(self, rows: Int64) -> Timeline:
+        """The timeline of some rows, in the order of `rows`."""
         return Timeline(self.embeddings[rows], self.kinds[rows], self.spans[rows], self.boxes[rows])
 
 

@@ -35,6 +35,8 @@ _NOISE = 0.15
 
 
 class Photo(NamedTuple):
+    """A photograph with the sentences that describe it."""
+
     image: UInt8
     """RGB [height, width, 3]."""
     captions: tuple[str, ...]

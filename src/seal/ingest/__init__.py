@@ -8,6 +8,7 @@ worker  what such a process does
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -26,6 +27,8 @@ from seal.ingest.work import IndexedPart, index_part
 from seal.store import Store, VideoRecord
 from seal.video import VideoReader, open_video
 from seal.video.source import is_handed_open, named_file
+
+_log = logging.getLogger(__name__)
 
 __all__ = [
     "IndexedPart",
@@ -103,6 +106,8 @@ def index(
             on_progress(Progress("indexing", sum(done_s), skipped_s, total_s))
 
         jobs = min(jobs, len(plan.todo)) if plan.is_cut and not is_handed_open(source) else 1
+        cut = f"{len(plan.todo)} parts" if plan.is_cut else "one pass"
+        _log.info("%s: %s, profile %s, %d processes", record.id, cut, options.profile, jobs)
         if jobs > 1:
             # The models are loaded anew where they work.
             del models

@@ -16,6 +16,7 @@ import cv2
 from seal.decompose import Models
 from seal.errors import BackendError
 from seal.ingest.work import index_part
+from seal.logs import of_parent
 
 _TICK_S = 0.2
 """How often a process says how far it is."""
@@ -58,11 +59,12 @@ def main() -> None:
             say(Ticked(number, done_s))
 
     try:
-        plan, instances = _task(orders)
-        numbers = _listen(orders)
-        models = Models.load(plan.options, instances)
-        while True:
-            say(index_part(plan, numbers.get(), models, tick))
+        with of_parent():
+            plan, instances = _task(orders)
+            numbers = _listen(orders)
+            models = Models.load(plan.options, instances)
+            while True:
+                say(index_part(plan, numbers.get(), models, tick))
     except Exception as error:
         say(Failure(_portable(error), traceback.format_exc()))
         # The listening thread holds the input: Python would not end in an orderly way.

@@ -72,12 +72,13 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.service import Chosen, Service
     from seal.serve.state import ServerState
 
-    library = LocalLibrary.at(store)
+    chosen = Chosen(**models)
+    library = LocalLibrary.at(store, defaults=chosen.defaults)
     with (
         closing(_listen(options)) as listening,
         closing(ServerState(options.state or default_state(Path(store)))) as state,
     ):
-        service = Service(library, state, options, Chosen(**models))
+        service = Service(library, state, options, chosen)
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         say(f"serving {store} at http://{shown}:{port}{options.path_prefix}/")

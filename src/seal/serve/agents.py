@@ -386,7 +386,7 @@ def over_stdio(store: str, models: Chosen) -> None:
         async with stdio_server() as (coming, going):
             await server.run(coming, going, server.create_initialization_options())
 
-    library = LocalLibrary.at(store, create=False)
+    library = LocalLibrary.at(store, create=False, defaults=models.defaults)
     with (
         TemporaryDirectory(prefix="seal-mcp-") as folder,
         closing(ServerState(Path(folder))) as state,

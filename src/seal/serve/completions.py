@@ -23,7 +23,6 @@ from starlette.responses import Response
 from seal.answer import OnText
 from seal.answer.conversation import stand_alone
 from seal.clock import span_clock
-from seal.config import Options
 from seal.errors import ContextError, NotIndexedError, OptionError, SealError
 from seal.printing import json_line
 from seal.results import Answer
@@ -242,7 +241,7 @@ def _answer(
     """The answer to a request, and its text; without a model, the text says what was found."""
     talk = Talk.of(asked.messages)
     settings = service.models.asking(allowed(asked.seal.options))
-    options = Options.load(service.models.profile, settings, "ask").answer
+    options = service.models.answer(settings)
     wanted = {"temperature": asked.temperature, "max_tokens": asked.longest}
     given = {name: value for name, value in wanted.items() if value is not None}
     unread = [name for name in given if not hasattr(options, name)]
@@ -251,7 +250,7 @@ def _answer(
         which = "the model of this server" if options.backend != "none" else "a server without one"
         raise OptionError(f"{unread[0]} has no effect on {which}: leave it out")
     settings += [f"answer.{name}={value}" for name, value in given.items()]
-    model = service.answerer(Options.load(service.models.profile, settings, "ask").answer)
+    model = service.answerer(service.models.answer(settings))
     question, notes = talk.question, list[str]()
     if talk.questions:
         before = talk.questions

@@ -34,6 +34,7 @@ class KeptReply(NamedTuple):
     """The path of what was made, below the path of the server."""
 
     def response(self, path_prefix: str) -> Response:
+        """The reply as it was sent the first time."""
         headers = {"location": path_prefix + self.location}
         return Response(json_line(self.value), self.status, headers, "application/json")
 

@@ -73,11 +73,14 @@ class Chosen:
     """Settings of indexing and of answers, such as "transcribe.backend=whisper"."""
     answerer: str | None = None
     """The model that answers, such as "openai:MODEL"; None gives evidence and moments."""
+    defaults: tuple[str, ...] = ()
+    """Settings below those of the operator and of clients, such as those of a configuration
+    file: see `Options.load`."""
 
     def __post_init__(self) -> None:
         """Raises OptionError for a setting that no task reads."""
-        Options.load(self.profile, self.of("index"), "index")
-        Options.load(self.profile, self.asking(), "ask")
+        Options.load(self.profile, self.of("index"), "index", self.defaults)
+        self.answer(self.asking())
 
     @property
     def is_local(self) -> bool:
@@ -88,6 +91,11 @@ class Chosen:
         """The settings of a question, with those of a client."""
         chosen = arguments.asking(None, self.answerer or "none")
         return merged([*self.of("ask"), *more], chosen)
+
+    def answer(self, settings: Iterable[str]) -> NoAnswer:
+        """The options of the model that answers, with the settings of a question."""
+        chosen: NoAnswer = Options.load(self.profile, settings, "ask", self.defaults).answer
+        return chosen
 
     @property
     def model(self) -> str | None:
@@ -266,8 +274,7 @@ class Service:
     def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `ask` and its like: what the operator and the client have set."""
         settings = self.models.asking(allowed(options))
-        chosen = Options.load(self.models.profile, settings, "ask").answer
-        return {"answerer": self.answerer(chosen), "options": settings}
+        return {"answerer": self.answerer(self.models.answer(settings)), "options": settings}
 
     def answerer(self, options: NoAnswer) -> Answerer | None:
         """The model with these options, which is loaded once. Raises BackendError."""
@@ -291,12 +298,13 @@ class Service:
         """What a worker that indexes or watches is told. Raises OptionError for a wrong option."""
         theirs = _INDEX_OPTIONS if task == "index" else (*_INDEX_OPTIONS, *_QUERY_OPTIONS)
         settings = [*self.models.of("index"), *allowed(options, theirs)]
-        Options.load(self.models.profile, settings, task)
+        Options.load(self.models.profile, settings, task, self.models.defaults)
         return {
             "source": source,
             "store": str(self.library.store.path),
             "profile": self.models.profile,
             "options": settings,
+            "defaults": self.models.defaults,
             "quick": quick,
             "jobs": None if quick else self.options.jobs,
         }

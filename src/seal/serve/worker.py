@@ -18,6 +18,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from seal.errors import SealError
+from seal.logs import of_parent
 from seal.serve.gate import Gate, all_through
 
 _TICK_S = 0.25
@@ -47,7 +48,8 @@ def main() -> None:
 
     job = json.loads(first)
     try:
-        say({"done": _WORK[job.pop("kind")](job, say)})
+        with of_parent():
+            say({"done": _WORK[job.pop("kind")](job, say)})
     except SealError as error:
         say({"failed": str(error)})
     except KeyboardInterrupt:
@@ -70,7 +72,7 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
     """Index a video; gives back its id."""
     from seal.library import LocalLibrary
 
-    library = LocalLibrary.at(job["store"])
+    library = LocalLibrary.at(job["store"], defaults=_defaults(job))
     with all_through(Gate.from_json(job["gate"])):
         video = library.index(
             job["source"],
@@ -81,6 +83,11 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             on_progress=_now_and_then(say),
         )
     return str(video.id)
+
+
+def _defaults(job: Mapping[str, Any]) -> list[str]:
+    # Jobs of servers without configuration files outlive these servers.
+    return list(job.get("defaults", ()))
 
 
 def _playable(job: Mapping[str, Any], say: Say) -> str:
@@ -108,7 +115,7 @@ def _watch(job: Mapping[str, Any], say: Say) -> str:
     from seal.library import LocalLibrary
 
     with all_through(Gate.from_json(job["gate"])):
-        windows = LocalLibrary.at(job["store"]).watch(
+        windows = LocalLibrary.at(job["store"], defaults=_defaults(job)).watch(
             job["source"],
             job["queries"],
             window_s=job["window_s"],

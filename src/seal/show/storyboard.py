@@ -263,6 +263,7 @@ class Storyboard:
         ]
 
     def count(self, kind: Kind) -> int:
+        """How many tokens of a kind there are."""
         return int((self.tokens.kinds == kind.name).sum())
 
     def _along_s(self, times_s: Float64) -> Float64:

@@ -59,6 +59,7 @@ class Commit:
 
     @property
     def order(self) -> tuple[int, str]:
+        """By which commits are sorted: the later one is the greater one."""
         return self.sequence, self.name
 
 

@@ -140,6 +140,7 @@ class Contents:
         return among("batch", {batch for _, batch in self.names})
 
     def to_json(self) -> str:
+        """The contents as JSON text, as the store keeps them."""
         return json.dumps(
             {kind: [astuple(part) for part in parts] for kind, parts in self.parts.items()}
         )

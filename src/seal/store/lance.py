@@ -1,7 +1,6 @@
 """LanceDB's tables in a folder: snapshots, writes beside other processes, errors in our words.
 
-LanceDB raises plain ValueError, RuntimeError and OSError (and Rust panics on garbage) for
-everything, so only the message tells the errors apart. The signs below are those of lancedb 0.40.
+What Lance's errors mean is read by `seal.store.signs`.
 """
 
 from __future__ import annotations
@@ -24,18 +23,13 @@ from typing import Any, TypeVar
 from seal.dependencies import lancedb
 from seal.errors import StoreError, StoreFullError
 from seal.store import schema
+from seal.store.signs import cause_of
 from seal.types import Float32
 
 Result = TypeVar("Result")
 
 _ERRORS = (OSError, RuntimeError, ValueError)
 """The classes of Lance's errors."""
-_FULL = ("os error 28", "os error 122", "Errno 28", "Errno 122")
-"""ENOSPC and EDQUOT, as Rust and as Python write them."""
-_CONFLICT = ("commit conflict", "concurrent")
-"""Another process committed while this one prepared a commit."""
-_GONE = ("not found", "no such file")
-"""A file of a snapshot is missing."""
 DRAFT = ".new-"
 """The first characters of the name of a folder that is not complete."""
 _TEMPORARY = "*.lance/**/.tmp*"
@@ -291,19 +285,19 @@ class Tables:
                 _lock(self._folder, alone=False)
                 raise
             except _ERRORS as error:
-                if attempt == _ATTEMPTS - 1 or not self._overtaken(table, str(error).lower()):
+                if attempt == _ATTEMPTS - 1 or not self._overtaken(table, error):
                     raise
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt)
             time.sleep(pause_s * random.uniform(0.5, 1.5))
         raise AssertionError("the last attempt returns or raises")
 
-    def _overtaken(self, table: Any, message: str) -> bool:
+    def _overtaken(self, table: Any, error: Exception) -> bool:
         """Whether an error is due to another process, which committed or cleaned up meanwhile."""
-        if any(sign in message for sign in _CONFLICT):
+        cause = cause_of(error)
+        if cause == "conflict":
             return True
         newer = self.open(table.name)
-        gone = any(sign in message for sign in _GONE)
-        return gone and newer is not None and newer.version > table.version
+        return cause == "gone" and newer is not None and newer.version > table.version
 
 
 def _lock(folder: Path, alone: bool) -> int | None:
@@ -400,7 +394,7 @@ def guard(path: Path) -> Iterator[None]:
         if not panic and not isinstance(error, _ERRORS):
             raise
         reason = _RUST_LINE.sub("", str(error)).strip() or type(error).__name__
-        if any(sign in reason for sign in _FULL):
+        if cause_of(error) == "full":
             raise StoreFullError(
                 f"no space left for the token store {path}: nothing that was stored is lost; make"
                 " room and run the same command again"

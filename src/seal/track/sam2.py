@@ -34,6 +34,7 @@ class Track:
     scores: list[float] = field(default_factory=list)
 
     def add(self, pts: int, box: Float32, score: float) -> None:
+        """Add the box of one picture, at its presentation time in units of the stream."""
         self.pts.append(pts)
         self.boxes.append(box)
         self.scores.append(score)

@@ -47,5 +47,6 @@ class Frame:
 
     @property
     def time_s(self) -> float:
+        """Presentation time in seconds."""
         # The very float that the exact fraction has, many times faster.
         return self.pts * self.time_base.numerator / self.time_base.denominator

@@ -218,6 +218,7 @@ class Greys(Sequence[UInt8]):
         self._made: list[UInt8] = []
 
     def append(self, frame: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
+        """Add a decoded frame, of pixels with this ratio of width to height."""
         self._waiting.append((frame, pixel_aspect))
 
     def _all(self) -> list[UInt8]:

@@ -67,6 +67,7 @@ class VideoInfo:
 
     @property
     def start_s(self) -> float:
+        """When the video begins, in seconds."""
         return float(self.start)
 
 

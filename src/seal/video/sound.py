@@ -60,6 +60,7 @@ class Sound:
 
     @property
     def end_s(self) -> float:
+        """When the sound ends, in seconds."""
         samples: int = self.samples.shape[-1]
         return self.start_s + samples / self.rate_hz
 

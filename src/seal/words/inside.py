@@ -41,6 +41,7 @@ class SubtitleStream:
 
     @property
     def is_picture(self) -> bool:
+        """Whether the stream holds pictures of its lines, as those of discs do."""
         return self.codec in PICTURE_CODECS
 
     def __str__(self) -> str:
@@ -67,6 +68,7 @@ class SubtitledVideo(Closing):
         the times of a file beside it count from."""
 
     def close(self) -> None:
+        """Close the file."""
         self._container.close()
 
     @property

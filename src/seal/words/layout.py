@@ -21,7 +21,8 @@ class Placed(Protocol):
     """Anything with a box."""
 
     @property
-    def box(self) -> Box: ...
+    def box(self) -> Box:
+        """Where it is in the picture."""
 
 
 P = TypeVar("P", bound=Placed)

@@ -25,6 +25,7 @@ _PALETTE, _COMPOSITION = 0x14, 0x16
 
 
 def reason_of(error: Exception) -> str:
+    """What an error says, in as few words as it can be said."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

@@ -114,6 +114,7 @@ def _is_short(before: str, following: str) -> bool:
 
 
 def has_ended(text: str) -> bool:
+    """Whether a sentence, or the name of a sound, ends where the text ends."""
     found = _ENDED.search(text, max(0, len(text) - _MARKS_LENGTH))
     if found is None:
         return _SOUND.fullmatch(text) is not None

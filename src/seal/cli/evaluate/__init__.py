@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from seal.cli.command import Group
 from seal.cli.evaluate import choices
 from seal.cli.evaluate.evidence import evidence
 from seal.cli.evaluate.haystack import haystack
@@ -14,7 +15,7 @@ from seal.cli.evaluate.qfvs import qfvs
 from seal.cli.evaluate.qmsum import qmsum
 
 
-@click.group()
+@click.group(cls=Group)
 def evaluate() -> None:
     """Measure how well tokens are chosen and moments are found, on data with known answers.
 

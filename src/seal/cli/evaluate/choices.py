@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.asking import (
     ask,
     asking_options,
@@ -39,7 +40,7 @@ _HELP = """{title}: the share of right answers by type of question, of those ans
 
 
 def _command(name: str, title: str, files: str) -> click.Command:
-    @click.command(name, help=_HELP.format(title=title))
+    @click.command(name, cls=Command, help=_HELP.format(title=title))
     @asking_options(name, f"The published {files}", required=True)
     def command(
         annotations: str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import folder_of, interval, left_out, print_line
 from seal.cli.options import data_option, json_option, query_settings, writable
 from seal.cli.output import echo, print_json, tell
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SEAL = "seal"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("files", nargs=-1, metavar="[PICKS.json]...")
 @data_option("evidence_val.json, directly or in longvideobench/")
 @click.option(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import (
     benchmark_options,
     folder_of,
@@ -20,7 +21,7 @@ from seal.cli.output import echo, print_json, tell
 from seal.config import as_dict
 
 
-@click.command()
+@click.command(cls=Command)
 @benchmark_options("described clips, such as those of videos/needles.json, and the film")
 @method_option
 @click.option("--film", metavar="FILE", help="The hay; by default Big Buck Bunny in DIR/videos.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.asking import (
     ask,
     asking_options,
@@ -21,7 +22,7 @@ from seal.cli.options import writable
 from seal.cli.output import echo, print_json, tell
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--judge",
     "name",

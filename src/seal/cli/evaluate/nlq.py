@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import (
     add_mode_options,
     interval,
@@ -23,7 +25,7 @@ from seal.cli.options import (
     store_option,
     writable,
 )
-from seal.cli.output import echo, print_json
+from seal.cli.output import echo, print_json, steps_bar
 from seal.config import as_dict
 from seal.config.querying import read_by_heads
 from seal.settings import split as split_setting
@@ -31,7 +33,7 @@ from seal.settings import split as split_setting
 _MEAN = "mean IoU"
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--annotations", metavar="FILE", help="Those of Ego4D-NLQ, such as nlq_val.json.")
 @click.option(
     "--data", "folder", metavar="DIR", help="Instead of a file: a data set laid out as published."
@@ -178,8 +180,8 @@ def nlq(
                 by_profile = {options.profile: options}
                 source = dataset, str(folder), split, features, words
                 answer = partial(nlq.localise_in_features, queries, *source, options.find)
-            with click.progressbar(length=len(queries), label="queries", file=sys.stderr) as bar:
-                methods[name] = answer(on_query=partial(bar.update, 1))
+            with steps_bar(len(queries), f"{name}, queries") as on_step:
+                methods[name] = answer(on_query=_counting(on_step))
             used["options"][name] = {
                 profile: {"find": as_dict(each.find), "head": as_dict(each.head)}
                 for profile, each in by_profile.items()
@@ -200,6 +202,12 @@ def nlq(
         print_json(result)
     else:
         _print(result)
+
+
+def _counting(on_step: Callable[[int], None]) -> Callable[[], None]:
+    """Says how many calls there were."""
+    numbers = itertools.count(1)
+    return lambda: on_step(next(numbers))
 
 
 def _compared(

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import folder_of, interval, print_line
 from seal.cli.options import data_option, json_option, settings_option
 from seal.cli.output import echo, print_json, tell
@@ -22,7 +23,7 @@ _FIGURES = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @data_option("nouns.json and the clips that it names")
 @settings_option("detect.backend=none")
 @json_option

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import (
     benchmark_options,
     folder_of,
@@ -16,7 +17,7 @@ from seal.cli.evaluate.common import (
 from seal.cli.output import echo, print_json
 
 
-@click.command()
+@click.command(cls=Command)
 @benchmark_options("the published files of QFVS, directly or in qfvs/")
 @method_option
 def qfvs(data: str, wanted: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from seal.cli.command import Command
 from seal.cli.evaluate.common import (
     benchmark_options,
     folder_of,
@@ -22,7 +23,7 @@ from seal.cli.output import echo, print_json
 _METRICS = ("precision", "recall", "hit")
 
 
-@click.command()
+@click.command(cls=Command)
 @benchmark_options("the published files of QMSum, such as val.jsonl, directly or in qmsum/")
 @method_option
 @click.option(
