@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
 
-.PHONY: demo test test-variants check format clean
+.PHONY: demo test test-variants check docs format clean
 
 demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
 	$(BIN)/seal index "$(or $(VIDEO),$(DEMO)/film.mp4)" --store $(DEMO)/store
@@ -41,14 +41,19 @@ test-variants: $(VENV)/dev
 	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
 	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
 
-# Format, lint, types and tests, in the order of how fast they fail. The last line is a small part
-# of test-variants.
+# Format, lint, types, site and tests, in the order of how fast they fail. The last line is
+# a small part of test-variants.
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(PYTEST)
 	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_library.py
+
+# The documentation as a site in build/site: every link and anchor leads somewhere, or this fails.
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .
