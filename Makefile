@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VIDEO ?=
+ONLY ?=
 QUERY ?= $(if $(VIDEO),a person,a red ball)
 DEMO := demo
 BIN := $(VENV)/bin
@@ -23,7 +24,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
 
-.PHONY: demo test test-variants check docs format clean
+.PHONY: demo test test-variants check docs benchmarks format clean
 
 demo: $(VENV)/base $(if $(VIDEO),,$(DEMO)/film.mp4)
 	$(BIN)/seal index "$(or $(VIDEO),$(DEMO)/film.mp4)" --store $(DEMO)/store
@@ -54,6 +55,11 @@ check:
 # The documentation as a site in build/site: every link and anchor leads somewhere, or this fails.
 docs: $(VENV)/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# Every number of benchmarks/README.md, in some 12 hours; goes on where it was. ONLY=WORD runs the
+# commands that contain the word.
+benchmarks: $(VENV)/dev
+	$(BIN)/python benchmarks/rerun.py $(ONLY)
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

@@ -129,6 +129,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "holiday.mp4", folder / name)
         shutil.copy(folder / "lecture.mkv", folder / name)
         shutil.copy(folder / "lecture.srt", folder / name)
+    # `make demo` would draw two minutes of film.
+    (folder / "demo").mkdir()
+    shutil.copy(folder / "holiday.mp4", folder / "demo" / "film.mp4")
     (folder / "token").write_text("0123456789abcdef" * 2)
     command = ["index", "holiday.mp4", "film.mp4", "lecture.mkv"]
     subprocess.run([sys.executable, "-m", "seal.cli", *command], cwd=folder, check=True)
