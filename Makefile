@@ -42,12 +42,13 @@ test-variants: $(VENV)/dev
 	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
 	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
 
-# Format, lint, types, site and tests, in the order of how fast they fail. The last line is
+# Format, lint, types, English, site and tests, in the order of how fast they fail. The last line is
 # a small part of test-variants.
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(PYTEST)
 	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_library.py

@@ -136,7 +136,8 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
 
 def pairwise_span_iou(a: ArrayLike, b: ArrayLike) -> Float64:
     """Intersection over union in time of every span of `a` [n, 2] with every span of `b` [m, 2],
-    each start and end in seconds: [n, m] in [0, 1], or NaN where both are one instant.
+    each start and end in seconds. The result is [n, m] in [0, 1], or NaN where both are one
+    instant.
 
     A span that ends before it starts overlaps nothing.
     """
@@ -201,8 +202,9 @@ class Tokens:
     """[n, d] L2-normalised; S, the similarity of two tokens, is their dot product. Zeros for a
     token without an embedding."""
     facets: Float32
-    """[n, q, d] L2-normalised; R, the relevance to a query, is the maximum over the q rows of
-    their dot product with it. q = 1 but for encoders with several outputs per picture (BLIP-2)."""
+    """[n, q, d] L2-normalised. R, the relevance to a query, is the maximum over the q rows of their
+    dot product with it. The number q is 1 but for encoders with several outputs per picture
+    (BLIP-2)."""
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
@@ -225,7 +227,7 @@ class Tokens:
         """Tokens of one video.
 
         `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, which is one number or [n],
-        `facets` [n, q, d] of any length: facets and embeddings are normalised here, and zeros stay
+        `facets` [n, q, d] of any length. Facets and embeddings are normalised here, and zeros stay
         zeros. By default ids and text are empty, boxes the whole frame, scores 1 and tracks [m, 5]
         without rows. Raises OptionError for facets that are not finite.
         """

@@ -198,8 +198,9 @@ class Options:
         For a `task` of `TASKS` its own defaults lie below the profile, and a setting that the task
         does not read is an error.
 
-        Raises OptionError, which lists what is valid, for an unknown profile, key or back end, for
-        a value of the wrong type or out of range, and for a setting without effect.
+        Raises OptionError, which lists what is valid, for an unknown profile, key or back end. It
+        is also raised for a value of the wrong type or out of range, and for a setting without
+        effect.
         """
         if profile not in PROFILES:
             raise OptionError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")

@@ -216,8 +216,8 @@ class MiniTrack:
     backend: ClassVar[str] = "mini"
     every: int = 2
     """The detector looks at one of so many analysed frames while what is followed is found where it
-    should be, at one of the square of it while nothing is followed, and at each frame otherwise;
-    flow carries what it found on."""
+    should be. It looks at one of the square of it while nothing is followed, and at each frame
+    otherwise. Flow carries what it found on."""
 
     def __post_init__(self) -> None:
         check(self, self.every >= 1, "every must be at least 1")

@@ -96,8 +96,8 @@ def clips_of(
 def footage(
     photo: Photo, encoder: Encoder, head: NetworkOptions, name: str, rng: np.random.Generator
 ) -> Footage:
-    """A clip of `LENGTH_S` as the dense index would have it: views along a pan, parts as objects,
-    and parts as actions where the camera passes them, with crops if `head` sees them."""
+    """A clip of `LENGTH_S` as the dense index would have it. It has views along a pan, parts as
+    objects, and parts as actions where the camera passes them, with crops if `head` sees them."""
     size, corners = _pan(rng)
     views = [photo.image[_box(photo.image, x, y, size, size)] for x, y in corners]
     parts, boxes = _parts(photo.image, rng)

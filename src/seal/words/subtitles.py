@@ -1,7 +1,7 @@
 """The subtitles of a video: in files beside it, and inside it.
 
 Times are seconds on the clock of the video. A stream inside the file has that clock. A file beside
-it counts from the start of the container, which is the earliest start of its streams: so do mpv
+it counts from the start of the container, which is the earliest start of its streams. So do mpv
 (`--rebase-start-time`, which takes FFmpeg's `start_time`) and whoever made the file in such a
 player.
 """
