@@ -135,9 +135,8 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
 
 
 def pairwise_span_iou(a: ArrayLike, b: ArrayLike) -> Float64:
-    """Intersection over union in time of every span of `a` [n, 2] with every span of `b` [m, 2],
-    each start and end in seconds. The result is [n, m] in [0, 1], or NaN where both are one
-    instant.
+    """IoU in time of every span of `a` [n, 2] with every span of `b` [m, 2], each start and end in
+    seconds. The result is [n, m] in [0, 1], or NaN where both are one instant.
 
     A span that ends before it starts overlaps nothing.
     """
@@ -203,8 +202,7 @@ class Tokens:
     token without an embedding."""
     facets: Float32
     """[n, q, d] L2-normalised. R, the relevance to a query, is the maximum over the q rows of their
-    dot product with it. The number q is 1 but for encoders with several outputs per picture
-    (BLIP-2)."""
+    dot product with it. Only encoders with several outputs per picture (BLIP-2) have q > 1."""
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
