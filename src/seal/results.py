@@ -73,6 +73,7 @@ class Match:
     """Why the verdict is worth little, as a sentence; empty where it is not."""
 
     def to_json(self) -> dict[str, Any]:
+        """`verdict` and `probability`, and `doubt` where the verdict is worth little."""
         doubt = {"doubt": self.doubt} if self.doubt else {}
         return {"verdict": self.verdict, "probability": self.probability, **doubt}
 

@@ -57,6 +57,7 @@ class Span:
 
     @property
     def duration_s(self) -> float:
+        """The length in seconds."""
         return self.end_s - self.start_s
 
     def iou(self, other: Span) -> float:
@@ -136,9 +137,8 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
 
 def pairwise_span_iou(a: ArrayLike, b: ArrayLike) -> Float64:
     """IoU in time of every span of `a` [n, 2] with every span of `b` [m, 2], each start and end in
-    seconds. The result is [n, m] in [0, 1], or NaN where both are one instant.
-
-    A span that ends before it starts overlaps nothing.
+    seconds. The result is [n, m] in [0, 1], or NaN where both are one instant. A span
+    that ends before it starts overlaps nothing.
     """
     start, end = np.asarray(a, np.float64).T[:, :, None]
     other_start, other_end = np.asarray(b, np.float64).T

@@ -169,7 +169,7 @@ def _candidates(text: str, options: Mapping[str, str]) -> list[re.Match[str]]:
     capitals = "".join(map(re.escape, options)) or "A-D"
     small = capitals.lower()
     patterns = (
-        # Neither of a word nor of an abbreviation, nor "'s", "B-roll", "C++".
+        # A letter by itself: part of no word and no abbreviation, and not of "'s", "B-roll", "C++".
         rf"(?<![{_WORD}])(?<![{_WORD}]['’.&\\-])([{capitals}])"
         rf"(?![{_WORD}]|['’][{_WORD}]|-[{_WORD}]|\.\w|[+#]\W|[+#]\Z|\+\+)",
         rf"\(([{small}])\)",

@@ -1,8 +1,8 @@
 """Published ways to choose tokens, to compare with: each a function of candidates and a size.
 
-All of them answer with `min(size, n)` different rows and take each token to cost 1. Where a paper's
-method may choose fewer, or one twice, its text says how the rest is filled. Those that rest on
-determinants are in `seal.attention.determinantal`.
+All of them answer with `min(size, n)` different rows, and each token costs 1. Some published
+methods may choose fewer rows, or one row twice; the docstring of such a method says how the rest is
+filled. Methods that rest on determinants are in `seal.attention.determinantal`.
 """
 
 from __future__ import annotations

@@ -161,7 +161,8 @@ class Budget:
         return Budget(options.budget, costs(tokens, options), rows, never)
 
     def take(self, rows: Int64) -> Budget:
-        """The budget for a choice among these rows, all that it includes being among them."""
+        """The budget for a choice among these rows; every row that it includes must be among
+        them."""
         include, exclude = (np.flatnonzero(np.isin(rows, r)) for r in (self.include, self.exclude))
         return Budget(self.amount, self.costs[rows], include, exclude, self)
 

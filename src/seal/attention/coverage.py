@@ -152,7 +152,8 @@ class Coverage(Objective):
         change = np.empty((len(out), len(rows)))
         for j, row in enumerate(rows.tolist()):
             covered = np.maximum(self._kernel[row], self._covered)
-            # Where the one to leave stood for a token, the next best or the new one does.
+            # A token that the leaving one stood for is now covered by the next best, or by the new
+            # one.
             loss = self._weights * (covered - np.maximum(self._kernel[row], second))
             rise = float((covered - self._covered) @ self._weights)
             change[:, j] = rise - np.bincount(first, loss, len(chosen))[places]

@@ -15,7 +15,8 @@ class VideoOptions:
     rate_hz: float = 5.0
     """Analysed frames per second; the first frame at or after each tick is taken as it is."""
     short_side_px: int = 256
-    """Frames are scaled down until their short side has this size; never up."""
+    """Frames are scaled down until their short side has this size. Small frames are not scaled
+    up."""
     part_s: float = 120.0
     """The video is indexed in equal parts of this length at most, each stored when done: what an
     interrupted run has to do again, and what parallel workers are handed. A part's end ends its

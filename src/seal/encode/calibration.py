@@ -43,8 +43,8 @@ import numpy as np
 from seal.types import Float32
 
 UNIT = 10.0
-"""Standard deviations in a relevance of 1: cosines of these encoders spread by about a tenth, so
-that R stays on their scale."""
+"""A relevance of 1 is this many standard deviations. Cosines of these encoders spread by about a
+tenth, so that relevance keeps their scale."""
 SHARPNESS = 40.0
 """A token that is a tenth (one standard deviation) less relevant adds e^4 times less to M."""
 _TOP = 500

@@ -258,7 +258,8 @@ def cases(
 ) -> Iterator[list[NeedleCase]]:
     """Every needle in one kind of hay, asked for by each of its descriptions.
 
-    Raises OptionError for hay that is none.
+    Raises OptionError for an
+    unknown kind of hay.
     """
     stacks = _stacks(film, clips, hay, together)
     sizes = {str(budget): budget for budget in budgets}

@@ -1,7 +1,7 @@
 """Photos with captions as clips: the camera pans over a photo, parts of it are objects.
 
-Described clips are few, photos with captions many. As clips they lack motion and cuts of their own,
-but what is said of them and how much of it an encoder sees is real.
+Described clips are few, and photos with captions are many. A photo as a clip lacks motion and cuts
+of its own. Its caption is real, and so is how much of the caption an encoder sees.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ Selective
    of several parts, such as a rider on a horse).
 3. A saliency per superpixel: what cannot be reached from the picture's rim without crossing
    contrast is figure (Wei et al. 2012, geodesic saliency).
-4. A score per region from saliency, contour and shape; of regions with overlapping boxes the best
-   stays.
+4. Each region gets a score from saliency, contour and shape. Where boxes of regions overlap, the
+   best region stays.
 """
 
 from __future__ import annotations
