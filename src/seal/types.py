@@ -323,7 +323,7 @@ class Tokens:
         return kinds.get(str(self.kinds[i]))
 
     def words(self, i: int) -> str:
-        """The words of token i, after the name of a thing how likely it has that name."""
+        """The words of token i; a probability follows the name of a thing."""
         text = str(self.text[i])
         is_name = text and self.kind(i).modality == "picture"
         return f"{text} {self.scores[i]:.2f}" if is_name else text

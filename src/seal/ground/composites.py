@@ -47,7 +47,8 @@ _QUESTIONS = 4
 """At most, asked of one composite, which share the budget."""
 _HAY_S = (120.0, 480.0)
 _STILLS = 0.5
-"""How often a clip is a photo, where there are some: they say more, and move less."""
+"""The share of clips that are photos, where there are photos: captions say more, photos move
+less."""
 _TEXTS = 0.7
 """How often a clip that texts describe is asked for by one of them."""
 _NOISE = 4.0

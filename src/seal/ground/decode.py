@@ -1,4 +1,4 @@
-"""From scored spans to moments: those that agree add up, all that overlap the best give way."""
+"""From scored spans to moments: spans that agree add up; those that overlap the best give way."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ class ContainerStream(PictureStream):
 
     def packets(self, pts: int | None = None) -> Iterator[Piece]:
         """All packets of all streams, as they are, from the beginning or from the video's keyframe
-        at or before `pts`; in between, why some are missing."""
+        at or before `pts`. Reasons for missing packets come in between."""
         packets = None if pts is None else self._seek(pts)
         if packets is None:
             self._rewind()
