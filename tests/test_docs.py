@@ -1,41 +1,45 @@
-"""The commands that the documentation shows exist, with the options shown."""
+"""The documentation is true: commands exist, blocks run, links lead somewhere."""
 
+import json
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import click
 import pytest
+import yaml
 
 import seal
 from conftest import DATA
 from filmed import write_film
+from pages import NEEDS, PAGES, PROJECT, Shell, blocks
 from seal.cli import main
 from seal.config import Options
 from synthetic import write_video
 from test_answer_endpoint import Server, says, server
 from test_watch import Camera
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pytest needs it there.
+    import tomli as tomllib
+
 __all__ = ["server"]
 
-PROJECT = Path(__file__).parents[1]
-DOCS = PROJECT / "docs"
-PAGES = [
-    PROJECT / "README.md",
-    DOCS / "first-video.md",
-    DOCS / "export.md",
-    DOCS / "answering.md",
-    DOCS / "agents.md",
-    DOCS / "localisation.md",
-    DOCS / "paper.md",
-    DOCS / "lab.md",
-    DOCS / "selection.md",
-    PROJECT / "Makefile",
-]
+FIRST_VIDEO = PROJECT / "docs" / "first-video.md"
+LECTURE = (
+    "A network learns by its gradient.",
+    "The vanishing gradient is the problem of deep networks.",
+    "Why does the gradient vanish in a deep network?",
+    "Every layer multiplies it by a small number.",
+)
 
 
 def shown(page: Path) -> list[str]:
@@ -43,19 +47,21 @@ def shown(page: Path) -> list[str]:
     return [line.split("#")[0].strip() for line in lines if line.split()[1] in main.commands]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, PROJECT / "Makefile"], ids=lambda page: page.name)
 def test_documented_commands_parse(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Those of blocks that do not run as well, and those inside sentences."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "token").touch()  # A file that is read must be there, and a folder of videos.
     (tmp_path / "videos").mkdir()
-    commands = shown(page)
-    assert commands, "no commands found: the pattern is wrong"
-    for line in commands:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "Videos").mkdir()
+    for line in shown(page):
         command: click.Command = main
-        # What is written to must have a folder: this one.
-        arguments = shlex.split(line.replace("$(DEMO)/", ""))[1:]
+        # What is written to must have a folder: this one. The shell would put in the home.
+        line = line.replace("$(DEMO)/", "").replace("~", str(tmp_path)).split(" | ")[0]
+        arguments = shlex.split(re.sub(r"\$\(.*?\)\)?", "film.mp4", line).rstrip("&"))[1:]
         while isinstance(command, click.Group) and arguments:
             name, *arguments = arguments
             command = command.commands[name]
@@ -63,20 +69,141 @@ def test_documented_commands_parse(
             command.make_context(name, arguments, parent=click.Context(main))
 
 
-def python_blocks() -> list[str]:
-    """The scripts that the pages show."""
-    # Those of agents.md ask a server: tests/test_serve_completions.py runs them.
-    pages = [page.read_text() for page in PAGES if page.name != "agents.md"]
-    blocks = [
-        code for text in pages for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def test_each_block_runs_or_says_what_it_needs() -> None:
+    """The reasons are a closed list, and most blocks run."""
+    every = [block for page in PAGES for block in blocks(page)]
+    assert {need for block in every for need in block.needs} <= NEEDS
+    run = [block for block in every if block.language in ("sh", "python")]
+    left = [block for block in run if block.needs]
+    assert {block.language for block in every} <= {
+        "sh",
+        "python",
+        "json",
+        "toml",
+        "yaml",
+        "nginx",
+        "text",
+    }
+    fences = sum(page.read_text().count("\n```") for page in PAGES)
+    assert fences == 2 * len(every), "a fence that is not closed, or not at the margin"
+    assert len(run) - len(left) >= 40
+    indented = [page.name for page in PAGES if re.search(r"\n\n    \S", without_fences(page))]
+    assert indented == [], "code stands in fences, where the tests find it"
+
+
+def without_fences(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_values_parse(page: Path) -> None:
+    readers = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load}
+    for block in blocks(page):
+        if block.language in readers:
+            assert readers[block.language](block.text)
+
+
+@pytest.mark.parametrize("page", [PROJECT / "SECURITY.md", *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    """In the repository; `make docs` checks the site with its anchors."""
+    for link in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", without_fences(page)):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the videos that the pages name, indexed once."""
+    folder = tmp_path_factory.mktemp("prepared")
+    write_film(folder / "holiday.mp4", seed=1, duration_s=6.0)
+    shutil.copy(folder / "holiday.mp4", folder / "film.mp4")
+    write_film(folder / "lecture.mp4", seed=2, duration_s=4.0)
+    write_film(folder / "new.mp4", seed=3, duration_s=2.0)
+    for name in ("lecture", "film"):
+        remux(folder / f"{name}.mp4", folder / f"{name}.mkv")
+    cues = [
+        f"{i + 1}\n00:00:0{i},000 --> 00:00:0{i},900\n{text}\n" for i, text in enumerate(LECTURE)
     ]
-    assert len(blocks) == 2
-    return blocks
+    (folder / "lecture.srt").write_text("\n".join(cues))
+    for name in ("videos", "Videos"):
+        (folder / name).mkdir()
+        shutil.copy(folder / "holiday.mp4", folder / name)
+        shutil.copy(folder / "lecture.mkv", folder / name)
+        shutil.copy(folder / "lecture.srt", folder / name)
+    # `make demo` would draw two minutes of film.
+    (folder / "demo").mkdir()
+    shutil.copy(folder / "holiday.mp4", folder / "demo" / "film.mp4")
+    (folder / "token").write_text("0123456789abcdef" * 2)
+    command = ["index", "holiday.mp4", "film.mp4", "lecture.mkv"]
+    subprocess.run([sys.executable, "-m", "seal.cli", *command], cwd=folder, check=True)
+    return folder
 
 
-@pytest.mark.parametrize("code", python_blocks(), ids=["readme", "first-video"])
-def test_the_python_that_is_shown_runs_as_a_script(code: str, tmp_path: Path) -> None:
-    """On a video of several parts, by several processes, without any guard."""
+def remux(source: Path, target: Path) -> None:
+    """The same packets in another container."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as written:
+        stream = written.add_stream_from_template(read.streams.video[0])
+        for packet in read.demux(read.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                written.mux(packet)
+
+
+@pytest.fixture
+def shell(prepared: Path, tmp_path: Path, server: Server) -> Iterator[Shell]:
+    folder = Path(shutil.copytree(prepared, tmp_path / "folder"))
+    shutil.copytree(PROJECT / "examples", folder / "examples")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server.replies = [says("(A) It is there at [0:00.0-0:06.0].")]
+    shell = Shell(folder, server.url, port)
+    yield shell
+    shell.close()
+
+
+BEFORE = {
+    # These pages talk to a server that another page has started, or to tokens made before.
+    "client.md": "seal serve --token-file token",
+    "first-video.md": "seal index holiday.mp4 --store demo/store",
+}
+RUN = [page for page in PAGES if any(b.language in ("sh", "python") for b in blocks(page))]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: f"{page.parent.name}-{page.name}")
+def test_the_blocks_of_a_page_run(page: Path, shell: Shell, server: Server) -> None:
+    """In order, in one folder: what a block leaves behind is there for the next one."""
+    if page.name in BEFORE:
+        shell.run("sh", BEFORE[page.name])
+    library = seal.open(shell.folder / ".seal")
+    film = library["film.mp4"]
+    token = str(film.tokens.ids[0])
+    model = server.url.removesuffix("/v1")
+    is_served = page.name in BEFORE
+    for block in blocks(page):
+        if block.language in ("sh", "python") and not block.needs:
+            text = block.text
+            if "8765" in text and "seal serve" not in text and not is_served:
+                shell.run("sh", "seal serve --answerer openai:MODEL")
+                is_served = True
+            for name, value in {
+                "http://localhost:8000": model,
+                "http://127.0.0.1:9000": model,
+                "8765": str(shell.port),
+                "https://videos.example/seal": f"http://127.0.0.1:{shell.port}",
+                "SEAL_TOKEN=...": "SEAL_TOKEN=$(cat token)",
+                "token=TOKEN": "token=open('token').read()",
+                "OPENAI_API_KEY=...": "OPENAI_API_KEY=none",
+                "scene-k3v9q2m8x1": token,
+                "seal:ID": f"seal:{film.id}",
+                '"video": "VIDEO"': f'"video": "{film.id}"',
+            }.items():
+                text = text.replace(name, value)
+            shell.run(block.language, text)
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", FIRST_VIDEO], ids=lambda page: page.name)
+def test_the_python_that_is_shown_needs_no_guard(page: Path, tmp_path: Path) -> None:
+    """On a video of several parts, by several processes, as a script."""
+    (code,) = [block.text for block in blocks(page) if block.language == "python"]
     write_film(tmp_path / "holiday.mp4", seed=1, duration_s=6.0)
     parts = '("holiday.mp4", jobs=2, options=["video.part_s=2"])'
     assert '("holiday.mp4")' in code
@@ -129,7 +256,7 @@ def test_the_front_door_is_as_the_package_shows_it(
 
 
 def test_every_key_in_the_table_of_options_is_one() -> None:
-    text = (PROJECT / "docs" / "first-video.md").read_text()
+    text = FIRST_VIDEO.read_text()
     table = [line for line in text.splitlines() if line.startswith("|")]
     keys = set(re.findall(r"`(?:--set )?(\w+\.\w+)(?:=[^`]*)?`", "\n".join(table)))
     assert len(keys) >= 4

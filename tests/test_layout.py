@@ -1,6 +1,7 @@
 """The structure that the documentation promises: imports point one way, public names exist."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -89,8 +90,15 @@ def test_the_map_of_a_package_names_all_its_files(package: str) -> None:
 
 
 def test_public_names_exist_and_are_documented() -> None:
+    """Classes, and the methods and properties that each defines itself."""
     for name in seal.__all__:
-        assert getattr(seal, name).__doc__, name
+        public = getattr(seal, name)
+        assert public.__doc__, name
+        own = vars(public) if inspect.isclass(public) else {}
+        for attribute, value in own.items():
+            kinds = (property, staticmethod, classmethod)
+            if not attribute.startswith("_") and (callable(value) or isinstance(value, kinds)):
+                assert inspect.getdoc(getattr(public, attribute)), f"{name}.{attribute}"
     with pytest.raises(AttributeError, match="nothing"):
         _ = seal.nothing
 

@@ -148,7 +148,7 @@ class Connections:
         try:
             for frame in video.frames(None if info.is_live else from_s):
                 if not info.is_live and frame.time_s < reached_s:
-                    # It was seen before; only its sound is still to be heard.
+                    # The picture was seen before; only its sound is still to be heard.
                     video.gaps.clear()
                     video.notes.clear()
                     continue

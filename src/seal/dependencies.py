@@ -90,8 +90,8 @@ class Dependency:
 def onnxruntime(module: str = "onnxruntime") -> Any:
     """Import ONNX Runtime, or one `module` of it, so that it opens no connection.
 
-    It reads this variable while it is imported: without the variable it writes a file with a
-    number of this machine, and some ten seconds later it sends what it counts to its maker.
+    ONNX Runtime reads this variable while it is imported. Without the variable it writes a file
+    with a number of this machine, and some ten seconds later it sends what it counts to its maker.
     Afterwards the variable is as it was. Nothing helps if it was imported before.
     """
     before = os.environ.get(_NO_REPORT)

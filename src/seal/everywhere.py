@@ -1,7 +1,7 @@
 """Moments of many videos in one list.
 
 The relevance of a token says how far it is above others on one axis, and the best of many tokens is
-high by chance: for the match of a video of n tokens it counts by R - ln(n) / SHARPNESS
+high by chance. For the match of a video of n tokens it counts by R - ln(n) / SHARPNESS
 (`seal.encode.calibration`). So that moments of videos of any length compare, their scores are the
 relevance that gives the same probability among all N tokens of the library:
 

@@ -116,7 +116,7 @@ class LocalLibrary(Library):
     def _video(self, record: VideoRecord) -> LocalVideo:
         with self._lock:
             known = self._opened.get(record.id)
-            # It may have been indexed anew, by this process or by another one.
+            # The video may have been indexed anew, by this process or by another one.
             if known is None or known.record != record:
                 known = LocalVideo(self.store, record, self._encoders, self._defaults)
             self._opened[record.id] = known

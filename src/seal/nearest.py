@@ -38,7 +38,7 @@ class NearestContent(StoredContent):
 
     Pictures are looked for by their embeddings. Words are those of the videos that have the nearest
     ones by what they mean, which `sentences` says if it is given or else the encoder, and by their
-    terms; they have the relevance that they have among all words of their video. Where the encoder
+    terms. They have the relevance that they have among all words of their video. Where the encoder
     gives a token several embeddings, their mean counts.
     """
 

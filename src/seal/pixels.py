@@ -1,6 +1,6 @@
 """Pictures as networks of transformers take them.
 
-They are prepared here and not by the library's processors, which need torchvision.
+Pictures are prepared here and not by the library's processors, which need torchvision.
 """
 
 from __future__ import annotations

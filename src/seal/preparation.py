@@ -221,8 +221,9 @@ def size(count: int) -> str:
 def plan(options: Options) -> Preparation:
     """The models and files that the profile needs, with their sizes. Downloads nothing.
 
-    Raises BackendError, saying what to do, if the hub cannot be reached or does not give a model
-    to this account, if there is no such model or revision, or if it has no weights that SEAL reads.
+    Raises BackendError, saying what to do, if the hub cannot be reached or does not give a model to
+    this account. Also raises it if there is no such model or revision, or if it has no weights that
+    SEAL reads.
     """
     stages: dict[tuple[str, str, Layout], list[str]] = {}
     for need in needs(options):
@@ -250,7 +251,7 @@ def _planned(stages: tuple[str, ...], name: str, revision: str, layout: Layout) 
     for file in sorted(found.siblings, key=lambda file: str(file.rfilename)):
         if layout.is_loaded(file.rfilename):
             # The cache names contents by the hub's hash of them, so that a file which is the same
-            # in an older commit is there already; the folder of a commit links to the contents.
+            # in an older commit is there already. The folder of a commit links to the contents.
             content = cache / "blobs" / str(file.lfs.sha256 if file.lfs else file.blob_id)
             places = (content, cache / "snapshots" / found.sha / file.rfilename)
             is_whole = any(path.is_file() and path.stat().st_size == file.size for path in places)

@@ -1,9 +1,9 @@
 """Text for people and machines: what could steer a terminal or break a file is shown, not sent.
 
-Names of files, words from files and answers of models may hold anything: an escape sequence that
-sets the title of a terminal, a line feed, a mark that turns the reading direction, or half of a
-character, which no UTF-8 can hold (Python's form of a file name that is not UTF-8). Each such
-character is printed as Python writes it, such as \\x1b, \\n, \\u202e, \\udcff.
+Names of files, words from files and answers of models may hold anything. Examples are an escape
+sequence that sets the title of a terminal, a line feed, a mark that turns the reading direction, or
+half of a character. UTF-8 cannot hold the last, which is Python's form of a file name that is not
+UTF-8. Each such character is printed as Python writes it, such as \\x1b, \\n, \\u202e, \\udcff.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Match:
     """Why the verdict is worth little, as a sentence; empty where it is not."""
 
     def to_json(self) -> dict[str, Any]:
-        """The match as every interface gives it: verdict, probability and, if any, doubt."""
+        """`verdict` and `probability`, and `doubt` where the verdict is worth little."""
         doubt = {"doubt": self.doubt} if self.doubt else {}
         return {"verdict": self.verdict, "probability": self.probability, **doubt}
 

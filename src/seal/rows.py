@@ -124,8 +124,8 @@ def moments_from_json(rows: Sequence[Mapping[str, Any]]) -> list[Moment]:
 def tokens_from_json(rows: Sequence[Mapping[str, Any]], video: str = "") -> Tokens:
     """The tokens of which `token_json` and `track_json` have written the rows, in their order.
 
-    They have no embeddings: `embeddings` is [n, 0]. `video` is the video of rows that do not name
-    one. Raises KeyError, TypeError or ValueError for other values.
+    The tokens have no embeddings: `embeddings` is [n, 0]. `video` is the video of rows that do not
+    name one. Raises KeyError, TypeError or ValueError for other values.
     """
     times = [_ticks(row["start_s"], row["end_s"]) for row in rows]
     tokens = Tokens.of(

@@ -134,10 +134,9 @@ def pairwise_iou(a: ArrayLike, b: ArrayLike) -> Float32:
 
 
 def pairwise_span_iou(a: ArrayLike, b: ArrayLike) -> Float64:
-    """Intersection over union in time of every span of `a` [n, 2] with every span of `b` [m, 2],
-    each start and end in seconds: [n, m] in [0, 1], or NaN where both are one instant.
-
-    A span that ends before it starts overlaps nothing.
+    """IoU in time of every span of `a` [n, 2] with every span of `b` [m, 2], each start and end in
+    seconds. The result is [n, m] in [0, 1], or NaN where both are one instant. A span
+    that ends before it starts overlaps nothing.
     """
     start, end = np.asarray(a, np.float64).T[:, :, None]
     other_start, other_end = np.asarray(b, np.float64).T
@@ -200,8 +199,8 @@ class Tokens:
     """[n, d] L2-normalised; S, the similarity of two tokens, is their dot product. Zeros for a
     token without an embedding."""
     facets: Float32
-    """[n, q, d] L2-normalised; R, the relevance to a query, is the maximum over the q rows of
-    their dot product with it. q = 1 but for encoders with several outputs per picture (BLIP-2)."""
+    """[n, q, d] L2-normalised. R, the relevance to a query, is the maximum over the q rows of their
+    dot product with it. Only encoders with several outputs per picture (BLIP-2) have q > 1."""
     track_offsets: Int64
     """[n + 1] the track of token i is `track_rows[track_offsets[i]:track_offsets[i + 1]]`."""
     track_rows: Float64
@@ -224,7 +223,7 @@ class Tokens:
         """Tokens of one video.
 
         `kinds` [n] names, `pts` [n, 2] in units of `tick` seconds, which is one number or [n],
-        `facets` [n, q, d] of any length: facets and embeddings are normalised here, and zeros stay
+        `facets` [n, q, d] of any length. Facets and embeddings are normalised here, and zeros stay
         zeros. By default ids and text are empty, boxes the whole frame, scores 1 and tracks [m, 5]
         without rows. Raises OptionError for facets that are not finite.
         """
@@ -322,7 +321,7 @@ class Tokens:
         return kinds.get(str(self.kinds[i]))
 
     def words(self, i: int) -> str:
-        """The words of token i, after the name of a thing how likely it has that name."""
+        """The words of token i; a probability follows the name of a thing."""
         text = str(self.text[i])
         is_name = text and self.kind(i).modality == "picture"
         return f"{text} {self.scores[i]:.2f}" if is_name else text

@@ -64,7 +64,7 @@ def watch(
 
     With an `answerer`, or one that `options.answer` names, the queries are questions. A question
     is asked about the tokens chosen for it so far, and asked anew if they have changed and
-    `watching.answer_every_s` of the source has gone by; where the model has failed, unchanged
+    `watching.answer_every_s` of the source has gone by. Where the model has failed, unchanged
     tokens are asked about again. When the source ends, the last choice is asked about. A file
     waits for the answers; those about a live source come with a later window.
 
@@ -72,9 +72,9 @@ def watch(
     queries go on standing beside `queries`, which then come late, and a file is read on from where
     it was left. A window may come twice if the process is killed while it is being saved.
 
-    Raises VideoError if the source cannot be read, or is gone for good; OptionError for wrong
-    queries, and for a state of another source or other options; StoreError if the state cannot be
-    read or written; BackendError if a back end cannot be loaded.
+    Raises VideoError if the source cannot be read, or is gone for good, and OptionError for wrong
+    queries, and for a state of another source or other options. Raises StoreError if the state
+    cannot be read or written, and BackendError if a back end cannot be loaded.
     """
     answerer = answerer or load(options.answer)
     instances = instances or Instances()

@@ -277,7 +277,7 @@ def load_model(
     library does not know that a checkpoint has them under other names.
 
     Raises BackendError if transformers has no such class, or if the files lack some of its
-    weights: a network with a few layers left at random would run and give nonsense.
+    weights. A network with a few layers left at random would run and give nonsense.
     """
     _log.info("loading %s from %s onto %s", class_name, weights.folder, device_map or device)
     torch, transformers = require("torch"), require("transformers")
@@ -412,8 +412,9 @@ def _content_hash(folder: Path, layout: Layout) -> str:
 
 @contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """No bar for reading files from the disk, and no table of the weights that one half of a model
-    leaves aside (those that it lacks are an error): stderr belongs to the progress of the index."""
+    """No bar is shown for reading files from the disk. Nor is a table shown of the weights that one
+    half of a model leaves aside (those that it lacks are an error). Standard error belongs to the
+    progress of the index."""
     logging = transformers.utils.logging
     had_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

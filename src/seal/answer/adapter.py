@@ -93,7 +93,7 @@ def part_of(network: Any, options: TuneOptions) -> Any:
 
 def _wrapped(network: Any, config: Any) -> Any:
     with warnings.catch_warnings():
-        # It asks transformers for something by a name that a later one will not have.
+        # peft uses a name that later versions of transformers will not have.
         warnings.simplefilter("ignore", FutureWarning)
         return require("peft", "train").get_peft_model(network, config)
 

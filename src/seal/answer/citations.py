@@ -11,8 +11,8 @@ from seal.clock import span_clock
 from seal.types import Int64, Tokens
 
 _CLOCK = r"(?:(\d+):)?(\d{1,3}):(\d{2}(?:\.\d+)?)"
-# Alone or as a span, in brackets of any kind, with the number of the video where there are several.
-# Models forget neither digits nor brackets often, but a bare "3:15" may be said of anything.
+# A time or a span of times, in brackets of any kind, after the number of the video where there are
+# several. Without brackets, "3:15" may mean anything, such as a score; models seldom forget them.
 _CITATION = re.compile(
     rf"[\[(【]\s*(?:#(\d+)\s+)?{_CLOCK}(?:\s*(?:-|–|—|to)\s*{_CLOCK})?(?=\s*[\])】,;])"
 )

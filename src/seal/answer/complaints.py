@@ -2,7 +2,8 @@
 
 Servers agree neither on the form of an error nor on its words. Patterns here describe what is
 complained of, in the words of OpenAI, Azure, Anthropic, Gemini, Mistral, Groq, DeepSeek, Together,
-OpenRouter, DashScope, vLLM, SGLang, TGI, LMDeploy, TensorRT-LLM, llama.cpp, LM Studio and Ollama.
+OpenRouter and DashScope. Or they are the words of vLLM, SGLang, TGI, LMDeploy, TensorRT-LLM,
+llama.cpp, LM Studio and Ollama.
 """
 
 from __future__ import annotations

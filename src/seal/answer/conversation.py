@@ -79,7 +79,7 @@ class Dialogue(ABC):
     @property
     @abstractmethod
     def cost(self) -> float:
-        """What all evidence shown so far has cost: its pictures, where each costs 1."""
+        """The cost of all evidence shown so far: the number of its pictures, if each costs 1."""
 
     @abstractmethod
     def ask(

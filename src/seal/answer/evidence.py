@@ -34,7 +34,7 @@ _REPRESENT: dict[str, Any] = {"objective": "coverage", "query_weight": 1.0}
 _REPRESENT |= {"relevance_exponent": 1.0, "effective_size": np.inf}
 _REPRESENT |= {"chosen_weight": 0.0, "time_weight": 0.0}
 # The question names an effect that stands out once in three times as the best moment, and in nearly
-# half of all as one of two (LOG); more would leave too little to each.
+# half of all as one of two (LOG). More would leave too little to each.
 _EFFECTS = 2
 _NONE = np.empty(0, np.int64)
 
@@ -71,7 +71,7 @@ def gather(
 ) -> Evidence:
     """The tokens worth showing for a question, at a cost of no more than `budget`.
 
-    Of these, those in `shown` are in the prompt already and are not paid for again; others come
+    Of these, those in `shown` are in the prompt already and are not paid for again. Others come
     for no more than `new`, in the order in which they are chosen. `causal=False` and
     `answer.intent=off` ignore what the question says of time and cause.
     """

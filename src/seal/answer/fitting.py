@@ -33,7 +33,7 @@ def without_system(prompt: Prompt) -> list[Message]:
 def sized(image: Image.Image, least_px: int, most_px: float = math.inf) -> Image.Image:
     """The picture with both sides in a range; it is returned as it is if they are.
 
-    It keeps its shape: one that is too long for its width gets white borders.
+    A picture keeps its shape: one that is too long for its width gets white borders.
     """
     scale = min(max(1.0, least_px / min(image.size)), _STRETCH, most_px / max(image.size))
     if scale != 1.0:

@@ -21,9 +21,10 @@ class Intent:
     """Whether it asks for the cause of that."""
     relation: Relation = ""
     anchor: str = ""
-    """It asks for what was before, after or during this."""
+    """The question asks for what was before, after or during this."""
     place: Place = ""
-    """It asks for the start or the end of the video, or for the first or last time of `query`."""
+    """The question asks for the start or the end of the video, or for the first or last time of
+    `query`."""
 
 
 _WHY = re.compile(

@@ -109,11 +109,11 @@ _Group = list[_Label]
 def extract(output: str, options: Mapping[str, str]) -> str:
     """The letter, of `options` by letter, that an output means, or "" where it does not say.
 
-    The first of these that there is: what it last calls the answer; the letter that it begins
-    with, or that is a line of its own at its end; the only letter that is marked as one; the only
-    option whose text is there; the only letter that stands alone. Options that the output rejects
-    do not count, nor do thoughts, nor an article "A". If the deciding place names several options,
-    the output does not say.
+    The first of these that there is counts. The answer may call a letter the answer. It may begin
+    with a letter, or have one as a line of its own at its end. Last come the only letter that is
+    marked as one, the only option whose text is there, and the only letter that stands alone.
+    Options that the output rejects do not count, nor do thoughts, nor an article "A". If the
+    deciding place names several options, the output does not say.
     """
     text = _plain(without_thoughts(output))
     whole = re.fullmatch(r"\W*([a-z])\W*", text)
@@ -169,7 +169,7 @@ def _candidates(text: str, options: Mapping[str, str]) -> list[re.Match[str]]:
     capitals = "".join(map(re.escape, options)) or "A-D"
     small = capitals.lower()
     patterns = (
-        # Neither of a word nor of an abbreviation, nor "'s", "B-roll", "C++".
+        # A letter by itself: part of no word and no abbreviation, and not of "'s", "B-roll", "C++".
         rf"(?<![{_WORD}])(?<![{_WORD}]['’.&\\-])([{capitals}])"
         rf"(?![{_WORD}]|['’][{_WORD}]|-[{_WORD}]|\.\w|[+#]\W|[+#]\Z|\+\+)",
         rf"\(([{small}])\)",

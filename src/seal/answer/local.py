@@ -59,7 +59,7 @@ class LocalAnswerer(Answerer):
                         inputs, streamer=streamer, stopping_criteria=[lambda *_: stop.is_set()]
                     )
                 )
-            # It has to reach the thread that waits for the text.
+            # The error has to reach the thread that waits for the text.
             except AnswerError as error:
                 failed.append(error)
                 streamer.end()

@@ -2,7 +2,7 @@
 
 `transformers` calls it the processor. Those of Qwen-VL, InternVL and other models that also take
 videos insist on torchvision, for the videos alone. Prompts have pictures only, so that where there
-is no torchvision the same processor is put together without its part for videos; Pillow then
+is no torchvision the same processor is put together without its part for videos. Pillow then
 resizes the pictures, and their pixels differ by rounding: two levels of 255 at most.
 """
 
@@ -228,7 +228,8 @@ def load_processor(name: str, weights: Weights) -> Any:
         if has_torchvision or kind is None or _VIDEO not in kind.get_attributes():
             return load_part(library_class("AutoProcessor"), weights)
         return _without_video(kind, weights)
-    # It may lack files or libraries, and meets the missing part at any place: errors of any kind.
+    # The processor may lack files or libraries, and meets the missing part at any place: errors of
+    # any kind.
     except Exception as error:
         known = has_torchvision or needs_code(error)
         hint = "" if known else "; it may need torchvision, which is not installed"

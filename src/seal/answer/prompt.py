@@ -133,9 +133,9 @@ def rewrite(questions: Sequence[str]) -> Message:
 
 
 def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
-    """A picture for each token whose kind is drawn in prompts: its frame where its box is the whole
-    frame, otherwise what is in its box and a little around that. Of a token with a track
-    `answer.strip` frames stand side by side."""
+    """A picture for each token whose kind is drawn in prompts. The picture is the frame where its
+    box is the whole frame, otherwise what is in its box and a little around that. Of a token with a
+    track `answer.strip` frames stand side by side."""
     options = scope.options.answer
     shown = frames_of(scope.pictures, tokens, options)
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]

@@ -37,7 +37,8 @@ def train(
     """Train a model in `folder`, or go on with the run there; the figures of its end.
 
     Raises OptionError if the folder holds a run with other options or data, BackendError if the
-    model cannot be loaded or trained, ContextError if it cannot read as much as a lesson shows.
+    model cannot be loaded or trained. Raises ContextError if it cannot read as much as a lesson
+    shows.
     """
     if model.device != HfAnswer().device:
         raise OptionError(f"answer.device={model.device} has no effect here: accelerate chooses it")

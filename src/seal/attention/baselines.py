@@ -1,8 +1,8 @@
 """Published ways to choose tokens, to compare with: each a function of candidates and a size.
 
-All of them answer with `min(size, n)` different rows and take each token to cost 1. Where a paper's
-method may choose fewer, or one twice, its text says how the rest is filled. Those that rest on
-determinants are in `seal.attention.determinantal`.
+All of them answer with `min(size, n)` different rows, and each token costs 1. Some published
+methods may choose fewer rows, or one row twice; the docstring of such a method says how the rest is
+filled. Methods that rest on determinants are in `seal.attention.determinantal`.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ def mmr(candidates: Candidates, size: int, *, trade_off: float = 0.7) -> Int64:
 def aks(candidates: Candidates, size: int, *, threshold: float = 0.8, max_depth: int = 5) -> Int64:
     """Adaptive keyframe sampling (Tang et al., CVPR 2025, section 3.3).
 
-    With relevance scaled to [0, 1]: if the best `size` tokens of a stretch of video are on average
-    more than `threshold` above the mean of all its tokens, they are chosen; otherwise the stretch
+    Relevance is scaled to [0, 1]. If the best `size` tokens of a stretch of video are on average
+    more than `threshold` above the mean of all its tokens, they are chosen. Otherwise the stretch
     is cut in two halves with half of the tokens to choose each, down to `max_depth` cuts. Defaults
     are those of the authors' script. Their halves round down, so that it chooses fewer where
-    `size` is no power of two; here the later half gets the odd one, and a stretch with only one to
+    `size` is no power of two. Here the later half gets the odd one, and a stretch with only one to
     choose is not cut.
     """
     order = np.argsort(candidates.times_s, kind="stable")
@@ -138,11 +138,11 @@ def adaptive_greedy(
 
     with r the relevance scaled to [0, 1] and S clipped at 0, which makes it monotone and
     submodular. The paper has four presets of the weights, 1 or 0.5 or 0 each, and a classifier of
-    question types that picks one; it was trained on MLVU's types, so that here one preset serves
-    all questions: the coverage-oriented one, which serves best (LOG, "Selection"). Written from the
-    abstract and a summary, which leave the scales of the two terms open. The paper has at most
-    `covered` frames to choose from; here those, at even steps in time, are what is to be covered,
-    and every token can be chosen.
+    question types that picks one. The classifier was trained on MLVU's types, so that here one
+    preset serves all questions: the coverage-oriented one, which serves best (LOG, "Selection").
+    Written from the abstract and a summary, which leave the scales of the two terms open. The paper
+    has at most `covered` frames to choose from; here those, at even steps in time, are what is to
+    be covered, and every token can be chosen.
 
     Gains that have not been looked at since can only have shrunk (Minoux 1978).
     """
@@ -190,9 +190,9 @@ def moviechat(candidates: Candidates, size: int, *, window: int = 16, merged: in
     long-term memory, which is consolidated in the same way where it is exceeded.
 
     Defaults are the paper's. Where they leave fewer than `size` memories, because the video is
-    short, each consolidation keeps as many more as `size` needs. What is chosen are frames and not
-    means: each memory is represented by its frame nearest to its mean that represents no other one,
-    or by such a frame of another memory if it has none left.
+    short, each consolidation keeps as many more as `size` needs. Frames are chosen, and not means.
+    Each memory is represented by its frame nearest to its mean that represents no other one, or by
+    such a frame of another memory if it has none left.
     """
     n = len(candidates)
     order = np.argsort(candidates.times_s, kind="stable")

@@ -96,8 +96,9 @@ class Candidates:
     def sample(self, size: int, keep: Int64) -> tuple[Int64, Candidates]:
         """`size` rows to choose from instead of all, and their candidates.
 
-        They are `keep`, fewer than half of `size`, as many of the most relevant as a quarter of
-        `size`, and of the others some in even steps through time, which stand for all of them.
+        The kept tokens are `keep`, fewer than half of `size`. They are as many of the most relevant
+        as a quarter of `size`, and of the others some in even steps through time, which stand for
+        all of them.
         """
         first = np.zeros(len(self), bool)
         first[keep] = True
@@ -160,7 +161,8 @@ class Budget:
         return Budget(options.budget, costs(tokens, options), rows, never)
 
     def take(self, rows: Int64) -> Budget:
-        """The budget for a choice among these rows, all that it includes being among them."""
+        """The budget for a choice among these rows; every row that it includes must be among
+        them."""
         include, exclude = (np.flatnonzero(np.isin(rows, r)) for r in (self.include, self.exclude))
         return Budget(self.amount, self.costs[rows], include, exclude, self)
 
@@ -205,9 +207,9 @@ class Budget:
     def vertex(self, values: Float64) -> Float64:
         """[n] in [0, 1] how much of each token to take for the largest sum of `values`.
 
-        That of the linear relaxation of all choices, so that no choice's sum is larger: exactly
-        `size` tokens where all cost the same; otherwise by value for cost, the last in part, and
-        none of a negative value.
+        That of the linear relaxation of all choices, so that no choice's sum is larger. The
+        relaxation has exactly `size` tokens where all cost the same. Otherwise it goes by value for
+        cost, the last in part, and none of a negative value.
         """
         taken = np.zeros(len(values))
         taken[self.include] = 1

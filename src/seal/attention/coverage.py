@@ -10,9 +10,9 @@ A token has weight w for its relevance to the query and for being there. The rel
 fixed share f of all weight, however much or little of the video they are, as in the summaries that
 people make (LOG, "Selection"). The exponent c is at least relevance_exponent. It grows until the
 share f goes to at most effective_size * k tokens, counted as (sum r)^2 / sum r^2 (effective sample
-size: Kish 1965), because k tokens cannot represent everything in hours of video that has to do with
-a query. With time_weight above 0 a token of the same time represents better than a token of another
-time.
+size: Kish 1965). The reason is that k tokens cannot represent everything in hours of video that has
+to do with a query. With time_weight above 0 a token of the same time represents better than a token
+of another time.
 
 F is monotone (but for negative R) and submodular, so that greedy is within 1 - 1/e of the best
 (Nemhauser, Wolsey and Fisher 1978). Facility location as summary: Lin and Bilmes (2011); weighted
@@ -152,7 +152,8 @@ class Coverage(Objective):
         change = np.empty((len(out), len(rows)))
         for j, row in enumerate(rows.tolist()):
             covered = np.maximum(self._kernel[row], self._covered)
-            # Where the one to leave stood for a token, the next best or the new one does.
+            # A token that the leaving one stood for is now covered by the next best, or by the new
+            # one.
             loss = self._weights * (covered - np.maximum(self._kernel[row], second))
             rise = float((covered - self._covered) @ self._weights)
             change[:, j] = rise - np.bincount(first, loss, len(chosen))[places]

@@ -55,7 +55,7 @@ def mdp3(
     S(i, j) is the mean over `widths` of exp(-|x_i - x_j|^2 / (2 width)), and quality is the same
     kernel between token and query to the power of 1 / trade_off. The video is cut into segments of
     `segment` tokens. Within one, greedy steps add to log det L given the last token chosen before
-    it; dynamic programming over segments and numbers chosen so far finds how many each segment
+    it. Dynamic programming over segments and numbers chosen so far finds how many each segment
     gets. Defaults are the paper's. The query is known by R alone: |x - q|^2 = 2 - 2 R of unit
     vectors. O(n size segment).
     """

@@ -32,7 +32,7 @@ class Objective(ABC):
     submodular: ClassVar[bool]
     """Whether no gain ever rises as tokens join: what lazy solvers live on."""
     pairwise: ClassVar[bool]
-    """Whether all pairs of candidates are looked at: then `attention.candidates` of them are."""
+    """Whether all pairs are compared: then `attention.candidates` limits the number of tokens."""
     averaged: ClassVar[bool] = False
     """Whether `size` is `Budget.usual_size` where tokens differ in cost: words that cost little
     then change little for pictures. Otherwise it is the largest size that a choice can have."""

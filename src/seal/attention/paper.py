@@ -110,12 +110,12 @@ class Paper(Objective):
     def upper_bound(self, rows: Int64, budget: Budget, seconds: float) -> float:
         """The largest value of a concave relaxation, after Hammer and Rubin (1970).
 
-        With C_ij = 1 / s_min - 1 / S_ij >= 0, the similarity that a pair is charged for, and x_i
-        whether token i is chosen, the value is a . x - b x' C x plus a constant. Any diagonal can
-        be added to C and taken off again in a, because x_i^2 = x_i: enough of it makes the function
-        concave, and then its tangent at any fractional x bounds it; Frank-Wolfe steps choose x.
+        Let C_ij = 1 / s_min - 1 / S_ij >= 0 be the similarity that a pair is charged for, and x_i
+        whether token i is chosen. The value is a . x - b x' C x plus a constant. Any diagonal can
+        be added to C and taken off again in a, because x_i^2 = x_i. Enough of it makes the function
+        concave, and then its tangent at any fractional x bounds it. Frank-Wolfe steps choose x.
         Pairs outside a core of the most relevant tokens are charged nothing, which only adds to the
-        bound, but a larger core needs a larger diagonal: several are tried, the small ones always
+        bound, but a larger core needs a larger diagonal. Several are tried, the small ones always
         and the others while `seconds` last. The constant is that of the largest choice, so that the
         bound holds for smaller ones as well.
         """

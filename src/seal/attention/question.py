@@ -29,7 +29,9 @@ def is_summary(query: str) -> bool:
 
 def features(candidates: Candidates) -> list[float]:
     """[3] 1, whether a summary is asked for, and the logarithm of the share of the video that is
-    about the query: the effective sample size (Kish 1965) of the relevance above the mean."""
+    about the query. The share is the effective sample size (Kish 1965) of the relevance above the
+    mean.
+    """
     relevance, weights = candidates.everything()
     above = np.maximum(relevance - np.average(relevance, weights=weights), 0)
     squares = float(weights @ above**2)

@@ -9,7 +9,7 @@ happens; g is answer_weight, which by default follows from the question
 (`seal.attention.question`). R' is the relevance with that of the neighbours in time
 (`in_context`), as what was said just before and after helps to understand a turn. Relevance minus
 the similarity of all pairs is max-sum diversification (Borodin, Lee and Ye, PODS 2012). An even
-power of the similarities is positive, so that no gain rises as tokens join, and positive
+power of the similarities is positive, so that no gain rises as tokens join. It is also positive
 semidefinite (Schur's product theorem), so that A is concave between choices, which bounds it.
 
 The weights of C are those of `coverage` with

@@ -49,10 +49,10 @@ def _affordable(budget: Budget, chosen: list[int]) -> Int64:
 def _best(objective: Objective, rows: Int64, gains: Float64, costs: Float64) -> int:
     """The one of `rows` with the largest gain for its cost.
 
-    A gain is known up to half a tolerance: that of the largest gain, because the value of hundreds
-    of tokens is larger by so much that its tolerance would hide all relevance. Tokens are equal
-    where the intervals of their gains for their costs overlap that of the best, and then the first
-    of them is returned.
+    A gain is known up to half the tolerance of the largest gain. The tolerance of the value would
+    not do, because the value of hundreds of tokens is larger by so much that its tolerance would
+    hide all relevance. Tokens are equal where the intervals of their gains for their costs overlap
+    that of the best, and then the first of them is returned.
     """
     half = tolerance(abs(float(gains.max()))) / 2
     worth = gains / costs
@@ -105,7 +105,7 @@ def _best_next(
 def greedy(objective: Objective, budget: Budget, options: AttentionOptions) -> Int64:
     """The token with the largest gain for its cost joins, again and again.
 
-    Gains are kept up to date as tokens join; those of submodular objectives only where they may
+    Gains are kept up to date as tokens join. Those of submodular objectives only where they may
     have become the largest, and those of modular ones not at all: the choice is the same.
     """
     if objective.modular and budget.uniform:

@@ -3,7 +3,7 @@
 What a window t brings, T_t, meets what was chosen before, and the objective chooses again: memory
 is that of a window and a choice, however long the stream. Objectives that ask what a choice stands
 for (`Candidates.past`) would forget what the stream looked like. For them a sample of what has left
-the window is kept, `AttentionOptions.memory` tokens of it, all equally likely to be in it
+the window is kept, `AttentionOptions.memory` tokens of it, all equally likely to be in it.
 (Algorithm R: Vitter, "Random sampling with a reservoir", 1985), each for as many as it was drawn
 from. A query that comes late chooses from the window and from that sample.
 """

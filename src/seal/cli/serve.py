@@ -88,7 +88,7 @@ def serve(
 ) -> None:
     """Serve a page, a REST API, an OpenAI-style endpoint and MCP from one process.
 
-    Open the address that it prints. On this machine the server is open; on any other address it
+    Open the address that it prints. On this machine the server is open. On any other address it
     needs a token. --set takes options of indexing and of answers, and the limits of the server,
     such as serve.max_uploads=4.
     """

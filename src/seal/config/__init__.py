@@ -202,8 +202,9 @@ class Options:
         as those of a configuration file. They are for all tasks, so that a default without effect
         here is left out: see `yielding`.
 
-        Raises OptionError, which lists what is valid, for an unknown profile, key or back end, for
-        a value of the wrong type or out of range, and for a setting without effect.
+        Raises OptionError, which lists what is valid, for an unknown profile, key or back end. It
+        is also raised for a value of the wrong type or out of range, and for a setting without
+        effect.
         """
         settings = as_settings(settings)
         left = yielding(profile, settings, task, defaults)

@@ -58,9 +58,9 @@ class HeadOptions(InputOptions):
     positions: Literal["tokens", "frames"] = "tokens"
     """What the budget is spent on: semantic tokens, or uniformly sampled frames as in SnAG."""
     select: PositionRule = "nearby"
-    """How the tokens are chosen that the budget is spent on. nearby: a quarter of the budget for
-    scenes an equal time apart, the rest for the most relevant tokens and those near them. paper:
-    greedy on the published objective."""
+    """How the tokens are chosen that the budget is spent on. The rule "nearby" spends a quarter of
+    the budget on scenes an equal time apart, and the rest on the most relevant tokens and those
+    near them. The rule "paper" is greedy on the published objective."""
     alpha: float = AttentionOptions.alpha
     """Paper: the weight of relevance against diversity, in [0, 1]."""
     s_min: float = AttentionOptions.s_min

@@ -15,7 +15,8 @@ class VideoOptions:
     rate_hz: float = 5.0
     """Analysed frames per second; the first frame at or after each tick is taken as it is."""
     short_side_px: int = 256
-    """Frames are scaled down until their short side has this size; never up."""
+    """Frames are scaled down until their short side has this size. Small frames are not scaled
+    up."""
     part_s: float = 120.0
     """The video is indexed in equal parts of this length at most, each stored when done: what an
     interrupted run has to do again, and what parallel workers are handed. A part's end ends its
@@ -216,8 +217,8 @@ class MiniTrack:
     backend: ClassVar[str] = "mini"
     every: int = 2
     """The detector looks at one of so many analysed frames while what is followed is found where it
-    should be, at one of the square of it while nothing is followed, and at each frame otherwise;
-    flow carries what it found on."""
+    should be. It looks at one of the square of it while nothing is followed, and at each frame
+    otherwise. Flow carries what it found on."""
 
     def __post_init__(self) -> None:
         check(self, self.every >= 1, "every must be at least 1")

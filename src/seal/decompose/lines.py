@@ -184,7 +184,7 @@ class FollowedLine:
             self.union = _around(self.union, _shifted(self._patch_box, dx, dy))
 
     def leave(self) -> None:
-        """It was not read again."""
+        """The picture was not read again."""
         if self.edited_pts is not None:
             self.end_pts = min(self.end_pts, self.edited_pts)
 

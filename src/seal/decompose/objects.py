@@ -83,7 +83,7 @@ def keep(masks: Masks, options: ObjectOptions) -> Masks:
     """The masks worth a token: by turns one with a name and one of each group of those without, the
     most stable of each first.
 
-    Those below `min_area` go, and without a name those above `max_area`; of two boxes that overlap
+    Those below `min_area` go, and without a name those above `max_area`. Of two boxes that overlap
     by more than `duplicate_iou` the one that comes later goes; of the rest `max_per_keyframe` stay.
     Equals come in the order of `masks`.
     """

@@ -1,6 +1,6 @@
 """The detector that ships inside the wheel: a small network of our own, run by ONNX Runtime.
 
-It was trained to say what a larger one says, by the recipe in `training/mini`.
+The network was trained to say what a larger one says, by the recipe in `training/mini`.
 """
 
 from __future__ import annotations

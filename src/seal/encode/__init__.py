@@ -30,7 +30,7 @@ class Encoder(ABC):
     def encode_images(self, images: Sequence[UInt8]) -> Float32:
         """[n, q, d] of n RGB pictures [height, width, 3] of any sizes; rows L2-normalised.
 
-        The relevance of a picture to a text is the maximum over q of the dot product; the
+        The relevance of a picture to a text is the maximum over q of the dot product. The
         similarity of two pictures is the dot product of their L2-normalised means over q.
 
         Raises OptionError for anything else than such pictures.

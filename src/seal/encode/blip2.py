@@ -9,7 +9,7 @@ query text u:
     S(t, t') = cos(mean over k of z_k, mean over k of z'_k)
 
 The first is what the network was trained for. For the second nothing was trained, and SEAL's paper
-only says cosine between tokens: the mean keeps S symmetric, 1 for equal tokens, and one dot product
+only says cosine between tokens. The mean keeps S symmetric, 1 for equal tokens, and one dot product
 where comparing all pairs of outputs takes q * q.
 
 Each side is a network of its own here, loaded when first used: a query costs the text side (a

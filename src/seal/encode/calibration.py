@@ -1,12 +1,12 @@
 """What makes the relevance of one query, in one video, comparable with that of others.
 
-A cosine of picture and text says little alone: some texts are near to all pictures, some pictures
+A cosine of picture and text says little alone. Some texts are near to all pictures, some pictures
 near to all texts, and of many tokens the best is high by chance. With b the mean embedding of texts
 in general, m and C the mean and covariance of the embeddings of pictures in general,
 
     R(x, q) = (q - b) . (x - m) / (10 sqrt((q - b)' C (q - b)))
 
-takes off what a picture x has in common with any text (x . b) and counts in standard deviations:
+takes off what a picture x has in common with any text (x . b). It counts in standard deviations:
 a tenth of how far x lies above pictures in general on the query's axis. All of it is linear in x,
 so that it costs nothing for each token. Whether a video of n tokens shows what the query says is
 then a logistic regression,
@@ -17,7 +17,7 @@ then a logistic regression,
 
 M is a soft maximum: the best token counts most, and others that are nearly as good add to it. So a
 short scene makes a long video likelier to match even if another scene looks a little more like the
-query. It is a mean because the best of many tokens is high by chance: with the sum in its place and
+query. It is a mean because the best of many tokens is high by chance. With the sum in its place and
 ln n as a feature, the fit gives that feature the weight of a mean.
 
 Some things have an unmistakable look and others do not: `top` is the R that the best few of
@@ -43,8 +43,8 @@ import numpy as np
 from seal.types import Float32
 
 UNIT = 10.0
-"""Standard deviations in a relevance of 1: cosines of these encoders spread by about a tenth, so
-that R stays on their scale."""
+"""A relevance of 1 is this many standard deviations. Cosines of these encoders spread by about a
+tenth, so that relevance keeps their scale."""
 SHARPNESS = 40.0
 """A token that is a tenth (one standard deviation) less relevant adds e^4 times less to M."""
 _TOP = 500

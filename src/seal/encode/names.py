@@ -66,8 +66,8 @@ def matches(query: str, names: Sequence[str]) -> Float32:
 def several(query: str, names: Sequence[str]) -> Mask:
     """[n] whether the query asks for more than one thing of each of these names.
 
-    It does so for "dogs" and "people" and not for "a dog": the word that asks most for the name
-    decides.
+    The query asks so for "dogs" and "people" and not for "a dog": the word that asks most for the
+    name decides.
     """
     words = _words(query)
     asked = np.array([matches(word, names) for word in words]).reshape(len(words), len(names))
@@ -83,7 +83,7 @@ def evidence(tokens: Tokens, query: str) -> Float32:
 
     The square is there because detectors are wrong more often where they are unsure than they say.
     Where the query asks for several things, a thing counts as far as the next likeliest one that is
-    seen at the same time does, or by half if it is alone. Tokens without a name have 0.
+    seen at the same time does. Alone it counts by half. Tokens without a name have 0.
 
     Raises OptionError for a query without a single word or sign.
     """

@@ -1,9 +1,9 @@
 """What the back ends that run transformers networks share: pixels, words, batches, norms.
 
 Pictures go through the image processor that the checkpoint describes, in the library's PIL form
-whether torchvision is installed or not, because the two forms resize a little differently and
-tokens stored on one machine must fit queries asked on another. Texts go through the checkpoint's
-tokenizer and are cut off where the network was trained to end.
+whether torchvision is installed or not. The reason is that the two forms resize a little
+differently and tokens stored on one machine must fit queries asked on another. Texts go through the
+checkpoint's tokenizer and are cut off where the network was trained to end.
 """
 
 from __future__ import annotations

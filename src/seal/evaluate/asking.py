@@ -1,9 +1,10 @@
 """Asks a model the questions of a benchmark about indexed videos, with and without selection.
 
 Each question is asked once for each way to choose evidence, of the same model and with the same
-budget: by default with the evidence that SEAL selects, and with scenes an equal time apart. What
-was answered is in a file after each question, so that an interrupted run goes on where it stopped.
-The file says what ran: the settings, and with which options each video was indexed and asked about.
+budget. The default ways are the evidence that SEAL selects, and with scenes an equal time apart.
+What was answered is in a file after each question, so that an interrupted run goes on where it
+stopped. The file says what ran: the settings, and with which options each video was indexed and
+asked about.
 """
 
 from __future__ import annotations

@@ -165,7 +165,8 @@ def _half(film: Footage, which: int) -> Footage:
 
 
 Finder = Callable[[Sheet, Footage], list[list[Moment]]]
-"""What finds moments: for a composite and a clip, those of each of the clip's texts, best first."""
+"""A function that finds moments. For a composite and a clip it gives, for each of the clip's texts,
+the moments, best first."""
 
 
 def untrained(encoder: Encoder, options: FindOptions) -> Finder:

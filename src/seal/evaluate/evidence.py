@@ -141,7 +141,7 @@ def evaluate(
     tolerances_s: Sequence[float] = TOLERANCES_S,
 ) -> dict[str, Any]:
     """Recall of every selector at each tolerance, of all questions and of each group of lengths,
-    beside as many picks an equal time apart; the first selector is compared with every other row.
+    beside as many picks an equal time apart. The first selector is compared with every other row.
 
     Only questions that all selectors have picks for count. Intervals are over videos. Returns plain
     values: see `seal eval evidence --json`. Raises DataError if no question is left.

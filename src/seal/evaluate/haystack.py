@@ -9,13 +9,13 @@ SECONDS  its beginning or, where it is shorter, the film again and again, its to
          their differences each time, so that no copy equals another
 clips    all the needles one after the other, each of them hay to the others
 
-The splice is made of tokens, not of pixels: film and clips are indexed once, and a composite is the
+The splice is made of tokens, not of pixels. Film and clips are indexed once. A composite is the
 film's tokens before a cut, the clip's, and the film's after it, with times moved by exactly the
 clip's length. The place of the cut is uniformly random, and then the nearest instant that no token
 of the film spans (most are cuts between its shots). So the needle's span is exact, and tokens are
-what indexing the spliced file would give but for two things: there, frames are sampled on one grid
+what indexing the spliced file would give but for two things. There, frames are sampled on one grid
 over both, so that scenes and objects of all that follows the cut come up to one sampling interval
-earlier or later; and a tracker that comes from another shot needs a moment to settle.
+earlier or later. Also, a tracker that comes from another shot needs a moment to settle.
 """
 
 from __future__ import annotations
@@ -258,7 +258,8 @@ def cases(
 ) -> Iterator[list[NeedleCase]]:
     """Every needle in one kind of hay, asked for by each of its descriptions.
 
-    Raises OptionError for hay that is none.
+    Raises OptionError for an
+    unknown kind of hay.
     """
     stacks = _stacks(film, clips, hay, together)
     sizes = {str(budget): budget for budget in budgets}

@@ -1,7 +1,7 @@
 """What it takes to run a benchmark: what is there, what is missing, and time and disk of each step.
 
 Nothing is estimated from nothing. How fast videos are indexed, and how much disk their tokens take,
-is measured on the videos of the benchmark that are in the store, or stated; where neither is at
+is measured on the videos of the benchmark that are in the store, or stated. Where neither is at
 hand the estimate is left out, and the plan says how to get it.
 """
 

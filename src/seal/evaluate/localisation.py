@@ -8,8 +8,8 @@ EGO4D/episodic-memory; Grauman et al., CVPR 2022), and differ from what one migh
 
 - Enough is an IoU above m. Others, as most on Charades-STA, TACoS, ActivityNet Captions and
   QVHighlights, mean at least m: `inclusive`.
-- The best moment is the first; scores do not matter, nor does it matter if moments overlap.
-- An instant against the same instant is 0 / 0, not a number: no hit at any threshold, and if it is
+- The best moment is the first; scores do not matter, nor does it matter if moments overlap. - An
+instant against the same instant is 0 / 0, not a number. It is no hit at any threshold. If it is
   the first moment of any query, then the mean IoU of all is not a number either.
 """
 

@@ -1,7 +1,8 @@
 """LongVideoBench (Wu et al. 2024, arXiv 2407.15754): multiple choice on what a question refers to.
 
 The official scoring is that of lmms-eval, by the same authors: `tasks/longvideobench/utils.py`.
-Where it finds no letter it draws one; here it is always the same one. Subtitles are not shown to
+Where the official script finds no letter, it draws one at random; here the letter is always the
+same. Subtitles are not shown to
 the model.
 """
 

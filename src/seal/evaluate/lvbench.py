@@ -19,8 +19,9 @@ from seal.files import tried_json_lines
 def extract_official(output: str) -> str:
     """The character that the official code takes for the answer; it need not be a letter.
 
-    Of the text before the first ")": the first character behind the first "(", if there is one and
-    no other "(" comes before it, or else of all. "" where nothing is left: a wrong answer.
+    Looks at the text before the first ")". Returns the first character behind the first "(", if
+    there is one and no other "(" comes before it, or else the first of all. "" where nothing is
+    left: a wrong answer.
     """
     head = output.strip().split(")")[0].strip()
     inside = head.split("(")[1].strip() if "(" in head else head

@@ -182,7 +182,7 @@ def official(question: BenchmarkQuestion, output: str, verdict: Judgement) -> Ju
     """What the official code of October 2023 makes of a verdict; None if it leaves it out.
 
     An answer that holds the right one in its words is correct, and a "Yes" or "No" that does not is
-    wrong, whatever the judge says; what its score then contradicts does not count.
+    wrong, whatever the judge says. What its score then contradicts does not count.
     """
     correct, answer = verdict.correct, _without_punctuation(question.answer)
     if question.text.lower().startswith(_YES_OR_NO):

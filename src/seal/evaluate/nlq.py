@@ -240,7 +240,7 @@ def evaluate(
     queries: Sequence[NlqQuery], methods: Mapping[str, Sequence[Prediction]], rules: Rules
 ) -> dict[str, dict[str, Any]]:
     """For each method: recall and mean IoU over all queries that have text and times, what is
-    missing, and the official figures; from the second on also by how much the first is ahead.
+    missing, and the official figures. From the second on also by how much the first is ahead.
 
     Intervals are over clips. An IoU of 0 / 0 is 0 here. Returns plain values: see
     `seal eval nlq --json`. Raises DataError as `scores` does, and if no query has text and times.

@@ -5,9 +5,9 @@ Every clip is indexed and asked every query, by itself and spliced into the begi
 (`seal.evaluate.haystack.splice`). What the film itself shows is the same for all clips.
 
 Average precision is that of a noun over the clips, ranked by the probability that the verdict rests
-on, and its mean is over the nouns that some clip shows. AUC is the share of pairs of a clip that
-shows a noun and one that does not in which the former is more probable; its mean is over the nouns
-that have both.
+on, and its mean is over the nouns that some clip shows. AUC is a share of pairs, each of a clip
+that shows a noun and one that does not. In these pairs the former is more probable. Its mean is
+over the nouns that have both.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Query-focused video summarisation (Sharghi, Laurel and Gong, CVPR 2017).
 
-Hours of egocentric video as 5-second shots, each with the concepts it shows (of 48); queries of two
-concepts, each with the summaries of three people, and an oracle that agrees best with all three. A
-machine's summary is compared with each person's by what the shots show: shots are paired by
-maximum-weight bipartite matching, the weight of a pair being the IoU of their concepts.
+Hours of egocentric video as 5-second shots, each with the concepts it shows (of 48). There are
+queries of two concepts, each with the summaries of three people, and an oracle that agrees best
+with all three. A machine's summary is compared with each person's by what the shots show. Shots are
+paired by maximum-weight bipartite matching, the weight of a pair being the IoU of their concepts.
 
 Here selectors see the concepts as embeddings: [48] 0 or 1, L2-normalised. The relevance of a shot
 is the share of the query's concepts that it shows: 0, 0.5 or 1. It has been measured to serve every

@@ -101,7 +101,7 @@ class Published:
     """From an entry to its questions as published, each after its name; raises as `question`."""
     question: Callable[[str, int, Any], BenchmarkQuestion]
     """From the name of a file without its suffix, the number of an entry in it and one of its parts
-    to the question; raises what `seal.datacheck.each` knows if it is not as published."""
+    to the question. Raises what `seal.datacheck.each` knows if it is not as published."""
     folders: tuple[str, ...] = (".",)
     """Where the files may be in the data set's folder: the first that has any counts."""
     videos: tuple[str, ...] = (".", "videos")

@@ -61,7 +61,7 @@ def _mini() -> Embedder:
 def static_vectors() -> Embedder:
     """The mean of the word pieces of a text, by the table in the package `wordllama`.
 
-    The package's files are read as they lie there: importing it sets up logging for the whole
+    The package's files are read as they lie there. Importing it sets up logging for the whole
     process, and its loader looks for the tokenizer in a folder that the package does not have.
     Raises BackendError if it is not installed.
     """

@@ -65,9 +65,9 @@ def cut(
     """Write what a video shows from `start_s` to `end_s`, presentation times of its container.
 
     `output` is a path that ends in .mp4 (or, for a copy, .mkv), which is replaced once the clip is
-    whole, or a file that is open for writing, which gets fragmented MP4 as it is made and need not
-    seek. `options` say which stream is read. `on_progress` is told, after each picture, how many
-    seconds of the clip there are.
+    whole. Or it is a file that is open for writing, which gets fragmented MP4 as it is made and
+    need not seek. `options` say which stream is read. `on_progress` is told, after each picture,
+    how many seconds of the clip there are.
 
     The clip begins with the picture on the screen at `start_s` and ends at `end_s`, both exact, or
     with the video. Pictures are upright, in square pixels and the standard range; each keeps its
@@ -75,9 +75,9 @@ def cut(
     source: it begins at the keyframe at or before `start_s` and ends within the next pictures after
     `end_s`. Gives the span that was written.
 
-    Raises OptionError for times that do not run forward; VideoError for a source that cannot be
-    read, whose clock restarts, or that shows nothing then; DataError if a path cannot be written;
-    BackendError where FFmpeg has no encoder for H.264.
+    Raises OptionError for times that do not run forward, and VideoError for a source that cannot be
+    read, whose clock restarts, or that shows nothing then. Raises DataError if a path cannot be
+    written, and BackendError where FFmpeg has no encoder for H.264.
     """
     if not 0 <= end_s - start_s < float("inf") or end_s == start_s:
         raise OptionError(f"a clip needs finite times with start < end, got {start_s} to {end_s}")

@@ -1,7 +1,8 @@
 """Moments as an edit decision list in the format CMX 3600, which editing programs read.
 
-An event is a line with its number, the reel, the track, "C" for a cut, and four timecodes: in and
-out of the source, in and out of the edited film. Lines that begin with an asterisk are comments.
+An event is a line with its number, the reel, the track, "C" for a cut, and four timecodes. These
+are in and out of the source, in and out of the edited film. Lines that begin with an asterisk are
+comments.
 """
 
 from __future__ import annotations

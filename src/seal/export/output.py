@@ -49,7 +49,7 @@ def opened(output: str | Path | IO[bytes]) -> Iterator[OutputContainer]:
 
 
 def suffix_of(output: str | Path) -> str:
-    """The suffix of a file to write. Raises DataError for one that is not written."""
+    """The suffix of a file to write. Raises DataError for an unknown suffix."""
     suffix = Path(output).suffix.lower()
     if suffix not in _FORMATS:
         raise DataError(f"{output}: the name of a clip must end in one of {', '.join(_FORMATS)}")

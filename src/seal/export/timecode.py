@@ -81,8 +81,8 @@ class FrameRate:
 def rate_of(record: VideoRecord) -> FrameRate | None:
     """The frame rate of a video; None where it varies or is not known.
 
-    A container states the mean. It is taken for the nearest rate that cameras have, a whole number
-    or one of NTSC, if the two differ by no more than one frame over the whole video.
+    A container states the mean. Cameras have whole rates or those of NTSC. The rate is taken for
+    the nearest of them if the two differ by no more than one frame over the whole video.
     """
     mean_hz = record.rate_hz
     if mean_hz is None:

@@ -89,7 +89,7 @@ class Library(ABC):
     ) -> Any:
         """Turn videos into tokens; what is stored already is not done again.
 
-        `source` is a file, an address, a camera or a folder of images, and a `Video` comes back; or
+        `source` is a file, an address, a camera or a folder of images, and a `Video` comes back. Or
         it is several of these or a folder of videos, and a list comes back. Objects given as
         `segmenter`, `tracker`, `encoder`, `detector`, `transcriber` or `reader` stand in for those
         of the profile. `jobs` is the number of processes: by default one for each core, or one
@@ -164,8 +164,8 @@ class Library(ABC):
     ) -> Found:
         """The moments of all videos that a query describes, best first: see `Video.find`.
 
-        They are looked for in the videos of the `attention.candidates` tokens that are nearest to
-        the query, those with the most relevant tokens first.
+        Moments are looked for in the videos of the `attention.candidates` tokens that are nearest
+        to the query, those with the most relevant tokens first.
         """
         settings = merged(options, {"find.top": top, "find.head": head})
         return self._find(query, settings)
@@ -182,7 +182,7 @@ class Library(ABC):
     ) -> Selection:
         """The tokens of all videos that are worth looking at for a query: see `Video.select`.
 
-        They are chosen from the `attention.candidates` tokens that are nearest to the query, and
+        Tokens are chosen from the `attention.candidates` tokens that are nearest to the query, and
         the value and its bound are those of a choice among these.
         """
         settings = merged(options, selecting(budget, objective, solver, alpha))

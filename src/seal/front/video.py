@@ -177,7 +177,7 @@ class Video(ABC):
         say: Callable[[str], None] = lambda text: None,
     ) -> Exported:
         """Write the moments that a query describes: .csv, .json, .srt, .vtt, .edl or .otio; a
-        storyboard as .html; or a clip of each, into a folder whose name ends in a slash.
+        storyboard as .html. Or write a clip of each, into a folder whose name ends in a slash.
 
         Clips are encoded anew and begin exactly at their moments; with `copy` they have the packets
         of the video and begin at the keyframe before. `say` is told of each clip. `top`, `head` and

@@ -1,9 +1,9 @@
 """Real clips spliced into real films, with exact spans: examples where no licence is needed.
 
-A composite is made of tokens, not of pixels, so that thousands of them cost nothing: films and
+A composite is made of tokens, not of pixels, so that thousands of them cost nothing. Films and
 clips are indexed once, densely (`DENSE`), and a composite is stretches of them one after the other.
 Then, as when the spliced file were indexed, scenes and objects are thinned to one grid over all of
-it (`GRID_S`), which no splice disturbs, and tracklets end where their stretch does.
+it (`GRID_S`), which no splice disturbs. Tracklets end where their stretch does.
 
 Which clips are spliced where, and what is asked, depends on the seed and the example's number.
 """
@@ -47,7 +47,8 @@ _QUESTIONS = 4
 """At most, asked of one composite, which share the budget."""
 _HAY_S = (120.0, 480.0)
 _STILLS = 0.5
-"""How often a clip is a photo, where there are some: they say more, and move less."""
+"""The share of clips that are photos, where there are photos: captions say more, photos move
+less."""
 _TEXTS = 0.7
 """How often a clip that texts describe is asked for by one of them."""
 _NOISE = 4.0
@@ -168,9 +169,9 @@ def _on_grid(
 class Composites:
     """Examples without end: number i is always the same one.
 
-    A part of the films has clips put into it, and some of them are asked for: by a text that
-    describes one, or by one of its tokens, which stands in for a text (`stand_in`). Budgets are
-    drawn (`varied`).
+    A part of the films has clips put into it, and some of them are asked for. A query is a text
+    that describes one, or by one of its tokens, which stands in for a text (`stand_in`). Budgets
+    are drawn (`varied`).
 
     Raises DataError if there is no film or no clip, or if they lack the crops that the head sees.
     """

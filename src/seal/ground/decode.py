@@ -1,4 +1,4 @@
-"""From scored spans to moments: those that agree add up, all that overlap the best give way."""
+"""From scored spans to moments: spans that agree add up; those that overlap the best give way."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def decode(
 def agreed(spans: Float64, scores: Float64) -> tuple[Float64, Float64]:
     """Spans [n, 2] that have a length and scores in (0, 1], each with what all others say of it.
 
-    Another one of score s that overlaps by IoU o is evidence of (s o)^2, and any of them is enough:
-    the score becomes the root of 1 - prod(1 - (s o)^2), which that of one alone is already. The
+    Another one of score s that overlaps by IoU o is evidence of (s o)^2, and any of them is enough.
+    The score becomes the root of 1 - prod(1 - (s o)^2), which that of one alone is already. The
     span becomes the mean, weighted with the evidence (box voting; Gidaris and Komodakis 2015).
     """
     evidence = (scores * pairwise_span_iou(spans, spans)) ** 2

@@ -28,7 +28,7 @@ _MOST_RELEVANT = AttentionOptions(objective="paper", solver="greedy", alpha=1.0)
 _BUDGETS = 5
 """450 positions are trained together with 200 and 100."""
 
-# How fast the relevance that a token lends to those near it fades, in R for each second: a match
+# How fast the relevance that a token lends to those near it fades, in R for each second. A match
 # brings what is around it into the budget, where its moment ends.
 _FADES = 0.03
 
@@ -42,7 +42,7 @@ class Timeline:
     kinds: Int64
     """[n] indices of `seal.kinds.SEEN`; -1 for a kind that no head knows."""
     spans: Float64
-    """[n, 2] start and end in seconds. Instants end as they start: how long a picture is on the
+    """[n, 2] start and end in seconds. Instants end as they start. How long a picture is on the
     screen says what rate its file has, and a head would learn to tell clips from films by it."""
     boxes: Float32
     """[n, 4]"""
@@ -211,8 +211,8 @@ def check_frames(frames: int, budget: int) -> None:
 
 
 def evenly(rows: Int64, times_s: Float64, count: int) -> Int64:
-    """`count` different ones of `rows`, or all if there are fewer: those that are nearest to the
-    middles of `count` equal parts of their time, and the next one where that is taken."""
+    """`count` different ones of `rows`, or all if there are fewer. They are those that are nearest
+    to the middles of `count` equal parts of their time, and the next one where that is taken."""
     rows = rows[np.argsort(times_s[rows], kind="stable")]
     if len(rows) <= count:
         return rows

@@ -78,8 +78,8 @@ class AttentionWindow(NamedTuple):
 class WindowAttention(nn.Module):
     """Every position looks at its block and the two beside.
 
-    How much it looks is learned from channels that are turned by the times of start and end, so
-    that only differences of times count (rotary embeddings, Su et al. 2021, with real times in
+    How much it looks is learned from channels that are turned by the times of start and end. So
+    only differences of times count (rotary embeddings, Su et al. 2021, with real times in
     place of places), and from how alike the embeddings are.
     """
 

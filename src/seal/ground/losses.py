@@ -19,7 +19,7 @@ _GAMMA = 2.0
 """Of the focal loss, as in both papers."""
 _INSIDE = 4
 """A moment is answered at the level where about so many positions lie inside it (up to twice as
-many): enough to tell where it ends, few enough to see it as one."""
+many). That is enough to tell where it ends, few enough to see it as one."""
 
 
 class Loss(NamedTuple):

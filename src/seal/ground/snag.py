@@ -8,7 +8,7 @@ Mu, Mo, Li: SnAG: Scalable and Accurate Video Grounding, CVPR 2024, section 4.
                                           │
                           a score and two distances at every point
 
-Nothing here is shared with the head of SEAL but the tensors that go in and come out: clip features
+Nothing here is shared with the head of SEAL but the tensors that go in and come out. Clip features
 on a uniform grid and the words of queries go in; kinds, boxes and relevance are not looked at. A
 step of training takes few videos with several queries each ("video-centric" training), as all
 examples of `seal.ground` are made.
@@ -287,7 +287,7 @@ class ConvolutionTower(nn.Module):
 
 def snag_loss(answer: Spans, truth: Tensor) -> Loss:
     """Focal loss on all points, and the distance-IoU loss at those that answer, which the focal
-    loss is divided by; of moments `truth` [b, m, s, 2] in seconds, NaN where there is none."""
+    loss is divided by. Of moments `truth` [b, m, s, 2] in seconds, NaN where there is none."""
     positive, moment = assign_points(answer, truth)
     real = answer.real[:, None] & truth.isfinite().all(-1).any(-1)[..., None]
     count = positive.sum().clamp(min=1)

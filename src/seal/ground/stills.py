@@ -1,7 +1,7 @@
 """Photos with captions as clips: the camera pans over a photo, parts of it are objects.
 
-Described clips are few, photos with captions many. As clips they lack motion and cuts of their own,
-but what is said of them and how much of it an encoder sees is real.
+Described clips are few, and photos with captions are many. A photo as a clip lacks motion and cuts
+of its own. Its caption is real, and so is how much of the caption an encoder sees.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def clips_of(
 def footage(
     photo: Photo, encoder: Encoder, head: NetworkOptions, name: str, rng: np.random.Generator
 ) -> Footage:
-    """A clip of `LENGTH_S` as the dense index would have it: views along a pan, parts as objects,
-    and parts as actions where the camera passes them, with crops if `head` sees them."""
+    """A clip of `LENGTH_S` as the dense index would have it. It has views along a pan, parts as
+    objects, and parts as actions where the camera passes them, with crops if `head` sees them."""
     size, corners = _pan(rng)
     views = [photo.image[_box(photo.image, x, y, size, size)] for x, y in corners]
     parts, boxes = _parts(photo.image, rng)

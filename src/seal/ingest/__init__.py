@@ -78,9 +78,9 @@ def index(
     each time.
 
     With `quick` only the pictures that the codec stores whole are looked at, one for each scene
-    token, by one process; a later run without it puts all tokens in their place.
+    token, by one process. A later run without it puts all tokens in their place.
 
-    Raises VideoError if the video cannot be read, StoreError if the store cannot be written,
+    Raises VideoError if the video cannot be read, StoreError if the store cannot be written. Raises
     BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
     """
     began = time.monotonic()

@@ -32,7 +32,7 @@ from seal.video import Frame, VideoReader
 from seal.words.listening import Listener
 
 Report = Callable[[Iterable[float]], None]
-"""Called with the seconds done of each part that was begun."""
+"""Takes the seconds done of each part that was begun."""
 
 _IN_FLIGHT = 2
 """Parts for each process that are worked on or wait to be stored: they are memory."""

@@ -16,7 +16,7 @@ from seal.words.hearing import Heard, hear
 from seal.words.sentences import sentences
 
 Tick = Callable[[int, float], None]
-"""Called with a part's number and how many seconds of it are done."""
+"""Takes a part's number and how many seconds of it are done."""
 
 
 def _no_tick(number: int, done_s: float) -> None:

@@ -1,14 +1,15 @@
 """Masks by classical vision: trees of regions, ranked by how much they stand out.
 
-1. Watershed superpixels of a small copy of the picture and the graph of their borders.
-2. Two hierarchies of regions, by colour and by colour distribution (Uijlings et al. 2013, Selective
-   Search, section 3: several similarities find different objects), and the pairs of neighbours on
-   their upper levels (Arbelaez et al. 2014, Multiscale Combinatorial Grouping: things of several
-   parts, such as a rider on a horse).
+1. Watershed superpixels of a small copy of the picture and the graph of their borders. 2. Two
+hierarchies of regions are made, by colour and by colour distribution (Uijlings et al. 2013,
+Selective
+   Search, section 3: several similarities find different objects). Further regions are the pairs of
+   neighbours on their upper levels (Arbelaez et al. 2014, Multiscale Combinatorial Grouping: things
+   of several parts, such as a rider on a horse).
 3. A saliency per superpixel: what cannot be reached from the picture's rim without crossing
    contrast is figure (Wei et al. 2012, geodesic saliency).
-4. A score per region from saliency, contour and shape; of regions with overlapping boxes the best
-   stays.
+4. Each region gets a score from saliency, contour and shape. Where boxes of regions overlap, the
+   best region stays.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _RANGES = ((0, 100), (-60, 60), (-60, 60), (0, 60))
 # Contours weaker than this on average are none: a just noticeable difference in CIE Lab.
 _LEAST_CONTRAST = 2.3
 # Crossing a border costs its edge strength and its difference in colour, less the variation that
-# one surface has; without that allowance cost adds up over wide smooth gradients such as a sky.
+# one surface has. Without that allowance cost adds up over wide smooth gradients such as a sky.
 _SURFACE_VARIATION = 4.0
 # How a region's share of the saliency is discounted for its shape (`_score`). Round values from a
 # coarse search on DAVIS; around them recall changes by a few hundredths.
@@ -80,8 +81,8 @@ class _Graph:
 class ClassicalSegmenter(Segmenter):
     """Regions that hold together in colour and texture and stand out from the picture's rim.
 
-    `stability` is the share of the picture's saliency that a region holds for its size, discounted
-    for weak contours (`_score`): a region that stands out firmly is found whatever the threshold.
+    `stability` is the share of the picture's saliency that a region holds for its size, less where
+    contours are weak (`_score`). A region that stands out firmly is found whatever the threshold.
     """
 
     fingerprint = "classical-3"
@@ -310,8 +311,9 @@ def _score(graph: _Graph, members: NDArray[np.bool_], boxes: Float32) -> Float32
     """[r] in [0, 1]: how much each region looks like a thing; 0 for no contour or no saliency.
 
     The share of the picture's saliency inside, over 1 + 2 * the share of its area (a weighted Dice
-    coefficient up to a factor), times discounts for regions off the centre, cut by the rim,
-    with a contour no stronger than usual in this picture, and that leave their box empty.
+    coefficient up to a factor). The result is multiplied by discounts for regions off the centre,
+    cut by the rim, with a contour no stronger than usual in this picture. Regions that leave their
+    box empty are discounted as well.
     """
     inside = members.astype(np.float32)
     i, j = graph.ends.T

@@ -1,8 +1,8 @@
 """The SAM family as class-agnostic segmenters: a grid of points, a mask or three for each.
 
 Automatic mask generation as in section 5 and appendix B of Kirillov et al., *Segment Anything*
-(2023), and its official script (`SamAutomaticMaskGenerator`, without crops): the picture is
-encoded once, every grid point prompts three masks, those that the model rates low or that change
+(2023), and its official script (`SamAutomaticMaskGenerator`, without crops). The picture is
+encoded once, every grid point prompts three masks. Those that the model rates low or that change
 with the threshold are dropped, and so are those whose boxes overlap a better one's.
 """
 
@@ -18,9 +18,9 @@ from seal.segment import Masks, Segmenter, mask_boxes
 from seal.types import Float32, Int64, UInt8, pairwise_iou
 from seal.weights import load_model, locate, require, resolve_device
 
-# The official generators of SAM and SAM 2 agree on these two and never change them: the shift of
-# the threshold, in logits, that a stable mask survives, and the overlap above which two boxes are
-# of one thing.
+# The official generators of SAM and SAM 2 agree on these two and never change them. One is the
+# shift of the threshold, in logits, that a stable mask survives. The other is the overlap above
+# which two boxes are of one thing.
 STABILITY_OFFSET = 1.0
 BOX_NMS_IOU = 0.7
 
@@ -131,8 +131,9 @@ class Sam3Segmenter(GridSegmenter):
 
     model_class = "Sam3TrackerModel"
     mean_std = HALF
-    # The published checkpoint is that of the whole video model. transformers 5.23 takes the tracker
-    # out of it but looks for its decoder under the wrong name, and would leave it at random.
+    # The published checkpoint is that of the whole video model. The library transformers 5.23 takes
+    # the tracker out of it but looks for its decoder under the wrong name, and would leave it at
+    # random.
     renamed: ClassVar = {r"^tracker_model\.": ""}
 
 

@@ -1,7 +1,7 @@
 """The way out: only to hosts that the operator allows, at IP addresses that were checked.
 
-A name is resolved once, each of its addresses is checked, and the connection goes to a checked one:
-a name server that answers something else the second time leads nowhere. FFmpeg and urllib, which
+A name is resolved once, each of its addresses is checked, and the connection goes to a checked one.
+A name server that answers something else the second time leads nowhere. FFmpeg and urllib, which
 resolve names and follow redirections by themselves, get there through a proxy in their own process.
 """
 

@@ -211,7 +211,7 @@ async def show_clip(
     ] = False,
 ) -> Response:
     """A stretch of a video as fragmented MP4, cut while it is sent. It begins at the keyframe at or
-    before its start where MP4 has a place for the codecs; otherwise, and with `exact`, it is
+    before its start where MP4 has a place for the codecs. Otherwise, and with `exact`, it is
     encoded anew and begins and ends exactly."""
     record = await run_in_threadpool(service.library.store.record, video)
     check_clip(record, start_s, end_s, service.options.max_clip_s)

@@ -106,7 +106,7 @@ def make_copy(job: Mapping[str, Any], on_progress: Callable[[Progress], None]) -
     try:
         if not (way == "remux" and _write(job, record, source, draft, True, on_progress)):
             _write(job, record, source, draft, False, on_progress)
-        # It may have been removed meanwhile, and nobody would remove the copy.
+        # The video may have been removed meanwhile, and nobody would remove the copy.
         store.record(record.id)
         os.replace(draft, output)
     finally:

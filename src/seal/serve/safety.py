@@ -1,8 +1,9 @@
 """Who may ask: the host name, the origin, the token, and how much at a time.
 
 The checks come before any route. A page of another site can reach a server on this machine through
-the user's browser: under a host name of the attacker (DNS rebinding), which the check of the host
-name refuses, or by a request from another origin, which the check of the origin refuses.
+the user's browser. It may come under a host name of the attacker (DNS rebinding), which the check
+of the host name refuses. Or it may be a request from another origin, which the check of the origin
+refuses.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ class Webhooks:
         """End; what is pending is sent after the next start."""
         self._stopping.set()
         self._changed.set()
-        # It may be in the middle of sending; what it sends is sent again after the next start.
+        # The thread may be in the middle of sending; what it sends is sent again after the next
+        # start.
         self._thread.join(_TIMEOUT_S)
 
     def wake(self) -> None:

@@ -183,8 +183,9 @@ class Tables:
         return int(marked or 0)
 
     def optimize(self, name: str, min_files: int = 0, purge: bool = False) -> None:
-        """Merge the small files of a table, if there are at least `min_files`, and remove the
-        files of versions older than ten minutes, or of all but the last version with `purge`.
+        """Merge the small files of a table where there are at least `min_files`, and remove files.
+        These are the files of versions older than ten minutes, or of all but the last version with
+        `purge`.
 
         The files of commits in the making stay.
         """

@@ -2,7 +2,7 @@
 
 The new tables are built in a draft folder, which is renamed into place. Then `store.json` names the
 new schema, and the old tables are deleted. A process that is killed in between leaves either the
-old store with a draft beside it, or the new store with old tables beside it; the next one that
+old store with a draft beside it, or the new store with old tables beside it. The next one that
 opens the store completes the upgrade. If two processes upgrade at once, the first rename counts.
 
 Schema 1 lies in the store's own folder and has no ids: a reader of schema 1 counts the tokens of a

@@ -1,8 +1,8 @@
 """The layout of a store on disk and its version.
 
 A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 2}), which
-marks it as a store, and a folder `schema-2` with up to six kinds of Lance table, each created when
-first written to:
+marks it as a store. It also has a folder `schema-2` with up to six kinds of Lance table, each
+created when first written to:
 
     videos          one row per commit: the record of the video (JSON) and its parts (JSON)
     parts           one row per kind and part of a video that is being indexed

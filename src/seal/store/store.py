@@ -34,7 +34,7 @@ class Store:
     A video is indexed kind by kind and in parts: `begin` says what is there already, `add` makes a
     part durable, `finish` commits. Readers see the last commit and never an unfinished one.
     A key stands for everything that decides the tokens of a kind, including the cut of the video
-    into parts: tokens that are stored under a key are never written again.
+    into parts. Tokens that are stored under a key are never written again.
 
     Every method raises StoreError, which names the path, if the store is damaged; every method that
     writes raises StoreFullError if the disk is full. Nothing that was stored before is then lost.

@@ -2,7 +2,7 @@
 
 The table `terms` has a row for each token that is words: its terms (`seal.words.terms.terms`), in
 the language of its video, with spaces between them. It repeats what the commits and the tokens say,
-so that it can be brought up to date at any time: batches that no commit names, or names with
+so that it can be brought up to date at any time. Batches that no commit names, or names with
 another language, are dropped, and missing ones are added, each video in one commit of Lance. Of two
 processes that do this at once, either may leave a batch twice; the next one mends that.
 """

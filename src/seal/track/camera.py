@@ -52,7 +52,7 @@ class Motion:
 class Camera:
     """Flow of picture pairs of one size, and the motion of the camera in it.
 
-    Dense flow is DIS (Kroeger et al. 2016), on pictures first shifted onto each other: its search
+    Dense flow is DIS (Kroeger et al. 2016), on pictures first shifted onto each other. Its search
     is short, and pictures that are a fifth of a second apart can differ by a third of their width.
     The camera's motion is the homography that most of the flow agrees with: exact for a turning
     camera or a flat world, near for a far one.
@@ -69,8 +69,8 @@ class Camera:
     def motion(self, earlier: UInt8, later: UInt8, between: Sequence[UInt8] = ()) -> Motion:
         """What moved between two grey pictures [height, width].
 
-        Where most of the flow does not agree on a motion of the camera, matching failed: it is
-        found anew in the smaller steps that pictures `between` the two, of any size, allow.
+        Where most of the flow does not agree on a motion of the camera, matching failed. The motion
+        is found anew in the smaller steps that pictures `between` the two, of any size, allow.
         """
         motion, typical_px = self._explain(self._flow(earlier, later))
         if between and typical_px > _ASTRAY_PX:

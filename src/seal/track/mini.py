@@ -1,8 +1,8 @@
 """What a detector finds, linked over time, and beside it what moves without a name.
 
-Links are made in two rounds, as ByteTrack (Zhang et al. 2022) does: sure finds take what is
+Links are made in two rounds, as ByteTrack (Zhang et al. 2022) does. Sure finds take what is
 followed, then unsure ones, which would be false alarms by themselves, keep the rest alive. What
-nothing is found of goes on with the flow of its pixels, less what the camera did, and starts from
+nothing is found of goes on with the flow of its pixels, less what the camera did. It starts from
 where it was seen last (OC-SORT, Cao et al. 2023, learns from observations alone as well).
 """
 
@@ -187,7 +187,7 @@ class MiniTracker(Tracker):
         return self._detector.names[thing.name] if agree else ""
 
     def _others(self, unnamed: list[Tracklet]) -> list[Tracklet]:
-        """What moves without a name: left out if it is a thing with a name that is a tracklet
+        """What moves without a name. It is left out if it is a thing with a name that is a tracklet
         itself, and with that name if the thing moves too little to be one."""
         kept = []
         real = [*self._ended, *filter(self._is_real, self._followed)]

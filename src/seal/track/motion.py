@@ -1,7 +1,7 @@
 """What moves against the background, followed over time; CPU only, no weights.
 
 Each picture, once the next is there: flow less the camera's motion says where something moves
-(`camera`); the evidence is carried along the flow and adds up over time; regions of it, drawn to
+(`camera`); the evidence is carried along the flow and adds up over time. Regions of it, drawn to
 the colours that set them apart, are the detections. Each tracklet carries a map of where its thing
 is, along the flow and its colours, so that it survives pauses and crossings; detections correct
 the map.

@@ -62,7 +62,7 @@ def likelihood(inside: Float32, outside: Float32, bins: Int64) -> Float32:
 def refine(mask: Float32, bins: Int64, colours: Float32 | None = None) -> Float32:
     """A map of a thing, drawn to the colours that set it apart from what surrounds it.
 
-    Flow spills over edges by the size of its blocks, so that a region has background in it; but
+    Flow spills over edges by the size of its blocks, so that a region has background in it. But
     its ring has nothing else, and what the ring has much of is background inside too.
     """
     if not mask.any():

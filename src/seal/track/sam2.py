@@ -51,7 +51,7 @@ class Track:
 
 class Sam2Tracker(Tracker):
     """Follows what `segmenter` finds. An object out of sight is waited for until the next keyframe,
-    or the end of the chunk if that comes first; its tracklet has no rows for the time between.
+    or the end of the chunk if that comes first. Its tracklet has no rows for the time between.
 
     A tracklet's score is the mean of the network's probability that the object is there, and on
     the frame where it was found of the mask's stability.

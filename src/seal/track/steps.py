@@ -12,7 +12,7 @@ from seal.types import Float32, UInt8
 
 GRID_PX = 4
 """DIS matches blocks of 8 px this far apart, and the camera's motion is fitted to flow as far
-apart: at 5 px things that move are found less often, and it is a fifth quicker."""
+apart. At 5 px things that move are found less often, and it is a fifth quicker."""
 
 
 def matcher() -> cv2.DISOpticalFlow:
@@ -33,8 +33,8 @@ def positions(height: int, width: int) -> Float32:
 class Steps:
     """Flow through the pictures between two, each matched with the next.
 
-    It is found at half the size, five steps in the time of one at full size: less exact than one
-    step, and it finds what one step does not find at all.
+    Flow is found at half the size, with five steps in the time of one at full size. It is less
+    exact than one step, and it finds what one step does not find at all.
     """
 
     def __init__(self, height: int, width: int) -> None:

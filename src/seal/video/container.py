@@ -29,7 +29,7 @@ _MATROSKA_HEADERS_BYTES = 4096
 # Stated durations differ by fractions of a second from what is there.
 _DURATION_TOLERANCE_S = 1.0
 # Formats whose header states how long a tick of the clock is. Where pictures come faster than any
-# camera takes them, or slower than FFmpeg lets a clock step, that is wrong, and the rate that
+# camera takes them, or slower than FFmpeg lets a clock step, that is wrong. Then the rate that
 # FFmpeg assumes for pictures without a clock stands in its place.
 _STATES_TICKS = ("avi", "mov")
 _FASTEST_HZ = 1 / STILL_S
@@ -296,7 +296,7 @@ class ContainerStream(PictureStream):
 
     def packets(self, pts: int | None = None) -> Iterator[Piece]:
         """All packets of all streams, as they are, from the beginning or from the video's keyframe
-        at or before `pts`; in between, why some are missing."""
+        at or before `pts`. Reasons for missing packets come in between."""
         packets = None if pts is None else self._seek(pts)
         if packets is None:
             self._rewind()

@@ -37,7 +37,8 @@ class Frame:
 
     def larger(self, short_side_px: int) -> UInt8:
         """The same picture [height, width, 3] RGB with a short side of this size where the source
-        has it, so that small print can be read: at least `image`, at most the source's size.
+        has it, so that small print can be read. The side is at least `image`, at most the source's
+        size.
 
         Boxes mean the same in both. It is converted at each call.
         """

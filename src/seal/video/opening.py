@@ -130,7 +130,7 @@ def pick_stream(source: str | Path, container: InputContainer, number: int | Non
     """The video stream of a container that is read as its video.
 
     By default it is one that the container marks as default, or else the one with the largest
-    picture; a still or attached picture, such as a cover, only where there is nothing else.
+    picture. A still or attached picture, such as a cover, only where there is nothing else.
     `number` names another, counted from 0 among the video streams.
 
     Raises VideoError if there is none that can be decoded, and OptionError if there is no stream

@@ -219,8 +219,8 @@ class VideoReader(Closing):
     def survey(self) -> None:
         """Look at all packets of a file, decoding none, for its length and restarts of its clock.
 
-        It takes about a thousandth of that length. `info` and `notes` hold the result. Sources that
-        can be read only once, or are far away, are taken by their word.
+        The pass takes about a thousandth of that length. `info` and `notes` hold the result.
+        Sources that can be read only once, or are far away, are taken by their word.
         """
         if self.info.is_continuous is not None or self.info.is_live or is_pipe(self.info.source):
             return
@@ -237,7 +237,7 @@ class VideoReader(Closing):
         """Where parts of about `part_s` seconds at most begin, for `frames`; first is the start.
 
         Parts are equally long, so that none is left over when they are worked on side by side, but
-        for this: they begin at the first tick after a keyframe, so that `frames` decodes nothing
+        for this. They begin at the first tick after a keyframe, so that `frames` decodes nothing
         twice. There is only one where the source cannot be entered in the middle or has no known
         length, or where its clock restarts.
         """

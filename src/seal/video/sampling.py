@@ -78,7 +78,7 @@ class Sampler:
 class FrameCandidates:
     """Says of packets, in the order in which they are decoded, whose picture may be analysed.
 
-    It is not if an earlier one is at or after the same tick.
+    The picture is not wanted if an earlier one is at or after the same tick.
     """
 
     def __init__(self, grid: Grid, time_base: Fraction) -> None:

@@ -100,7 +100,7 @@ class Mixer:
         rate_hz: int = RATE_HZ,
         layout: str = "mono",
     ) -> None:
-        """`put` takes the place of some samples and the samples, [1 or 2, n] of any size: those at
+        """`put` takes the place of some samples and the samples, [1 or 2, n] of any size. Those at
         place i are heard at i / rate_hz, counted from `start_s` if that is finite. Frames before
         `start_s` or after `end_s` are not converted."""
         self.lost: list[LostSound] = []

@@ -42,7 +42,7 @@ class StreamClock:
 
     The decoding stamp of a packet is compared with those of the packets around it. A stamp that
     only this packet has is wrong, and taken away. Where stamps go back, or jump ahead further than
-    the format allows, the clock has restarted: all times from there on are shifted so that the
+    the format allows, the clock has restarted. All times from there on are shifted so that the
     packet follows the one before.
     """
 
@@ -196,7 +196,8 @@ class StreamClock:
             return
         delay = 0 if packet.pts is None else packet.pts - packet.dts
         if not was_cut and delay > _ODD_DELAY * max(self._delay, self._lasting):
-            # It has one stamp of the old clock and one of the new: the next is shown before it.
+            # The source has one stamp of the old clock and one of the new: the next is shown before
+            # it.
             delay = self._lasting
         self._shift += self.end - (at + delay)
         if not was_cut:

@@ -112,7 +112,7 @@ def _has_other(video: Path) -> bool:
 def read_subtitles(path: Path, rate_hz: float | None = None) -> tuple[list[RawCue], list[str]]:
     """The cues of a file, whose times count from 0, and notes on what is wrong with it.
 
-    `rate_hz` is that of the pictures of the video: some formats count pictures. Raises
+    `rate_hz` is the frame rate of the video, because some formats count frames. Raises
     UnreadableSubtitlesError, also for a file that cannot be opened.
     """
     try:

@@ -30,7 +30,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 # A file is UTF-8 with a few bad bytes where at most one in this many of its characters beyond
-# ASCII is broken; one in another encoding has hardly any that are not.
+# ASCII is broken. One in another encoding has hardly any that are not.
 _BROKEN_SHARE = 10
 
 

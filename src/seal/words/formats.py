@@ -1,8 +1,8 @@
 """Subtitle files to raw cues: SubRip, WebVTT, SubViewer, ASS, SAMI; the others by `pysubs2`.
 
-The first five are read here because `pysubs2` loses what SEAL needs: the times inside WebVTT cues
-and the voices, numbers that end a cue, times of 100 hours, a whole ASS file for one bad line, and
-the ends and the languages of SAMI.
+The first five are read here because `pysubs2` loses what SEAL needs. It loses the times inside
+WebVTT cues and the voices, numbers that end a cue, and times of 100 hours. It also loses a whole
+ASS file for one bad line, and the ends and the languages of SAMI.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which texts have the words of a query: an inverted index, built once for the texts of a video.
 
 A text scores by Okapi BM25 with the inverse document frequency of Lucene, which is never negative
-(Robertson and Zaragoza 2009): the sum over the words w of the query, each once, of
+(Robertson and Zaragoza 2009). It is the sum over the words w of the query, each once, of
 
     weight(w) * f (k1 + 1) / (f + k1 (1 - b + b length / mean length))
     weight(w) = log(1 + (n - n_w + 0.5) / (n_w + 0.5))
@@ -11,7 +11,7 @@ the video, which may be few, GENERAL others count, in which words have the share
 that ask, such as "discuss" in "What did they discuss?", have ASKED times this weight.
 
 A sentence is understood with its neighbours. So the same sum is taken over the passage around each
-text, with the frequencies and lengths of the texts j places away weighted by exp(-|j| / REACH), as
+text. It has frequencies and lengths of the texts j places away weighted by exp(-|j| / REACH), as
 in a positional language model (Lv and Zhai 2009).
 """
 
@@ -66,7 +66,7 @@ class Matches:
 class WordIndex:
     """The words of n texts, in order; neighbours are next to each other in the same group.
 
-    `groups` names the video and the kind of each text, where there are several; `languages` is
+    `groups` names the video and the kind of each text, where there are several. `languages` is
     ISO 639-1, of all texts or of each, and is empty where it is not known. Raises OptionError if
     there are not as many of either as texts.
     """

@@ -113,8 +113,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _likely_greys(numbers: UInt8) -> UInt8:
-    """Brightnesses for colours that nobody states: black for the ground, which fills the border,
-    and the brighter the rarer a colour touches it, as the outline does and the letters do not."""
+    """Brightnesses for colours that nobody states: black for the ground, which fills the border.
+    The others are the brighter the rarer a colour touches it, as the outline does and the letters
+    do not."""
     greys = np.zeros(256, np.uint8)
     edge = np.concatenate([numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]])
     ground = np.bincount(edge, minlength=256).argmax()

@@ -1,7 +1,7 @@
 """The subtitles of a video: in files beside it, and inside it.
 
 Times are seconds on the clock of the video. A stream inside the file has that clock. A file beside
-it counts from the start of the container, which is the earliest start of its streams: so do mpv
+it counts from the start of the container, which is the earliest start of its streams. So do mpv
 (`--rebase-start-time`, which takes FFmpeg's `start_time`) and whoever made the file in such a
 player.
 """
@@ -77,7 +77,7 @@ def find(
         begin_s = video.start_s if video is not None else 0.0
         first_s = begin_s if start_s is None else start_s
         end_s = None if duration_s is None else first_s + duration_s
-        # Sound may begin before the first picture, and be said what it says.
+        # Sound may begin before the first picture, and subtitles may say what is said there.
         extent = Extent(min(begin_s, first_s), end_s)
         if options.file is not None:
             return _given(options, video, begin_s, extent)

@@ -75,8 +75,9 @@ _REMEMBERED = 100_000
 
 
 def split(texts: Sequence[str]) -> tuple[list[str], list[int], list[bool]]:
-    """The words of n texts, one text after another: [m] folded and without their stems taken, [n]
-    how many each text has, [m] whether a word is a character with the next one right behind it.
+    """The words of n texts, one text after another. The first array is [m] folded and without their
+    stems taken. The others are [n] how many each text has, [m] whether a word is a character with
+    the next one right behind it.
     """
     joined = fold("\n".join(" ".join(text.split("\n")) for text in texts))
     joined = _THOUSANDS.sub("", _APOSTROPHE.sub("", joined))

@@ -15,8 +15,8 @@ _TOLERANCE_S = 1.0
 # A cue without an end is shown for as long as reading takes, at 15 characters a second.
 _READ_HZ = 15.0
 _SHORTEST_S = 1.0
-# Where at least this share of the cues that follow another at once begin with the line that the
-# other ended with, and at least so many also go on, the captions roll.
+# The captions roll where at least this share of the cues that follow another at once begin with the
+# line that the other ended with. At least so many must also go on.
 _ROLLING_SHARE = 0.5
 _ROLLING_COUNT = 2
 _AT_ONCE_S = 0.5

@@ -109,7 +109,8 @@ class WhisperTranscriber(Transcriber):
         return Transcript(tuple(_within(cue, limit_s) for cue in cues if cue.text), language)
 
     def _again(self, sound: Float32, start_s: float, end_s: float, language: str) -> Iterator[Cue]:
-        """What is said from the first loop of a window to its end: heard once more from there."""
+        """What is said from the first loop of a window to its end; that stretch is heard once
+        more."""
         rest = sound[round(start_s * self.rate_hz) : round(end_s * self.rate_hz)]
         if not self._vad.get_speech_timestamps(rest):
             return

@@ -67,8 +67,9 @@ def moviechat(
     figures are by the rules of the official code: those of today, which take verdicts as they are,
     and those of October 2023, which corrected them. Outputs are JSON, film to a list of question,
     answer, pred and time. A model is asked once for each of --methods: by default with the evidence
-    that SEAL selects, and with as many scenes an equal time apart (uniform); at breakpoints of what
-    was shown until then. The videos in the store are known by the names of their files.
+    that SEAL selects, and with as many scenes an equal time apart (uniform). At breakpoints,
+    evidence is taken of what was shown until then. The videos in the store are known by the names
+    of their files.
     """
     from seal.evaluate import moviechat
     from seal.evaluate.judge import PROMPT, Judge

@@ -218,8 +218,8 @@ def _compared(
     alphas: str | None,
     with_find: bool,
 ) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """By name, the settings of `seal find` and the kinds of token it looks at: each head, all at
-    once and window by window, and with each ablation; and without a head."""
+    """By name, the settings of `seal find` and the kinds of token it looks at. These are each head,
+    all at once and window by window, and with each ablation; and without a head."""
     from seal.evaluate.methods import STREAMING
     from seal.evaluate.ways import ablations, variant_name
 

@@ -1,8 +1,8 @@
 """Published features of videos, by the network that made them: how long a row may be.
 
 Dimensions are those of the published files: SlowFast 8x8 R101 and Omnivore Swin-L as distributed
-with Ego4D (Grauman et al., CVPR 2022); EgoVLP (Lin et al., NeurIPS 2022), projected into the space
-of its texts or before that; InternVideo's VideoMAE-L for verbs or for nouns, both, or both beside
+with Ego4D (Grauman et al., CVPR 2022). EgoVLP (Lin et al., NeurIPS 2022), projected into the space
+of its texts or before that. InternVideo's VideoMAE-L for verbs or for nouns, both, or both beside
 EgoVLP (Chen et al. 2022; Hou et al. 2023).
 """
 

@@ -28,8 +28,8 @@ _H5_ENDINGS = ("", ".avi", "/c3d_features")
 class Features:
     """The features of videos, in a folder or an .hdf5 file.
 
-    `dimension` is d, where it has to be a certain one. `rate_hz` is how many rows a second has:
-    where it is given, a clip without features of its own gets its part of the rows of the video
+    `dimension` is d, where it has to be a certain one. `rate_hz` is how many rows a second has.
+    Where it is given, a clip without features of its own gets its part of the rows of the video
     that it was taken from. Those published with Ego4D are of whole videos, at 30 / 16 Hz.
 
     Raises DataError if there is nothing at `path`.
@@ -142,7 +142,7 @@ def feature_stores(folder: Path) -> list[Path]:
 def check_features(features: Features, samples: Iterable[Sample]) -> tuple[int, list[Problem]]:
     """Of how many samples' videos there are features, and what is wrong with all of them.
 
-    They must have as many dimensions as most have.
+    Rows must have as many dimensions as most have.
     """
     problems = []
     dimensions: dict[str, int] = {}

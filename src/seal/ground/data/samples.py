@@ -161,7 +161,7 @@ def _sample(row: SourceRow, split: str) -> tuple[Sample, list[Skipped]]:
 
 def _span(item: str, times_s: Any, duration_s: float) -> tuple[Span, list[SampleError]]:
     """The span of a pair, cut off where the video ends, or where it begins if the span begins
-    before it by no more than the slack; and what was cut off."""
+    before it by no more than the slack. Also what was cut off."""
     if not isinstance(times_s, list | tuple) or len(times_s) != 2:
         raise SampleError(item, "not a start and an end", times_s)
     start_s, end_s = (_number(item, time_s) for time_s in times_s)
