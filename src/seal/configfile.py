@@ -88,8 +88,8 @@ def read(path: Path, *, is_named: bool) -> ConfigFile:
     A file that was found may have come with somebody else's folder. So it may not say where a key
     is sent, and to whom a server gives what: such a file has to be named.
 
-    Raises DataError for a file that cannot be read, and OptionError, which names the file and the
-    line or the key, for a file that is no TOML, for an unknown key, and for a wrong value.
+    Raises DataError for a file that cannot be read. Raises OptionError for a file that is no TOML,
+    for an unknown key and for a wrong value; it names the file, and the line or the key.
     """
     text = read_text(path)
     try:

@@ -12,7 +12,7 @@ from seal.dependencies import Dependency
 
 _BASE = ("av", "lancedb", "numpy", "onnxruntime", "opencv-python-headless", "pyarrow")
 _EXTRA = ("torch", "transformers", "faster-whisper", "fastapi", "mcp", "openai", "rapidocr")
-"""These are listed where they are installed."""
+"""Packages that are listed where they are installed."""
 
 
 def print_versions(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
