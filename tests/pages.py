@@ -62,7 +62,7 @@ if [ "$1" != serve ] || [[ " $* " == *" --help "* ]]; then exec {python} -m seal
 {python} -m seal.cli "$@" $([[ " $* " == *" --port "* ]] || echo --port $PAGE_PORT) \\
   >serve.out 2>serve.log </dev/null &
 echo $! >serve.pid
-for _ in $(seq 600); do
+for _ in $(seq 2400); do
   grep -q http:// serve.log && exit 0
   kill -0 "$(cat serve.pid)" 2>/dev/null || break
   sleep 0.05

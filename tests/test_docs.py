@@ -132,10 +132,22 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # `make demo` would draw two minutes of film.
     (folder / "demo").mkdir()
     shutil.copy(folder / "holiday.mp4", folder / "demo" / "film.mp4")
+    made_up_benchmark(folder)
     (folder / "token").write_text("0123456789abcdef" * 2)
     command = ["index", "holiday.mp4", "film.mp4", "lecture.mkv"]
     subprocess.run([sys.executable, "-m", "seal.cli", *command], cwd=folder, check=True)
     return folder
+
+
+def made_up_benchmark(folder: Path) -> None:
+    """LVBench of one video with one question, as its authors lay it out, and a model's output."""
+    data = folder / "data" / "lvbench"
+    (data / "videos").mkdir(parents=True)
+    shutil.copy(folder / "new.mp4", data / "videos" / "KEY.mp4")
+    question = {"uid": "1", "question": "Q?\n(A) x\n(B) y", "answer": "A"}
+    entry = {"key": "KEY", "video_info": {}, "qa": [question | {"question_type": ["reasoning"]}]}
+    (data / "video_info.meta.jsonl").write_text(json.dumps(entry))
+    (folder / "outputs.json").write_text(json.dumps({"1": "A"}))
 
 
 def remux(source: Path, target: Path) -> None:
@@ -161,8 +173,10 @@ def shell(prepared: Path, tmp_path: Path, server: Server) -> Iterator[Shell]:
 
 
 BEFORE = {
-    # These pages talk to a server that another page has started, or to tokens made before.
+    # These pages talk to a server that another page has started, or to tokens made before, such as
+    # by large models.
     "client.md": "seal serve --token-file token",
+    "lab.md": "seal index data/lvbench/videos/KEY.mp4 --store lvbench.seal",
     "first-video.md": "seal index holiday.mp4 --store demo/store",
 }
 RUN = [page for page in PAGES if any(b.language in ("sh", "python") for b in blocks(page))]

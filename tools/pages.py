@@ -1,4 +1,4 @@
-"""What the documentation site needs beside docs/: pages from elsewhere, and links between them.
+"""What the documentation site needs beside docs/: pages from elsewhere, links, and commands.
 
 MkDocs loads this file as a hook (mkdocs.yml). Each page of the site is one file of the repository,
 where a reader of the repository finds it too. A link to a file that is no page, such as the systemd
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from seal.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -27,6 +31,8 @@ PAGES = {
 }
 """The name in the site of each page that is not in docs/."""
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(?=[)#])")
+_COMMANDS = "<!-- commands -->"
+"""Stands where a page has the help of all commands."""
 _FENCE = re.compile(r"^(```.*?^```)", re.MULTILINE | re.DOTALL)
 
 
@@ -46,6 +52,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links as the repository has them become links of the site."""
 
+    if _COMMANDS in markdown:
+        markdown = markdown.replace(
+            _COMMANDS,
+            "\n".join(_help(main, click.Context(main, info_name="seal", **main.context_settings))),
+        )
+
     def moved(link: re.Match[str]) -> str:
         name = _in_site(_in_repository(page.file.src_uri, link.group(1)))
         return os.path.relpath(name, Path(page.file.src_uri).parent)
@@ -54,6 +66,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         part if part.startswith("```") else _LINK.sub(moved, part)
         for part in _FENCE.split(markdown)
     )
+
+
+def _help(command: click.Command, context: click.Context) -> Iterator[str]:
+    """A heading and the help of a command, and of those below it by name."""
+    yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    for name, below in sorted(getattr(command, "commands", {}).items()):
+        yield from _help(below, click.Context(below, parent=context, info_name=name))
 
 
 def _without_code(text: str) -> str:
