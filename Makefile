@@ -88,13 +88,14 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	$(PYTEST)
 	SEAL_TEST_FILM=mpeg4 $(NO_AVX) $(PYTEST) tests/test_answer.py tests/test_library.py
 
 # The documentation as a site in build/site: every link and anchor leads somewhere, or this fails.
+# With --quiet MkDocs does not count its warnings.
 docs: $(VENV)/dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # Every number of benchmarks/README.md, in some 12 hours; goes on where it was. ONLY=WORD runs the
 # commands that contain the word.
