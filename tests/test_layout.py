@@ -23,7 +23,7 @@ LAYERS = [
     {"rows", "arguments"},
     {"results", "inventory", "dependencies"},
     {"video", "weights", "datacheck", "training"},
-    {"pixels", "scaling"},
+    {"devices", "pixels", "scaling"},
     {"words"},
     {"detect"},
     {"segment", "track", "encode"},

@@ -56,7 +56,7 @@ def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return backends.default_options("track", request.param)
     tiny_sam = pytest.importorskip("tiny_sam", reason="needs the [models] extra")
     folder = tiny_sam.save("sam2_video", tmp_path_factory.mktemp("sam2"))
-    return Sam2Track(weights=folder, chunk_frames=6, prompt_interval_s=1.0)
+    return Sam2Track(weights=folder, prompt_interval_s=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -310,10 +310,21 @@ def as_dict(group: Any) -> dict[str, Any]:
 
 # What changes how fast and where tokens are made, but not which.
 _WITHOUT_EFFECT = frozenset(
-    {"address_query", "batch_size", "device", "playlist", "points_per_batch", "timeout_s"}
+    {
+        "address_query",
+        "attention",
+        "batch_size",
+        "compile",
+        "device",
+        "frames_per_batch",
+        "objects_per_batch",
+        "playlist",
+        "points_per_batch",
+        "timeout_s",
+    }
 )
 # Options that are younger than stored tokens. With these values the keys are those of before.
-_UNSET: dict[str, Any] = {"stream": None}
+_UNSET: dict[str, Any] = {"dtype": "auto", "stream": None}
 
 
 def deciding(group: Any) -> dict[str, Any]:

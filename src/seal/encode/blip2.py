@@ -34,6 +34,7 @@ class Blip2Encoder(TowersEncoder):
     """BLIP-2 with its image-text retrieval weights; q is the number of query outputs, mostly 32."""
 
     architecture = "blip-2"
+    text_class = "Blip2TextModelWithProjection"
     max_words = MAX_WORDS
 
     def __init__(self, options: Blip2Encode) -> None:
@@ -54,7 +55,7 @@ class Blip2Encoder(TowersEncoder):
 
     @cached_property
     def _text(self) -> Any:
-        return self._load("Blip2TextModelWithProjection")
+        return self._load(self.text_class)
 
     def _image_outputs(self, pixels: Any) -> Any:
         return self._vision(pixel_values=pixels).image_embeds

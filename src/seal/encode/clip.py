@@ -46,6 +46,7 @@ class SiglipEncoder(TowersEncoder):
     """SigLIP and SigLIP 2 of fixed picture size; texts are padded to, or cut off at, 64 pieces."""
 
     architecture = "siglip"
+    text_class = "SiglipTextModel"
     # The text's output is read at the last position, so its network was trained on texts padded to
     # full length, without a mask.
     padding = "max_length"
@@ -62,7 +63,7 @@ class SiglipEncoder(TowersEncoder):
 
     @cached_property
     def _text(self) -> Any:
-        return self._load("SiglipTextModel")
+        return self._load(self.text_class)
 
     def _prepare(self, texts: Sequence[str]) -> list[str]:
         # Trained on lower case (SigLIP 2, section 2.1), but the tokenizer that the checkpoints of

@@ -16,18 +16,17 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from seal.config import Blip2Encode
+from seal.devices import Runtime
 from seal.encode import Encoder, check_images, check_texts
 from seal.errors import BackendError
 from seal.types import Float32, UInt8
 from seal.weights import (
     Weights,
     library_class,
-    load_model,
     load_part,
     locate,
     reason,
     require,
-    resolve_device,
 )
 
 T = TypeVar("T")
@@ -42,7 +41,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "to
 
 
 class TowersEncoder(Encoder):
-    """A picture network and a text network of transformers; float16 arithmetic on CUDA only.
+    """A picture network and a text network of transformers.
 
     Raises BackendError if torch or transformers is not installed, if the weights are not there, or
     if they are of another architecture.
@@ -52,6 +51,8 @@ class TowersEncoder(Encoder):
     """What config.json must say under "model_type"."""
     padding: ClassVar[bool | str] = True
     """As tokenizers take it: True pads to the longest text of a batch, and masks the padding."""
+    text_class: ClassVar[str] = ""
+    """The class of the network that reads texts, where it is one of its own."""
     max_words: int
     """Longer texts are cut off here; counted in pieces of words, with the marks at both ends."""
 
@@ -60,7 +61,8 @@ class TowersEncoder(Encoder):
         self._networks: dict[str, Any] = {}
         classes = ("AutoConfig", "AutoImageProcessor", "AutoTokenizer")
         config, processor, tokenizer = (library_class(name) for name in classes)
-        self._device = resolve_device(options.device)
+        # Cosines want the longer fraction of float16; these networks stay in its range.
+        self._runtime = Runtime.of(options, half="float16")
         self._batch_size = options.batch_size
         self._weights = locate(options.weights, options.revision)
         self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
@@ -126,21 +128,19 @@ class TowersEncoder(Encoder):
 
     def _run(self, network: Any, **inputs: Any) -> Float32:
         """The network's outputs for one batch, each of length 1."""
-        torch = self._torch
-        half = self._device.startswith("cuda")
-        inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.split(":")[0], dtype=torch.float16, enabled=half),
-        ):
+        inputs = {name: tensor.to(self._runtime.device) for name, tensor in inputs.items()}
+        with self._runtime.running():
             outputs = network(**inputs)
-        rows: Float32 = torch.nn.functional.normalize(outputs.float(), dim=-1).cpu().numpy()
+        rows: Float32 = self._torch.nn.functional.normalize(outputs.float(), dim=-1).cpu().numpy()
         return rows
 
     def _load(self, class_name: str) -> Any:
         with _ALONE:
             if class_name not in self._networks:
-                self._networks[class_name] = load_model(class_name, self._weights, self._device)
+                network = self._runtime.load(class_name, self._weights)
+                if class_name != self.text_class:
+                    self._runtime.compiled(network)
+                self._networks[class_name] = network
             return self._networks[class_name]
 
     @abstractmethod
