@@ -1,6 +1,7 @@
 """The network that follows objects: what it reads is all there, and batches change nothing."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from seal import segment, track
-from seal.config import Sam2Segment, Sam2Track
+from seal.config import Sam2Segment, Sam2Track, Sam3Segment, Sam3Track
 from seal.segment.embedder import ImageEmbedder
 from seal.types import UInt8
 
@@ -17,7 +18,7 @@ transformers = pytest.importorskip("transformers")
 from seal.devices import Runtime  # noqa: E402  the modules below need both
 from seal.pixels import IMAGENET  # noqa: E402
 from seal.track.propagation import Propagator  # noqa: E402
-from seal.track.sam2 import Sam2Tracker  # noqa: E402
+from seal.track.sam2 import Sam2Tracker, Sam3Tracker  # noqa: E402
 from seal.weights import locate  # noqa: E402
 
 import tiny_sam  # noqa: E402  # isort: skip
@@ -228,6 +229,18 @@ def test_shared_embeddings_change_nothing(
     for a, b in zip(one, other, strict=True):
         for key in a:
             assert apart(a[key][0], b[key][0]) < 1e-4
+
+
+def test_sam3_is_taken_out_of_the_published_checkpoint_and_shared(tmp_path: Path) -> None:
+    """Which holds a detector and a tracker around one network for pictures."""
+    folder = tiny_sam.save("sam3_video", tmp_path)
+    whole = transformers.Sam3VideoModel.from_pretrained(folder).state_dict()
+    masks = segment.load(Sam3Segment(weights=folder))
+    tracker = track.load(Sam3Track(weights=folder), masks)
+    assert isinstance(tracker, Sam3Tracker)
+    assert tracker._embedder is masks.embedder
+    for name, weight in tracker._propagator._model.state_dict().items():
+        np.testing.assert_array_equal(weight.numpy(), whole[f"tracker_model.{name}"].numpy(), name)
 
 
 @pytest.mark.parametrize("other", [{"dtype": "bfloat16"}, {"weights": "another"}])

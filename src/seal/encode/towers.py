@@ -51,6 +51,8 @@ class TowersEncoder(Encoder):
     """What config.json must say under "model_type"."""
     padding: ClassVar[bool | str] = True
     """As tokenizers take it: True pads to the longest text of a batch, and masks the padding."""
+    picture_inputs: ClassVar[tuple[str, ...]] = ("pixel_values",)
+    """What `_image_outputs` takes of what the image processor gives."""
     text_class: ClassVar[str] = ""
     """The class of the network that reads texts, where it is one of its own."""
     max_words: int
@@ -99,9 +101,13 @@ class TowersEncoder(Encoder):
         for batch in _batches(images, self._batch_size):
             # The layout is said, not guessed: a picture three pixels high looks like planes.
             pixels = self._processor(
-                images=list(batch), return_tensors="pt", input_data_format="channels_last"
-            )["pixel_values"]
-            rows.append(self._run(self._image_outputs, pixels=pixels))
+                images=list(batch),
+                return_tensors="pt",
+                input_data_format="channels_last",
+                **self._processing(),
+            )
+            inputs = {name: pixels[name] for name in self.picture_inputs}
+            rows.append(self._run(self._image_outputs, **inputs))
         return np.concatenate(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
@@ -126,6 +132,10 @@ class TowersEncoder(Encoder):
     def _prepare(self, texts: Sequence[str]) -> list[str]:
         return list(texts)
 
+    def _processing(self) -> dict[str, Any]:
+        """What else the image processor is told."""
+        return {}
+
     def _run(self, network: Any, **inputs: Any) -> Float32:
         """The network's outputs for one batch, each of length 1."""
         inputs = {name: tensor.to(self._runtime.device) for name, tensor in inputs.items()}
@@ -144,8 +154,8 @@ class TowersEncoder(Encoder):
             return self._networks[class_name]
 
     @abstractmethod
-    def _image_outputs(self, pixels: Any) -> Any:
-        """[n, q, d] of [n, 3, height, width]."""
+    def _image_outputs(self, pixel_values: Any) -> Any:
+        """[n, q, d] of what the image processor makes of n pictures: `picture_inputs`."""
 
     @abstractmethod
     def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:

@@ -20,7 +20,7 @@ from seal.devices import Runtime
 from seal.pixels import IMAGENET
 from seal.segment import Masks, Segmenter, mask_boxes
 from seal.segment.embedder import ImageEmbedder
-from seal.segment.sam import resize
+from seal.segment.sam import HALF, resize
 from seal.track import Tracker, Tracklet
 from seal.track.propagation import Propagator
 from seal.types import Float32
@@ -170,6 +170,13 @@ class Sam2Tracker(Tracker):
             antialias=True,
         )
         return (resized >= 0.5).float()
+
+
+class Sam3Tracker(Sam2Tracker):
+    """The tracker of SAM 3, which works as SAM 2 does on another network for pictures."""
+
+    model_class = "Sam3TrackerVideoModel"
+    mean_std = HALF
 
 
 def next_time(due_s: float, now_s: float, interval_s: float) -> float:
