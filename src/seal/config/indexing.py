@@ -325,7 +325,7 @@ class SiglipEncode(Blip2Encode):
 
 
 @dataclass(frozen=True)
-class NaflexEncode(Blip2Encode):
+class NaflexEncode(SiglipEncode):
     """The two towers of SigLIP 2 with a picture size that follows the picture."""
 
     backend: ClassVar[str] = "naflex"
@@ -339,7 +339,7 @@ class NaflexEncode(Blip2Encode):
 
 
 @dataclass(frozen=True)
-class MetaClip2Encode(Blip2Encode):
+class MetaClip2Encode(ClipEncode):
     """The two towers of MetaCLIP 2, for many languages."""
 
     backend: ClassVar[str] = "metaclip2"
