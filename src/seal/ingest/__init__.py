@@ -3,6 +3,7 @@
 plan    which parts of a video there are, and under which keys they are stored
 work    one part, from frames to tokens
 run     the local engine: parts one after another, or by several processes
+ahead   decoding while a device computes
 places  which device each of several processes sees
 worker  what such a process does
 """
