@@ -1,13 +1,15 @@
 """Where networks run, and how: what is chosen, what is refused, and what each choice changes."""
 
+import dataclasses
 from functools import partialmethod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from seal import encode, segment
-from seal.config import Options, Sam2Segment, SiglipEncode, deciding
+from seal.config import ClipEncode, Options, Sam2Segment, SiglipEncode, deciding
 from seal.errors import BackendError, OptionError
 
 torch = pytest.importorskip("torch")
@@ -161,16 +163,28 @@ def test_an_attention_that_is_not_installed_is_refused(siglip: str) -> None:
 
 # torch.compile itself uses what torch has deprecated.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_compiled_network_gives_the_same(siglip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["siglip", "clip"])
+def test_a_compiled_network_gives_the_same(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(getattr(tiny_encoders, f"save_{name}")(tmp_path))
+    options = {"siglip": SiglipEncode, "clip": ClipEncode}[name](weights=folder)
+    pictures = tiny_encoders.pictures()[:4]
+    plain = encode.load(options).encode_images(pictures)
+    runs = []
     # Traced, and run as traced: to write and build C++ takes minutes.
-    traced = partialmethod(torch.nn.Module.compile, backend="eager")
+    eager = torch._dynamo.lookup_backend("eager")
+    traced = partialmethod(
+        torch.nn.Module.compile,
+        backend=lambda graph, inputs: runs.append(1) or eager(graph, inputs),
+    )
     monkeypatch.setattr(torch.nn.Module, "compile", traced)
-    encoder = encode.load(SiglipEncode(weights=siglip, compile=True))
-    found = encoder.encode_images(tiny_encoders.pictures()[:4])
-    np.testing.assert_allclose(found, embedded(siglip)[:4], atol=1e-4)
-    assert encoder._vision._compiled_call_impl is not None
-    encoder.encode_texts(["a dog"])
-    assert encoder._text._compiled_call_impl is None
+    compiled = encode.load(dataclasses.replace(options, compile=True))
+    np.testing.assert_allclose(compiled.encode_images(pictures), plain, atol=1e-4)
+    assert runs
+    runs.clear()
+    compiled.encode_texts(["a dog"])
+    assert not runs
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

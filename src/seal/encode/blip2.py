@@ -34,7 +34,6 @@ class Blip2Encoder(TowersEncoder):
     """BLIP-2 with its image-text retrieval weights; q is the number of query outputs, mostly 32."""
 
     architecture = "blip-2"
-    text_class = "Blip2TextModelWithProjection"
     max_words = MAX_WORDS
 
     def __init__(self, options: Blip2Encode) -> None:
@@ -51,11 +50,11 @@ class Blip2Encoder(TowersEncoder):
 
     @cached_property
     def _vision(self) -> Any:
-        return self._load("Blip2VisionModelWithProjection")
+        return self._load_vision("Blip2VisionModelWithProjection")
 
     @cached_property
     def _text(self) -> Any:
-        return self._load(self.text_class)
+        return self._load("Blip2TextModelWithProjection")
 
     def _image_outputs(self, pixel_values: Any) -> Any:
         return self._vision(pixel_values=pixel_values).image_embeds

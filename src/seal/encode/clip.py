@@ -32,6 +32,7 @@ class ClipEncoder(TowersEncoder):
         # Whole, unlike the others: the classes of its halves take projection_dim from the halves'
         # configurations, which some checkpoints leave at the default.
         self._model = self._load(self.model_class)
+        self._runtime.compiled(self._model.vision_model)
 
     # The parts are called one by one because what get_image_features returns (a tensor, or an
     # object around it) depends on the version of the library.
@@ -56,7 +57,7 @@ class SiglipEncoder(TowersEncoder):
 
     architecture = "siglip"
     vision_class: ClassVar[str] = "SiglipVisionModel"
-    text_class = "SiglipTextModel"
+    text_class: ClassVar[str] = "SiglipTextModel"
     # The text's output is read at the last position, so its network was trained on texts padded to
     # full length, without a mask.
     padding = "max_length"
@@ -69,7 +70,7 @@ class SiglipEncoder(TowersEncoder):
     # Each half loads alone, when first used: three quarters of the base model read texts.
     @cached_property
     def _vision(self) -> Any:
-        return self._load(self.vision_class)
+        return self._load_vision(self.vision_class)
 
     @cached_property
     def _text(self) -> Any:

@@ -53,8 +53,6 @@ class TowersEncoder(Encoder):
     """As tokenizers take it: True pads to the longest text of a batch, and masks the padding."""
     picture_inputs: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """What `_image_outputs` takes of what the image processor gives."""
-    text_class: ClassVar[str] = ""
-    """The class of the network that reads texts, where it is one of its own."""
     max_words: int
     """Longer texts are cut off here; counted in pieces of words, with the marks at both ends."""
 
@@ -147,11 +145,14 @@ class TowersEncoder(Encoder):
     def _load(self, class_name: str) -> Any:
         with _ALONE:
             if class_name not in self._networks:
-                network = self._runtime.load(class_name, self._weights)
-                if class_name != self.text_class:
-                    self._runtime.compiled(network)
-                self._networks[class_name] = network
+                self._networks[class_name] = self._runtime.load(class_name, self._weights)
             return self._networks[class_name]
+
+    def _load_vision(self, class_name: str) -> Any:
+        """A network that looks at pictures and nothing else."""
+        network = self._load(class_name)
+        self._runtime.compiled(network)
+        return network
 
     @abstractmethod
     def _image_outputs(self, pixel_values: Any) -> Any:
