@@ -171,14 +171,16 @@ def test_a_compiled_network_gives_the_same(
     options = {"siglip": SiglipEncode, "clip": ClipEncode}[name](weights=folder)
     pictures = tiny_encoders.pictures()[:4]
     plain = encode.load(options).encode_images(pictures)
-    runs = []
+    runs: list[Any] = []
     # Traced, and run as traced: to write and build C++ takes minutes.
     eager = torch._dynamo.lookup_backend("eager")
-    traced = partialmethod(
-        torch.nn.Module.compile,
-        backend=lambda graph, inputs: runs.append(1) or eager(graph, inputs),
-    )
-    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+
+    def traced(graph: Any, inputs: Any) -> Any:
+        runs.append(graph)
+        return eager(graph, inputs)
+
+    compiling = partialmethod(torch.nn.Module.compile, backend=traced)
+    monkeypatch.setattr(torch.nn.Module, "compile", compiling)
     compiled = encode.load(dataclasses.replace(options, compile=True))
     np.testing.assert_allclose(compiled.encode_images(pictures), plain, atol=1e-4)
     assert runs
