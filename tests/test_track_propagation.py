@@ -1,6 +1,8 @@
 """The network that follows objects: what it reads is all there, and batches change nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,16 @@ import numpy as np
 import pytest
 
 from seal import segment, track
-from seal.config import Sam2Segment, Sam2Track, Sam3Segment, Sam3Track
+from seal.config import Options, Sam2Segment, Sam2Track, Sam3Segment, Sam3Track
+from seal.decompose import Models, decompose
 from seal.segment.embedder import ImageEmbedder
+from seal.segment.sam import Sam2Segmenter
 from seal.types import UInt8
+from seal.video import Frame, VideoInfo
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+import tiny_encoders  # noqa: E402
 from seal.devices import Runtime  # noqa: E402  the modules below need both
 from seal.pixels import IMAGENET  # noqa: E402
 from seal.track.propagation import Propagator  # noqa: E402
@@ -252,3 +258,47 @@ def test_networks_that_differ_share_nothing(
     masks = segment.load(Sam2Segment(weights=folder))
     tracker = track.load(Sam2Track(**{"weights": folder, **other}), masks)
     assert tracker._embedder is not masks.embedder
+
+
+def test_base_looks_at_each_frame_once_and_finds_masks_once(
+    folder: str,
+    pictures: list[UInt8],
+    embedded: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Object tokens, the tracker and its prompts share embeddings and masks."""
+    searched: list[int] = []
+    segment_one = Sam2Segmenter.segment
+
+    def counted(self: Sam2Segmenter, image: UInt8) -> Any:
+        searched.append(1)
+        return segment_one(self, image)
+
+    monkeypatch.setattr(Sam2Segmenter, "segment", counted)
+    settings = {
+        "detect.backend": "none",
+        "segment.weights": folder,
+        "segment.points_per_side": 2,
+        "segment.min_predicted_iou": -99,
+        "segment.min_stability": 0,
+        "track.weights": folder,
+        "track.max_area": 1,
+        "encode.weights": tiny_encoders.save_siglip(tmp_path),
+    }
+    options = Options.load("base", settings)
+    tick = Fraction(1, 1000)
+    # Eleven frames, five a second: masks are wanted at 0 and at 2 s. Nothing starts a shot.
+    still = [(pictures[0] // 8 + image // 64 + 90).astype(np.uint8) for image in pictures[:11]]
+    frames = [Frame(image, 200 * i, 200 * i + 200, tick, i == 0) for i, image in enumerate(still)]
+    info = VideoInfo("film", Fraction(0), 2.2, 160, 90, 5.0, "h264", 0, tick, False, None)
+    kinds = dict.fromkeys(("scene", "object", "action"), "key")
+    batches = decompose(
+        frames, kinds, options, Models.load(options), info, start_s=0.0, video_id="film"
+    )
+    found = Counter(kind for batch in batches for kind in batch.tokens.kinds.tolist())
+    assert found["object"] > 0
+    assert len(searched) == 2
+    assert sum(embedded) == len(frames)
+    # Eight frames at once, and what is left.
+    assert embedded == [8, 3]
