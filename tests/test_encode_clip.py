@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seal.config import ClipEncode, SiglipEncode
+from seal.config import ClipEncode, MetaClip2Encode, NaflexEncode, SiglipEncode
 from seal.encode import Encoder, load
-from seal.errors import BackendError
+from seal.errors import BackendError, OptionError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -75,6 +75,48 @@ def test_siglip_gives_the_logits_of_the_library(siglip: Encoder, siglip_folder: 
     expected = library_logits(siglip_folder, lower, padding="max_length", max_length=64)
     np.testing.assert_allclose(scale * cosines(siglip, texts) + bias, expected, atol=1e-4 * scale)
     assert np.ptp(expected, axis=0).min() > 0.1 * scale
+
+
+def test_metaclip2_gives_the_logits_of_the_library(tmp_path: Path) -> None:
+    folder = tiny.save_metaclip2(tmp_path)
+    encoder = load(MetaClip2Encode(weights=str(folder), device="cpu", batch_size=4))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = transformers.MetaClip2Model.from_pretrained(folder).eval()
+    pictures = [Image.fromarray(picture) for picture in tiny.pictures()]
+    inputs = processor(pictures, return_tensors="pt")
+    words = tokenizer(tiny.TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs, **words).logits_per_image.numpy()
+    scale = model.logit_scale.exp().item()
+    np.testing.assert_allclose(scale * cosines(encoder, tiny.TEXTS), expected, atol=1e-4 * scale)
+    assert np.ptp(expected, axis=0).min() > 0.1 * scale
+
+
+@pytest.mark.parametrize("max_patches", [9, 16])
+def test_naflex_gives_the_logits_of_the_library(tmp_path: Path, max_patches: int) -> None:
+    folder = tiny.save_naflex(tmp_path)
+    options = {"weights": str(folder), "device": "cpu", "max_patches": max_patches}
+    encoder = load(NaflexEncode(batch_size=4, **options))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = transformers.Siglip2Model.from_pretrained(folder).eval()
+    pictures = [Image.fromarray(picture) for picture in tiny.pictures()]
+    inputs = processor(pictures, max_num_patches=max_patches, return_tensors="pt")
+    lower = [text.lower() for text in tiny.TEXTS]
+    words = tokenizer(lower, padding="max_length", max_length=64, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs, input_ids=words.input_ids).logits_per_image.numpy()
+    scale, bias = model.logit_scale.exp().item(), model.logit_bias.item()
+    found = scale * cosines(encoder, tiny.TEXTS) + bias
+    np.testing.assert_allclose(found, expected, atol=1e-4 * scale)
+    assert np.ptp(expected, axis=0).min() > 0.1 * scale
+    assert encoder.fingerprint.endswith(f" {max_patches} patches")
+
+
+def test_naflex_needs_a_patch() -> None:
+    with pytest.raises(OptionError, match="max_patches"):
+        NaflexEncode(max_patches=0)
 
 
 def test_siglip_reads_capitals_as_it_was_trained_to(siglip: Encoder, siglip_folder: Path) -> None:

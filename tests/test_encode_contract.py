@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import Blip2Encode, ClipEncode, SiglipEncode
+from seal.config import Blip2Encode, ClipEncode, MetaClip2Encode, NaflexEncode, SiglipEncode
 from seal.encode import Encoder, load
 from seal.errors import BackendError, OptionError
 from seal.types import UInt8
 
-TINY = {"blip2": Blip2Encode, "clip": ClipEncode, "siglip": SiglipEncode}
+TINY = {
+    "blip2": Blip2Encode,
+    "clip": ClipEncode,
+    "siglip": SiglipEncode,
+    "naflex": NaflexEncode,
+    "metaclip2": MetaClip2Encode,
+}
 """Those that run transformers networks, here tiny ones with random weights."""
 
 RNG = np.random.default_rng(11)

@@ -148,7 +148,7 @@ def test_workers_that_get_no_plan_end(
         counts.append(len(started))
         assert all(process.returncode is not None for process in started)
     assert counts == [2, 4, 6]
-    lone = Workers(1)
+    lone = Workers(Options.load(), 1)
     assert lone.idle[0].communicate(b"") == (b"", None)
     assert lone.idle[0].returncode == 0
 

@@ -24,7 +24,7 @@ LAYERS = [
     {"rows", "arguments"},
     {"results", "inventory", "dependencies", "configfile"},
     {"video", "weights", "datacheck", "training"},
-    {"pixels", "scaling"},
+    {"devices", "pixels", "scaling"},
     {"words"},
     {"detect"},
     {"segment", "track", "encode"},

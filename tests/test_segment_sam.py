@@ -12,7 +12,7 @@ import pytest
 from seal import segment
 from seal.config import Sam2Segment, Sam3Segment, SamSegment
 from seal.errors import BackendError, OptionError
-from seal.pixels import IMAGENET, to_pixels
+from seal.pixels import IMAGENET
 from seal.segment import mask_boxes, sam
 from seal.types import UInt8, pairwise_iou
 
@@ -116,7 +116,7 @@ def test_pictures_are_prepared_as_the_library_does(
 ) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
     segmenter = load(kind, folder)
-    got = to_pixels(picture, segmenter._fit(*size), segmenter._side, *segmenter._mean_std)
+    got = segmenter.embedder.pixels(picture)
     np.testing.assert_allclose(got.numpy(), library_pixels(kind, picture).numpy(), atol=2e-6)
 
 
@@ -205,7 +205,7 @@ def test_the_preprocessor_file_is_followed(kind: str, folder: str, tmp_path: Pat
         ("preprocessor_config.json", values),
     ]:
         (copy / name).write_text(json.dumps(content))
-        mean, std = load(kind, str(copy))._mean_std
+        mean, std = load(kind, str(copy)).embedder.mean_std
         assert mean.tolist() == pytest.approx(values["image_mean"])
         assert std.tolist() == pytest.approx(values["image_std"])
         (copy / name).unlink()

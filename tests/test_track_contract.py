@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from seal import backends
-from seal.config import Sam2Track
+from seal.config import Sam2Track, Sam3Track
 from seal.segment import Masks, Segmenter
 from seal.track import Tracker, Tracklet, load
 from seal.types import check_boxes
 from seal.video.frame import Frame
 from tiny_detectors import Shapes
+
+TINY = {"sam2": ("sam2_video", Sam2Track), "sam3": ("sam3_tracker", Sam3Track)}
+"""Those that run transformers networks, here tiny ones with random weights."""
 
 TIME_BASE = Fraction(1, 12800)
 
@@ -52,11 +55,12 @@ def video(count: int, height: int = 90, width: int = 160, start: int = -640) -> 
 
 @pytest.fixture(scope="module", params=backends.names("track"))
 def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    if request.param != "sam2":
+    if request.param not in TINY:
         return backends.default_options("track", request.param)
     tiny_sam = pytest.importorskip("tiny_sam", reason="needs the [models] extra")
-    folder = tiny_sam.save("sam2_video", tmp_path_factory.mktemp("sam2"))
-    return Sam2Track(weights=folder, chunk_frames=6, prompt_interval_s=1.0)
+    network, options = TINY[request.param]
+    folder = tiny_sam.save(network, tmp_path_factory.mktemp(network))
+    return options(weights=folder, prompt_interval_s=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -144,4 +148,4 @@ def test_a_fresh_one_has_the_same_fingerprint(options: Any, tracker: Tracker) ->
 
 
 def test_every_tracker_is_checked_here() -> None:
-    assert set(backends.BUILT_IN["track"]) == {"mini", "motion", "sam2"}
+    assert set(backends.BUILT_IN["track"]) == {"mini", "motion", *TINY}

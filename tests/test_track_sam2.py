@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from seal.video.frame import Frame
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 from seal.pixels import IMAGENET  # noqa: E402  the modules below need both
-from seal.track import sam2  # noqa: E402
+from seal.segment import sam  # noqa: E402
+from seal.track import propagation, sam2  # noqa: E402
 
 import tiny_sam  # noqa: E402  # isort: skip
 
@@ -119,9 +119,17 @@ def test_due_times_keep_to_the_interval_where_frames_come_late() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"chunk_frames": 1}, {"max_objects": 0}, {"prompt_interval_s": 0.0},
-              {"min_area": 0.9}, {"new_coverage": 1.0}, {"duplicate_iou": 0.0}],
-)  # fmt: skip
+    "wrong",
+    [
+        {"frames_per_batch": 0},
+        {"objects_per_batch": 0},
+        {"max_objects": 0},
+        {"prompt_interval_s": 0.0},
+        {"min_area": 0.9},
+        {"new_coverage": 1.0},
+        {"duplicate_iou": 0.0},
+    ],
+)
 def test_impossible_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(wrong))):
         Sam2Track(**wrong)
@@ -142,45 +150,43 @@ class Colours(Segmenter):
         return Masks.of(np.reshape(found, (-1, *image.shape[:2])).astype(bool), [0.9] * len(found))
 
 
-class ColourNetwork:
-    """Stands in for `Sam2VideoModel`: an object is all that has the mean colour of its prompt."""
+class ColourPropagator:
+    """Stands in for `Propagator`: an object is all that has the mean colour of its prompt."""
 
     def __init__(self) -> None:
-        self.colours: dict[Any, dict[int, Any]] = weakref.WeakKeyDictionary()  # type: ignore
+        self.colours: dict[int, Any] = {}
         self.objects: list[int] = []
-        """How many it was asked to follow, at each step."""
-        self.prompt_encoder = SimpleNamespace(input_image_size=128)
+        """How many it was asked to follow, at each frame."""
 
-    def __call__(self, session: Any, frame: Any, frame_idx: int) -> Any:
-        session.add_new_frame(frame, frame_idx)
-        mean, std = (torch.tensor(values)[:, None, None] for values in IMAGENET)
-        picture = frame[0] * std + mean
-        colours = self.colours.setdefault(session, {})
-        for key in session.obj_with_new_inputs:
-            mask = session.mask_inputs_per_obj[session.obj_id_to_idx(key)][frame_idx][0, 0] > 0
-            colours[key] = picture[:, mask].median(1).values
-        session.obj_with_new_inputs = []
-        self.objects.append(len(session.obj_ids))
-        near = [(picture - colours[key][:, None, None]).abs().amax(0) for key in session.obj_ids]
-        logits = 10 * (0.5 - torch.stack(near)[:, None])
-        scores = torch.where(logits.amax((1, 2, 3)) > 0, 3.0, -3.0)
-        return SimpleNamespace(
-            object_ids=list(session.obj_ids), pred_masks=logits, object_score_logits=scores[:, None]
-        )
+    def forget(self, keys: Any = None) -> None:
+        for key in [*self.colours] if keys is None else keys:
+            del self.colours[key]
+
+    def prompt(self, image: UInt8, masks: dict[int, Any]) -> None:
+        for key, mask in masks.items():
+            inside = sam.resize(mask[0], image.shape[:2])[0] > 0.5
+            self.colours[key] = np.median(image[inside.numpy()], 0)
+
+    def follow(self, image: UInt8) -> propagation.Followed:
+        self.objects.append(len(self.colours))
+        near = [np.abs(image - colour).max(2) for colour in self.colours.values()]
+        logits = torch.tensor(np.stack(near)[:, None] < 127) * 20.0 - 10
+        scores = torch.where(logits.amax((1, 2, 3)) > 0, 3.0, -3.0).sigmoid()
+        return propagation.Followed([*self.colours], logits, scores)
 
 
 Video = list[dict[tuple[int, int, int], tuple[int, int, int, int]]]
 """The box x0 y0 x1 y1, in pixels, of each colour on each frame."""
-Follow = Callable[..., tuple[list[Tracklet], ColourNetwork]]
+Follow = Callable[..., tuple[list[Tracklet], ColourPropagator]]
 
 
 @pytest.fixture
 def follow(folder: str, monkeypatch: pytest.MonkeyPatch) -> Follow:
-    """Tracks a `Video` with a network that follows colours: the tracklets, and the network."""
+    """Tracks a `Video` by its colours: the tracklets, and what followed the colours."""
 
-    def run(video: Video, **options: Any) -> tuple[list[Tracklet], ColourNetwork]:
-        network = ColourNetwork()
-        monkeypatch.setattr(sam2, "load_model", lambda *_: network)
+    def run(video: Video, **options: Any) -> tuple[list[Tracklet], ColourPropagator]:
+        network = ColourPropagator()
+        monkeypatch.setattr(sam2.Sam2Tracker, "propagator_class", lambda *_: network)
         tracker = track.load(Sam2Track(weights=folder, **options), Colours())
         tracklets = []
         for i, boxes in enumerate(video):
@@ -202,10 +208,9 @@ def moving(i: int, y: int = 20) -> tuple[int, int, int, int]:
     return (10 + 3 * i, y, 40 + 3 * i, y + 30)
 
 
-@pytest.mark.parametrize("chunk_frames", [2, 7, 100])
-def test_an_object_stays_one_tracklet_through_all_chunks(follow: Follow, chunk_frames: int) -> None:
+def test_an_object_stays_one_tracklet_through_all_keyframes(follow: Follow) -> None:
     video = [{RED: moving(i)} for i in range(35)]
-    (only,), _ = follow(video, chunk_frames=chunk_frames, prompt_interval_s=1.5)
+    (only,), _ = follow(video, prompt_interval_s=1.5)
     assert steps(only) == list(range(35))
     truth = np.array([moving(i) for i in range(35)]) / [WIDTH, HEIGHT, WIDTH, HEIGHT]
     assert np.diag(pairwise_iou(only.boxes, truth)).min() > 0.85
@@ -223,12 +228,12 @@ def test_nothing_at_first(follow: Follow) -> None:
     video = [{RED: moving(i)} if i >= 3 else {} for i in range(12)]
     (red,), network = follow(video, prompt_interval_s=1.0)
     assert steps(red) == list(range(5, 12))
-    assert len(network.objects) == 7  # not run at all before there is something to follow
+    assert len(network.objects) == 6  # not run at all before there is something to follow
 
 
 def test_objects_that_vanish_end(follow: Follow) -> None:
     video = [{GREEN: moving(i, 55)} | ({RED: moving(i)} if i < 12 else {}) for i in range(30)]
-    (red, green), network = follow(video, chunk_frames=10)
+    (red, green), network = follow(video)
     assert steps(red) == list(range(12))
     assert steps(green) == list(range(30))
     assert network.objects[-1] == 1
@@ -263,9 +268,7 @@ def test_no_more_objects_than_allowed(follow: Follow) -> None:
         seen = [colours[(i // 10 + j) % 6] for j in range(3)]
         video.append({c: (5 + 50 * j, 20, 45 + 50 * j, 70) for j, c in enumerate(seen)})
     for limit in (2, 3):
-        tracklets, network = follow(
-            video, max_objects=limit, prompt_interval_s=0.4, chunk_frames=1000
-        )
+        tracklets, network = follow(video, max_objects=limit, prompt_interval_s=0.4)
         assert max(network.objects) == limit
         frames = [step for t in tracklets for step in steps(t)]
         assert np.bincount(frames).max() == limit
@@ -344,43 +347,38 @@ def test_tracks_are_those_of_the_library(folder: str) -> None:
 
 
 def test_the_same_video_gives_the_same_tracklets(folder: str) -> None:
-    options = Sam2Track(weights=folder, chunk_frames=4, prompt_interval_s=1.0)
+    options = Sam2Track(weights=folder, prompt_interval_s=1.0)
     tracker = track.load(options, Fixed())
     first = run(tracker, noise(12))
     assert same(first, run(tracker, noise(12)))
     assert same(first, run(track.load(options, Fixed()), noise(12)))
 
 
-def test_tracklets_go_on_across_chunks_and_stop_at_cuts(folder: str) -> None:
-    tracker = track.load(
-        Sam2Track(weights=folder, chunk_frames=3, prompt_interval_s=100.0), Fixed()
-    )
+def test_tracklets_stop_at_cuts(folder: str) -> None:
+    tracker = track.load(Sam2Track(weights=folder, prompt_interval_s=100.0), Fixed())
     frames = noise(20)
     before = run(tracker, frames[:10])
     after = run(tracker, frames[10:])
-    assert max(len(t.pts) for t in before) > 2 * 3
+    assert max(len(t.pts) for t in before) > 6
     assert all(t.pts[-1] <= frames[9].pts for t in before)
     assert all(t.pts[0] >= frames[10].pts for t in after)
     assert tracker.end() == []
 
 
 def test_memory_does_not_grow_with_the_video(folder: str) -> None:
-    options = Sam2Track(weights=folder, chunk_frames=5, prompt_interval_s=100.0)
-    tracker = track.load(options, Fixed())
+    tracker = track.load(Sam2Track(weights=folder, prompt_interval_s=100.0), Fixed())
     images, bytes_held = [], []
     for i, frame in enumerate(noise(61)):
         images.append(weakref.ref(frame.image))
         tracker.push(frame)
-        if i in (10, 11, 59):  # the memory of the network is dropped after 12 frames, and after 60
+        if i in (20, 40, 60):  # The network reads sixteen pointers at most.
             gc.collect()
             tensors = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
             storages = {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}
             bytes_held.append(sum(storage.nbytes() for storage in storages.values()))
             del tensors, storages
     assert max(len(t.pts) for t in tracker.end()) > 50
-    assert bytes_held[2] <= bytes_held[1]
-    # Nor does anything of the size of a picture or of a mask at the network's size pile up in it.
-    assert bytes_held[1] - bytes_held[0] < 4 * tiny_sam.SIDE_PX**2
+    assert bytes_held[0] == bytes_held[1] == bytes_held[2]
     del frame
     gc.collect()
     assert not any(image() is not None for image in images)
@@ -393,7 +391,7 @@ def test_the_fingerprint_names_both_models(folder: str) -> None:
 
 
 def test_pts_are_strictly_increasing_and_boxes_valid(folder: str) -> None:
-    tracker = track.load(Sam2Track(weights=folder, chunk_frames=4), Fixed())
+    tracker = track.load(Sam2Track(weights=folder), Fixed())
     tracklets = run(tracker, noise(12))
     assert tracklets
     for tracklet in tracklets:

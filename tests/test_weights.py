@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seal.errors import BackendError
-from seal.weights import Weights, load_model, locate, require, resolve_device
+from seal.weights import Weights, load_model, locate, require
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -114,14 +114,6 @@ def test_an_unknown_model_class_is_an_error(folder: Path) -> None:
 def test_a_missing_extra_says_how_to_install_it() -> None:
     with pytest.raises(BackendError, match=r'pip install "seal-video\[models\]"'):
         require("a_module_that_is_not_there")
-
-
-def test_devices() -> None:
-    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert resolve_device("cpu") == "cpu"
-    for wrong in ("gpu", "cuda:99"):
-        with pytest.raises(BackendError, match=wrong):
-            resolve_device(wrong)
 
 
 def test_model_files_as_values(folder: Path) -> None:

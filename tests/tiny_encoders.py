@@ -18,12 +18,17 @@ from transformers import (
     CLIPConfig,
     CLIPModel,
     CLIPTokenizer,
+    MetaClip2Config,
+    MetaClip2Model,
+    Siglip2Config,
+    Siglip2Model,
     SiglipConfig,
     SiglipModel,
 )
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from seal.types import UInt8
 
@@ -75,9 +80,9 @@ def save_clip(folder: Path) -> Path:
     return folder
 
 
-def save_siglip(folder: Path) -> Path:
-    """A SigLIP laid out as the SigLIP 2 checkpoints of fixed size are: the classes of SigLIP, and a
-    Gemma tokenizer that ends texts with <eos>, returns no mask, and keeps capitals apart."""
+def _save_gemma(folder: Path) -> int:
+    """A Gemma tokenizer that ends texts with <eos>, returns no mask, and keeps capitals apart, and
+    the number of its words."""
     letters = [*string.ascii_letters, *string.digits, *string.punctuation, "▁"]
     special = ["<pad>", "<eos>", "<bos>", "<unk>"]
     vocabulary = {word: i for i, word in enumerate([*special, *letters])}
@@ -97,13 +102,44 @@ def save_siglip(folder: Path) -> Path:
         "processor_class": "SiglipProcessor",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(described))
+    return len(vocabulary)
+
+
+def _text(words: int) -> dict[str, int]:
+    text = TOWER | {"vocab_size": words, "max_position_embeddings": 64}
+    return text | {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
+
+
+def save_siglip(folder: Path) -> Path:
+    """A SigLIP laid out as the SigLIP 2 checkpoints of fixed size are: the classes of SigLIP."""
+    text = _text(_save_gemma(folder)) | {"projection_size": 32}
     SiglipImageProcessorPil(size={"height": SIDE_PX, "width": SIDE_PX}, resample=2).save_pretrained(
         folder
     )
-    text = TOWER | {"vocab_size": len(vocabulary), "max_position_embeddings": 64}
-    text |= {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0, "projection_size": 32}
     config = SiglipConfig(text_config=text, vision_config=VISION)
     _scatter(SiglipModel(config)).save_pretrained(folder)
+    return folder
+
+
+def save_naflex(folder: Path) -> Path:
+    """A SigLIP 2 whose pictures keep their proportions."""
+    text = _text(_save_gemma(folder)) | {"projection_size": 32}
+    Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16).save_pretrained(folder)
+    vision = TOWER | {"patch_size": 8, "num_patches": 16}
+    _scatter(Siglip2Model(Siglip2Config(text_config=text, vision_config=vision))).save_pretrained(
+        folder
+    )
+    return folder
+
+
+def save_metaclip2(folder: Path) -> Path:
+    """A MetaCLIP 2, whose tokenizer knows the letters of many languages."""
+    words = _save_gemma(folder)
+    CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE_PX}, crop_size={"height": SIDE_PX, "width": SIDE_PX}
+    ).save_pretrained(folder)
+    config = MetaClip2Config(text_config=_text(words), vision_config=VISION, projection_dim=24)
+    _scatter(MetaClip2Model(config)).save_pretrained(folder)
     return folder
 
 

@@ -13,6 +13,8 @@ from transformers import (
     Sam2VideoModel,
     Sam3TrackerConfig,
     Sam3TrackerModel,
+    Sam3TrackerVideoConfig,
+    Sam3TrackerVideoModel,
     Sam3VideoConfig,
     Sam3VideoModel,
     SamConfig,
@@ -80,27 +82,26 @@ def sam2() -> Any:
     return Sam2Model(Sam2Config(**_sam2_parts(SAM_HIDDEN)))
 
 
+def _memory(hidden: int, side: int) -> dict[str, Any]:
+    """What follows objects, where an embedding has `side` places along each side."""
+    return {
+        "memory_attention_hidden_size": hidden, "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [side, side],
+        "memory_encoder_hidden_size": hidden, "memory_encoder_output_channels": 64,
+        "mask_downsampler_embed_dim": hidden, "memory_fuser_num_layers": 1,
+        "memory_fuser_embed_dim": hidden, "memory_fuser_intermediate_dim": 32,
+    }  # fmt: skip
+
+
 def sam2_video() -> Any:
     hidden = SAM2_HIDDEN
     return Sam2VideoModel(
-        Sam2VideoConfig(
-            **_sam2_parts(hidden),
-            image_size=SIDE_PX,
-            memory_attention_hidden_size=hidden,
-            memory_attention_num_layers=1,
-            memory_attention_feed_forward_hidden_size=32,
-            memory_attention_rope_feat_sizes=[SIDE_PX // 16, SIDE_PX // 16],
-            memory_encoder_hidden_size=hidden,
-            memory_encoder_output_channels=64,
-            mask_downsampler_embed_dim=hidden,
-            memory_fuser_num_layers=1,
-            memory_fuser_embed_dim=hidden,
-            memory_fuser_intermediate_dim=32,
-        )
+        Sam2VideoConfig(**_sam2_parts(hidden), **_memory(hidden, SIDE_PX // 16), image_size=SIDE_PX)
     )
 
 
-def _sam3_vision() -> dict[str, Any]:
+def _sam3_vision(hidden: int = SAM_HIDDEN) -> dict[str, Any]:
     patches = SAM3_SIDE_PX // SAM3_PATCH_PX
     backbone = {
         "model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 32,
@@ -110,7 +111,7 @@ def _sam3_vision() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "model_type": "sam3_vision_model", "backbone_config": backbone,
-        "fpn_hidden_size": SAM_HIDDEN,
+        "fpn_hidden_size": hidden,
         "backbone_feature_sizes": [[patches * k, patches * k] for k in (4, 2, 1)],
     }  # fmt: skip
 
@@ -125,9 +126,19 @@ def sam3() -> Any:
     )
 
 
+def _sam3_tracker(hidden: int) -> dict[str, Any]:
+    return _memory(hidden, SAM3_SIDE_PX // SAM3_PATCH_PX) | {
+        "model_type": "sam3_tracker_video",
+        "vision_config": _sam3_vision(hidden),
+        "prompt_encoder_config": _prompts(hidden, SAM3_SIDE_PX, SAM3_PATCH_PX),
+        "mask_decoder_config": _decoder(hidden),
+        "image_size": SAM3_SIDE_PX,
+    }
+
+
 def sam3_video() -> Any:
     """The whole of SAM 3, which is what is published: a detector and a tracker with one encoder."""
-    part = {"hidden_size": SAM_HIDDEN, "num_attention_heads": 2}
+    part = {"hidden_size": SAM2_HIDDEN, "num_attention_heads": 2}
     layers = part | {"intermediate_size": 32, "num_layers": 1}
     text = {
         "model_type": "clip_text_model", "vocab_size": 50, "hidden_size": 32,
@@ -135,17 +146,16 @@ def sam3_video() -> Any:
         "projection_dim": 32,
     }  # fmt: skip
     detector = {
-        "model_type": "sam3", "vision_config": _sam3_vision(), "text_config": text,
+        "model_type": "sam3", "vision_config": _sam3_vision(SAM2_HIDDEN), "text_config": text,
         "geometry_encoder_config": layers, "detr_encoder_config": layers,
         "detr_decoder_config": layers | {"num_queries": 5}, "mask_decoder_config": part,
     }  # fmt: skip
-    tracker = {
-        "model_type": "sam3_tracker_video", "vision_config": _sam3_vision(),
-        "prompt_encoder_config": _prompts(SAM_HIDDEN, SAM3_SIDE_PX, SAM3_PATCH_PX),
-        "mask_decoder_config": _decoder(SAM_HIDDEN), "image_size": SAM3_SIDE_PX,
-        "memory_attention_hidden_size": SAM_HIDDEN, "memory_attention_num_layers": 1,
-    }  # fmt: skip
+    tracker = _sam3_tracker(SAM2_HIDDEN)
     return Sam3VideoModel(Sam3VideoConfig(detector_config=detector, tracker_config=tracker))
+
+
+def sam3_tracker() -> Any:
+    return Sam3TrackerVideoModel(Sam3TrackerVideoConfig(**_sam3_tracker(SAM2_HIDDEN)))
 
 
 BUILDERS = {
@@ -153,15 +163,16 @@ BUILDERS = {
     "sam2": sam2,
     "sam2_video": sam2_video,
     "sam3": sam3,
+    "sam3_tracker": sam3_tracker,
     "sam3_video": sam3_video,
 }
 
 
-def save(kind: str, folder: Path) -> str:
+def save(kind: str, folder: Path, seed: int = 2) -> str:
     """Build a network of `BUILDERS`, save it in `folder` and return the folder's name."""
     torch.manual_seed(1)
     model = BUILDERS[kind]()
-    generator = torch.Generator().manual_seed(2)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         # The library's own initial values are so small that all masks are alike and empty, and a
         # wrong one would pass.

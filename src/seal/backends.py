@@ -71,12 +71,15 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "mini": Backend("seal.track.mini:MiniTracker", f"{_INDEXING}:MiniTrack"),
         "motion": Backend("seal.track.motion:MotionTracker", f"{_INDEXING}:MotionTrack"),
         "sam2": Backend("seal.track.sam2:Sam2Tracker", f"{_INDEXING}:Sam2Track"),
+        "sam3": Backend("seal.track.sam2:Sam3Tracker", f"{_INDEXING}:Sam3Track"),
     },
     "encode": {
         "mini": Backend("seal.encode.mini:MiniEncoder", f"{_INDEXING}:MiniEncode"),
         "blip2": Backend("seal.encode.blip2:Blip2Encoder", f"{_INDEXING}:Blip2Encode"),
         "clip": Backend("seal.encode.clip:ClipEncoder", f"{_INDEXING}:ClipEncode"),
         "siglip": Backend("seal.encode.clip:SiglipEncoder", f"{_INDEXING}:SiglipEncode"),
+        "naflex": Backend("seal.encode.clip:NaflexEncoder", f"{_INDEXING}:NaflexEncode"),
+        "metaclip2": Backend("seal.encode.clip:MetaClip2Encoder", f"{_INDEXING}:MetaClip2Encode"),
     },
     "transcribe": {
         "none": Backend("", f"{_WORDING}:NoTranscribe"),

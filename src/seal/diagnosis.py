@@ -13,6 +13,7 @@ from typing import Any
 from seal import __version__
 from seal.config import PROFILES, Options
 from seal.dependencies import Dependency, dependency, stated
+from seal.devices import count_devices
 from seal.errors import BackendError
 from seal.preparation import Need, needs, size
 from seal.weights import TORCH, check_whole, folder_of, require
@@ -203,8 +204,9 @@ def _devices() -> tuple[tuple[str, ...], str | None]:
     except BackendError as error:
         return (), str(error)
     found = [
-        f"cuda:{number} ({torch.cuda.get_device_name(number)})"
-        for number in range(torch.cuda.device_count())
+        f"{kind}:{number} ({getattr(torch, kind).get_device_name(number)})"
+        for kind in ("cuda", "xpu")
+        for number in range(count_devices(kind))
     ]
     found += ["mps"] if torch.backends.mps.is_available() else []
     return (*found, "cpu"), None

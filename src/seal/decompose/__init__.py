@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from seal import kinds
 from seal.config import Options
@@ -11,6 +12,7 @@ from seal.decompose.draft import Draft, embed, meanings
 from seal.decompose.history import History
 from seal.decompose.maker import Instances, Maker, Models, PartContext, maker
 from seal.decompose.shots import Shots
+from seal.track import Tracker
 from seal.types import Float32, Tokens
 from seal.video import Frame, VideoInfo
 from seal.words import Cue
@@ -67,7 +69,7 @@ def decompose(
         return TokenBatch(tokens, {pts: history.picture(pts) for pts in shown}, meant)
 
     end_s = start_s
-    for frame in frames:
+    for frame in _seen_ahead(frames, models.tracker):
         history.push(frame)
         cut = shots.push(frame) or frame.time_s - end_s > _LONGEST_PAUSE_S
         end_s = float(frame.end_pts * frame.time_base)
@@ -78,3 +80,11 @@ def decompose(
     for each in makers:
         drafts += each.end()
     yield batch()
+
+
+def _seen_ahead(frames: Iterable[Frame], tracker: Tracker) -> Iterator[Frame]:
+    """The frames, of which the tracker sees some at once before each of them is pushed."""
+    rest = iter(frames)
+    while group := list(islice(rest, tracker.frames_ahead)):
+        tracker.look_ahead(group)
+        yield from group

@@ -15,7 +15,7 @@ from seal.detect import Detector, Remembering
 from seal.encode import Encoder
 from seal.errors import OptionError
 from seal.kinds import Kind
-from seal.segment import Segmenter
+from seal.segment import RememberingSegmenter, Segmenter
 from seal.track import Tracker
 from seal.video import Frame, VideoInfo
 from seal.words import Cue, TextReader, Transcriber, Transcript
@@ -54,6 +54,8 @@ class Models:
             # Objects and actions look at the same frames.
             detector = Remembering(detector)
         segmenter = given.segmenter or segment.load(options.segment, detector)
+        # Objects and what a tracker starts from are masks of the same frames.
+        segmenter = RememberingSegmenter(segmenter)
         tracker = given.tracker or track.load(options.track, segmenter, detector)
         return Models(
             segmenter,

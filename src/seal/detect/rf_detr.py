@@ -6,10 +6,11 @@ import numpy as np
 
 from seal.config import RfDetrDetect
 from seal.detect import LEAST_SCORE, Detections, Detector
+from seal.devices import Runtime
 from seal.errors import BackendError
 from seal.pixels import IMAGENET, normalisation, to_pixels
 from seal.types import UInt8
-from seal.weights import load_model, locate, require, resolve_device
+from seal.weights import locate
 
 _NOTHING = "N/A"
 """How checkpoints call the numbers of COCO that no thing has."""
@@ -23,8 +24,9 @@ class RfDetrDetector(Detector):
 
     def __init__(self, options: RfDetrDetect) -> None:
         weights = locate(options.weights, options.revision)
-        self._device = resolve_device(options.device)
-        self._model = load_model("RfDetrForObjectDetection", weights, self._device)
+        self._runtime = Runtime.of(options)
+        self._model = self._runtime.load("RfDetrForObjectDetection", weights)
+        self._runtime.compiled(self._model)
         self.fingerprint = f"rf-detr {weights.fingerprint}"
         self.min_score = options.min_score
         called = self._model.config.id2label
@@ -40,10 +42,9 @@ class RfDetrDetector(Detector):
         self._side = int(size["height"])
 
     def detect(self, image: UInt8) -> Detections:
-        torch = require("torch")
         pixels = to_pixels(image, (self._side, self._side), self._side, *self._mean_std)
-        with torch.inference_mode():
-            output = self._model(pixel_values=pixels.to(self._device))
+        with self._runtime.running():
+            output = self._model(pixel_values=pixels.to(self._runtime.device))
             scores = output.logits[0].float().sigmoid().cpu().numpy() * self._named
             middle, size = (
                 output.pred_boxes[0].float().cpu().numpy().reshape(-1, 2, 2).swapaxes(0, 1)

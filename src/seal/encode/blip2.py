@@ -50,14 +50,14 @@ class Blip2Encoder(TowersEncoder):
 
     @cached_property
     def _vision(self) -> Any:
-        return self._load("Blip2VisionModelWithProjection")
+        return self._load_vision("Blip2VisionModelWithProjection")
 
     @cached_property
     def _text(self) -> Any:
         return self._load("Blip2TextModelWithProjection")
 
-    def _image_outputs(self, pixels: Any) -> Any:
-        return self._vision(pixel_values=pixels).image_embeds
+    def _image_outputs(self, pixel_values: Any) -> Any:
+        return self._vision(pixel_values=pixel_values).image_embeds
 
     def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:
         outputs = self._text(input_ids=input_ids, attention_mask=attention_mask).text_embeds

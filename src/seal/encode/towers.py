@@ -16,18 +16,17 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from seal.config import Blip2Encode
+from seal.devices import Runtime
 from seal.encode import Encoder, check_images, check_texts
 from seal.errors import BackendError
 from seal.types import Float32, UInt8
 from seal.weights import (
     Weights,
     library_class,
-    load_model,
     load_part,
     locate,
     reason,
     require,
-    resolve_device,
 )
 
 T = TypeVar("T")
@@ -42,7 +41,7 @@ VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "to
 
 
 class TowersEncoder(Encoder):
-    """A picture network and a text network of transformers; float16 arithmetic on CUDA only.
+    """A picture network and a text network of transformers.
 
     Raises BackendError if torch or transformers is not installed, if the weights are not there, or
     if they are of another architecture.
@@ -52,6 +51,8 @@ class TowersEncoder(Encoder):
     """What config.json must say under "model_type"."""
     padding: ClassVar[bool | str] = True
     """As tokenizers take it: True pads to the longest text of a batch, and masks the padding."""
+    picture_inputs: ClassVar[tuple[str, ...]] = ("pixel_values",)
+    """What `_image_outputs` takes of what the image processor gives."""
     max_words: int
     """Longer texts are cut off here; counted in pieces of words, with the marks at both ends."""
 
@@ -60,7 +61,8 @@ class TowersEncoder(Encoder):
         self._networks: dict[str, Any] = {}
         classes = ("AutoConfig", "AutoImageProcessor", "AutoTokenizer")
         config, processor, tokenizer = (library_class(name) for name in classes)
-        self._device = resolve_device(options.device)
+        # Cosines want the longer fraction of float16; these networks stay in its range.
+        self._runtime = Runtime.of(options, half="float16")
         self._batch_size = options.batch_size
         self._weights = locate(options.weights, options.revision)
         self.fingerprint = f"{options.backend} {self._weights.fingerprint}"
@@ -97,9 +99,13 @@ class TowersEncoder(Encoder):
         for batch in _batches(images, self._batch_size):
             # The layout is said, not guessed: a picture three pixels high looks like planes.
             pixels = self._processor(
-                images=list(batch), return_tensors="pt", input_data_format="channels_last"
-            )["pixel_values"]
-            rows.append(self._run(self._image_outputs, pixels=pixels))
+                images=list(batch),
+                return_tensors="pt",
+                input_data_format="channels_last",
+                **self._processing(),
+            )
+            inputs = {name: pixels[name] for name in self.picture_inputs}
+            rows.append(self._run(self._image_outputs, **inputs))
         return np.concatenate(rows)
 
     def encode_texts(self, texts: Sequence[str]) -> Float32:
@@ -124,28 +130,33 @@ class TowersEncoder(Encoder):
     def _prepare(self, texts: Sequence[str]) -> list[str]:
         return list(texts)
 
+    def _processing(self) -> dict[str, Any]:
+        """What else the image processor is told."""
+        return {}
+
     def _run(self, network: Any, **inputs: Any) -> Float32:
         """The network's outputs for one batch, each of length 1."""
-        torch = self._torch
-        half = self._device.startswith("cuda")
-        inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.split(":")[0], dtype=torch.float16, enabled=half),
-        ):
+        inputs = {name: tensor.to(self._runtime.device) for name, tensor in inputs.items()}
+        with self._runtime.running():
             outputs = network(**inputs)
-        rows: Float32 = torch.nn.functional.normalize(outputs.float(), dim=-1).cpu().numpy()
+        rows: Float32 = self._torch.nn.functional.normalize(outputs.float(), dim=-1).cpu().numpy()
         return rows
 
     def _load(self, class_name: str) -> Any:
         with _ALONE:
             if class_name not in self._networks:
-                self._networks[class_name] = load_model(class_name, self._weights, self._device)
+                self._networks[class_name] = self._runtime.load(class_name, self._weights)
             return self._networks[class_name]
 
+    def _load_vision(self, class_name: str) -> Any:
+        """A network that looks at pictures and nothing else."""
+        network = self._load(class_name)
+        self._runtime.compiled(network)
+        return network
+
     @abstractmethod
-    def _image_outputs(self, pixels: Any) -> Any:
-        """[n, q, d] of [n, 3, height, width]."""
+    def _image_outputs(self, pixel_values: Any) -> Any:
+        """[n, q, d] of what the image processor makes of n pictures: `picture_inputs`."""
 
     @abstractmethod
     def _text_outputs(self, input_ids: Any, attention_mask: Any = None) -> Any:

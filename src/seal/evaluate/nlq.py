@@ -21,6 +21,7 @@ import numpy as np
 
 from seal.config import DecodeOptions, FindOptions, Options
 from seal.datacheck import reasons
+from seal.devices import resolve_device
 from seal.errors import DataError, NotIndexedError, OptionError
 from seal.evaluate.bootstrap import bootstrap
 from seal.evaluate.ego4d import Key, NlqQueries, NlqQuery, Prediction, read_annotations
@@ -31,7 +32,6 @@ from seal.ground.data.sources import EGO4D_V1, EGO4D_V2
 from seal.scope import Scope
 from seal.store import Store
 from seal.types import Float64, Moment, Span
-from seal.weights import resolve_device
 
 _MEAN_IOU = "mean IoU"
 

@@ -3,6 +3,8 @@
 plan    which parts of a video there are, and under which keys they are stored
 work    one part, from frames to tokens
 run     the local engine: parts one after another, or by several processes
+ahead   decoding while a device computes
+places  which device each of several processes sees
 worker  what such a process does
 """
 
@@ -19,8 +21,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from seal.config import Options, WhisperTranscribe
+from seal.config import Options
 from seal.decompose import Instances, Models
+from seal.ingest.places import places, uses_devices
 from seal.ingest.plan import Plan, Stage, prepare
 from seal.ingest.run import Workers, in_process, in_processes
 from seal.ingest.work import IndexedPart, index_part
@@ -88,9 +91,10 @@ def index(
     options = instances.named_in(options or Options.load())
     on_progress(Progress("reading"))
     source = named_file(source)
+    processes = 1 if quick else jobs
     with (
         open_video(source, options.video) as video,
-        closing(Workers(_expected(video, source, options, 1 if quick else jobs))) as workers,
+        closing(Workers(options, _expected(video, source, options, processes))) as workers,
     ):
         models = Models.load(options, instances)
         stage = prepare(source, video, store, options, models, quick)
@@ -153,19 +157,8 @@ def _expected(video: VideoReader, source: str | Path, options: Options, jobs: in
 
 
 def default_jobs(options: Options) -> int:
-    """One process per core, and a single one where a back end runs on a device, whose memory the
-    processes would share."""
-    stages = (options.segment, options.track, options.encode)
-    if any(hasattr(stage, "device") for stage in stages) or _hears_on_gpu(options):
-        return 1
+    """One process per core; where a back end runs on a device, one process per device."""
+    if uses_devices(options):
+        return len(places(options))
     # Not all cores of the machine may be ours.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _hears_on_gpu(options: Options) -> bool:
-    """Whisper is small enough for each process on a CPU to have one."""
-    if not isinstance(options.transcribe, WhisperTranscribe):
-        return False
-    from seal.words.whisper import runs_on_gpu
-
-    return runs_on_gpu(options.transcribe.device)

@@ -22,8 +22,10 @@ from itertools import groupby
 from typing import Any
 
 from seal import kinds
+from seal.config import Options
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
+from seal.ingest.places import places
 from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart, frames_of, index_frames
 from seal.ingest.worker import Failure, Ticked
@@ -102,8 +104,10 @@ class Workers:
     """Worker processes. They are started before there is a plan: what they import takes as long as
     the plan does."""
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, options: Options, jobs: int) -> None:
         self.idle: list[subprocess.Popen[bytes]] = []
+        self._options = options
+        self._started = 0
         self.start(jobs)
 
     def start(self, jobs: int) -> None:
@@ -111,14 +115,18 @@ class Workers:
         # Numerical libraries read the number of threads as they are loaded. Threads beyond the
         # cores there are would spin in each other's way.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-        for _ in range(jobs - len(self.idle)):
+        missing = jobs - len(self.idle)
+        devices = places(self._options) if missing > 0 else []
+        for _ in range(missing):
+            here = devices[self._started % len(devices)]
+            self._started += 1
             with uninterrupted():
                 self.idle.append(
                     subprocess.Popen(
                         [sys.executable, "-c", _COMMAND],
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
-                        env=environment,
+                        env=environment | here,
                     )
                 )
 

@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 from seal import kinds
 from seal.decompose import Models, decompose
 from seal.decompose.maker import maker
+from seal.ingest.ahead import read_ahead
+from seal.ingest.places import uses_devices
 from seal.ingest.plan import Plan
 from seal.types import Float32, Tokens
 from seal.video import Frame, VideoReader, open_video
 from seal.words import Cue
 from seal.words.hearing import Heard, hear
 from seal.words.sentences import sentences
+
+_FRAMES_AHEAD = 16
+"""Decoded frames that wait for a device: two batches, some 3 MB each at 720 px."""
 
 Tick = Callable[[int, float], None]
 """Takes a part's number and how many seconds of it are done."""
@@ -88,7 +93,9 @@ def index_frames(
         return said.cues
 
     def watched() -> Iterator[Frame]:
-        for frame in frames:
+        # While a device computes, its process has nothing else to do than to decode.
+        ahead = uses_devices(plan.options)
+        for frame in read_ahead(frames, _FRAMES_AHEAD) if ahead else frames:
             yield frame
             tick(number, video.read_until_s - start_s)
 

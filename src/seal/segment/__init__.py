@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from seal import backends
 from seal.detect import Detector, needed
 from seal.types import TEXT, Float32, Int64, Texts, UInt8
+
+if TYPE_CHECKING:
+    from seal.segment.embedder import ImageEmbedder
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +79,30 @@ class Segmenter(ABC):
 
     fingerprint: str
     """Identifies algorithm and weights; part of the key under which tokens are stored."""
-    uses_detector: ClassVar[bool] = False
+    uses_detector: bool = False
     """Whether it is made with a detector: `cls(options, detector)` in place of `cls(options)`."""
+    embedder: ImageEmbedder | None = None
+    """Embeds pictures, for a tracker of the same weights to share; None where nothing does."""
 
     @abstractmethod
     def segment(self, image: UInt8) -> Masks:
         """The masks of one RGB picture [height, width, 3]."""
+
+
+class RememberingSegmenter(Segmenter):
+    """A segmenter that is asked about one picture several times and looks once."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.fingerprint, self.embedder = segmenter.fingerprint, segmenter.embedder
+        self.uses_detector = segmenter.uses_detector
+        self._image: UInt8 | None = None
+
+    def segment(self, image: UInt8) -> Masks:
+        """See `Segmenter.segment`."""
+        if self._image is not image:
+            self._image, self._found = image, self._segmenter.segment(image)
+        return self._found
 
 
 def load(options: Any, detector: Detector | None = None) -> Segmenter:

@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from seal.pixels import IMAGENET, normalisation, to_pixels
+from seal.devices import Runtime
+from seal.pixels import IMAGENET
 from seal.segment import Masks, Segmenter, mask_boxes
+from seal.segment.embedder import ImageEmbedder
 from seal.types import Float32, Int64, UInt8, pairwise_iou
-from seal.weights import load_model, locate, require, resolve_device
+from seal.weights import locate, require
 
 # The official generators of SAM and SAM 2 agree on these two and never change them. One is the
 # shift of the threshold, in logits, that a stable mask survives. The other is the overlap above
@@ -46,10 +48,12 @@ class GridSegmenter(Segmenter):
     def __init__(self, options: Any) -> None:
         weights = locate(options.weights, options.revision)
         self._options = options
-        self._device = resolve_device(options.device)
-        self._model = load_model(self.model_class, weights, self._device, self.renamed)
-        self._side: int = self._model.prompt_encoder.input_image_size
-        self._mean_std = normalisation(weights, self.mean_std)
+        self._runtime = Runtime.of(options)
+        self._model = self._runtime.load(self.model_class, weights, self.renamed)
+        self.embedder: ImageEmbedder = ImageEmbedder(
+            self._model, self._runtime, weights, self.mean_std, self._fit
+        )
+        self._side = self.embedder.side
         self.fingerprint = f"{options.backend}-grid-1:{weights.fingerprint}"
 
     def segment(self, image: UInt8) -> Masks:
@@ -59,22 +63,22 @@ class GridSegmenter(Segmenter):
         fit = self._fit(*size)
         points = point_grid(self._options.points_per_side) * np.array(fit[::-1], np.float32)
         parts: list[tuple[NDArray[np.uint8], Float32, Float32, Float32]] = []
-        with torch.inference_mode():
-            pixels = to_pixels(image, fit, self._side, *self._mean_std).to(self._device)
-            embeddings = self._model.get_image_embeddings(pixels)
-            for batch in (
-                torch.from_numpy(points).to(self._device).split(self._options.points_per_batch)
-            ):
+        embedding = self.embedder.embedding(image)
+        with self._runtime.running():
+            embedding = self._prepared(embedding)
+            placed = torch.from_numpy(points).to(self._runtime.device)
+            for batch in placed.split(self._options.points_per_batch):
                 output = self._model(
-                    image_embeddings=embeddings,
+                    image_embeddings=embedding,
                     input_points=batch[None, :, None],
                     multimask_output=True,
                 )
-                ious = output.iou_scores.flatten()
+                ious = output.iou_scores.flatten().float()
                 rated = ious > self._options.min_predicted_iou
                 for rows in rated.nonzero()[:, 0].split(DECODED_AT_ONCE):
                     if len(rows):
-                        logits = self._decode(output.pred_masks.flatten(0, 2)[rows], fit, size)
+                        logits = output.pred_masks.flatten(0, 2)[rows].float()
+                        logits = self._decode(logits, fit, size)
                         parts.append(self._stable(logits, ious[rows]))
         if not parts:
             return Masks.of(np.zeros((0, *size), bool), np.zeros(0))
@@ -101,6 +105,11 @@ class GridSegmenter(Segmenter):
         """Height and width that a picture takes up in the model's square."""
         return self._side, self._side
 
+    def _prepared(self, embedding: list[Any]) -> Any:
+        """An embedding as the model takes it for points."""
+        *finer, last = embedding
+        return [*finer, last + self._model.no_memory_embedding[0, :, :, None, None]]
+
     def _decode(self, logits: Any, fit: tuple[int, int], size: tuple[int, ...]) -> Any:
         """Mask logits [n, h, w] of the model's square at the picture's size."""
         return resize(logits, size)
@@ -114,6 +123,9 @@ class SamSegmenter(GridSegmenter):
     def _fit(self, height: int, width: int) -> tuple[int, int]:
         scale = self._side / max(height, width)
         return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+    def _prepared(self, embedding: list[Any]) -> Any:
+        return embedding[0]
 
     def _decode(self, logits: Any, fit: tuple[int, int], size: tuple[int, ...]) -> Any:
         square = resize(logits, (self._side, self._side))
@@ -135,6 +147,10 @@ class Sam3Segmenter(GridSegmenter):
     # the tracker out of it but looks for its decoder under the wrong name, and would leave it at
     # random.
     renamed: ClassVar = {r"^tracker_model\.": ""}
+
+    def _prepared(self, embedding: list[Any]) -> Any:
+        # transformers 5.23 adds the embedding of no memory to a level that it then drops.
+        return embedding
 
 
 def resize(logits: Any, size: tuple[int, ...]) -> Any:

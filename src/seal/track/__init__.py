@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +37,11 @@ class Tracker(ABC):
     """Whether the segmenter's options decide what is tracked."""
     uses_detector: ClassVar[bool] = False
     """Whether it is made with a detector: `cls(options, segmenter, detector)`."""
+    frames_ahead: int = 1
+    """How many frames it gains from seeing at once, in `look_ahead`."""
+
+    def look_ahead(self, frames: Sequence[Frame]) -> None:  # noqa: B027  most have no use for it
+        """The frames that will be pushed next, in their order, for what can be done in batches."""
 
     @abstractmethod
     def push(self, frame: Frame) -> list[Tracklet]:

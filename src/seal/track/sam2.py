@@ -2,27 +2,30 @@
 
 Section 3.1 of the SEAL paper takes its tracklets from SAM 2 (Ravi et al., *SAM 2: Segment Anything
 in Images and Videos*, 2024). Every `prompt_interval_s` the segmenter's masks that are followed by
-no object yet become new objects. Every `chunk_frames` the network's memory is dropped, and a new
-one starts with the last masks as its prompts, so an object stays one tracklet and memory does not
-grow. The video processor of the library needs torchvision; what it would do is done here.
+no object yet become new objects. The video processor of the library needs torchvision; what it
+would do is done here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seal.config import Sam2Track
-from seal.pixels import IMAGENET, normalisation, to_pixels
+from seal.devices import Runtime
+from seal.pixels import IMAGENET
 from seal.segment import Masks, Segmenter, mask_boxes
-from seal.segment.sam import resize
+from seal.segment.embedder import ImageEmbedder
+from seal.segment.sam import HALF, resize
 from seal.track import Tracker, Tracklet
+from seal.track.propagation import Propagator
 from seal.types import Float32
 from seal.video.frame import Frame
-from seal.weights import library_class, load_model, locate, require, resolve_device
+from seal.weights import locate, require
 
 
 @dataclass
@@ -50,8 +53,8 @@ class Track:
 
 
 class Sam2Tracker(Tracker):
-    """Follows what `segmenter` finds. An object out of sight is waited for until the next keyframe,
-    or the end of the chunk if that comes first. Its tracklet has no rows for the time between.
+    """Follows what `segmenter` finds. An object out of sight is waited for until the next keyframe;
+    its tracklet has no rows for the time between.
 
     A tracklet's score is the mean of the network's probability that the object is there, and on
     the frame where it was found of the mask's stability.
@@ -60,47 +63,53 @@ class Sam2Tracker(Tracker):
     """
 
     uses_segmenter = True
+    model_class: ClassVar[str] = "Sam2VideoModel"
+    propagator_class: ClassVar[type[Propagator]] = Propagator
+    mean_std: ClassVar[tuple[tuple[float, ...], tuple[float, ...]]] = IMAGENET
+    """What pictures are normalised with if the weights come without a preprocessor file."""
 
     def __init__(self, options: Sam2Track, segmenter: Segmenter) -> None:
         weights = locate(options.weights, options.revision)
         self._options = options
         self._segmenter = segmenter
-        self._device = resolve_device(options.device)
-        self._model = load_model("Sam2VideoModel", weights, self._device)
-        self._side: int = self._model.prompt_encoder.input_image_size
-        self._mean_std = normalisation(weights, IMAGENET)
-        self.fingerprint = f"sam2-1:{weights.fingerprint}+{segmenter.fingerprint}"
+        self.frames_ahead = options.frames_per_batch
+        runtime = Runtime.of(options)
+        model = runtime.load(self.model_class, weights)
+        self._embedder = ImageEmbedder(model, runtime, weights, self.mean_std)
+        shared = segmenter.embedder
+        if shared is not None and self._embedder.is_like(shared):
+            # One network looks at pictures for both, and its copy here is not needed.
+            self._embedder, model.vision_encoder = shared, None
+        self._propagator = self.propagator_class(
+            model, runtime, self._embedder, options.objects_per_batch
+        )
+        self.fingerprint = f"{options.backend}-2:{weights.fingerprint}+{segmenter.fingerprint}"
         self._found = 0
         self._reset()
 
     def _reset(self) -> None:
         self._tracks: dict[int, Track] = {}  # the oldest first
-        self._session: Any = None
-        self._steps = 0
+        self._propagator.forget()
         self._due_s = -np.inf
         self._checked_pts = 0
 
+    def look_ahead(self, frames: Sequence[Frame]) -> None:
+        """Embed frames in one batch, from the first one on that something is looked for."""
+        needed = [f.image for f in frames if self._tracks or f.time_s >= self._due_s]
+        if len(needed) > 1:
+            self._embedder.look_ahead(needed)
+
     def push(self, frame: Frame) -> list[Tracklet]:
         """Take the next frame; the tracklets that have ended by now."""
-        due = frame.time_s >= self._due_s
-        if not due and self._session is None:
-            return []
-        pixels = to_pixels(frame.image, (self._side, self._side), self._side, *self._mean_std)
-        masks = {} if self._session is None else self._propagate(frame, pixels)
-        full = self._steps >= self._options.chunk_frames
-        if not (due or full):
+        masks = self._propagate(frame) if self._tracks else {}
+        if frame.time_s < self._due_s:
             return []
         ended = self._end_lost(masks)
         self._checked_pts = frame.pts
-        found = {}
-        if due:
-            self._due_s = next_time(self._due_s, frame.time_s, self._options.prompt_interval_s)
-            found = self._find(frame, masks)
-        if full or not masks or self._is_crowded(len(found)):
-            found = {key: masks[key] for key in self._tracks if key in masks} | found
-            self._session, self._steps = None, 0
-        if found:
-            self._prompt(pixels, found)
+        self._due_s = next_time(self._due_s, frame.time_s, self._options.prompt_interval_s)
+        if found := self._find(frame, masks):
+            prompts = {key: self._as_prompt(mask) for key, mask in found.items()}
+            self._propagator.prompt(frame.image, prompts)
         return ended
 
     def end(self) -> list[Tracklet]:
@@ -111,15 +120,15 @@ class Sam2Tracker(Tracker):
 
     def _end_lost(self, masks: dict[int, NDArray[np.bool_]]) -> list[Tracklet]:
         """Drop the objects out of sight, and those that have become one with an older object."""
-        ended = [self._tracks.pop(key).tracklet() for key in [*self._tracks] if key not in masks]
+        lost = [key for key in self._tracks if key not in masks]
+        ended = [self._tracks.pop(key).tracklet() for key in lost]
         keys = [*self._tracks]
-        merged = duplicates([masks[key] for key in keys], self._options.duplicate_iou)
+        rows = duplicates([masks[key] for key in keys], self._options.duplicate_iou)
+        merged = [keys[row] for row in rows]
         # The younger one was a thing of its own when last checked, and not since.
-        return ended + [self._tracks.pop(keys[i]).tracklet(self._checked_pts) for i in merged]
-
-    def _is_crowded(self, more: int) -> bool:
-        """No room for more objects in the network's memory, where those that have ended stay."""
-        return len(self._session.obj_ids) + more > self._options.max_objects
+        ended += [self._tracks.pop(key).tracklet(self._checked_pts) for key in merged]
+        self._propagator.forget([*lost, *merged])
+        return ended
 
     def _find(
         self, frame: Frame, masks: dict[int, NDArray[np.bool_]]
@@ -137,62 +146,38 @@ class Sam2Tracker(Tracker):
             )
         return found
 
-    def _propagate(self, frame: Frame, pixels: Any) -> dict[int, NDArray[np.bool_]]:
+    def _propagate(self, frame: Frame) -> dict[int, NDArray[np.bool_]]:
         """Find the objects on the next frame: the masks of those in sight, by their keys."""
-        torch = require("torch")
-        output = self._step(pixels, self._steps)
-        self._steps += 1
-        logits = resize(output.pred_masks.flatten(0, 1), frame.image.shape[:2])
+        found = self._propagator.follow(frame.image)
+        logits = resize(found.logits.flatten(0, 1), frame.image.shape[:2])
         masks = (logits > 0).cpu().numpy()
         boxes = mask_boxes(masks)
-        scores = torch.sigmoid(output.object_score_logits.flatten()).tolist()
         seen = {}
-        for key, mask, box, score in zip(output.object_ids, masks, boxes, scores, strict=True):
-            if key in self._tracks and mask.any():
+        scores = found.scores.tolist()
+        for key, mask, box, score in zip(found.keys, masks, boxes, scores, strict=True):
+            if mask.any():
                 self._tracks[key].add(frame.pts, box, score)
                 seen[key] = mask
         return seen
-
-    def _prompt(self, pixels: Any, masks: dict[int, NDArray[np.bool_]]) -> None:
-        """Tell the network to follow these masks from the frame that it saw last, or from the
-        first frame of a new memory."""
-        torch = require("torch")
-        if self._session is None:
-            self._session = library_class("Sam2VideoInferenceSession")(
-                inference_device=self._device,
-                inference_state_device=self._device,
-                video_storage_device=self._device,
-                dtype=torch.float32,
-            )
-            self._steps = 1
-        step = self._steps - 1
-        for key, mask in masks.items():
-            index = self._session.obj_id_to_idx(key)
-            self._session.add_mask_inputs(index, step, self._as_prompt(mask))
-        self._session.obj_with_new_inputs = list(masks)
-        self._step(pixels, step)
-
-    def _step(self, pixels: Any, step: int) -> Any:
-        """Run the network on a frame, and keep of it only what later frames look at."""
-        with require("torch").inference_mode():
-            output = self._model(self._session, frame=pixels, frame_idx=step)
-        self._session.processed_frames.clear()
-        for outputs in self._session.output_dict_per_obj.values():
-            for by_step in outputs.values():
-                by_step.get(step, {}).pop("high_res_masks", None)
-        return output
 
     def _as_prompt(self, mask: NDArray[np.bool_]) -> Any:
         """A mask at the network's size [1, 1, side, side], as `Sam2VideoProcessor` makes it."""
         torch = require("torch")
         resized = torch.nn.functional.interpolate(
             torch.from_numpy(mask.astype(np.float32))[None, None],
-            (self._side, self._side),
+            (self._embedder.side,) * 2,
             mode="bilinear",
             align_corners=False,
             antialias=True,
         )
         return (resized >= 0.5).float()
+
+
+class Sam3Tracker(Sam2Tracker):
+    """The tracker of SAM 3, which works as SAM 2 does on another network for pictures."""
+
+    model_class = "Sam3TrackerVideoModel"
+    mean_std = HALF
 
 
 def next_time(due_s: float, now_s: float, interval_s: float) -> float:
