@@ -52,8 +52,16 @@ _BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
 
-def default_state(store: Path) -> Path:
-    """The folder of a server's state: beside a store on this machine."""
+def default_state(store: Path | str) -> Path:
+    """The folder of a server's state: beside a store in a folder.
+
+    Raises OptionError for the address of a store in an object store.
+    """
+    if isinstance(store, str):
+        raise OptionError(
+            f"{store} is not on this machine: name a folder for what the server remembers with"
+            " --state DIR"
+        )
     return store.with_name(store.name + "-server")
 
 
@@ -71,9 +79,10 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     from seal.serve.state import ServerState
 
     library = LocalLibrary.at(store)
+    folder = options.state or default_state(library.store.path)
     with (
         closing(_listen(options)) as listening,
-        closing(ServerState(options.state or default_state(Path(store)))) as state,
+        closing(ServerState(folder)) as state,
     ):
         service = Service(library, state, options, Chosen(**models))
         host, port = listening.getsockname()[:2]
