@@ -131,7 +131,7 @@ class Bucket(Place):
         return sorted(name.removesuffix(".lance") for name in folders if name.endswith(".lance"))
 
     def create(self, name: str) -> None:
-        with TemporaryDirectory() as draft:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as draft:
             made = new_table(Path(draft), name)
             # An empty table is its manifest. Lance needs the other files for later versions alone.
             (manifest,) = made.glob("_versions/*.manifest")

@@ -173,8 +173,10 @@ def drop_older(tables: Tables, video_id: str) -> None:
 
 
 def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
-    """Delete the commits, of one video or of all, that have no mark. A process that is still to mark
-    its own starts again."""
+    """Delete the commits, of one video or of all, that have no mark.
+
+    A process that has not yet come to mark its own commit starts again.
+    """
     mine = "true" if video_id is None else f"id = {quote(video_id)}"
     tables.delete(schema.VIDEOS, f"{mine} AND NOT committed")
 
