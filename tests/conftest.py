@@ -57,11 +57,14 @@ def s3(s3_if_any: s3_server.S3Server | None) -> s3_server.S3Server:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Where a store may be made, in a folder and in an object store."""
     if request.param == "folder":
-        return str(tmp_path / "store")
+        yield str(tmp_path / "store")
+        return
     server: s3_server.S3Server = request.getfixturevalue("s3")
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server.new_address()
+    # Apart from what a test patches, and may undo.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server.new_address()

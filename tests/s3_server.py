@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,11 @@ import pytest
 
 SECRET = "this-is-a-secret-key"
 _PATIENCE_S = 60.0
+_SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=an-access-key/20260101/us-east-1/s3/aws4_request,"
+    " SignedHeaders=host, Signature=0"
+)
+"""The server looks at the name of the key alone."""
 
 only_folders = pytest.mark.parametrize("place", ["folder"], indirect=True)
 """A test of what a store in a folder has alone."""
@@ -44,9 +50,17 @@ class S3Server:
         """The address of a store that is not there yet, in a bucket of its own: to list one prefix
         takes the server as long as to list the bucket."""
         bucket = f"seal-{uuid4().hex}"
-        put = urllib.request.Request(f"{self.url}/{bucket}", method="PUT")
-        with urllib.request.urlopen(put, timeout=_PATIENCE_S):
-            return f"s3://{bucket}/a/store"
+        self.put(f"s3://{bucket}", b"")
+        return f"s3://{bucket}/a/store"
+
+    def put(self, address: str, content: bytes) -> None:
+        """Put an object, or make a bucket."""
+        url = f"{self.url}/{address.removeprefix('s3://')}"
+        # Without a type the server takes it for a form; strangers may not replace an object.
+        headers = {"content-type": "application/octet-stream", "authorization": _SIGNED}
+        request = urllib.request.Request(url, content, headers, method="PUT")
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S):
+            pass
 
     def requests(self) -> list[str]:
         """The lines of all requests so far, such as "GET /seal/x"."""
@@ -61,13 +75,16 @@ def executable() -> str | None:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[S3Server]:
+def running(folder: Path, **environment: str) -> Iterator[S3Server]:
     """A server that writes its log into a folder. Needs `executable()`."""
     command, log = executable(), folder / "s3.log"
     assert command
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [command, "-H", "127.0.0.1", "-p", "0"], stdout=file, stderr=subprocess.STDOUT
+            [command, "-H", "127.0.0.1", "-p", "0"],
+            env=os.environ | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
         )
         try:
             yield S3Server(_port(process, log), log)
