@@ -207,8 +207,16 @@ def of_store(kills: int, seed: int, folder: Path) -> Iterator[int]:
 def of_s3(kills: int, seed: int, folder: Path) -> Iterator[int]:
     with s3_server.running(folder) as server:
         os.environ |= server.environment
-        # What a killed process wrote and did not commit stays for seven days: no size is promised.
-        yield from _of_store(server.new_address(), kills, seed, folder, _LONGEST_S3_S, math.inf)
+        done = 0
+        while done < kills:
+            # A store of its own for each run: the server lists a prefix as slowly as its bucket.
+            # What a killed process wrote and did not commit stays for seven days, so that no size
+            # is promised.
+            path, wanted = server.new_address(), min(_RERUN_EVERY, kills - done)
+            campaign = _of_store(path, wanted, seed + done, folder, _LONGEST_S3_S, math.inf)
+            for count in campaign:
+                yield done + count
+            done += count
 
 
 def _of_store(

@@ -33,6 +33,7 @@ PAGES = [
     DOCS / "localisation.md",
     DOCS / "paper.md",
     DOCS / "lab.md",
+    DOCS / "many-machines.md",
     DOCS / "selection.md",
     PROJECT / "Makefile",
 ]
