@@ -37,7 +37,8 @@ def test_addresses_of_object_stores_and_folders() -> None:
     assert parsed("gs://films") == "gs://films"
     assert parsed("az://films//a") == "az://films/a"
     assert parsed("s3:x") == Path("s3:x")
-    assert parsed(Path("tokens")) == Path("tokens")
+    for folder in ("tokens", "s3", "s3x/tokens"):
+        assert parsed(Path(folder)) == parsed(folder) == Path(folder)
     assert not is_bucket("s3:x")
 
 

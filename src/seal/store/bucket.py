@@ -32,9 +32,12 @@ from seal.store import schema
 from seal.store.place import Place, new_table
 
 _RETRIES = 5
-_RETRY_S = 30
-"""A request that fails is sent again at most so often, and not later than this. A single attempt
-ends after 30 s by itself, so that a server that never answers is an error after a minute."""
+_RETRY_S = 15
+"""A request that fails is sent again at most so often, and not later than this."""
+_SILENCE_S = 15
+"""An attempt ends after so long without a word from the server. Lance begins some requests six
+times, so that a server that never answers is an error after a minute and a half. By default it
+would be three minutes; less would end slow uploads, which come in pieces of 5 MB."""
 _SECRETS = re.compile("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|SAS")
 """In the names of variables whose values no message may hold."""
 _SHORTEST_SECRET = 8
@@ -121,7 +124,11 @@ class Bucket(Place):
 
     @cached_property
     def database(self) -> Any:
-        options = {"client_max_retries": str(_RETRIES), "client_retry_timeout": str(_RETRY_S)}
+        options = {
+            "client_max_retries": str(_RETRIES),
+            "client_retry_timeout": str(_RETRY_S),
+            "read_timeout": f"{_SILENCE_S}s",
+        }
         return lancedb().connect(f"{self._address}/{schema.FOLDER}", storage_options=options)
 
     def names(self) -> list[str]:

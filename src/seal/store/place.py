@@ -39,7 +39,7 @@ def parsed(path: str | Path) -> Path | str:
     Raises OptionError for an address that is none of an object store, or that holds keys.
     """
     schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-    if isinstance(path, Path) and path.parts[:1] and path.parts[0][:-1] in SCHEMES:
+    if isinstance(path, Path) and str(path).startswith(tuple(f"{each}:/" for each in SCHEMES)):
         raise OptionError(f"a Path cannot hold {schemes} addresses: give the store as text")
     if not is_bucket(path):
         return Path(path)
