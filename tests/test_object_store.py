@@ -169,6 +169,12 @@ def test_an_object_store_that_goes_away_is_an_error_of_every_call(
     check_refused(lambda: index(store, make_record("other")), "cannot be reached")
 
 
+def test_a_number_in_a_name_is_not_taken_for_a_reason() -> None:
+    assert "cannot be used: data/4030401.lance is damaged" in explained(
+        "s3://b/x", "data/4030401.lance is damaged"
+    )
+
+
 def test_no_message_holds_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", SECRET)
     said = explained("az://b/x", f"odd: PUT https://h/x?sig=abc%3D (key {SECRET}) failed\nmore")
