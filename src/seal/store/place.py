@@ -132,7 +132,8 @@ class Folder(Place):
         return os.access(self._path, os.W_OK)
 
     def size_bytes(self) -> int:
-        return size_bytes(self._path)
+        # The version file lies beside the folder of the tables.
+        return size_bytes(self._path.parent)
 
     @contextmanager
     def held(self, alone: bool = False) -> Iterator[bool]:
