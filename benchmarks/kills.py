@@ -1,13 +1,14 @@
 """Kills at random instants: what was committed stays, and the next run clears up.
 
-    python benchmarks/kills.py [--store 1000] [--upgrades 100] [--commands 150] [--seed 0]
+    python benchmarks/kills.py [--store 1000] [--s3 60] [--upgrades 100] [--commands 150] [--seed 0]
 
-Three campaigns, with as many SIGKILLs as the options say; the whole takes about a quarter of an
-hour on two cores (Linux only).
+Four campaigns, with as many SIGKILLs as the options say; the whole takes about twenty minutes on
+two cores (Linux only).
 
 store      Two processes index, remove and optimize videos of their own in one store and write down
            what they have done. After each kill the store has every video as it was written down;
            after each few, a run that is not killed leaves nothing but the videos.
+s3         The same in an object store: `moto_server` on this machine, which is not killed.
 upgrades   A store of SEAL 0.1 is opened, and the process killed.
 commands   `seal index` with two jobs, two of them at once, `remove`, `optimize`, `list` on a store
            of SEAL 0.1 and `watch --state`, each as a process group or as a process alone. After a
@@ -22,6 +23,7 @@ Run it alone: a semaphore that another program makes meanwhile counts as left.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import random
 import shutil
@@ -40,6 +42,7 @@ from uuid import uuid4
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
+import s3_server  # noqa: E402
 from filmed import write_film  # noqa: E402
 from seal.store import Store  # noqa: E402
 from store_worker import (  # noqa: E402
@@ -54,6 +57,8 @@ from store_worker import (  # noqa: E402
 _SERVE = "--serve"
 _LONGEST_S = 0.5
 """A worker of the store campaign is killed within this time: some ten commits."""
+_LONGEST_S3_S = 3.0
+"""The same for the s3 campaign."""
 _RERUN_EVERY = 20
 """Kills between two runs that are not killed."""
 _GONE_S = 20.0
@@ -162,7 +167,7 @@ def allowed(log: Path, before: dict[str, set[Version]]) -> dict[str, set[Version
     return found
 
 
-def check_store(path: Path, versions: dict[str, set[Version]]) -> None:
+def check_store(path: Path | str, versions: dict[str, set[Version]]) -> None:
     store = Store(path, create=True)
     there = {video.id: video for video in store.videos()}
     for name, possible in versions.items():
@@ -173,7 +178,7 @@ def check_store(path: Path, versions: dict[str, set[Version]]) -> None:
         versions[video.id] = {video.keys["object"]}
 
 
-def clear_up(path: Path) -> None:
+def clear_up(path: Path | str) -> Store:
     """A run that is not killed: all videos, and nothing else."""
     store = Store(path, create=True)
     for name in ("a-0", "a-1", "a-2", "b-0", "b-1", "b-2"):
@@ -182,9 +187,12 @@ def clear_up(path: Path) -> None:
         assert_known(store, store.resolve(name))
     store.optimize(purge=True)
     assert_nothing_left_over(store)
-    for entry in path.rglob("*"):
-        promise(".new-" not in entry.name, f"{entry} is left")
-    promise(sorted(p.name for p in path.iterdir()) == ["schema-2", "store.json"], "files are left")
+    if isinstance(path, Path):
+        for entry in path.rglob("*"):
+            promise(".new-" not in entry.name, f"{entry} is left")
+        there = sorted(entry.name for entry in path.iterdir())
+        promise(there == ["schema-2", "store.json"], "files are left")
+    return store
 
 
 def size_bytes(path: Path) -> int:
@@ -192,11 +200,29 @@ def size_bytes(path: Path) -> int:
 
 
 def of_store(kills: int, seed: int, folder: Path) -> Iterator[int]:
-    rng = random.Random(seed)
-    fresh = folder / "fresh"
-    clear_up(fresh)
-    most = _LARGEST * size_bytes(fresh) + _SLACK_BYTES
-    path, log = folder / "store", folder / "log"
+    most = _LARGEST * clear_up(folder / "fresh").size_bytes() + _SLACK_BYTES
+    yield from _of_store(folder / "store", kills, seed, folder, _LONGEST_S, most)
+
+
+def of_s3(kills: int, seed: int, folder: Path) -> Iterator[int]:
+    with s3_server.running(folder) as server:
+        os.environ |= server.environment
+        done = 0
+        while done < kills:
+            # A store of its own for each run: the server lists a prefix as slowly as its bucket.
+            # What a killed process wrote and did not commit stays for seven days, so that no size
+            # is promised.
+            path, wanted = server.new_address(), min(_RERUN_EVERY, kills - done)
+            campaign = _of_store(path, wanted, seed + done, folder, _LONGEST_S3_S, math.inf)
+            for count in campaign:
+                yield done + count
+            done += count
+
+
+def _of_store(
+    path: Path | str, kills: int, seed: int, folder: Path, longest_s: float, most: float
+) -> Iterator[int]:
+    rng, log = random.Random(seed), folder / "log"
     workers = [Worker(), Worker()]
     versions: dict[str, set[Version]] = {}
     done = since = 0
@@ -206,7 +232,7 @@ def of_store(kills: int, seed: int, folder: Path) -> Iterator[int]:
             for worker, name in zip(workers, "ab", strict=True)
         ]
         for child in children:
-            time.sleep(rng.uniform(0, _LONGEST_S))
+            time.sleep(rng.uniform(0, longest_s))
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
         ended = [worker.ended() for worker in workers]
@@ -218,8 +244,7 @@ def of_store(kills: int, seed: int, folder: Path) -> Iterator[int]:
         check_store(path, versions)
         if since >= _RERUN_EVERY or done >= kills:
             since = 0
-            clear_up(path)
-            size = size_bytes(path)
+            size = clear_up(path).size_bytes()
             promise(size <= most, f"the store has {size:,} bytes, one never killed {most:,.0f}")
             versions = {name: {"same"} for name in versions}
         yield done
@@ -419,12 +444,12 @@ def of_commands(kills: int, seed: int, folder: Path) -> Iterator[int]:
         yield done
 
 
-CAMPAIGNS = {"store": of_store, "upgrades": of_upgrades, "commands": of_commands}
+CAMPAIGNS = {"store": of_store, "s3": of_s3, "upgrades": of_upgrades, "commands": of_commands}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, kills in (("store", 1000), ("upgrades", 100), ("commands", 150)):
+    for name, kills in (("store", 1000), ("s3", 60), ("upgrades", 100), ("commands", 150)):
         parser.add_argument(f"--{name}", type=int, default=kills, metavar="KILLS")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

@@ -66,7 +66,7 @@ def _reply(reply: Any) -> Reply:
 
 
 @contextmanager
-def serving(store: Path, *flags: str, **extra: Any) -> Iterator[Server]:
+def serving(store: Path | str, *flags: str, **extra: Any) -> Iterator[Server]:
     """A server of a store on a free port of loopback, until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "seal.cli", "serve", "--store", str(store), "--port", "0", *flags],

@@ -11,21 +11,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import pytest
 
 import seal.store.lance as lance_module
 import seal.store.store as store_module
 import store_worker
+from s3_server import S3Server, only_folders
 from seal.errors import StoreError, StoreFullError
 from seal.store import Store, schema
 from seal.store.lance import Tables
+from seal.store.place import is_bucket
 from small_disk import mounted
 from store_worker import (
     KEYS,
@@ -42,25 +43,28 @@ from store_worker import (
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(place: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr("seal.store.store._MANY_FILES", 5)
-    return Store(tmp_path / "store", create=True)
+    return Store(place, create=True)
 
 
 class Workers:
     """Processes that index videos into one store, started together (see store_worker.py)."""
 
-    def __init__(self) -> None:
-        command = [sys.executable, store_worker.__file__]
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._launcher = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, store_worker.__file__],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def _numbers(self) -> list[int]:
         assert self._launcher.stdout
         return [int(word) for word in self._launcher.stdout.readline().split()]
 
-    def start(self, path: Path, names: list[str], rounds: int) -> list[int]:
+    def start(self, path: Path | str, names: list[str], rounds: int) -> list[int]:
         assert self._launcher.stdin
         print(rounds, path, *names, file=self._launcher.stdin, flush=True)
         children = self._numbers()
@@ -80,8 +84,8 @@ class Workers:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    workers = Workers()
+def workers(s3_if_any: S3Server | None) -> Iterator[Workers]:
+    workers = Workers({} if s3_if_any is None else s3_if_any.environment)
     yield workers
     workers.stop()
 
@@ -103,9 +107,9 @@ def test_killed_at_any_instant_it_stays_readable_and_the_next_run_completes_it(
     assert_nothing_left_over(again)
 
 
-def test_tables_come_into_being_once(tmp_path: Path, workers: Workers) -> None:
-    for attempt in range(4):
-        path = tmp_path / f"store{attempt}"
+def test_tables_come_into_being_once(place: str, workers: Workers) -> None:
+    for attempt in range(2 if is_bucket(place) else 4):
+        path = f"{place}{attempt}"
         workers.start(path, ["a", "b", "c", "d"], rounds=1)
         assert workers.wait() == [0, 0, 0, 0]
         store = Store(path)
@@ -114,12 +118,12 @@ def test_tables_come_into_being_once(tmp_path: Path, workers: Workers) -> None:
             assert_known(store, video)
 
 
-def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Workers) -> None:
+def test_processes_that_work_at_once_share_a_store(place: str, workers: Workers) -> None:
     names = ["a", "b", "c"]
-    workers.start(tmp_path / "store", names, rounds=6)
+    workers.start(place, names, rounds=2 if is_bucket(place) else 6)
     whole = 0
     while workers.running():
-        store = Store(tmp_path / "store", create=True)
+        store = Store(place, create=True)
         for video in store.videos():
             tokens = store.tokens(video.id)
             if store.resolve(video.id) == video:  # Otherwise it was replaced as we read.
@@ -134,12 +138,12 @@ def test_processes_that_work_at_once_share_a_store(tmp_path: Path, workers: Work
     assert_nothing_left_over(store)
 
 
-def test_readers_and_writers_survive_a_purge(tmp_path: Path, workers: Workers) -> None:
+def test_readers_and_writers_survive_a_purge(place: str, workers: Workers) -> None:
     """Processes that read and write, while another one removes the files of their snapshots."""
-    path = tmp_path / "store"
-    workers.start(path, ["a", "b", "read", "read", "purge"], rounds=4)
+    rounds = 2 if is_bucket(place) else 4
+    workers.start(place, ["a", "b", "read", "read", "purge"], rounds)
     assert workers.wait() == [0] * 5
-    store = Store(path)
+    store = Store(place)
     assert sorted(video.id for video in store.videos()) == ["a-0", "a-1", "b-0", "b-1"]
     for video in store.videos():
         assert_known(store, video)
@@ -175,22 +179,18 @@ def test_a_reader_whose_files_a_purge_removed_reads_again(
     assert snapshots[0] < snapshots[1]
 
 
-def size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
 @pytest.mark.parametrize("at", ["remove", "optimize"])
 def test_the_last_video_removed_gives_its_bytes_back(
     store: Store, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 4)
-    empty = size(store.path)
+    empty = store.size_bytes()
     for name in ("a", "b"):
         tokens, pictures = make_part(["scene"] * 99, list(range(99)))
         store.add(name, 0, KEYS, tokens, {pts: os.urandom(5_000) for pts in pictures})
         store.finish(make_record(name), KEYS)
     store.add("half", 0, KEYS, *known_part("half", 0, KEYS))
-    full = size(store.path)
+    full = store.size_bytes()
     assert full > 1_000_000
     store.remove("a")
     store.remove("half")
@@ -198,10 +198,10 @@ def test_the_last_video_removed_gives_its_bytes_back(
     if at == "optimize":
         # Readers and writers that are at work have ten minutes.
         store.optimize()
-        assert size(store.path) > full
+        assert store.size_bytes() > full
         store.optimize(purge=True)
     # What stays is a manifest and the last transaction of each table.
-    assert size(store.path) < empty + 8_000
+    assert store.size_bytes() < empty + 8_000
     index(store, make_record())
     assert_known(store, store.resolve("film"))
 
@@ -233,6 +233,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return arm
 
 
+@only_folders
 @pytest.mark.parametrize("work", ["first", "changed", "removed"])
 def test_interrupted_between_any_two_writes(
     store: Store, interrupt_after: Callable[[int], None], work: str
@@ -430,6 +431,7 @@ def error_of(read: Callable[[Store], object], path: Path) -> str:
     return ""
 
 
+@only_folders
 def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
     index(store, make_record(), parts=1)
     index(store, make_record(), KEYS | {"object": "o-new"}, parts=1)
@@ -469,6 +471,7 @@ def test_a_damaged_store_is_an_error_that_names_it(store: Store) -> None:
     }
 
 
+@only_folders
 @pytest.mark.parametrize("table", ["videos", "parts", "tokens_4x1"])
 def test_a_table_that_lost_its_files_is_not_an_empty_one(store: Store, table: str) -> None:
     index(store, make_record())
@@ -478,6 +481,7 @@ def test_a_table_that_lost_its_files_is_not_an_empty_one(store: Store, table: st
         index(Store(store.path), make_record("other"))
 
 
+@only_folders
 def test_a_store_without_permission_is_an_error_that_names_it(store: Store) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
@@ -502,7 +506,7 @@ def test_ctrl_c_while_a_table_is_made_is_no_error_of_the_store(
         time.sleep(0.3)
         raise KeyboardInterrupt
 
-    made = type(lancedb.connect(store.path))
+    made = type(store._tables.database)
     monkeypatch.setattr(made, "create_table", interrupted)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -538,9 +542,10 @@ def interrupted_mark(mark: Callable[..., int]) -> Callable[..., int]:
     return interrupted
 
 
+@only_folders
 def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: Store) -> None:
     index(store, make_record())
-    folder = store._tables._folder
+    folder = store.path / schema.FOLDER
     drafts = [folder / ".new-abc" / "t.lance" / "x", folder / "videos.lance" / "data" / ".tmpAbC"]
     lost = folder / "videos.lance" / "data" / f"{'0' * 50}.lance"
     for file in (*drafts, lost):
@@ -548,7 +553,7 @@ def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: S
         file.write_bytes(b"half of it")
     (store.path / "store.json.4711").write_text("{")
     # As long as another process writes, all of it may be what that one writes.
-    with store._tables.held():
+    with store._tables._place.held():
         store.optimize(purge=True)
         assert all(file.exists() for file in (*drafts, lost))
     index(Store(store.path), make_record())
@@ -560,14 +565,15 @@ def test_temporary_files_go_with_the_next_run_and_the_rest_with_a_purge(store: S
     assert_known(store, store.resolve("film"))
 
 
+@only_folders
 def test_nobody_clears_up_beside_a_process_that_writes(store: Store) -> None:
     index(store, make_record())
-    tables = store._tables
-    with tables.held(), tables.held() as together:
+    place = store._tables._place
+    with place.held(), place.held() as together:
         assert together
-        with tables.held(alone=True) as alone:
+        with place.held(alone=True) as alone:
             assert not alone
-    with tables.held(alone=True) as alone:
+    with place.held(alone=True) as alone:
         assert alone
-        with tables.held(alone=True) as second:
+        with place.held(alone=True) as second:
             assert not second

@@ -21,10 +21,10 @@ LIMIT = 50
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(place: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An index is made for 500 tokens already."""
     monkeypatch.setattr("seal.store.lance._WORTH_AN_INDEX", 500)
-    return Store(tmp_path / "store", create=True)
+    return Store(place, create=True)
 
 
 def fill(store: Store, name: str, seed: int, n: int = 400, kind: str = "object") -> None:

@@ -1,4 +1,4 @@
-"""A library in a folder: a store and its videos."""
+"""A library in a folder or an object store: a store and its videos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from seal.decompose import Instances
 from seal.encoders import Encoders
 from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.everywhere import found_everywhere
-from seal.files import size_bytes
 from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.indexed import LocalVideo
 from seal.ingest import default_jobs
@@ -64,13 +63,13 @@ class LocalLibrary(Library):
         encoder: Encoder | None = None,
         defaults: Sequence[str] = (),
     ) -> LocalLibrary:
-        """The library in a folder: see `seal.opening.open_library`.
+        """The library in a folder or an object store: see `seal.opening.open_library`.
 
         Raises OptionError for the address of a server.
         """
         if is_server(path):
             raise OptionError(
-                f"{path} is a server: do this on the machine with its store, and name the folder"
+                f"{path} is a server: do this where its store can be reached, and name the store"
             )
         return LocalLibrary(Store(path, create=create), encoder=encoder, defaults=defaults)
 
@@ -150,9 +149,9 @@ class LocalLibrary(Library):
         return Removed([(video.id, video.path) for video in videos])
 
     def optimize(self) -> Optimized:
-        before = size_bytes(self.store.path)
+        before = self.store.size_bytes()
         self.store.optimize(purge=True)
-        return Optimized(before, size_bytes(self.store.path))
+        return Optimized(before, self.store.size_bytes())
 
     def _find(self, query: str, settings: list[str]) -> Found:
         return self._found(self._nearest(query, "find all", settings), query)

@@ -1,4 +1,4 @@
-"""`seal.open`: a library in a folder of this machine, or on a server."""
+"""`seal.open`: a library in a folder of this machine, in an object store, or on a server."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def open_library(
     encoder: Encoder | None = None,
     token: str | None = None,
 ) -> Library:
-    """The library in a folder, or that of a server at an address such as http://host:8765.
+    """The library in a folder or an object store, or that of a server.
 
-    A folder is made where there is none, unless `create` is False. `encoder` is needed for videos
+    `path` is a folder, an address such as s3://bucket/prefix, gs:// or az://, whose options come
+    from the environment as `docs/many-machines.md` lists them, or one such as http://host:8765.
+    A store is made where there is none, unless `create` is False. `encoder` is needed for videos
     that were indexed with an encoder handed in as an object. `token` is that of the server.
 
     Raises StoreError if the folder is something else, or was written by a newer SEAL, and if the
-    server cannot be reached or is none; OptionError for a wrong token.
+    server or the object store cannot be reached or is none; OptionError for a wrong token.
     """
     if is_server(path):
         if encoder is not None:
@@ -36,7 +38,7 @@ def open_library(
 
         return RemoteLibrary.at(str(path), token)
     if token is not None:
-        raise OptionError(f"{path} is a folder, which needs no token: leave token= out")
+        raise OptionError(f"{path} is no server and needs no token: leave token= out")
     from seal.library import LocalLibrary
 
     return LocalLibrary.at(path, create=create, encoder=encoder)

@@ -42,7 +42,7 @@ store_option = click.option(
     show_default=True,
     envvar="SEAL_STORE",
     metavar="DIR",
-    help="The folder with the tokens.",
+    help="The folder with the tokens, or its address: s3://, gs://, az://, http:// of a server.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print machine-readable results."

@@ -67,7 +67,7 @@ _DEFAULTS = ServeOptions()
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The folder of what the server remembers; by default it lies beside the store.",
+    help="The folder of what the server remembers; by default it lies beside a store in a folder.",
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes of indexing; one per core.")
 @click.option(

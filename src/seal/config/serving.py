@@ -43,8 +43,8 @@ class ServeOptions:
     allow_private: bool = False
     """Whether these hosts may lie in a private network, or on this machine."""
     state: Path | None = None
-    """The folder of jobs, uploads, dialogues, watches and playable copies; by default it lies
-    beside the store."""
+    """The folder of jobs, uploads, dialogues, watches and playable copies. By default it lies
+    beside a store in a folder; with a store in an object store it must be given."""
     heavy_jobs: int = 1
     """How many jobs run at a time: videos that are indexed or copied."""
     jobs: int | None = None

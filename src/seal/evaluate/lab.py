@@ -16,8 +16,8 @@ from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
 from seal.evaluate.questions import BenchmarkQuestion, Published
 from seal.evaluate.videos import Videos
-from seal.files import size_bytes
 from seal.store import Store, VideoRecord
+from seal.store.place import is_bucket
 from seal.video import open_video
 
 _HOUR_S = 3600.0
@@ -76,7 +76,8 @@ def plan(
     folder = Path(annotations) if Path(annotations).is_dir() else Path(annotations).parent
     stated = {question.video: question.duration_s for question in questions}
     files = published.find_videos(folder, stated)
-    store = Store(store_path) if Path(store_path).is_dir() else None
+    is_there = is_bucket(store_path) or Path(store_path).is_dir()
+    store = Store(store_path) if is_there else None
     records = {} if store is None else _records(store, stated)
     lengths_s = {name: _length_s(name, stated, files, records) for name in stated}
     hours = _Hours.of(lengths_s)
@@ -189,7 +190,7 @@ def _measured(
         counts = store.counts()
         tokens = sum(sum(counts.get(record.id, {}).values()) for record in records.values())
         store_h = sum(record.duration_s for record in store.videos()) / _HOUR_S
-        store_bytes = size_bytes(Path(store.path))
+        store_bytes = store.size_bytes()
     return {
         "realtime_factor": indexed_h * _HOUR_S / seconds if seconds else None,
         "tokens_per_hour": tokens / indexed_h if indexed_h else None,

@@ -5,7 +5,7 @@
     video.find("a red ball", top=3)
     library.find("a red ball")
 
-A library is a folder on this machine (`seal.library.LocalLibrary`) or on a server
+A library is a folder or an object store (`seal.library.LocalLibrary`) or on a server
 (`seal.client.RemoteLibrary`): the same methods give the same results.
 
 A method has the options that people change as keyword arguments; all others go into `options`, as

@@ -54,8 +54,16 @@ _BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
 
-def default_state(store: Path) -> Path:
-    """The folder of a server's state: beside a store on this machine."""
+def default_state(store: Path | str) -> Path:
+    """The folder of a server's state: beside a store in a folder.
+
+    Raises OptionError for the address of a store in an object store.
+    """
+    if isinstance(store, str):
+        raise OptionError(
+            f"{store} is not on this machine: name a folder for what the server remembers with"
+            " --state DIR"
+        )
     return store.with_name(store.name + "-server")
 
 
@@ -74,9 +82,10 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
 
     chosen = Chosen(**models)
     library = LocalLibrary.at(store, defaults=chosen.defaults)
+    folder = options.state or default_state(library.store.path)
     with (
         closing(_listen(options)) as listening,
-        closing(ServerState(options.state or default_state(Path(store)))) as state,
+        closing(ServerState(folder)) as state,
     ):
         service = Service(library, state, options, chosen)
         host, port = listening.getsockname()[:2]

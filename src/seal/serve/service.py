@@ -194,7 +194,11 @@ class Service:
         """A text without the folders of this machine, which are no business of clients."""
         if "/" not in text:  # The store need not be read.
             return text
-        folders = [self.library.store.path, self.state.folder, *self.options.media]
+        folders, store = [self.state.folder, *self.options.media], self.library.store.path
+        if isinstance(store, Path):
+            folders.append(store)
+        else:
+            text = text.replace(f"{store}/", "").replace(store, "the library")
         folders += [Path(record.location).parent for record in self.library.store.videos()]
         hidden = {str(each) for one in folders for each in (one, one.resolve())}
         for folder in sorted(hidden, key=len, reverse=True):

@@ -1,4 +1,4 @@
-"""LanceDB's tables in a folder: snapshots, writes beside other processes, errors in our words.
+"""LanceDB's tables in their place: snapshots, writes beside other processes, errors in our words.
 
 What Lance's errors mean is read by `seal.store.signs`.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
-import sys
 import time
 import warnings
 from collections import Counter
@@ -17,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from seal.dependencies import lancedb
 from seal.errors import StoreError, StoreFullError
 from seal.store import schema
+from seal.store.bucket import explained
+from seal.store.place import Place
 from seal.store.signs import cause_of
 from seal.types import Float32
 
@@ -30,10 +28,6 @@ Result = TypeVar("Result")
 
 _ERRORS = (OSError, RuntimeError, ValueError)
 """The classes of Lance's errors."""
-DRAFT = ".new-"
-"""The first characters of the name of a folder that is not complete."""
-_TEMPORARY = "*.lance/**/.tmp*"
-"""What Lance calls a file until it is written."""
 _ATTEMPTS = 20
 """With the pauses below, the attempts take half a minute in all."""
 _FIRST_PAUSE_S = 0.02
@@ -63,23 +57,26 @@ _REASON_CHARACTERS = 300
 
 
 class Tables:
-    """The tables in a folder. `seal.store.schema.table_schema` knows all their names."""
+    """The tables in a place. `seal.store.schema.table_schema` knows all their names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: Place) -> None:
         # Lance warns on stderr of each commit that another process overtook; those are retried.
         os.environ.setdefault("LANCEDB_LOG", "error")
-        # An absolute path: a relative one that looks like a URL ("s3:x") is still a folder.
-        self._folder = folder.absolute()
-        self.database = lancedb().connect(self._folder)
+        self._place = place
+        self.database = place.database
 
     @property
     def is_writable(self) -> bool:
-        """Whether this process may write into the folder."""
-        return os.access(self._folder, os.W_OK)
+        """Whether this process may write the tables."""
+        return self._place.is_writable
+
+    def size_bytes(self) -> int:
+        """The size of all files of the tables."""
+        return self._place.size_bytes()
 
     def names(self) -> list[str]:
         """The tables that were ever written to, in order."""
-        return sorted(self.database.list_tables().tables)
+        return self._place.names()
 
     def open(self, name: str) -> Any:
         """A snapshot of a table as it is now; None if nothing was ever written to it."""
@@ -136,26 +133,8 @@ class Tables:
     def append(self, name: str, rows: Any) -> None:
         """Add rows (dicts, an Arrow table or a reader of one) in one commit."""
         if self.open(name) is None:
-            with self.held():
-                self._create(name)
+            self._place.create(name)
         self._change(name, lambda table: table.add(rows))
-
-    def _create(self, name: str) -> None:
-        """Make an empty table unless another process makes the table first.
-
-        Only for local folders. If two processes let Lance create the same table, the second one
-        empties the table, whatever the first has written by then. A folder that is renamed into
-        place appears once.
-        """
-        # After Ctrl-C Lance goes on writing in the background, into the folder being removed.
-        temporary = TemporaryDirectory(dir=self._folder, prefix=DRAFT, ignore_cleanup_errors=True)
-        with temporary as draft:
-            lancedb().connect(draft).create_table(name, schema=schema.table_schema(name))
-            try:
-                os.rename(Path(draft) / f"{name}.lance", self._folder / f"{name}.lance")
-            except OSError:
-                if name not in self.names():
-                    raise
 
     def delete(self, name: str, where: str) -> None:
         """Remove the rows that meet an SQL condition in one commit; no commit if there are none."""
@@ -165,13 +144,6 @@ class Tables:
                 table.delete(where)
 
         self._change(name, delete)
-
-    def delete_alone(self, name: str, where: str) -> None:
-        """As `delete`, but nothing happens if another process is writing at this moment."""
-        with self.held(alone=True) as is_alone:
-            table = self.open(name) if is_alone else None
-            if table is not None and table.count_rows(where):
-                table.delete(where)
 
     def mark(self, name: str, column: str, where: str) -> int:
         """Set a column to true in the rows that meet an SQL condition, in one commit.
@@ -203,35 +175,16 @@ class Tables:
     def clear(self, purge: bool = False) -> None:
         """Remove the temporary files that killed processes left and, with `purge`, the files of
         commits that they did not complete. Nothing is removed while another process writes."""
-        with self.held(alone=True) as is_alone:
+        with self._place.held(alone=True) as is_alone:
             if not is_alone:
                 return
-            for draft in self._folder.glob(f"{DRAFT}*"):
-                shutil.rmtree(draft, ignore_errors=True)
-            for file in self._folder.glob(_TEMPORARY):
-                file.unlink(missing_ok=True)
+            self._place.clear()
             for name in self.names() if purge else ():
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message="optimize.cleanup_older_than=0")
                     self.open(name).optimize(
                         cleanup_older_than=timedelta(0), delete_unverified=True
                     )
-
-    @contextmanager
-    def held(self, alone: bool = False) -> Iterator[bool]:
-        """Hold the folder, together with others who write or `alone`; whether that worked.
-
-        The system lets go of what a killed process held. Where folders cannot be locked, as on
-        Windows, nobody is ever alone.
-        """
-        handle = _lock(self._folder, alone)
-        if handle is None:
-            yield not alone
-            return
-        try:
-            yield True
-        finally:
-            os.close(handle)
 
     def index_vectors(self, name: str) -> None:
         """Put the vectors of a tokens table into its index, if many are outside the index."""
@@ -279,11 +232,11 @@ class Tables:
             if table is None:
                 return None
             try:
-                with self.held():
+                with self._place.held():
                     return change(table)
             except KeyboardInterrupt:
                 # Lance may go on writing in the background, as long as the process lives.
-                _lock(self._folder, alone=False)
+                self._place.keep_held()
                 raise
             except _ERRORS as error:
                 if attempt == _ATTEMPTS - 1 or not self._overtaken(table, error):
@@ -299,22 +252,6 @@ class Tables:
             return True
         newer = self.open(table.name)
         return cause == "gone" and newer is not None and newer.version > table.version
-
-
-def _lock(folder: Path, alone: bool) -> int | None:
-    """Lock a folder; None if that is not possible, or another process has locked it `alone`, or,
-    if that is asked for, at all."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
 
 
 def _check_columns(table: Any, columns: Sequence[str]) -> None:
@@ -383,7 +320,7 @@ def either(conditions: Iterable[str]) -> str:
 
 
 @contextmanager
-def guard(path: Path) -> Iterator[None]:
+def guard(path: Path | str) -> Iterator[None]:
     """Turn whatever Lance or the disk raises into an error of the store at `path`."""
     try:
         yield
@@ -400,6 +337,9 @@ def guard(path: Path) -> Iterator[None]:
                 f"no space left for the token store {path}: nothing that was stored is lost; make"
                 " room and run the same command again"
             ) from error
+        if isinstance(path, str):
+            # Without its cause, in which keys may stand.
+            raise StoreError(explained(path, reason)[:_REASON_CHARACTERS]) from None
         raise StoreError(
             f"the token store {path} cannot be used: {reason[:_REASON_CHARACTERS]}"
         ) from error

@@ -18,7 +18,7 @@ _LISTED = 5
 Named = TypeVar("Named", bound=VideoRecord | Unfinished)
 
 
-def match(name: str, videos: Sequence[Named], store: Path) -> Named:
+def match(name: str, videos: Sequence[Named], store: Path | str) -> Named:
     """The video of this id, or path as given, absolute or as printed, or beginning of one id.
 
     Of several videos of one path the last one. Raises NotIndexedError, which lists the videos, if

@@ -29,7 +29,8 @@ from seal.errors import StoreError
 from seal.store import schema
 from seal.store.columns import numbers
 from seal.store.contents import Contents, Part
-from seal.store.lance import DRAFT, Tables, quote
+from seal.store.lance import Tables, quote
+from seal.store.place import DRAFT, Folder
 from seal.store.records import VideoRecord
 from seal.types import Int64
 
@@ -59,7 +60,7 @@ def _upgrade(path: Path) -> None:
     while not new.exists():
         with TemporaryDirectory(dir=path, prefix=DRAFT, ignore_cleanup_errors=True) as temporary:
             draft, versions = Path(temporary) / schema.FOLDER, _versions(path)
-            _copy(Tables(path), Tables(draft))
+            _copy(_tables(path), _tables(draft))
             (draft / _SOURCE).write_text(json.dumps(versions) + "\n")
             if _versions(path) != versions:
                 continue  # An older SEAL has written meanwhile.
@@ -77,9 +78,13 @@ def _upgrade(path: Path) -> None:
     schema.write_version(path)
 
 
+def _tables(folder: Path) -> Tables:
+    return Tables(Folder(folder))
+
+
 def _versions(path: Path) -> dict[str, int]:
     """The versions of the old tables."""
-    return {name: table.version for name, table in _opened(Tables(path)).items()}
+    return {name: table.version for name, table in _opened(_tables(path)).items()}
 
 
 def _opened(tables: Tables) -> dict[str, Any]:

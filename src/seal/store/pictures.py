@@ -20,7 +20,7 @@ _MOST_PIXELS = 2**26
 claim any number, for which a decoder would find the memory."""
 
 
-def check_pictures(store: Path, names: Iterable[str], pictures: Iterable[bytes]) -> None:
+def check_pictures(store: Path | str, names: Iterable[str], pictures: Iterable[bytes]) -> None:
     """Raises StoreError, which names the token, unless all can be decoded in reasonable memory.
 
     `names` are the ids of the tokens that the pictures show.

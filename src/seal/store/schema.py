@@ -1,8 +1,8 @@
 """The layout of a store on disk and its version.
 
-A store is a folder with a small file `store.json` ({"format": "seal-store", "schema": 2}), which
-marks it as a store. It also has a folder `schema-2` with up to six kinds of Lance table, each
-created when first written to:
+A store is a folder, or a prefix in an object store, with a small file `store.json` ({"format":
+"seal-store", "schema": 2}), which marks it as a store. It also has a folder `schema-2` with up to
+six kinds of Lance table, each created when first written to:
 
     videos          one row per commit: the record of the video (JSON) and its parts (JSON)
     parts           one row per kind and part of a video that is being indexed
@@ -45,10 +45,15 @@ def read_version(path: Path) -> int:
     Raises FileNotFoundError if there is no store, ValueError if the file is not ours, and
     StoreVersionError if the store is newer than this code.
     """
-    content = json.loads((path / VERSION_FILE).read_bytes())
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    return version_in((path / VERSION_FILE).read_bytes(), path)
+
+
+def version_in(content: bytes, path: Path | str) -> int:
+    """The layout that the version file of the store at `path` says. Raises as `read_version`."""
+    said = json.loads(content)
+    if not isinstance(said, dict) or said.get("format") != _FORMAT:
         raise ValueError(f"{VERSION_FILE} does not say that this is a token store")
-    version = content.get("schema")
+    version = said.get("schema")
     if not isinstance(version, int) or version < OLDEST:
         raise ValueError(f"{VERSION_FILE} has no schema version")
     if version > VERSION:
@@ -59,10 +64,15 @@ def read_version(path: Path) -> int:
     return version
 
 
+def version_file(version: int = VERSION) -> bytes:
+    """The version file of a store of this layout."""
+    return (json.dumps({"format": _FORMAT, "schema": version}) + "\n").encode()
+
+
 def write_version(path: Path, version: int = VERSION) -> None:
     """Mark `path` as a store of this layout, in one atomic step."""
     draft = path / f"{VERSION_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps({"format": _FORMAT, "schema": version}) + "\n")
+    draft.write_bytes(version_file(version))
     try:
         os.replace(draft, path / VERSION_FILE)
     except FileNotFoundError:

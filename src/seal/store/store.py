@@ -18,8 +18,9 @@ from seal.store import columns, commits, lookup, schema, search, terms
 from seal.store.commits import Commit
 from seal.store.contents import Contents, part_rows
 from seal.store.lance import Tables, among, guard, nearest, quote, scan
-from seal.store.migrate import migrate
+from seal.store.opening import opened
 from seal.store.pictures import frames, shown
+from seal.store.place import parsed
 from seal.store.records import Gap, Stored, Unfinished, VideoRecord
 from seal.types import Float32, Tokens
 
@@ -29,7 +30,7 @@ every later commit 100 bytes; merging rewrites up to a million rows with their p
 
 
 class Store:
-    """A folder of tokens. Many processes may read and write it at once.
+    """Tokens in a folder or an object store. Many processes may read and write them at once.
 
     A video is indexed kind by kind and in parts: `begin` says what is there already, `add` makes a
     part durable, `finish` commits. Readers see the last commit and never an unfinished one.
@@ -43,35 +44,18 @@ class Store:
     def __init__(self, path: str | Path, create: bool = False) -> None:
         """Open the store at `path`, or make an empty one there if `create`.
 
-        A store of an older SEAL is upgraded. Raises StoreError if there is no store, the store is
-        damaged, or the folder holds other things; StoreVersionError if a newer SEAL wrote it.
+        `path` is a folder, or an address such as s3://bucket/prefix, gs:// or az://. A store of an
+        older SEAL is upgraded. Raises StoreError if there is no store, the store is damaged or
+        cannot be reached, or the folder holds other things; StoreVersionError if a newer SEAL wrote
+        it; OptionError for another address; BackendError for one without the extra `cloud`.
         """
-        self.path = Path(path)
+        self.path = parsed(path)
+        """The folder, or the address as text."""
         with guard(self.path):
-            if not (self.path / schema.VERSION_FILE).exists():
-                self._create(create)
-            migrate(self.path)
-            self._tables = Tables(self.path / schema.FOLDER)
+            self._tables = Tables(opened(self.path, create))
         self._has_terms, self._completing = False, Lock()
         self._known: dict[str, set[tuple[str, int]]] = {}
         self._paths: dict[str, str] = {}
-
-    def _create(self, create: bool) -> None:
-        if not create:
-            hint = "run seal index first, or say where it is with --store"
-            raise StoreError(f"no token store at {self.path}: {hint}")
-        if self.path.exists() and not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file; a token store is a folder: choose another")
-        self.path.mkdir(parents=True, exist_ok=True)
-        foreign = [p for p in self.path.iterdir() if not p.name.startswith(schema.VERSION_FILE)]
-        if (self.path / schema.VERSION_FILE).exists():
-            return  # Another process has just made the store.
-        if foreign:
-            raise StoreError(
-                f"{self.path} is not a token store and not empty ({foreign[0].name}, ...): choose a"
-                " new or empty folder"
-            )
-        schema.write_version(self.path)
 
     # Writing
 
@@ -217,6 +201,11 @@ class Store:
             commits.drop_unmarked(self._tables)
             commits.sweep(self._tables)
             self._optimize(purge=purge)
+
+    def size_bytes(self) -> int:
+        """The size of all files of the store, with those that `optimize` would free."""
+        with guard(self.path):
+            return self._tables.size_bytes()
 
     def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
         for name in self._tables.names():
