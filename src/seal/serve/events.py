@@ -20,7 +20,7 @@ _BUSY_S = 5.0
 """After how long a client may ask again that has found too many following."""
 
 
-class Look(NamedTuple):
+class Told(NamedTuple):
     """What there is to tell at one moment."""
 
     events: Iterable[tuple[str, str]]
@@ -55,7 +55,7 @@ class EventStreams:
             self._open -= 1
 
 
-async def changes(look: Callable[[], Look]) -> AsyncIterator[Event]:
+async def changes(look: Callable[[], Told]) -> AsyncIterator[Event]:
     """What `look` finds, in a thread and again and again; of each name only what has changed."""
     said = dict[str, str]()
     while True:

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from seal.errors import OptionError, StoreError
 from seal.printing import json_line
 from seal.serve import rest, schemas
-from seal.serve.events import Look, changes
+from seal.serve.events import Told, changes
 from seal.serve.problems import BusyError, ConflictError, MissingError
 from seal.serve.process import WorkerProcess
 from seal.serve.replies import KeptReply, once
@@ -329,18 +329,18 @@ async def events(service: rest.Here, watches: Here, watch: WatchPath) -> EventSo
     watches.get(watch)
     last = 0
 
-    def look() -> Look:
+    def look() -> Told:
         nonlocal last
         try:
             row = watches.get(watch)
         except MissingError:
-            return Look([], is_over=True)
+            return Told([], is_over=True)
         alerts = watches.alerts(last, _ALERTS, watch)
         last = alerts[-1]["number"] if alerts else last
         found = [] if row["last"] is None else [("window", json_line(json.loads(row["last"])))]
         found += [("alert", json_line(alert)) for alert in alerts]
         is_over = row["state"] != "running"
         found += [("over", json_line(watch_json(row)))] if is_over else []
-        return Look(found, is_over)
+        return Told(found, is_over)
 
     return service.streams.response(changes(look))

@@ -16,7 +16,7 @@ from seal.printing import json_line
 from seal.results import Result, TokenList
 from seal.serve import schemas
 from seal.serve.answers import answer, told
-from seal.serve.events import Look, changes
+from seal.serve.events import Told, changes
 from seal.serve.replies import HEADER, KeptReply, once
 from seal.serve.schemas import LONGEST_ID
 from seal.serve.service import Service, allowed
@@ -240,9 +240,9 @@ async def watch_job(service: Here, job: JobPath) -> EventSourceResponse:
     """A job whenever something about it changes, as server-sent events, until it is over."""
     service.jobs.get(job)
 
-    def look() -> Look:
+    def look() -> Told:
         found = service.jobs.get(job)
-        return Look([("job", json_line(found.to_json()))], found.is_over)
+        return Told([("job", json_line(found.to_json()))], found.is_over)
 
     return service.streams.response(changes(look))
 
@@ -251,9 +251,9 @@ async def watch_job(service: Here, job: JobPath) -> EventSourceResponse:
 async def watch_jobs(service: Here) -> EventSourceResponse:
     """All jobs that are not over, whenever something about one of them changes."""
 
-    def look() -> Look:
+    def look() -> Told:
         jobs = [job.to_json() for job in service.jobs.unfinished()]
-        return Look([("jobs", json_line(jobs))])
+        return Told([("jobs", json_line(jobs))])
 
     return service.streams.response(changes(look))
 
