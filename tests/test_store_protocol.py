@@ -418,7 +418,7 @@ def test_a_commit_that_another_takes_for_a_leftover_is_made_again(
     def slow(tables: Tables, *arguments: str) -> int:
         if len(cleared) < times:
             cleared.append(len(commits.commits(other._tables, "film")))
-            commits.drop_unmarked(other._tables)
+            commits.drop_unmarked(other._tables, "film")
         return mark(tables, *arguments)
 
     monkeypatch.setattr(Tables, "mark", slow)

@@ -28,15 +28,17 @@ rows that named the batch were already gone, and the committer sees that. A comm
 is no proof for another committer, because it may yet be withdrawn.
 
 Nobody can tell a commit without its mark that a killed process left from one that a process is just
-about to mark. So everybody may delete commits without a mark, and a committer may lose its own. It
-notices: a mark and a deletion of one row conflict in Lance, so that either the row is marked, and
-the deletion finds no row without a mark, or the row is gone, and the committer, who has marked
-none, starts again. Nothing is lost: a commit counts from its mark on, and a row that bears the mark
-was there from its first moment to the mark, where every sweeper has seen it.
+about to mark. So whoever has finished a video may delete its commits without a mark, and another
+committer of the video may lose its own. The committer notices: a mark and a deletion of one row
+conflict in Lance. Either the row is marked, and the deletion finds no row without a mark; or the
+row is gone, and the committer, who has marked none, starts again. Nothing is lost: a commit counts
+from its mark on, and a row that bears the mark was there all the time before, where every sweeper
+has seen it.
 
-The restarts end. `finish` deletes such commits once, after its own commit is visible, and
-`optimize` deletes them once a call. Of n processes that commit one video at once, each success
-costs each other process one restart at most, and some process always succeeds.
+The restarts end: `finish` deletes such commits once, after its own commit is visible. Of n
+processes that commit one video at once, each success costs each other process one restart at most,
+and some process always succeeds. `optimize`, which may run again and again, deletes them only while
+nobody else writes. In a bucket they stay until the next `finish` or `remove` of their video.
 """
 
 from __future__ import annotations
@@ -145,12 +147,14 @@ def commit(tables: Tables, record: VideoRecord, contents: Contents, known: Commi
         "contents": contents.to_json(),
     }
     this = f"commit = {quote(name)}"
-    tables.append(schema.VIDEOS, [row])
-    if _still_named(tables, record.id, contents, known):
-        # Whoever took this one for the commit of a killed process has deleted its row.
-        return tables.mark(schema.VIDEOS, "committed", this) == 1
-    tables.delete(schema.VIDEOS, this)
-    return False
+    # Who is alone may take a commit without a mark for that of a killed process.
+    with tables.held():
+        tables.append(schema.VIDEOS, [row])
+        if _still_named(tables, record.id, contents, known):
+            # Whoever has finished the same video meanwhile has deleted the row.
+            return tables.mark(schema.VIDEOS, "committed", this) == 1
+        tables.delete(schema.VIDEOS, this)
+        return False
 
 
 def _still_named(tables: Tables, video_id: str, contents: Contents, known: Commit | None) -> bool:
@@ -176,10 +180,13 @@ def drop_older(tables: Tables, video_id: str) -> None:
 def drop_unmarked(tables: Tables, video_id: str | None = None) -> None:
     """Delete the commits, of one video or of all, that have no mark.
 
-    A process that has not yet come to mark its own commit starts again.
+    Of one video, a process that has not yet come to mark its own commit starts again. Those of all
+    go only while nobody else writes, which nobody knows of a bucket.
     """
-    mine = "true" if video_id is None else f"id = {quote(video_id)}"
-    tables.delete(schema.VIDEOS, f"{mine} AND NOT committed")
+    if video_id is None:
+        tables.delete_alone(schema.VIDEOS, "NOT committed")
+    else:
+        tables.delete(schema.VIDEOS, f"id = {quote(video_id)} AND NOT committed")
 
 
 def sweep(tables: Tables, video_id: str | None = None) -> None:

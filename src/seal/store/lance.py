@@ -12,7 +12,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,6 +144,17 @@ class Tables:
                 table.delete(where)
 
         self._change(name, delete)
+
+    def held(self) -> AbstractContextManager[bool]:
+        """Hold the place, together with others who write."""
+        return self._place.held()
+
+    def delete_alone(self, name: str, where: str) -> None:
+        """As `delete`, but nothing happens if another process may be writing at this moment."""
+        with self._place.held(alone=True) as is_alone:
+            table = self.open(name) if is_alone else None
+            if table is not None and table.count_rows(where):
+                table.delete(where)
 
     def mark(self, name: str, column: str, where: str) -> int:
         """Set a column to true in the rows that meet an SQL condition, in one commit.
