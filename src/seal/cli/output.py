@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from seal.errors import SealError
 from seal.printing import json_line, printable, printable_lines
 
 if TYPE_CHECKING:
-    from seal.ingest import OnProgress
+    from seal.ingest import OnProgress, WorkerProgress
     from seal.results import Result
 
 _LINE_EVERY_S = 5.0
 """How often progress is a line where stderr is no terminal."""
 _BAR_EVERY_S = 0.1
+_LISTED = 4
+"""How many workers progress names."""
 
 
 def emit(result: Result, as_json: bool) -> None:
@@ -69,6 +71,7 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             speed = progress.done_s / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
             said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
+            said += _at_work(progress.workers)
             if shown.disable:
                 tell(said)
                 return
@@ -77,6 +80,15 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             shown.set_description_str(said + left)
 
         yield on_progress
+
+
+def _at_work(workers: Sequence[WorkerProgress]) -> str:
+    """Which part each of the workers is at, and how far it is with it."""
+    if len(workers) < 2:
+        return ""
+    listed = [f"{each.part} ({clock(each.done_s, tenths=False)})" for each in workers[:_LISTED]]
+    more = ", ..." if len(workers) > _LISTED else ""
+    return f", {len(workers)} workers at parts {', '.join(listed)}{more}"
 
 
 def bar(total: float | None = None) -> Any:
