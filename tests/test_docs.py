@@ -34,6 +34,7 @@ PAGES = [
     DOCS / "paper.md",
     DOCS / "lab.md",
     DOCS / "selection.md",
+    DOCS / "many-machines.md",
     PROJECT / "Makefile",
 ]
 
