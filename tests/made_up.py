@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +19,7 @@ import numpy as np
 
 from seal.decompose import Draft, Maker, PartContext
 from seal.encode import Encoder, check_images, check_texts
+from seal.errors import VideoError
 from seal.kinds import Kind
 from seal.segment import Masks, Segmenter
 from seal.track import Tracker, Tracklet
@@ -120,6 +124,28 @@ class HalfSegmenter(Segmenter):
         masks[0, :, : max(1, width // 2)] = True
         masks[1, :, width // 2 :] = True
         return Masks.of(masks, [0.9, 0.8])
+
+
+class MoodySegmenter(HalfSegmenter):
+    """In the calls of these numbers it fails, as if the video could not be read there. It kills its
+    process as often as there are files in the folder `dies`."""
+
+    def __init__(
+        self, fails: Sequence[int] = (), dies: Path | None = None, pause_s: float = 0.0
+    ) -> None:
+        self._fails, self._calls, self._dies = set(fails), 0, dies
+        self._pause_s = pause_s
+
+    def segment(self, image: np.ndarray) -> Masks:
+        time.sleep(self._pause_s)
+        self._calls += 1
+        if self._calls - 1 in self._fails:
+            raise VideoError("the segmenter is in no mood")
+        if self._dies is not None and (left := sorted(self._dies.iterdir())):
+            with suppress(FileNotFoundError):
+                left[0].unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().segment(image)
 
 
 class CentreTracker(Tracker):

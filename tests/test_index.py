@@ -135,7 +135,7 @@ def test_workers_that_get_no_plan_end(
             super().start(jobs)
             started.extend(process for process in self.idle if process not in started)
 
-    monkeypatch.setattr("seal.ingest.Workers", Seen)
+    monkeypatch.setattr("seal.ingest.run.Workers", Seen)
     options = Options.load("mini", [IN_PARTS])
     counts = []
     # The film has codec keyframes ten seconds apart, so that it has one part of at most seven.
@@ -148,7 +148,8 @@ def test_workers_that_get_no_plan_end(
         counts.append(len(started))
         assert all(process.returncode is not None for process in started)
     assert counts == [2, 4, 6]
-    lone = Workers(Options.load(), 1)
+    lone = Workers()
+    lone.start(1, options)
     assert lone.idle[0].communicate(b"") == (b"", None)
     assert lone.idle[0].returncode == 0
 

@@ -1,4 +1,4 @@
-"""The campaign of kills of `benchmarks/kills.py`, in short."""
+"""The campaigns of kills of `benchmarks/kills.py` and `engine_kills.py`, in short."""
 
 import subprocess
 import sys
@@ -25,3 +25,13 @@ def test_kills_at_random_instants_lose_nothing_and_leave_nothing(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"| {name} |" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc to find workers")
+def test_kills_of_workers_drivers_and_shards_lose_nothing_and_do_nothing_twice() -> None:
+    campaign = CAMPAIGN.with_name("engine_kills.py")
+    done = subprocess.run(
+        [sys.executable, str(campaign), "--kills", "3"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| driver |" in done.stdout

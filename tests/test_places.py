@@ -69,9 +69,10 @@ def test_one_device_or_none_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("two")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_worker_processes_take_the_devices_in_turn() -> None:
-    workers = Workers(Options.load("base"), 2)
+    workers, options = Workers(), Options.load("base")
     try:
-        workers.start(3)
+        workers.start(2, options)
+        workers.start(3, options)
         environments = [Path(f"/proc/{p.pid}/environ").read_bytes() for p in workers.idle]
     finally:
         workers.close()

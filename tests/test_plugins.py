@@ -17,7 +17,7 @@ import made_up
 import seal
 from filmed import write_film
 from seal import backends
-from seal.errors import BackendError, OptionError, StoreError, VideoError
+from seal.errors import BackendError, OptionError, StoreError, UnfinishedError
 
 IN_PARTS = "video.part_s=4"
 
@@ -181,11 +181,11 @@ class Failing(made_up.ColourEncoder):
     [
         ("raises", ValueError, "no blue"),
         ("unreadable", BackendError, "UnreadableError: no red"),
-        ("dies", VideoError, "a worker process died"),
-        ("dies early", VideoError, "a worker process died"),
+        ("dies", UnfinishedError, "its worker process died (exit code 9)"),
+        ("dies early", UnfinishedError, "its worker process died (exit code 9)"),
     ],
 )
-def test_a_worker_process_that_fails_ends_indexing(
+def test_what_fails_in_a_worker_process_is_an_error_here(
     way: str, kind: type[Exception], message: str, film: Path, tmp_path: Path
 ) -> None:
     library = seal.open(tmp_path / "store")

@@ -42,7 +42,7 @@ class NoOptions:
 
 
 _INDEXING, _ANSWERING = "seal.config.indexing", "seal.config.answering"
-_WORDING = "seal.config.wording"
+_WORDING, _RUNNING = "seal.config.wording", "seal.config.running"
 
 BUILT_IN: dict[str, dict[str, Backend]] = {
     "kind": {
@@ -100,6 +100,10 @@ BUILT_IN: dict[str, dict[str, Backend]] = {
         "none": Backend("", f"{_ANSWERING}:NoAnswer"),
         "openai": Backend("seal.answer.endpoint:EndpointAnswerer", f"{_ANSWERING}:OpenAIAnswer"),
         "hf": Backend("seal.answer.local:LocalAnswerer", f"{_ANSWERING}:HfAnswer"),
+    },
+    "engine": {
+        "local": Backend("seal.ingest.run:LocalEngine", f"{_RUNNING}:LocalOptions"),
+        "ray": Backend("seal.ingest.cluster:RayEngine", f"{_RUNNING}:RayOptions"),
     },
     "objective": {
         "seal": Backend("seal.attention.seal:Seal"),

@@ -27,7 +27,7 @@ from seal import backends
 from seal.arguments import asking
 from seal.config import PROFILES, STAGES, Options, as_settings
 from seal.config.serving import ServeOptions, is_server
-from seal.config.tasks import MODEL_STAGES
+from seal.config.tasks import BACKEND_STAGES
 from seal.errors import OptionError
 from seal.files import read_text
 from seal.settings import split
@@ -167,7 +167,7 @@ def _backend_with(key: str, profile: str, chosen: list[str]) -> list[str]:
     """The settings that choose a back end whose options have this key, if any has: the chosen one
     first."""
     stage = key.partition(".")[0]
-    if stage not in MODEL_STAGES or stage not in STAGES:
+    if stage not in BACKEND_STAGES or stage not in STAGES:
         return chosen
     others = [each for each in chosen if split(each)[0] != f"{stage}.backend"]
     for way in (chosen, *([*others, f"{stage}.backend={one}"] for one in backends.names(stage))):

@@ -3,6 +3,7 @@
     SealError                  catch this one to catch them all
     ├── OptionError            a wrong option, name or argument; lists the valid ones
     ├── VideoError             this input cannot be read as video; the rest of a batch can go on
+    │   └── UnfinishedError    some parts of it could not be indexed; the others are stored
     ├── StoreError             the token store cannot be used
     │   ├── NotIndexedError    the store has no such video
     │   ├── StoreFullError     no space left; what was stored before is untouched
@@ -15,6 +16,9 @@
 Every message says what came, what was expected and what to try. Paths are shown as given, with
 visible escapes for what could steer a terminal; `args` has them as they are.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 
 class SealError(Exception):
@@ -33,6 +37,15 @@ class OptionError(SealError, ValueError):
 
 class VideoError(SealError):
     """An input that cannot be read as video."""
+
+
+class UnfinishedError(VideoError):
+    """A video of which some parts could not be indexed. The others are stored."""
+
+    def __init__(self, message: str, shares: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.shares = shares
+        """A `seal.inventory.Share` of each such video: which parts failed, and why."""
 
 
 class StoreError(SealError):

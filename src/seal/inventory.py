@@ -3,12 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from seal.clock import clock
+from seal.clock import clock, span_clock
 from seal.printing import printable
 from seal.results import Result
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A part of a video that could not be indexed."""
+
+    part: int
+    start_s: float
+    end_s: float
+    reason: str
+    tries: int
+    """How often the part was tried in one run."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        where = f"part {self.part} ({span_clock(self.start_s, self.end_s)})"
+        times = "once" if self.tries == 1 else f"{self.tries} times"
+        return f"{where}, tried {times}: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Share(Result):
+    """What one run has done of a video: of all of its parts, or of those of a shard."""
+
+    video: str
+    """The id; "" where the shard has no part of the video, which it then has not read."""
+    path: str
+    parts: int | None
+    """How many the video has; None where nobody can know before it is read."""
+    own: int
+    """How many of them were this run's to do, those that were stored before included."""
+    is_complete: bool
+    """Whether the video is committed."""
+    dead: Sequence[DeadLetter] = ()
+    """The parts of its own that failed."""
+    shard: str = "1/1"
+
+    @property
+    def failure(self) -> str:
+        """Why the video is not complete."""
+        reasons = "; ".join(map(str, self.dead))
+        return (
+            f"{self.path}: {len(self.dead)} of {self.parts} parts could not be indexed: {reasons};"
+            " the others are stored, and the same command tries these again"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "video": self.video or None,
+            "path": self.path,
+            "shard": self.shard,
+            "parts": self.parts,
+            "own": self.own,
+            "complete": self.is_complete,
+            "dead": [letter.to_json() for letter in self.dead],
+        }
+
+    def __str__(self) -> str:
+        of = "" if self.parts is None else f" of {self.parts}"
+        state = "complete" if self.is_complete else "unfinished"
+        dead = f", {len(self.dead)} failed" if self.dead else ""
+        return (
+            f"{self.video or '-'}  shard {self.shard}: {self.own}{of} parts{dead};"
+            f" the video is {state}  {printable(self.path)}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +144,8 @@ class Listing(Result):
     videos: list[Indexed]
     unfinished: Sequence[tuple[str, str]] = ()
     """Id and path of each video that was begun and is not committed; the JSON leaves them out."""
+    dead: Mapping[str, Sequence[DeadLetter]] = field(default_factory=dict)
+    """Id -> the parts of an unfinished video that failed when they were last tried."""
 
     def to_json(self) -> list[dict[str, Any]]:
         return [video.to_json() for video in self.videos]
@@ -90,10 +159,10 @@ class Listing(Result):
 
     def __str__(self) -> str:
         lines = [video.line() for video in self.videos]
-        lines += [
-            f"{video}  unfinished: `seal index` goes on, `seal remove` drops it  {printable(path)}"
-            for video, path in self.unfinished
-        ]
+        for video, path in self.unfinished:
+            how = "`seal index` goes on, `seal remove` drops it"
+            lines.append(f"{video}  unfinished: {how}  {printable(path)}")
+            lines += [f"  {printable(str(letter))}" for letter in self.dead.get(video, ())]
         return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
 
     def __len__(self) -> int:

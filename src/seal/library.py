@@ -19,9 +19,10 @@ from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.everywhere import found_everywhere
 from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.indexed import LocalVideo
-from seal.ingest import default_jobs
-from seal.ingest import index as index_video
-from seal.inventory import Listing, Optimized, Removed
+from seal.ingest import OnProgress, Shard, default_jobs, index_share
+from seal.ingest.batch import Batch
+from seal.ingest.shard import WHOLE
+from seal.inventory import Listing, Optimized, Removed, Share
 from seal.lookup import find_any_video, find_video, options_of
 from seal.nearest import NearestContent
 from seal.results import Answer, Found, Selection, Shown
@@ -73,38 +74,42 @@ class LocalLibrary(Library):
             )
         return LocalLibrary(Store(path, create=create), encoder=encoder, defaults=defaults)
 
-    def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:
+    def _index_each(
+        self, source: str | Path | Iterable[str | Path], how: Indexing
+    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
         chosen = Options.load(how.profile, how.settings, "index", self._defaults)
         given = Instances(**how.objects)
         given.check(how.settings)
         jobs, encoder = how.jobs, given.encoder
-        if jobs is None:
+        if jobs is None and chosen.engine.backend == "local":
             # An object may hold what other processes cannot have, such as a device.
             jobs = default_jobs(chosen) if given == Instances() else 1
-        if jobs < 1:
+        if jobs is not None and jobs < 1:
             raise OptionError(f"jobs must be at least 1, got {jobs}")
         if encoder is not None:
             self._encoders.add(encoder)
-
-        def one(path: str | Path) -> LocalVideo:
-            record = index_video(
-                path,
-                self.store,
-                chosen,
-                quick=how.quick,
-                jobs=jobs,
-                instances=given,
-                on_progress=how.on_progress,
-            )
-            return self._video(record)
-
+        shard = Shard.parse(how.shard) if how.shard is not None else WHOLE
         paths = sources_of(source)
         if chosen.subtitles.file is not None and len(paths) > 1:
             raise OptionError(
                 f"one subtitle file cannot be that of {len(paths)} videos: index its video alone"
             )
-        found = [one(path) for path in paths]
-        return found[0] if paths == [source] else found
+
+        def one(place: int, on_progress: OnProgress) -> Share:
+            return index_share(
+                paths[place],
+                self.store,
+                chosen,
+                shard=replace(shard, place=place),
+                quick=how.quick,
+                jobs=jobs,
+                instances=given,
+                on_progress=on_progress,
+            )
+
+        at_once = chosen.engine.videos_at_once
+        for place, outcome in Batch(one, range(len(paths)), at_once, how.on_progress):
+            yield place, paths[place], outcome
 
     def video(self, name: str | Path) -> LocalVideo:
         return self._video(find_video(self.store, str(name)))
@@ -137,7 +142,9 @@ class LocalLibrary(Library):
             for record in self.store.videos()
             if record.id in counts
         ]
-        return Listing(described, [(video.id, video.path) for video in self.store.unfinished()])
+        begun = self.store.unfinished()
+        dead = {video.id: video.dead for video in begun if video.dead}
+        return Listing(described, [(video.id, video.path) for video in begun], dead)
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:
         videos = [find_any_video(self.store, str(name)) for name in names]

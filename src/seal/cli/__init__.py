@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +12,13 @@ from seal import backends
 from seal.cli.agents import mcp
 from seal.cli.ask import ask
 from seal.cli.chat import chat
-from seal.cli.command import Group, defaults
+from seal.cli.command import Group
 from seal.cli.config import config
 from seal.cli.data import data
 from seal.cli.demo import demo
 from seal.cli.evaluate import evaluate
 from seal.cli.export import export
+from seal.cli.index import index
 from seal.cli.options import (
     all_option,
     asked,
@@ -27,20 +27,19 @@ from seal.cli.options import (
     json_option,
     library,
     query_settings,
-    settings_option,
     store_option,
     writable,
 )
-from seal.cli.output import complain, emit, progress_bar, tell
+from seal.cli.output import complain, emit, tell
+from seal.cli.plan import plan
 from seal.cli.prepare import doctor, prepare
 from seal.cli.serve import serve
 from seal.cli.train import train
 from seal.cli.version import version_option
 from seal.cli.watch import watch
 from seal.cli.words import chapters, transcribe
-from seal.clock import clock, span_clock
-from seal.config import PROFILES, Options
-from seal.errors import OptionError, SealError, VideoError
+from seal.config import Options
+from seal.errors import SealError
 from seal.files import writing
 from seal.printing import printable
 
@@ -92,6 +91,8 @@ def main() -> None:
 
 main.add_command(data)
 main.add_command(evaluate, "eval")
+main.add_command(index)
+main.add_command(plan)
 main.add_command(watch)
 main.add_command(train)
 main.add_command(ask)
@@ -105,84 +106,6 @@ main.add_command(config)
 main.add_command(demo)
 main.add_command(doctor)
 main.add_command(prepare)
-
-
-@main.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH|URL|FOLDER|-...")
-@store_option
-@click.option(
-    "--profile", default=Options().profile, show_default=True, help=f"{', '.join(PROFILES)}."
-)
-@settings_option("actions.min_length_s=0.5")
-@click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core.")
-@click.option("--quick", is_flag=True, help="Scene tokens from the codec's keyframes alone.")
-@click.option(
-    "--subtitles",
-    type=click.Path(),
-    metavar="FILE",
-    help="Its subtitles; by default those beside the video, then those inside it.",
-)
-@json_option
-def index(
-    paths: tuple[str, ...],
-    store_path: str,
-    profile: str,
-    settings: tuple[str, ...],
-    jobs: int | None,
-    quick: bool,
-    subtitles: str | None,
-    as_json: bool,
-) -> None:
-    """Index videos: files, addresses, cameras, folders of images or of videos, or - for stdin.
-
-    A video that is indexed already is not indexed again. An interrupted run goes on where it
-    stopped. With --quick a film can be asked within a minute; without it, the next run completes
-    the film. Subtitles become speech tokens. Where a video has none, its sound does with
-    --set transcribe.backend=whisper, and --set read.backend=rapidocr reads what is in the picture.
-    """
-    from seal.video import NOT_LOOKED_AT, shown, sources_in
-
-    if quick and jobs is not None:
-        raise click.UsageError("--quick uses one process: leave --jobs out")
-    if subtitles is not None:
-        if len(paths) > 1 or sources_in(paths[0]) != [paths[0]]:
-            raise click.UsageError("--subtitles FILE is about one video")
-        if quick:
-            raise click.UsageError("--quick takes no subtitles: leave --subtitles out")
-        settings = (*settings, f"subtitles.file={subtitles}")
-    # An option that is wrong by itself is an error before any video.
-    Options.load(profile, settings, "index", defaults())
-    opened = library(store_path, create=True)
-    failed = False
-    named = ("/dev/stdin" if path == "-" else path for path in paths)
-    for path in (one for name in named for one in sources_in(name)):
-        try:
-            with progress_bar(shown(path)) as on_progress:
-                video = opened.index(
-                    path,
-                    profile=profile,
-                    quick=quick,
-                    jobs=jobs,
-                    options=settings,
-                    on_progress=on_progress,
-                )
-        except (OptionError, VideoError) as error:
-            # The options were fine by themselves, so this is about this video.
-            complain(error)
-            failed = True
-            continue
-        result = video.describe()
-        lost = [gap for gap in result.gaps if not gap[2].startswith(NOT_LOOKED_AT)]
-        if missing_s := sum(gap[1] - gap[0] for gap in result.gaps if gap not in lost):
-            text = "between keyframes of the codec were not looked at"
-            tell(f"{shown(path)}: {clock(missing_s)} {text}")
-        for start_s, end_s, reason in lost:
-            tell(f"{shown(path)}: {span_clock(start_s, end_s)} could not be read: {reason}")
-        for time_s, text in result.notes:
-            tell(f"{shown(path)}: at {clock(time_s)}: {text}")
-        emit(result, as_json)
-    if failed:
-        sys.exit(1)
 
 
 @main.command()

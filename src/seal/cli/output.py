@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,12 +17,14 @@ from seal.errors import SealError
 from seal.printing import json_line, printable, printable_lines
 
 if TYPE_CHECKING:
-    from seal.ingest import OnProgress
+    from seal.ingest import OnProgress, WorkerProgress
     from seal.results import Result
 
 _LINE_EVERY_S = 5.0
 """How often progress is a line where stderr is no terminal."""
 _BAR_EVERY_S = 0.1
+_LISTED = 4
+"""How many workers progress names."""
 _results: list[IO[str]] = []
 """The stdout of the command that runs: see `results_apart`."""
 
@@ -89,6 +91,7 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             speed = progress.done_s / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
             said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
+            said += _at_work(progress.workers)
             if shown.disable:
                 tell(said)
                 return
@@ -116,6 +119,15 @@ def steps_bar(total: int, what: str) -> Iterator[Callable[..., None]]:
                 tell(f"{what}: {done} of {total}{more}")
 
         yield on_step
+
+
+def _at_work(workers: Sequence[WorkerProgress]) -> str:
+    """Which part each of the workers is at, and how far it is with it."""
+    if len(workers) < 2:
+        return ""
+    listed = [f"{each.part} ({clock(each.done_s, tenths=False)})" for each in workers[:_LISTED]]
+    more = ", ..." if len(workers) > _LISTED else ""
+    return f", {len(workers)} workers at parts {', '.join(listed)}{more}"
 
 
 def bar(total: float | None = None) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from seal.client.video import RemoteVideo
 from seal.config import Options
 from seal.errors import NotIndexedError, OptionError, VideoError
 from seal.front import Indexing, Library, PutExport, PutQuestion
-from seal.inventory import Indexed, Listing, Optimized, Removed
+from seal.inventory import Indexed, Listing, Optimized, Removed, Share
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
 
@@ -109,18 +110,20 @@ class RemoteLibrary(Library):
             " the page of the server, or with seal.open(FOLDER).watch"
         )
 
-    def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any:
+    def _index_each(
+        self, source: str | Path | Iterable[str | Path], how: Indexing
+    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
         from seal.video import sources_of
 
         self._check(how)
-        paths = sources_of(source)
-        found = [self._indexed(path, how) for path in paths]
-        return found[0] if paths == [source] else found
+        for place, path in enumerate(sources_of(source)):
+            yield place, path, partial(self._indexed, path, how)
 
     def _check(self, how: Indexing) -> None:
         """Raise OptionError for what a server decides by itself."""
         given = [name for name, value in how.objects.items() if value is not None]
         given += ["jobs"] if how.jobs is not None else []
+        given += ["shard"] if how.shard is not None else []
         # Nobody can tell whether the default was asked for.
         given += ["profile"] if how.profile not in (Options.profile, self._server.profile) else []
         if given:
@@ -130,7 +133,7 @@ class RemoteLibrary(Library):
                 " the server with it"
             )
 
-    def _indexed(self, source: str | Path, how: Indexing) -> RemoteVideo:
+    def _indexed(self, source: str | Path, how: Indexing) -> Share:
         """One file or address, indexed by the server."""
         from seal.ingest import Progress
         from seal.video import is_address
@@ -156,7 +159,7 @@ class RemoteLibrary(Library):
                 f"{source} is no file: a server indexes files, which are uploaded, and addresses of"
                 " hosts that it allows"
             )
-        return self.by_id(self._waited(job, str(source), how))
+        return Share(self._waited(job, str(source), how), str(source), None, 0, True)
 
     def _waited(self, job: str, source: str, how: Indexing) -> str:
         """The id of the video that has come of a job."""

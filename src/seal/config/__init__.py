@@ -58,7 +58,8 @@ from seal.config.querying import (
     WatchOptions,
     read_by_heads,
 )
-from seal.config.tasks import MODEL_STAGES, TASKS
+from seal.config.running import EngineOptions, LocalOptions, RayOptions
+from seal.config.tasks import BACKEND_STAGES, TASKS
 from seal.config.training import FitOptions
 from seal.config.wording import (
     ChapterOptions,
@@ -87,12 +88,14 @@ __all__ = [
     "ClassicalSegment",
     "ClipEncode",
     "DecodeOptions",
+    "EngineOptions",
     "FindOptions",
     "FitOptions",
     "HeadOptions",
     "HfAnswer",
     "InputOptions",
     "Instance",
+    "LocalOptions",
     "MetaClip2Encode",
     "MiniDetect",
     "MiniEncode",
@@ -111,6 +114,7 @@ __all__ = [
     "OpenAIAnswer",
     "Options",
     "RapidOcrRead",
+    "RayOptions",
     "RfDetrDetect",
     "Sam2Segment",
     "Sam2Track",
@@ -200,6 +204,7 @@ class Options:
     find: FindOptions = field(default_factory=FindOptions)
     head: SelectOptions = field(default_factory=SelectOptions)
     answer: NoAnswer = field(default_factory=NoAnswer)
+    engine: Any = field(default_factory=LocalOptions)
 
     @staticmethod
     def load(
@@ -252,7 +257,7 @@ class Options:
         stage, _, name = key.partition(".")
         if stage not in STAGES:
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(self.keys())}")
-        if name == "backend" and stage in MODEL_STAGES:
+        if name == "backend" and stage in BACKEND_STAGES:
             # Options that are set already stay if the back end does.
             if getattr(self, stage).backend == value:
                 return self
@@ -285,6 +290,11 @@ class Options:
                 f"the options of answer {group.backend!r} must be a subclass of"
                 " seal.config.NoAnswer: they say what a prompt shows"
             )
+        if stage == "engine" and not isinstance(group, EngineOptions):
+            raise BackendError(
+                f"the options of engine {group.backend!r} must be a subclass of"
+                " seal.config.EngineOptions: they say what becomes of parts that fail"
+            )
         return dataclasses.replace(self, **{stage: group})
 
     def value(self, key: str) -> Any:
@@ -301,7 +311,7 @@ class Options:
         """Every key that can be set, given the back ends chosen."""
         keys = []
         for stage in STAGES:
-            keys += [f"{stage}.backend"] if stage in MODEL_STAGES else []
+            keys += [f"{stage}.backend"] if stage in BACKEND_STAGES else []
             for option in dataclasses.fields(getattr(self, stage)):
                 names = [option.name]
                 if option.type == "Mapping[str, float]":
@@ -340,7 +350,7 @@ def yielding(
     above = Options._layered(
         profile, (each for each in settings if ".backend=" in each), task, backends_set
     )
-    other = {each for each in MODEL_STAGES if getattr(above, each) != getattr(below, each)}
+    other = {each for each in BACKEND_STAGES if getattr(above, each) != getattr(below, each)}
     # What a prompt shows is set for all answerers alike.
     keys = {
         key

@@ -15,7 +15,9 @@ INDEX_STAGES = (
 MODEL_STAGES = (
     *("detect", "segment", "track", "encode", "transcribe", "read", "meaning", "answer"),
 )
-"""The stages of `Options` that have several back ends (`seal.backends`)."""
+"""The stages of `Options` whose back ends are models (`seal.backends`)."""
+BACKEND_STAGES = (*MODEL_STAGES, "engine")
+"""The stages of `Options` that have several back ends."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def _query(*reads: str, settings: Mapping[str, str] | None = None) -> Task:
 
 
 TASKS = {
-    "index": Task(INDEX_STAGES, "it belongs to a query, such as `seal find` or `seal ask`"),
+    "index": Task(
+        (*INDEX_STAGES, "engine"), "it belongs to a query, such as `seal find` or `seal ask`"
+    ),
     "select": _query("attention", "find.min_probability", "find.unsure_probability"),
     "find": _query("find", "head"),
     "find all": _query("find", "head", "attention.candidates"),

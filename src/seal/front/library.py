@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from seal.arguments import Settings, asking, merged, selecting
 from seal.config import Options, WatchOptions
-from seal.errors import OptionError
+from seal.errors import OptionError, UnfinishedError
 from seal.front.requests import Indexing, PutExport, PutQuestion
 from seal.front.video import Video
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seal.encode import Encoder
     from seal.export import Exported
     from seal.ingest import OnProgress
-    from seal.inventory import Listing, Optimized, Removed
+    from seal.inventory import Listing, Optimized, Removed, Share
     from seal.results import Answer, Found, Selection, Shown
     from seal.segment import Segmenter
     from seal.track import Tracker
@@ -41,6 +41,7 @@ class Library(ABC):
         quick: bool = ...,
         subtitles: str | Path | None = ...,
         jobs: int | None = ...,
+        engine: str | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
@@ -60,6 +61,7 @@ class Library(ABC):
         quick: bool = ...,
         subtitles: str | Path | None = ...,
         jobs: int | None = ...,
+        engine: str | None = ...,
         segmenter: Segmenter | None = ...,
         tracker: Tracker | None = ...,
         encoder: Encoder | None = ...,
@@ -78,6 +80,7 @@ class Library(ABC):
         quick: bool = False,
         subtitles: str | Path | None = None,
         jobs: int | None = None,
+        engine: str | None = None,
         segmenter: Segmenter | None = None,
         tracker: Tracker | None = None,
         encoder: Encoder | None = None,
@@ -93,7 +96,8 @@ class Library(ABC):
         it is several of these or a folder of videos, and a list comes back. Objects given as
         `segmenter`, `tracker`, `encoder`, `detector`, `transcriber` or `reader` stand in for those
         of the profile. `jobs` is the number of processes: by default one for each core, or one
-        where objects are given.
+        where objects are given. The `engine` "ray" does the parts on a Ray cluster
+        (`seal.config.RayOptions`), by default as many at a time as the cluster has CPUs.
 
         `subtitles` is a file with what is said in the video. By default files beside the video and
         streams inside it are looked for (`seal.config.SubtitleOptions`).
@@ -102,8 +106,10 @@ class Library(ABC):
         times faster; a later call without it completes the video, whose tokens then are others.
 
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
+        Raises UnfinishedError, a VideoError, when all are done, if parts of some videos failed: the
+        error says which and why, and the same call tries these parts again.
         """
-        settings = merged(options, {"subtitles.file": subtitles})
+        settings = merged(options, {"subtitles.file": subtitles, "engine.backend": engine})
         objects = {
             "segmenter": segmenter,
             "tracker": tracker,
@@ -113,7 +119,41 @@ class Library(ABC):
             "reader": reader,
         }
         how = Indexing(profile, settings, quick, jobs, objects, on_progress)
-        return self._index(source, how)
+        shares = {place: outcome() for place, _, outcome in self._index_each(source, how)}
+        dead = [share for _, share in sorted(shares.items()) if not share.is_complete]
+        if dead:
+            raise UnfinishedError("; ".join(share.failure for share in dead), dead)
+        found = [self.by_id(share.video) for _, share in sorted(shares.items())]
+        is_one = isinstance(source, (str, Path)) and not _is_folder_of_videos(source)
+        return found[0] if is_one else found
+
+    def index_each(
+        self,
+        source: str | Path | Iterable[str | Path],
+        *,
+        shard: str | None = None,
+        profile: str = Options.profile,
+        quick: bool = False,
+        subtitles: str | Path | None = None,
+        jobs: int | None = None,
+        engine: str | None = None,
+        options: Settings = (),
+        on_progress: OnProgress = lambda progress: None,
+    ) -> Iterator[tuple[str | Path, Callable[[], Share]]]:
+        """Index videos as `index` does, and say of each what has come of it, as soon as it ends.
+
+            for path, outcome in library.index_each("films", shard="3/64"):
+                share = outcome()   # or VideoError, and the next one may do
+
+        A `shard` is the share of one of several processes, which name the same videos in the same
+        order and write to one store. Each part has one owner. The process that finds a video
+        complete commits it, so that a video may be unfinished when its share is done. A live
+        source, a pipe and a video that cannot be cut belong to one shard as a whole.
+        """
+        settings = merged(options, {"subtitles.file": subtitles, "engine.backend": engine})
+        how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard)
+        for _, path, outcome in self._index_each(source, how):
+            yield path, outcome
 
     @abstractmethod
     def video(self, name: str | Path) -> Video:
@@ -291,7 +331,10 @@ class Library(ABC):
         )
 
     @abstractmethod
-    def _index(self, source: str | Path | Iterable[str | Path], how: Indexing) -> Any: ...
+    def _index_each(
+        self, source: str | Path | Iterable[str | Path], how: Indexing
+    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
+        """The place of each video in the list, the video, and what does it or has done it."""
 
     @abstractmethod
     def _find(self, query: str, settings: list[str]) -> Found: ...
@@ -313,3 +356,9 @@ class Library(ABC):
 
     @abstractmethod
     def _export(self, put: PutExport) -> Exported: ...
+
+
+def _is_folder_of_videos(source: str | Path) -> bool:
+    from seal.video import sources_in
+
+    return sources_in(source) != [source]

@@ -23,6 +23,8 @@ class Indexing:
     objects: Mapping[str, Any]
     """What stands in for the models of the profile, by the name of its argument."""
     on_progress: OnProgress
+    shard: str | None = None
+    """Which share of the parts, such as "3/64"; None means all of them."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
 """Video to stored tokens: one decode pass, in parts, over all cores, resumable at every part.
 
-plan    which parts of a video there are, and under which keys they are stored
-work    one part, from frames to tokens
-run     the local engine: parts one after another, or by several processes
-ahead   decoding while a device computes
-places  which device each of several processes sees
-worker  what such a process does
+plan     which parts of a video there are, and under which keys they are stored
+shard    which of them belong to one of several processes that know nothing of each other
+work     one part, from frames to tokens
+engine   what takes a plan and yields its parts as they get done
+run      the local engine: parts one after another, or by several processes
+ahead    decoding while a device computes
+places   which device each of several processes sees
+worker   what such a process does
+cluster  the engine `ray`: parts as tasks of a Ray cluster
+servers  actors of Ray that hold the weights of models, and what stands for these models in tasks
+batch    several videos, one after another or some at a time
+estimate what it will cost
 """
 
 from __future__ import annotations
@@ -15,34 +21,42 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from seal.config import Options
-from seal.decompose import Instances, Models
+from seal.decompose import Instances
+from seal.errors import NotIndexedError, UnfinishedError
+from seal.ingest.engine import Board, Engine, WorkerProgress, engine
 from seal.ingest.places import places, uses_devices
 from seal.ingest.plan import Plan, Stage, prepare
-from seal.ingest.run import Workers, in_process, in_processes
+from seal.ingest.shard import WHOLE, Shard
 from seal.ingest.work import IndexedPart, index_part
-from seal.store import Store, VideoRecord
-from seal.video import VideoReader, open_video
-from seal.video.source import is_handed_open, named_file
+from seal.inventory import DeadLetter, Share
+from seal.store import Store, VideoRecord, letters
+from seal.types import Tokens
+from seal.video import VideoReader, is_pipe, open_video, shown
+from seal.video.source import has_no_end, is_handed_open, named_file
 
 _log = logging.getLogger(__name__)
 
 __all__ = [
+    "Engine",
     "IndexedPart",
     "Instances",
     "OnProgress",
     "Plan",
     "Progress",
+    "Shard",
     "Stage",
+    "WorkerProgress",
     "default_jobs",
     "index",
     "index_part",
+    "index_share",
     "prepare",
 ]
 
@@ -59,6 +73,8 @@ class Progress:
     """Seconds of video that an earlier run had indexed."""
     total_s: float | None = None
     """Length of the video; None where it is not known."""
+    workers: tuple[WorkerProgress, ...] = ()
+    """The workers that are at a part, and how far each is with it."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -70,64 +86,105 @@ def index(
     options: Options | None = None,
     *,
     quick: bool = False,
-    jobs: int = 1,
+    jobs: int | None = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
 ) -> VideoRecord:
     """Turn a video into tokens in `store`; what is stored already is not done again.
 
     `options` are by default those of the profile `mini`; `instances` are models that stand in for
-    those that the options name. `jobs` is the number of processes. A live source is a new recording
-    each time.
+    those that the options name. `jobs` is the number of parts that are worked on at a time; None
+    leaves it to the engine. A live source is a new recording each time.
 
     With `quick` only the pictures that the codec stores whole are looked at, one for each scene
     token, by one process. A later run without it puts all tokens in their place.
 
-    Raises VideoError if the video cannot be read, StoreError if the store cannot be written. Raises
-    BackendError if a back end cannot be loaded and OptionError for options that do not fit it.
+    Raises VideoError if the video cannot be read, and its subclass UnfinishedError if some parts
+    failed and the others are stored. Raises StoreError if the store cannot be written, BackendError
+    if a back end cannot be loaded and OptionError for options that do not fit it.
+    """
+    share = index_share(
+        source,
+        store,
+        options,
+        quick=quick,
+        jobs=jobs,
+        instances=instances,
+        on_progress=on_progress,
+    )
+    if not share.is_complete:
+        raise UnfinishedError(share.failure, [share])
+    return store.resolve(share.video)
+
+
+def index_share(
+    source: str | Path,
+    store: Store,
+    options: Options | None = None,
+    *,
+    shard: Shard = WHOLE,
+    quick: bool = False,
+    jobs: int | None = 1,
+    instances: Instances | None = None,
+    on_progress: OnProgress = lambda progress: None,
+) -> Share:
+    """Index the share of one shard, by default all of the video. See `index`.
+
+    The process that finds the video complete commits it. Several may at once. A video of which the
+    shard has no part is not read.
     """
     began = time.monotonic()
     instances = instances or Instances()
     options = instances.named_in(options or Options.load())
     on_progress(Progress("reading"))
     source = named_file(source)
-    processes = 1 if quick else jobs
+    if (has_no_end(source) or is_pipe(source)) and not shard.has(0):
+        return Share("", shown(source), None, 0, False, shard=str(shard))
     with (
+        closing(engine(options, 1 if quick else jobs)) as running,
         open_video(source, options.video) as video,
-        closing(Workers(options, _expected(video, source, options, processes))) as workers,
     ):
-        models = Models.load(options, instances)
-        stage = prepare(source, video, store, options, models, quick)
+        running.expect(_expected(video, source, options, shard), options)
+        if shard.count > 1:
+            parts = len(video.part_starts(options.video.part_s))
+            if not any(map(shard.has, range(parts))):
+                return Share(
+                    "", shown(source), parts, 0, _is_there(source, store), shard=str(shard)
+                )
+        models = running.models(options, instances)
+        stage = prepare(source, video, store, options, models, quick, shard)
         record, plan = stage.record, stage.plan
         if plan is None:
             if store.resolve(record.id) != record:
                 # The file was moved.
                 store.finish(record, record.keys)
-            return store.resolve(record.id)
+            return _share(store.resolve(record.id), None, shard, True)
         total_s, skipped_s = video.info.duration_s, plan.skipped_s
 
-        def report(done_s: Iterable[float]) -> None:
-            on_progress(Progress("indexing", sum(done_s), skipped_s, total_s))
+        def report(board: Board) -> None:
+            on_progress(Progress("indexing", board.done_s, skipped_s, total_s, board.workers))
 
-        jobs = min(jobs, len(plan.todo)) if plan.is_cut and not is_handed_open(source) else 1
         cut = f"{len(plan.todo)} parts" if plan.is_cut else "one pass"
-        _log.info("%s: %s, profile %s, %d processes", record.id, cut, options.profile, jobs)
-        if jobs > 1:
-            # The models are loaded anew where they work.
-            del models
-            parts = in_processes(plan, instances, workers, jobs, report)
-        else:
-            workers.close()
-            parts = in_process(plan, video, models, report)
-        end_s, languages = video.info.start_s, Counter[str]()
+        _log.info("%s: %s, profile %s", record.id, cut, options.profile)
+        letters.forget(store, record.id, plan.todo)
+        end_s, languages, dead = video.info.start_s, Counter[str](), list[DeadLetter]()
+        found = running.run(plan, video, models, instances, Board(report))
+        # The models are loaded anew where they work.
+        del models
         # Processes end here and not when Python gets round to it, whatever ends this early.
-        with closing(parts), video.files.unchanged():
-            for part in parts:
+        with closing(found), video.files.unchanged():
+            for part in found:
+                if isinstance(part, DeadLetter):
+                    dead.append(part)
+                    _bury(store, plan, record, part)
+                    continue
                 stored = part.tokens, part.pictures, part.gaps, part.meanings
                 store.add(record.id, part.number, part.keys, *stored)
                 end_s = max(end_s, part.end_s)
                 if part.language:
                     languages[part.language] += 1
+        if (plan.is_cut or dead) and not plan.is_done_by(store.begin(record, plan.keys).done):
+            return _share(record, plan, shard, False, dead)
         # A length that nobody measured is a claim; it counts only for parts that were not read now.
         length_s = end_s - record.start_s
         if video.info.is_continuous is not None or skipped_s:
@@ -144,16 +201,46 @@ def index(
         language=max(languages, key=lambda name: languages[name], default=plan.language),
     )
     store.finish(finished, plan.keys)
-    return store.resolve(record.id)
+    return _share(store.resolve(record.id), plan, shard, True, dead)
 
 
-def _expected(video: VideoReader, source: str | Path, options: Options, jobs: int) -> int:
-    """How many worker processes there will be, by the length that the source states; 0 if none."""
+def _share(
+    record: VideoRecord,
+    plan: Plan | None,
+    shard: Shard,
+    is_complete: bool,
+    dead: Sequence[DeadLetter] = (),
+) -> Share:
+    parts = None if plan is None or not plan.is_shareable else len(plan.starts_s)
+    own = 0 if plan is None else len(plan.own)
+    in_order = sorted(dead, key=lambda letter: letter.part)
+    return Share(record.id, record.path, parts, own, is_complete, in_order, str(shard))
+
+
+def _bury(store: Store, plan: Plan, record: VideoRecord, letter: DeadLetter) -> None:
+    """Keep a dead letter in the store: with its reason, or as a gap of the video."""
+    if plan.options.engine.dead_parts == "unfinished":
+        letters.keep(store, record.id, record.path, letter)
+        return
+    gap = letter.start_s, letter.end_s, f"not indexed, tried {letter.tries} times: {letter.reason}"
+    store.add(record.id, letter.part, plan.missing(letter.part), Tokens.none(1), {}, [gap])
+
+
+def _expected(video: VideoReader, source: str | Path, options: Options, shard: Shard) -> int:
+    """How many parts there will be to share out, by the length that the source states."""
     if video.info.is_live or is_handed_open(source):
         return 0
     parts = math.ceil((video.info.duration_s or 0) / options.video.part_s)
-    count = min(jobs, parts)
-    return count if count > 1 else 0
+    return sum(map(shard.has, range(parts)))
+
+
+def _is_there(source: str | Path, store: Store) -> bool:
+    """Whether a video of this path is committed, be it an older version of the file."""
+    try:
+        store.resolve(shown(source))
+    except NotIndexedError:
+        return False
+    return True
 
 
 def default_jobs(options: Options) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from uuid import uuid4
@@ -13,6 +13,7 @@ from seal import kinds
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
+from seal.ingest.shard import WHOLE, Shard
 from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
 from seal.video import (
@@ -25,6 +26,7 @@ from seal.video import (
     is_pipe,
     shown,
 )
+from seal.video.source import is_handed_open
 from seal.words import Cue, Transcript
 from seal.words.hearing import SILENT
 from seal.words.sentences import sentences
@@ -56,11 +58,20 @@ class Plan:
     """Only pictures that the codec stores whole are looked at, in one part."""
     is_transcribed: bool = False
     """Whether speech is recognised, for the video has sound and no subtitles."""
+    shard: Shard = WHOLE
+    """Whose share of the parts is to do."""
 
     @property
     def is_cut(self) -> bool:
         """Whether the video is read in parts, which can then be shared out."""
         return len(self.starts_s) > 1
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether other processes can do the parts: each opens the source by its name, and reads
+        the part alone."""
+        is_whole = bool(self.info.is_continuous) and self._count == 1
+        return (self.is_cut or is_whole) and not self.is_quick and not is_handed_open(self.source)
 
     @property
     def listens(self) -> bool:
@@ -76,8 +87,17 @@ class Plan:
 
     @property
     def todo(self) -> list[int]:
-        """The numbers of the parts of which something is missing."""
-        return [number for number in range(len(self.starts_s)) if self.missing(number)]
+        """The numbers of the parts to do: those of the shard of which something is missing."""
+        return [number for number in self.own if self.missing(number)]
+
+    @property
+    def own(self) -> list[int]:
+        """The numbers of the shard's parts. A source that cannot be cut is read by one shard."""
+        return [number for number in range(len(self.starts_s)) if self.shard.has(number)]
+
+    def is_done_by(self, done: Collection[tuple[str, int]]) -> bool:
+        """Whether these (kind, part) pairs are the whole video, which is cut."""
+        return all((kind, n) in done for kind in self.keys for n in range(len(self.starts_s)))
 
     @property
     def skipped_s(self) -> float:
@@ -98,6 +118,12 @@ class Plan:
         """Start and end of a part; the last one ends with the video."""
         end_s = self.starts_s[number + 1] if number + 1 < len(self.starts_s) else None
         return self.starts_s[number], end_s
+
+    def span_s(self, number: int) -> tuple[float, float]:
+        """Start and end of a part, by the length that is stated for the last one."""
+        start_s, end_s = self.bounds_s(number)
+        stated_s = self.info.start_s + (self.info.duration_s or 0.0)
+        return start_s, max(start_s, stated_s) if end_s is None else end_s
 
     def heard_in(self, number: int) -> tuple[Cue, ...]:
         """The sentences of the subtitles that begin in a part. The first part has those before it
@@ -157,11 +183,13 @@ def prepare(
     options: Options,
     models: Models,
     quick: bool = False,
+    shard: Shard = WHOLE,
 ) -> Stage:
     """Ask the store what it has of an open video, and plan the rest.
 
     A live source and a pipe are a new recording each time. A `quick` plan has one part and scene
-    tokens, under a key of their own, and nothing to do where the video has all tokens.
+    tokens, under a key of their own, and nothing to do where the video has all tokens. The plan is
+    that of the whole video; of a `shard` only its parts are to do.
 
     Raises VideoError and StoreError; OptionError for a quick plan for a video of which some parts
     are stored and not committed, which it would drop.
@@ -222,6 +250,7 @@ def prepare(
         language=subtitles.language or _said_before(known, keys),
         is_quick=quick,
         is_transcribed=is_transcribed,
+        shard=shard,
     )
     return Stage(record, plan, notes)
 
@@ -268,7 +297,7 @@ def _record(
         profile=options.profile,
         encoder=models.encoder.fingerprint,
         encoder_options=as_dict(options.encode),
-        options={stage: as_dict(getattr(options, stage)) for stage in STAGES},
+        options={stage: as_dict(getattr(options, stage)) for stage in STAGES if stage != "engine"},
         indexed_at="",
         seconds=0.0,
         size_bytes=video.files.size_bytes or info.size_bytes,

@@ -1,8 +1,7 @@
 """The local engine: the parts of a plan, one after another or by several processes.
 
-An engine takes a plan and yields its parts as they get done. Worker processes talk over their
-standard input and output (`seal.ingest.worker`). A killed run leaves nothing behind, such as named
-semaphores, and the user's script is not imported again.
+Worker processes talk over their standard input and output (`seal.ingest.worker`). A killed run
+leaves nothing behind, such as named semaphores, and the user's script is not imported again.
 """
 
 from __future__ import annotations
@@ -10,31 +9,31 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from seal import kinds
 from seal.config import Options
 from seal.decompose import Instances, Models
 from seal.errors import BackendError, VideoError
+from seal.ingest.engine import Board, Engine, PartQueue
 from seal.ingest.places import places
 from seal.ingest.plan import Plan
-from seal.ingest.work import IndexedPart, frames_of, index_frames
-from seal.ingest.worker import Failure, Ticked
+from seal.ingest.work import IndexedPart, frames_of, index_frames, index_part
+from seal.ingest.worker import Failure, Ticked, Unreadable
+from seal.inventory import DeadLetter
 from seal.processes import uninterrupted
 from seal.video import Frame, VideoReader
 from seal.words.listening import Listener
-
-Report = Callable[[Iterable[float]], None]
-"""Takes the seconds done of each part that was begun."""
 
 _IN_FLIGHT = 2
 """Parts for each process that are worked on or wait to be stored: they are memory."""
@@ -43,26 +42,47 @@ _PATIENCE_S = 5.0
 _COMMAND = "from seal.ingest.worker import main; main()"
 
 
+class LocalEngine(Engine):
+    """Processes of this machine, or this process alone where there is one job."""
+
+    def __init__(self, options: Any, jobs: int | None = None) -> None:
+        super().__init__(options, jobs)
+        self._workers = Workers()
+
+    def expect(self, parts: int, options: Options) -> None:
+        count = min(self.jobs or 1, parts)
+        if count > 1:
+            self._workers.start(count, options)
+
+    def run(
+        self, plan: Plan, video: VideoReader, models: Models, instances: Instances, board: Board
+    ) -> Generator[IndexedPart | DeadLetter, None, None]:
+        jobs = min(self.jobs or 1, len(plan.todo)) if plan.is_shareable else 1
+        if jobs > 1:
+            return in_processes(plan, instances, self._workers, jobs, board)
+        self.close()
+        return in_process(plan, video, models, board)
+
+    def close(self) -> None:
+        self._workers.close()
+
+
 def in_process(
-    plan: Plan, video: VideoReader, models: Models, report: Report
-) -> Generator[IndexedPart, None, None]:
-    """Every part that lacks something, by this process, from a video that is open already."""
-    done_s: dict[int, float] = {}
-
-    def tick(number: int, seconds: float) -> None:
-        done_s[number] = seconds
-        report(done_s.values())
-
+    plan: Plan, video: VideoReader, models: Models, board: Board
+) -> Generator[IndexedPart | DeadLetter, None, None]:
+    """Every part to do, by this process, from a video that is open already."""
+    this = f"process {os.getpid()}"
+    tick = partial(board.at, this)
+    if plan.is_cut:
+        yield from _one_by_one(plan, video, models, board, this)
+        return
+    if not plan.own:
+        return
     if plan.is_quick:
         scenes, length_s = plan.options.scenes, plan.info.duration_s
         every_s = length_s / scenes.count if scenes.count and length_s else scenes.interval_s
         frames = video.keyframes(every_s)
         yield index_frames(plan, 0, plan.starts_s[0], frames, video, models, tick)
-        return
-    if plan.is_cut:
-        for number in plan.todo:
-            frames, start_s = frames_of(plan, number, video), plan.starts_s[number]
-            yield index_frames(plan, number, start_s, frames, video, models, tick)
         return
     listener = None
     if plan.listens and models.transcriber is not None:
@@ -78,6 +98,32 @@ def in_process(
             # What was not asked for is stored already.
             deque(frames, maxlen=0)
             listener.skip(end_s)
+
+
+def _one_by_one(
+    plan: Plan, video: VideoReader, models: Models, board: Board, this: str
+) -> Generator[IndexedPart | DeadLetter, None, None]:
+    """The parts of a video that can be entered in the middle."""
+    tick, queue, failed = partial(board.at, this), PartQueue(plan), set[int]()
+    while queue:
+        number, found = queue.take(), None
+        try:
+            if number in failed:
+                # What the open video has come to is part of what failed.
+                part: IndexedPart | DeadLetter = index_part(plan, number, models, tick)
+            else:
+                frames, start_s = frames_of(plan, number, video), plan.starts_s[number]
+                part = index_frames(plan, number, start_s, frames, video, models, tick)
+        except VideoError as error:
+            plan.files.check()
+            board.left(number, 0.0)
+            failed.add(number)
+            video.gaps = []
+            found = queue.failed(number, str(error))
+            if found is None:
+                continue
+            part = found
+        yield part
 
 
 def _heard_out(video: VideoReader, listener: Listener | None) -> Iterator[Frame]:
@@ -104,19 +150,17 @@ class Workers:
     """Worker processes. They are started before there is a plan: what they import takes as long as
     the plan does."""
 
-    def __init__(self, options: Options, jobs: int) -> None:
+    def __init__(self) -> None:
         self.idle: list[subprocess.Popen[bytes]] = []
-        self._options = options
         self._started = 0
-        self.start(jobs)
 
-    def start(self, jobs: int) -> None:
-        """See to it that `jobs` of them are idle."""
+    def start(self, jobs: int, options: Options) -> None:
+        """See to it that `jobs` of them are idle, each at one of the devices of the options."""
         # Numerical libraries read the number of threads as they are loaded. Threads beyond the
         # cores there are would spin in each other's way.
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         missing = jobs - len(self.idle)
-        devices = places(self._options) if missing > 0 else []
+        devices = places(options) if missing > 0 else []
         for _ in range(missing):
             here = devices[self._started % len(devices)]
             self._started += 1
@@ -139,90 +183,109 @@ class Workers:
 
 
 def in_processes(
-    plan: Plan, instances: Instances, workers: Workers, jobs: int, report: Report
-) -> Generator[IndexedPart, None, None]:
-    """Every part that lacks something, by `jobs` of the workers, which decode with one thread each.
+    plan: Plan, instances: Instances, workers: Workers, jobs: int, board: Board
+) -> Generator[IndexedPart | DeadLetter, None, None]:
+    """Every part to do, by `jobs` of the workers, which decode with one thread each.
 
-    Raises VideoError if the video cannot be read or a process dies, and what a process raises.
+    Raises VideoError if the file has changed meanwhile, and what a process raises.
     """
-    pool = _Pool(plan, instances, workers, jobs)
-    done_s: dict[int, float] = {}
+    pool = _Pool(plan, instances, workers, jobs, board)
     try:
         pool.start()
         while pool.is_busy:
-            message = pool.receive()
-            if isinstance(message, Ticked):
-                done_s[message.number] = message.done_s
-                report(done_s.values())
-            elif isinstance(message, IndexedPart):
-                done_s[message.number] = message.end_s - plan.starts_s[message.number]
-                yield message
-            else:
-                raise message
+            found = pool.receive()
+            if found is not None:
+                yield found
     finally:
         # Whatever ends this early (Ctrl-C, a full disk) must not wait for parts half done.
         pool.stop()
 
 
-class _Pool:
-    """Processes that index the parts of one plan, each the next part as soon as it is free."""
+class _Left(NamedTuple):
+    """A process has left a part, with so much of it done."""
 
-    def __init__(self, plan: Plan, instances: Instances, workers: Workers, jobs: int) -> None:
-        self._plan, self._instances = plan, instances
+    number: int
+    done_s: float
+    found: IndexedPart | DeadLetter | None
+    """None where the part is to be tried again."""
+
+
+class _Pool:
+    """Processes that index the parts of one plan, each the next part as soon as it is free.
+
+    A thread listens to each process and hands out parts: the thread that stores parts may be busy.
+    """
+
+    def __init__(
+        self, plan: Plan, instances: Instances, workers: Workers, jobs: int, board: Board
+    ) -> None:
+        self._plan, self._instances, self._board = plan, instances, board
         self._workers, self._jobs = workers, jobs
-        self._todo = deque(plan.todo)
+        self._queue = PartQueue(plan)
+        self._task = b""
         self._processes: list[subprocess.Popen[bytes]] = []
         self._listeners: list[threading.Thread] = []
-        self._idle: list[subprocess.Popen[bytes]] = []
+        self._idle: deque[subprocess.Popen[bytes]] = deque()
         self._working: dict[subprocess.Popen[bytes], int] = {}
-        self._inbox: queue.SimpleQueue[Ticked | IndexedPart | Exception] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[str, Ticked] | _Left | Exception] = queue.SimpleQueue()
         self._unread = 0
         """Parts in the inbox: they are memory, and a free process waits if there are too many."""
+        self._is_stopping = False
         self._lock = threading.Lock()
 
     @property
     def is_busy(self) -> bool:
         """Whether a part is still to come."""
         with self._lock:
-            return bool(self._todo or self._working or self._unread)
+            return bool(self._queue or self._working or self._unread)
 
     def start(self) -> None:
         """Hand the plan to the processes. Raises BackendError if a model cannot go there."""
         try:
-            task = pickle.dumps((self._plan, self._instances))
+            self._task = pickle.dumps((self._plan, self._instances))
         except Exception as error:  # Whatever the pickling of somebody else's object raises.
             raise BackendError(
                 f"a model that was handed in cannot go to another process ({error}); use one"
                 " process: jobs=1"
             ) from error
-        self._workers.start(self._jobs)
-        for _ in range(self._jobs):
-            process = self._workers.idle.pop()
-            self._processes.append(process)
-            with self._lock:
-                self._idle.append(process)
-            _send(process, task)
-            listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
-            listener.start()
-            self._listeners.append(listener)
-        self._hand_out()
+        self._workers.start(self._jobs, self._plan.options)
+        with self._lock:
+            for _ in range(self._jobs):
+                self._employ()
+            self._hand_out()
+
+    def _employ(self) -> None:
+        """One process more."""
+        self._workers.start(1, self._plan.options)
+        process = self._workers.idle.pop()
+        self._processes.append(process)
+        self._idle.append(process)
+        _send(process, self._task)
+        listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        self._listeners.append(listener)
+        listener.start()
 
     def _hand_out(self) -> None:
-        with self._lock:
-            room = _IN_FLIGHT * self._jobs - self._unread - len(self._working)
-            while self._idle and self._todo and room > 0:
-                process, number, room = self._idle.pop(0), self._todo.popleft(), room - 1
-                self._working[process] = number
-                _send(process, pickle.dumps(number))
+        room = _IN_FLIGHT * self._jobs - self._unread - len(self._working)
+        while self._idle and self._queue and room > 0:
+            process, number, room = self._idle.popleft(), self._queue.take(), room - 1
+            self._working[process] = number
+            _send(process, pickle.dumps(number))
 
-    def receive(self) -> Ticked | IndexedPart | Exception:
-        """The next message: how far a part is, a part, or what has to be raised."""
-        message = self._inbox.get()
-        if isinstance(message, IndexedPart):
+    def receive(self) -> IndexedPart | DeadLetter | None:
+        """The next part or dead letter; None for other news. Raises what has to be raised."""
+        news = self._inbox.get()
+        if isinstance(news, Exception):
+            raise news
+        if isinstance(news, _Left):
             with self._lock:
                 self._unread -= 1
-            self._hand_out()
-        return message
+                self._hand_out()
+            self._board.left(news.number, news.done_s)
+            return news.found
+        name, ticked = news
+        self._board.at(name, *ticked)
+        return None
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """Take what a process says until it ends. What it says comes from our own code."""
@@ -240,34 +303,50 @@ class _Pool:
     def _take(self, process: subprocess.Popen[bytes], message: Any) -> None:
         if isinstance(message, Failure):
             message.error.__cause__ = RuntimeError(f"in a worker process:\n{message.traceback}")
-            message = message.error
-        if isinstance(message, IndexedPart):
-            with self._lock:
-                del self._working[process]
-                self._idle.append(process)
-                self._unread += 1
+            self._inbox.put(message.error)
+        elif isinstance(message, Ticked):
+            self._inbox.put((f"process {process.pid}", message))
+        elif isinstance(message, Unreadable):
+            # A file that has changed is no matter of one part.
+            self._plan.files.check()
+            self._left(process, str(message.error))
+        else:
+            self._left(process, message)
+
+    def _left(self, process: subprocess.Popen[bytes], what: IndexedPart | str) -> None:
+        """A process is done with its part, or has failed for a reason."""
+        with self._lock:
+            number, done_s = self._working.pop(process), 0.0
+            if isinstance(what, str):
+                found: IndexedPart | DeadLetter | None = self._queue.failed(number, what)
+            else:
+                found, done_s = what, what.end_s - self._plan.starts_s[number]
+            self._idle.append(process)
+            self._unread += 1
+            self._inbox.put(_Left(number, done_s, found))
             self._hand_out()
-        self._inbox.put(message)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
-        """A process is gone. That is an error if it had a part, or if nobody is left for one."""
+        """A process is gone: its part has failed, and another process takes its place."""
+        how = _how(process)
         with self._lock:
-            lost = self._working.pop(process, None) is not None
+            number = self._working.pop(process, None)
             if process in self._idle:
                 self._idle.remove(process)
-            lost = lost or bool(self._todo and not self._idle and not self._working)
-        if lost:
-            self._inbox.put(
-                VideoError(
-                    f"{self._plan.info.source}: a worker process died. If memory ran out, run it"
-                    " again with fewer jobs: finished parts are kept"
-                )
-            )
+            if self._is_stopping:
+                return
+            if number is not None:
+                found = self._queue.failed(number, f"its worker process died ({how})")
+                self._unread += 1
+                self._inbox.put(_Left(number, 0.0, found))
+            if len(self._queue) > len(self._idle):
+                self._employ()
+            self._hand_out()
 
     def stop(self) -> None:
         """End all processes: the end of its input tells each of them."""
         with self._lock:
-            self._todo.clear()
+            self._is_stopping = True
         for process in self._processes:
             with suppress(OSError):
                 process.stdin.close()  # type: ignore[union-attr]
@@ -279,6 +358,17 @@ class _Pool:
             process.wait()
         for listener in self._listeners:
             listener.join()
+
+
+def _how(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended that was not told to."""
+    try:
+        code = process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return "it closed its output"
+    if code >= 0:
+        return f"exit code {code}"
+    return f"{signal.Signals(-code).name}; if memory ran out, use fewer jobs"
 
 
 def _send(process: subprocess.Popen[bytes], message: bytes) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from seal import kinds
 from seal.decompose import Models, decompose
 from seal.decompose.maker import maker
+from seal.errors import VideoError
 from seal.ingest.ahead import read_ahead
 from seal.ingest.places import uses_devices
 from seal.ingest.plan import Plan
@@ -99,18 +100,23 @@ def index_frames(
             yield frame
             tick(number, video.read_until_s - start_s)
 
-    batches = list(
-        decompose(
-            watched(),
-            keys,
-            plan.options,
-            models,
-            plan.info,
-            start_s=start_s,
-            video_id=plan.video_id,
-            heard=heard,
+    try:
+        batches = list(
+            decompose(
+                watched(),
+                keys,
+                plan.options,
+                models,
+                plan.info,
+                start_s=start_s,
+                video_id=plan.video_id,
+                heard=heard,
+            )
         )
-    )
+    except VideoError:
+        # The next part must not go on with what was followed in this one.
+        models.tracker.end()
+        raise
     # What was read of another file must not be stored under the hash of this one.
     plan.files.check()
     # Whatever was found since the part before, also on the way to the first frame of this one.

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 
 from seal.decompose import Models
-from seal.errors import BackendError
+from seal.errors import BackendError, VideoError
 from seal.ingest.work import index_part
 from seal.logs import of_parent
 
@@ -27,6 +27,13 @@ class Ticked(NamedTuple):
 
     number: int
     done_s: float
+
+
+class Unreadable(NamedTuple):
+    """A part that cannot be read."""
+
+    number: int
+    error: VideoError
 
 
 class Failure(NamedTuple):
@@ -64,14 +71,19 @@ def main() -> None:
             numbers = _listen(orders)
             models = Models.load(plan.options, instances)
             while True:
-                say(index_part(plan, numbers.get(), models, tick))
+                number = numbers.get()
+                try:
+                    say(index_part(plan, number, models, tick))
+                except VideoError as error:
+                    # It is about this part; the others may be readable.
+                    say(Unreadable(number, error))
     except Exception as error:
-        say(Failure(_portable(error), traceback.format_exc()))
+        say(Failure(portable(error), traceback.format_exc()))
         # The listening thread holds the input: Python would not end in an orderly way.
         os._exit(1)
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """The error, or one that says the same where the parent could not read it."""
     try:
         pickle.loads(pickle.dumps(error))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from seal.errors import NotIndexedError
 from seal.printing import printable
+from seal.store import letters
 from seal.store.records import Unfinished, VideoRecord
 
 _LISTED = 5
@@ -60,6 +61,11 @@ def unfinished(rows: Iterable[Mapping[str, Any]], committed: Container[str]) -> 
     # Twins count once.
     parts = {(row["video_id"], row["kind"], row["part"]) for row in rows if row["stored"]}
     return [
-        Unfinished(name, paths[name], Counter(kind for video, kind, _ in parts if video == name))
+        Unfinished(
+            name,
+            paths[name],
+            Counter(kind for video, kind, _ in parts if video == name),
+            letters.of_rows(row for row in rows if row["video_id"] == name),
+        )
         for name in sorted(paths)
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seal.inventory import DeadLetter
 from seal.types import is_count, is_real
 
 Gap = tuple[float, float, str]
@@ -164,3 +165,5 @@ class Unfinished:
     """As the user gave it; "" where a store of SEAL 0.1 did not keep it."""
     done: Mapping[str, int]
     """kind -> number of parts stored, under whatever keys."""
+    dead: tuple[DeadLetter, ...] = ()
+    """The parts that failed when they were last tried."""

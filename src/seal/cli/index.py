@@ -1,0 +1,177 @@
+"""`seal index`: videos to tokens, on one machine or on many."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from seal import backends
+from seal.cli.command import Command, defaults
+from seal.cli.options import json_option, library, settings_option, store_option
+from seal.cli.output import complain, emit, progress_bar, tell
+from seal.clock import clock, span_clock
+from seal.config import PROFILES, Options
+from seal.errors import OptionError, VideoError
+
+if TYPE_CHECKING:
+    from seal.ingest import OnProgress, Progress
+    from seal.inventory import Indexed
+
+
+def engine_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`profile`, `jobs` and `engine`."""
+    built_in = Options()
+    engines = backends.names("engine")
+    for option in (
+        click.option("--jobs", type=click.IntRange(1), help="Processes; by default one per core."),
+        click.option(
+            "--engine",
+            type=click.Choice(engines),
+            help=f"What does the work: {', '.join(engines)}.  [{built_in.engine.backend}]",
+        ),
+        click.option(
+            "--profile",
+            default=built_in.profile,
+            show_default=True,
+            help=f"{', '.join(PROFILES)}.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH|URL|FOLDER|-...")
+@store_option
+@engine_options
+@click.option(
+    "--shard",
+    metavar="K/N",
+    help="Do the K-th of N shares, such as 3/64; N processes with the same PATHs do all.",
+)
+@settings_option("actions.min_length_s=0.5")
+@click.option("--quick", is_flag=True, help="Scene tokens from the codec's keyframes alone.")
+@click.option(
+    "--subtitles",
+    type=click.Path(),
+    metavar="FILE",
+    help="Its subtitles; by default those beside the video, then those inside it.",
+)
+@json_option
+def index(
+    paths: tuple[str, ...],
+    store_path: str,
+    profile: str,
+    engine: str | None,
+    jobs: int | None,
+    shard: str | None,
+    settings: tuple[str, ...],
+    quick: bool,
+    subtitles: str | None,
+    as_json: bool,
+) -> None:
+    """Index videos: files, addresses, cameras, folders of images or of videos, or - for stdin.
+
+    A video that is indexed already is not indexed again. An interrupted run goes on where it
+    stopped. With --quick a film can be asked within a minute; without it, the next run completes
+    the film. Subtitles become speech tokens. Where a video has none, its sound does with
+    --set transcribe.backend=whisper, and --set read.backend=rapidocr reads what is in the picture.
+
+    A part that cannot be read, or whose process dies, is tried again (--set engine.retries=2). A
+    part that fails each time is listed at the end, and the exit code is 1. Its video stays
+    unfinished, and the same command tries the part again; --set engine.dead_parts=gaps commits the
+    video without the part.
+
+    With --shard a video may be unfinished when this process ends: other shards still work on it,
+    and the one that stores the last part commits it. Exit code 0 means that this share is done. If
+    a shard was killed, run the shard again.
+    """
+    from seal.video import shown, sources_of
+
+    if quick and (jobs, engine, shard) != (None, None, None):
+        raise click.UsageError("--quick uses one process: leave --jobs, --engine and --shard out")
+    if subtitles is not None:
+        if len(paths) > 1 or sources_of(paths[0]) != [paths[0]]:
+            raise click.UsageError("--subtitles FILE is about one video")
+        if quick:
+            raise click.UsageError("--quick takes no subtitles: leave --subtitles out")
+        settings = (*settings, f"subtitles.file={subtitles}")
+    if engine is not None:
+        settings = (f"engine.backend={engine}", *settings)
+    # An option that is wrong by itself is an error before any video.
+    at_once = Options.load(profile, settings, "index", defaults()).engine.videos_at_once
+    opened = library(store_path, create=True)
+    sources = sources_of(["/dev/stdin" if path == "-" else path for path in paths])
+    bars = _Bars([shown(source) for source in sources], at_once)
+    each = opened.index_each(
+        sources,
+        shard=shard,
+        profile=profile,
+        quick=quick,
+        jobs=jobs,
+        options=settings,
+        on_progress=bars.on_progress,
+    )
+    failed, dead = False, []
+    for source, outcome in each:
+        try:
+            with bars.showing(shown(source)):
+                share = outcome()
+        except (OptionError, VideoError) as error:
+            # The options were fine by themselves, so this is about this video.
+            complain(error)
+            failed = True
+            continue
+        if share.dead:
+            dead.append(share)
+        if share.is_complete and shard is None:
+            described = opened.by_id(share.video).describe()
+            _tell_of_gaps(described)
+            emit(described, as_json)
+        else:
+            emit(share, as_json)
+    for share in dead:
+        for letter in share.dead:
+            tell(f"{share.path}: {letter}")
+    if failed or dead:
+        sys.exit(1)
+
+
+class _Bars:
+    """Progress: of one video after the other, or of all together where some run at a time."""
+
+    def __init__(self, names: Sequence[str], at_once: int) -> None:
+        self._together = min(at_once, len(names)) > 1
+        self._tell: OnProgress = lambda progress: None
+        self._all = ExitStack()
+        if self._together:
+            self._tell = self._all.enter_context(progress_bar(f"{len(names)} videos"))
+
+    def on_progress(self, progress: Progress) -> None:
+        self._tell(progress)
+
+    @contextmanager
+    def showing(self, name: str) -> Iterator[None]:
+        """A bar of its own for a video, unless it is done already."""
+        if self._together:
+            yield
+            return
+        with progress_bar(name) as self._tell:
+            yield
+
+
+def _tell_of_gaps(result: Indexed) -> None:
+    from seal.video import NOT_LOOKED_AT
+
+    lost = [gap for gap in result.gaps if not gap[2].startswith(NOT_LOOKED_AT)]
+    if missing_s := sum(gap[1] - gap[0] for gap in result.gaps if gap not in lost):
+        text = "between keyframes of the codec were not looked at"
+        tell(f"{result.path}: {clock(missing_s)} {text}")
+    for start_s, end_s, reason in lost:
+        tell(f"{result.path}: {span_clock(start_s, end_s)} could not be read: {reason}")
+    for time_s, text in result.notes:
+        tell(f"{result.path}: at {clock(time_s)}: {text}")
