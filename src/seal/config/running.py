@@ -19,9 +19,9 @@ class EngineOptions:
     retries: int = 2
     """How often a part is tried again that could not be read, or whose worker died."""
     dead_parts: Literal["unfinished", "gaps"] = "unfinished"
-    """What becomes of a video with parts that failed each time. "unfinished": the video is not
-    committed, and the same command tries these parts again. "gaps": the video is committed, and
-    these parts are gaps of it, for good."""
+    """What becomes of a video with parts that failed each time. With "unfinished" the video is not
+    committed, and the same command tries these parts again. With "gaps" the video is committed, and
+    these parts are gaps of it for good."""
 
     def __post_init__(self) -> None:
         check(self, self.retries >= 0, "retries must be at least 0")

@@ -270,8 +270,10 @@ class _Cluster:
             self._in_flight -= 1
 
     def servers(self, options: Options) -> _Servers | None:
-        """The model servers for these options; None where tasks have the models themselves, because
-        no back end runs on a device, or the cluster has no GPUs and `engine.servers` is not set.
+        """The model servers for these options; None where tasks have the models themselves.
+
+        Tasks have the models if no back end runs on a device, or if the cluster has no GPUs and
+        `engine.servers` is not set.
 
         Raises BackendError if no node has room for a server.
         """

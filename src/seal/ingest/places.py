@@ -1,7 +1,7 @@
 """Which device each of several worker processes sees.
 
-A process sees one device, by the variable that the maker's runtime reads before anything is loaded,
-so that "cuda" is another device in each and no back end has to know.
+A process sees one device, by the variable that the maker's runtime reads before anything is loaded.
+So "cuda" is another device in each process, and no back end has to know.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def uses_devices(options: Options) -> bool:
 def places(options: Options) -> list[dict[str, str]]:
     """What to add to the environments of worker processes, each in its turn.
 
-    One for each device of the kind that is used, or a single one that adds nothing: where there is
-    one device, or options name one by its number, or none is used.
+    There is one for each device of the kind that is used. A single one that adds nothing comes back
+    where there is one device, where options name a device by its number, and where none is used.
 
     Raises BackendError for a device that is not here.
     """

@@ -75,7 +75,7 @@ def main() -> None:
                 try:
                     say(index_part(plan, number, models, tick))
                 except VideoError as error:
-                    # It is about this part; the others may be readable.
+                    # The error is about this part; the others may be readable.
                     say(Unreadable(number, error))
     except Exception as error:
         say(Failure(portable(error), traceback.format_exc()))

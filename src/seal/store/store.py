@@ -46,8 +46,8 @@ class Store:
 
         `path` is a folder, or an address such as s3://bucket/prefix, gs:// or az://. A store of an
         older SEAL is upgraded. Raises StoreError if there is no store, the store is damaged or
-        cannot be reached, or the folder holds other things; StoreVersionError if a newer SEAL wrote
-        it; OptionError for another address; BackendError for one without the extra `cloud`.
+        cannot be reached, or the folder holds other things. Raises StoreVersionError if a newer SEAL
+        wrote it, OptionError for another address, BackendError for one without the extra `cloud`.
         """
         self.path = parsed(path)
         """The folder, or the address as text."""
