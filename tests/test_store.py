@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from s3_server import only_folders
 from seal import kinds as known_kinds
 from seal.errors import NotIndexedError, OptionError, StoreError, StoreVersionError
-from seal.store import Store, Stored, Unfinished, schema
+from seal.store import Store, Stored, Unfinished, commits, schema
 from seal.store.lance import Tables
 from seal.types import TEXT, Tokens
 from store_worker import (
@@ -352,6 +352,27 @@ def test_optimize_changes_nothing_but_files(store: Store) -> None:
     assert fragments(store) == 1
     for video in store.videos():
         assert_known(store, video)
+
+
+def test_records_are_read_again_when_another_process_has_changed_them(
+    store: Store, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(store, make_record("a"))
+    reader, reads = Store(place), list[str | None]()
+    read = commits.commits
+
+    def noted(tables: Tables, video_id: str | None = None) -> list[commits.Commit]:
+        reads.append(video_id)
+        return read(tables, video_id)
+
+    monkeypatch.setattr(commits, "commits", noted)
+    for _ in range(3):
+        assert [video.id for video in reader.videos()] == list(reader.counts()) == ["a"]
+    assert reads.count(None) == 1
+    index(store, make_record("b"))
+    assert [video.id for video in reader.videos()] == ["a", "b"]
+    store.remove("a")
+    assert [video.id for video in reader.videos()] == list(reader.counts()) == ["b"]
 
 
 def test_files_do_not_pile_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

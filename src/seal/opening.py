@@ -28,8 +28,9 @@ def open_library(
     A store is made where there is none, unless `create` is False. `encoder` is needed for videos
     that were indexed with an encoder handed in as an object. `token` is that of the server.
 
-    Raises StoreError if the folder is something else, or was written by a newer SEAL. Raises the same
-    if the server or the object store cannot be reached or is none. OptionError is for a wrong token.
+    Raises StoreError if the folder is something else, or was written by a newer SEAL. Raises the
+    same if the server or the object store cannot be reached or is none. Raises OptionError for a
+    wrong token.
     """
     if is_server(path):
         if encoder is not None:

@@ -46,14 +46,15 @@ class Store:
 
         `path` is a folder, or an address such as s3://bucket/prefix, gs:// or az://. A store of an
         older SEAL is upgraded. Raises StoreError if there is no store, the store is damaged or
-        cannot be reached, or the folder holds other things. Raises StoreVersionError if a newer SEAL
-        wrote it, OptionError for another address, BackendError for one without the extra `cloud`.
+        cannot be reached, or the folder holds other things. Raises StoreVersionError if a newer
+        SEAL wrote it, OptionError for another address, BackendError without the extra `cloud`.
         """
         self.path = parsed(path)
         """The folder, or the address as text."""
         with guard(self.path):
             self._tables = Tables(opened(self.path, create))
         self._has_terms, self._completing = False, Lock()
+        self._seen: tuple[int, Mapping[str, Commit]] | None = None
         self._known: dict[str, set[tuple[str, int]]] = {}
         self._paths: dict[str, str] = {}
 
@@ -175,7 +176,7 @@ class Store:
             before = among("batch", {row["batch"] for row in rows})
             self._tables.delete(schema.PARTS, f"video_id = {quote(video.id)} AND {before}")
             commits.sweep(self._tables, video.id)
-            self._optimize(_MANY_FILES)
+            self._optimize(_MANY_FILES, video_id=video.id)
         self._known.pop(video.id, None)
 
     def remove(self, video_id: str, purge: bool = False) -> None:
@@ -207,12 +208,19 @@ class Store:
         with guard(self.path):
             return self._tables.size_bytes()
 
-    def _optimize(self, min_files: int = 0, purge: bool = False) -> None:
+    def _optimize(
+        self, min_files: int = 0, purge: bool = False, video_id: str | None = None
+    ) -> None:
+        """See `optimize`; with `video_id`, only the words of this video have changed."""
         for name in self._tables.names():
             self._tables.optimize(name, min_files, purge)
             if name.startswith((schema.TOKENS, schema.MEANINGS)):
                 self._tables.index_vectors(name)
-        terms.refresh(self._tables, self._visible())
+        if video_id is None:
+            terms.refresh(self._tables, self._visible())
+        else:
+            latest = self._latest(video_id)
+            terms.refresh(self._tables, {video_id: latest} if latest else {}, video_id)
         self._tables.clear(purge)
 
     def _parts(self, video_id: str) -> list[dict[str, Any]]:
@@ -417,9 +425,14 @@ class Store:
                         raise
             return []
 
-    def _visible(self) -> dict[str, Commit]:
+    def _visible(self) -> Mapping[str, Commit]:
         """The visible commit of every indexed video, by its id."""
-        return commits.visible(commits.commits(self._tables))
+        # Reading those of 10,000 videos takes half a second. The version is looked at first, so
+        # that commits which come meanwhile are read once more, and never missed.
+        version, known = self._tables.version(schema.VIDEOS), self._seen
+        if known is None or known[0] != version:
+            self._seen = known = version, commits.visible(commits.commits(self._tables))
+        return known[1]
 
     def _latest(self, video_id: str) -> Commit | None:
         """The visible commit of a video."""

@@ -25,9 +25,10 @@ Batch = tuple[str, str, str, str]
 """Video, kind, batch and language."""
 
 
-def refresh(tables: Tables, found: Mapping[str, Commit]) -> None:
-    """Make the index agree with the visible commits, by video id."""
-    wanted, stored = _wanted(found), tables.count(schema.TERMS, _BATCH, "true")
+def refresh(tables: Tables, found: Mapping[str, Commit], video_id: str | None = None) -> None:
+    """Make the index agree with the visible commits, by video id: with all, or with that of one."""
+    mine = "true" if video_id is None else f"video_id = {quote(video_id)}"
+    wanted, stored = _wanted(found), tables.count(schema.TERMS, _BATCH, mine)
     stale = [batch for batch, count in stored.items() if wanted.get(batch) != count]
     if stale:
         tables.delete(schema.TERMS, among("batch", {batch for _, _, batch, _ in stale}))

@@ -2,8 +2,9 @@
 
 Of an object the network reads the frame on which it was prompted, the six frames before this one,
 and the pointers of sixteen frames. The source is Ravi et al. 2024, section 4 and appendix D.1, with
-`num_maskmem` and `max_object_pointers_in_encoder` of the official configurations. Older memories are dropped here,
-so the memory of an object does not grow, and nothing that is read is ever missing.
+`num_maskmem` and `max_object_pointers_in_encoder` of the official configurations. Older memories
+are dropped here, so the memory of an object does not grow, and nothing that is read is ever
+missing.
 
 The library's own session keeps all memories, and follows objects one after another. Here objects
 that have as many memories to read go through the network together.
