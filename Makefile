@@ -56,11 +56,13 @@ chromium:
 		--no-install-recommends chromium >/dev/null; } || echo "Chromium cannot be installed."
 
 # Tests have to pass on every processor: with the film encoded in other ways, and with the code for
-# older processors. It takes several times as long as the tests themselves.
+# older processors. All tests of the store pass over an object store, too. These runs take several
+# times as long as the tests themselves.
 test-variants: $(VENV)/dev
 	for film in $(ENCODINGS); do SEAL_TEST_FILM=$$film $(PYTEST) $(FILMED) || exit 1; done
 	$(NO_AVX) $(PYTEST) $(FILMED) $(CHOICES)
 	$(NO_AVX512) $(PYTEST) $(FILMED) $(CHOICES)
+	SEAL_TEST_S3=1 $(PYTEST) tests/test_store*.py
 
 # It needs an environment of its own, and downloads a gigabyte.
 test-lowest: $(LOWEST)/ready

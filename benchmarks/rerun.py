@@ -65,6 +65,9 @@ MINUTES = {
     "python benchmarks/modes.py --fold 0,1,2 --sheets 2 --only chosen,evidence": 60,
     "python benchmarks/mutants.py attention --sample 200": 120,
     "python benchmarks/kills.py": 20,
+    "python benchmarks/engine_kills.py --nodes 10": 60,
+    "python benchmarks/flops.py --seconds 24": 5,
+    "pytest tests/test_track_propagation.py tests/test_devices.py": 2,
     "python benchmarks/damaged.py": 70,
     "python benchmarks/endless.py": 60,
 }

@@ -38,6 +38,10 @@ def shared_data() -> Path:
     return DATA
 
 
+OVER_S3 = ("test_store", "test_object_store")
+"""The modules whose tests of stores run over an object store each time."""
+
+
 @pytest.fixture(scope="session")
 def s3_if_any(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3Server | None]:
     """An S3 server on this machine; None where none is installed."""
@@ -62,6 +66,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "folder":
         yield str(tmp_path / "store")
         return
+    if request.module.__name__ not in OVER_S3 and "SEAL_TEST_S3" not in os.environ:
+        pytest.skip("`make test-variants` runs it over an object store: it takes minutes")
     server: s3_server.S3Server = request.getfixturevalue("s3")
     # Apart from what a test patches, and may undo.
     with pytest.MonkeyPatch.context() as patch:

@@ -20,7 +20,9 @@ PAGES = [
 ]
 NEEDS = {
     "a GPU",
+    "a bucket",
     "a camera",
+    "a cluster",
     "a data set",
     "a model from the hub",
     "a model server",

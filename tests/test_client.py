@@ -620,5 +620,5 @@ def test_commands_without_a_server_say_so(server: Server, monkeypatch: pytest.Mo
     for command in (["optimize"], ["serve", "--port", "0"]):
         run = CliRunner().invoke(main, [*command, "--store", server.url])
         assert run.exit_code == 1
-        assert "on the machine with its store" in run.stderr
+        assert "where its store can be reached" in run.stderr
         assert TOKEN not in run.stderr

@@ -131,8 +131,8 @@ def test_workers_that_get_no_plan_end(
     started: list[subprocess.Popen[bytes]] = []
 
     class Seen(Workers):
-        def start(self, jobs: int) -> None:
-            super().start(jobs)
+        def start(self, jobs: int, options: Options) -> None:
+            super().start(jobs, options)
             started.extend(process for process in self.idle if process not in started)
 
     monkeypatch.setattr("seal.ingest.run.Workers", Seen)

@@ -240,6 +240,8 @@ def test_a_plug_in_that_cannot_be_imported_says_so(monkeypatch: pytest.MonkeyPat
     )
     with pytest.raises(BackendError, match="must say backend"):
         backends.default_options("encode", "odd")
-    with pytest.raises(OptionError, match="valid: mini, blip2, clip, siglip, gone, odd"):
+    with pytest.raises(
+        OptionError, match="valid: mini, blip2, clip, siglip, naflex, metaclip2, gone, odd"
+    ):
         backends.resolve("encode", "nothing")
     assert np.isfinite(made_up.ColourEncoder().encode_texts(["red"])).all()

@@ -395,7 +395,7 @@ def test_a_token_is_needed(home: Path, tmp_path: Path) -> None:
 
 def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    commands = re.findall(r"^    (curl .*?}'$)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    commands = re.findall(r"^(curl .*?}'$)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     said = []
     for code in [*blocks, *commands]:
         run = code.replace("http://127.0.0.1:8765", server.url).replace(

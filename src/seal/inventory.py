@@ -23,6 +23,7 @@ class DeadLetter:
     """How often the part was tried in one run."""
 
     def to_json(self) -> dict[str, Any]:
+        """The dead letter as every interface gives it."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -23,6 +23,7 @@ from threading import Event, Thread
 from typing import Any
 
 from seal.config import Options
+from seal.config.tasks import MODEL_STAGES
 from seal.dependencies import Dependency, stated
 from seal.errors import BackendError
 from seal.weights import TORCH, Layout, Weights, download, folder_of, layout_of, require
@@ -73,9 +74,9 @@ def needs(options: Options) -> list[Need]:
     found = []
     for stage in dataclasses.fields(options):
         group = getattr(options, stage.name)
-        backend = getattr(group, "backend", None)
-        if backend is None:
+        if stage.name not in MODEL_STAGES:
             continue
+        backend = group.backend
         if hasattr(group, "revision"):
             model = group.weights if hasattr(group, "weights") else group.model
             extra = _EXTRAS.get((stage.name, backend), "models")

@@ -156,6 +156,7 @@ class Ticks:
         self._last: dict[str, tuple[int, float]] = {}
 
     def tick(self, worker: str, number: int, done_s: float) -> None:
+        """A worker has done so many seconds of a part."""
         self._last[worker] = number, done_s
 
     def take(self) -> list[tuple[str, int, float]]:
@@ -429,6 +430,7 @@ def host() -> None:
     import ray
 
     cluster = ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    print(_ADDRESS, cluster.address_info["gcs_address"], flush=True)
+    sys.stdout.write(f"{_ADDRESS}{cluster.address_info['gcs_address']}\n")
+    sys.stdout.flush()
     sys.stdin.read()
     ray.shutdown()

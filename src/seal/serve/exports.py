@@ -83,8 +83,8 @@ async def export(
 ) -> Response:
     """The moments that a query describes, as a file: a table, subtitles, chapters of a player, an
     edit list, or the storyboard."""
-    asked = ExportRequest(query=query, video=video, top=top, format=form)
-    file = await service.compute(lambda: _exported(service, asked))
+    settings = merged((), {"find.top": top})
+    file = await service.compute(lambda: _exported(service, query, video, form, settings))
     name = safe_name(f"{video or 'library'}-{query}", f".{form}")
     headers = {"content-disposition": disposition(name, "attachment")}
     return Response(file.data, 200, headers, _TYPES[form])
@@ -93,7 +93,10 @@ async def export(
 @router.post("/export", response_model=ExportedJson)
 async def export_for_client(service: Here, asked: ExportRequest) -> Response:
     """The moments that a query describes, and the file that holds them."""
-    file = await service.compute(lambda: _exported(service, asked))
+    settings = merged(allowed(asked.options), {"find.top": asked.top})
+    file = await service.compute(
+        lambda: _exported(service, asked.query, asked.video, asked.format, settings)
+    )
     values = {"found": file.found.to_json(), "videos": file.videos}
     return as_json({**values, "file": b64encode(file.data).decode()})
 
@@ -113,15 +116,16 @@ async def show(service: Here, asked: ShowRequest) -> Response:
     return as_json(await service.compute(work))
 
 
-def _exported(service: Service, asked: ExportRequest) -> _File:
-    of = service.asked(asked.video)
-    settings = merged(allowed(asked.options), {"find.top": asked.top})
-    if asked.format == "html":
-        drawn = of.draw(asked.query, settings)
+def _exported(
+    service: Service, query: str, video: str | None, form: Form, settings: list[str]
+) -> _File:
+    of = service.asked(video)
+    if form == "html":
+        drawn = of.draw(query, settings)
         return _File(drawn.found, drawn.videos, _storyboard(drawn, "html"))
     with tempfile.TemporaryDirectory(prefix="seal-export-") as folder:
-        path = Path(folder) / f"moments.{asked.format}"
-        made = of.export(asked.query, path, options=settings)
+        path = Path(folder) / f"moments.{form}"
+        made = of.export(query, path, options=settings)
         return _File(made.found, made.videos, path.read_bytes())
 
 
