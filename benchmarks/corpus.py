@@ -85,10 +85,9 @@ def fill(store: Store, n: int, videos: int, real: np.ndarray) -> None:
         one, other, third = rng.integers(0, len(real), (3, len(tokens)))
         vectors = real[one] + SPREAD * (real[other] - real[third])
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        # One picture for all: nobody looks at them.
-        spans = np.tile([0, n], (len(tokens), 1)) + np.arange(len(tokens))[:, None] * [0, 1]
-        tokens = replace(tokens, embeddings=vectors, facets=vectors[:, None], pts=spans)
-        store.add(record.id, 0, keys, tokens, {0: b"not looked at"})
+        tokens = replace(tokens, embeddings=vectors, facets=vectors[:, None])
+        pictures = dict.fromkeys(tokens.pts[:, 0].tolist(), b"not looked at")
+        store.add(record.id, 0, keys, tokens, pictures)
         committed = time.perf_counter()
         store.finish(record, keys)
         finish_s.append(time.perf_counter() - committed)

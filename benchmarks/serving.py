@@ -31,6 +31,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# As `seal serve` does: like is compared with like, and no idle thread spins while another works.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 from corpus import embeddings, fill
@@ -349,6 +351,8 @@ def keep_busy(
                 uploads[where] = int(server.last["upload-offset"])
             told.add(server.last["seal-job"])
             del uploads[where]
+            # The jobs have to come to an end.
+            time.sleep(1)
         elif work == "index":
             for file in media_files((media,)):
                 body = {"source": {"media": file.id}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -92,6 +93,8 @@ def serve(
     needs a token. --set takes options of indexing and of answers, and the limits of the server,
     such as serve.max_uploads=4.
     """
+    # Queries run side by side, each on a core of its own. NumPy reads this as it is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from seal.serve import run
 
     for folder in media:

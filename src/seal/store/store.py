@@ -439,7 +439,7 @@ class Store:
         return commits.visible(commits.commits(self._tables, video_id)).get(video_id)
 
     def _committed(self, video_id: str) -> Commit:
-        if (latest := self._latest(video_id)) is None:
+        if (latest := self._visible().get(video_id)) is None:
             raise NotIndexedError(f"no video {video_id!r} in {self.path}; see seal list")
         return latest
 
