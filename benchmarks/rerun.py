@@ -39,7 +39,7 @@ MINUTES = {
     "python benchmarks/serving.py find": 2,
     "python benchmarks/serving.py all": 5,
     "python benchmarks/serving.py hostile": 3,
-    "python benchmarks/serving.py kills": 10,
+    "python benchmarks/serving.py kills --kills 15": 3,
     "python benchmarks/corpus.py": 15,
     "python benchmarks/streaming.py --objective seal": 30,
     "python benchmarks/mini_needles.py": 3,
