@@ -617,8 +617,11 @@ def without_seconds(text: str) -> str:
 
 def test_commands_without_a_server_say_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEAL_TOKEN", TOKEN)
-    for command in (["optimize"], ["serve", "--port", "0"]):
+    for command, where in (
+        (["optimize"], "on the machine with its store"),
+        (["serve", "--port", "0"], "where its store can be reached"),
+    ):
         run = CliRunner().invoke(main, [*command, "--store", server.url])
         assert run.exit_code == 1
-        assert "where its store can be reached" in run.stderr
+        assert where in run.stderr
         assert TOKEN not in run.stderr

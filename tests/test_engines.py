@@ -137,8 +137,9 @@ def test_progress_names_the_workers(clip: Path, tmp_path: Path) -> None:
     options = Options.load(settings=IN_PARTS)
     index(clip, store, options, jobs=2, on_progress=seen.append)
     working = [progress.workers for progress in seen if progress.workers]
-    assert max(map(len, working)) == 2
+    # Whether both are at a part at one moment is up to the machine.
     names = {worker.name for workers in working for worker in workers}
+    assert len(names) == 2
     assert all(re.fullmatch(r"process \d+", name) for name in names)
     assert seen[-2].done_s == pytest.approx(12, abs=0.2)
     assert seen[-2].workers == ()
