@@ -17,6 +17,7 @@ from filmed import write_film
 from seal import Library, OptionError
 from seal.cli import main
 from seal.config import FindOptions
+from seal.content import rows_by_video
 from seal.encode.calibration import SHARPNESS
 from seal.encode.names import known
 from seal.errors import NotIndexedError, StoreError
@@ -327,6 +328,14 @@ def test_videos_come_one_after_another_with_long_pauses() -> None:
     want = np.array([4e10, 0, 300, 0, 4e10, 0, 300]) * tick_s + 1e4
     want[3] = 0
     np.testing.assert_allclose(times_s, want, rtol=1e-9)
+
+
+@pytest.mark.parametrize("named", ["", "a", "baab", "cbacba"])
+def test_the_rows_of_each_video_are_those_of_its_name(named: str) -> None:
+    tokens = make_part(["scene"] * len(named), list(range(len(named))))[0]
+    tokens = replace(tokens, video_ids=np.array(list(named), str))
+    found = [rows.tolist() for rows in rows_by_video(tokens, ["c", "a", "d"])]
+    assert found == [[i for i, name in enumerate(named) if name == one] for one in "cad"]
 
 
 def test_a_video_from_stdin_is_a_new_recording_each_time(tmp_path: Path) -> None:

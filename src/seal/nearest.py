@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -14,7 +14,7 @@ from seal import kinds
 from seal.attention import relevance
 from seal.attention.worded import AskedVideo, on_one_scale
 from seal.attention.words import UNQUOTED
-from seal.content import Question, StoredContent, embed_query
+from seal.content import Question, StoredContent, embed_query, rows_by_video
 from seal.encode import Encoder
 from seal.said import AskedWords, Said, SaidInVideos
 from seal.store import Store, VideoRecord
@@ -179,15 +179,14 @@ def _store_order(tokens: Tokens) -> Int64:
     return np.lexsort((tokens.start_s, order, tokens.video_ids))
 
 
-def one_after_another(tokens: Tokens, videos: Iterable[str]) -> Float64:
+def one_after_another(tokens: Tokens, videos: Sequence[str]) -> Float64:
     """[n] what to add to the times of each token so that `videos` follow one another.
 
     The first token of all is then at 0, because objectives may compare times in single precision,
     and long pauses lie between the videos. Each of the videos has a token.
     """
     shift_s, begin_s, middle_s = np.zeros(len(tokens)), 0.0, tokens.middle_s
-    for video in videos:
-        mine = tokens.video_ids == video
+    for mine in rows_by_video(tokens, videos):
         shift_s[mine] = begin_s - middle_s[mine].min()
         begin_s = float((middle_s[mine] + shift_s[mine]).max()) + _PAUSE_S
     return shift_s

@@ -262,11 +262,7 @@ def _index(service: Service, asked: IndexCall) -> dict[str, Any]:
     source = resolved(
         service, schemas.SourceRequest(media=asked.media, url=None, video=asked.video)
     )
-    spec = service.spec(source.location, quick=asked.quick)
-    with service.state.transaction() as rows:
-        job = service.jobs.add(rows, "index", source.title, spec)
-    service.jobs.wake()
-    return job.to_json()
+    return service.queue_index(source.title, source.location, quick=asked.quick).to_json()
 
 
 def _public(service: Service, text: str | None) -> str | None:

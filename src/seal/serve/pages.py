@@ -310,10 +310,7 @@ def add(service: Here, fields: Fields) -> Response:
         raise OptionError(
             "a source is a media file, an address or a video of the library"
         ) from None
-    spec = service.spec(source.location)
-    with service.state.transaction() as rows:
-        service.jobs.add(rows, "index", source.title, spec)
-    service.jobs.wake()
+    service.queue_index(source.title, source.location)
     return _to(service, "/")
 
 

@@ -275,6 +275,14 @@ class Service:
         }
         return self.jobs.add(rows, playable.KIND, self.title(record.location), spec)
 
+    def queue_index(self, title: str, location: str, *, quick: bool = False) -> Job:
+        """The job that indexes what lies at a location, queued. Raises BusyError."""
+        spec = self.spec(location, quick=quick)
+        with self.state.transaction() as rows:
+            job = self.jobs.add(rows, "index", title, spec)
+        self.jobs.wake()
+        return job
+
     def answering(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
         """The arguments of `ask` and its like: what the operator and the client have set."""
         settings = self.models.asking(allowed(options))

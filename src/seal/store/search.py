@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from seal.errors import StoreError
-from seal.store import columns, commits, schema
+from seal.store import columns, schema
 from seal.store.commits import Commit
 from seal.store.lance import Tables, among, nearest, scan
 from seal.types import Float32, Tokens
@@ -20,8 +20,11 @@ NAMES = ["video_id", "kind", "batch"]
 Query = Callable[[Any, Sequence[str]], Any]
 """From a table and the names of columns to an Arrow table of these."""
 
+Visible = Callable[[], Mapping[str, Commit]]
+"""The visible commit of every video, as it is now."""
 
-def committed(tables: Tables, shape: tuple[int, int], query: Query) -> Tokens:
+
+def committed(tables: Tables, visible: Visible, shape: tuple[int, int], query: Query) -> Tokens:
     """The committed ones among the tokens that a query yields, in order of video.
 
     `shape` is the dimension and the number of facets of their embeddings.
@@ -30,7 +33,7 @@ def committed(tables: Tables, shape: tuple[int, int], query: Query) -> Tokens:
     table_schema = schema.table_schema(name)
     while True:
         version = tables.version(schema.VIDEOS)
-        found = commits.visible(commits.commits(tables))
+        found = visible()
         rows = tables.read(name, lambda table: query(table, table_schema.names))
         if version == tables.version(schema.VIDEOS):
             break  # Otherwise tokens may belong to a later commit.

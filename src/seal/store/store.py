@@ -365,7 +365,7 @@ class Store:
         where = "true" if kinds is None else among("kind", kinds)
         query = partial(nearest, direction=direction, limit=limit, where=where)
         with guard(self.path):
-            return search.committed(self._tables, (direction.size, facets), query)
+            return search.committed(self._tables, self._visible, (direction.size, facets), query)
 
     def saying(self, words: str, limit: int) -> list[str]:
         """The ids of the videos of the `limit` tokens whose words fit best (BM25), best first."""
@@ -387,7 +387,7 @@ class Store:
         where = f"{among('video_id', video_ids)} AND {among('kind', known_kinds.worded())}"
         with guard(self.path):
             return search.committed(
-                self._tables, shape, lambda table, columns: scan(table, where, columns)
+                self._tables, self._visible, shape, lambda table, names: scan(table, where, names)
             )
 
     def meanings(self, tokens: Tokens, dimension: int) -> Float32:
