@@ -204,7 +204,7 @@ def test_a_file_under_media_is_indexed_once_for_one_key(home: Path, tmp_path: Pa
 
 def test_a_job_can_be_cancelled_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=60.0)
+    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=30.0)
     with serving(tmp_path / "store", "--media", str(tmp_path / "media")) as server:
         body = {"source": {"media": media_id(tmp_path, "long.mp4")}}
         job = server.post("/api/v1/jobs", body).json["id"]

