@@ -46,6 +46,8 @@ _SWEEPS = 4
 _ROUNDING = 1e-9
 _RIDGE = 1e-3
 """Eigenvalues from here on count as above 0: tokens that equal each other have some of 0."""
+_SLACK = 1e-6
+"""A diagonal that can fall by less than this stays."""
 _TANGENTS = 40
 """Frank-Wolfe steps; the bound hardly moves after them."""
 
@@ -210,6 +212,10 @@ def _smallest_diagonal(pairs: Float64) -> Float64:
     for _ in range(_SWEEPS):
         for i in range(len(pairs)):
             column = inverse[:, i].copy()
+            # Each fall doubles the inverse over all tokens like this one, whose numbers overflow
+            # where a hundred tokens are alike.
+            if column[i] * _SLACK > 1:
+                continue
             fall = 0.5 / column[i]
             diagonal[i] -= fall
             # Sherman and Morrison (1950), with 1 - fall * column[i] = 1 / 2.
