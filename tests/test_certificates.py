@@ -66,8 +66,24 @@ def test_a_certificate_holds_for_each_choice_that_is_allowed(
     assert got.objective == pytest.approx(objective.value(got.rows), rel=1e-5, abs=1e-5)
     # The order of a sum changes its last digit.
     assert got.upper_bound >= best - 1e-9
+    assert objective.upper_bound(got.rows, budget, 0.0) >= best - 1e-9
     if solver == "exact":
         assert got.objective >= best - 3 * tolerance(best)
+        assert got.upper_bound <= best + 3 * tolerance(best) + 1e-9
+    if budget.uniform:  # So few choices are all looked at.
+        assert got.upper_bound <= best + 3 * tolerance(best) + 1e-9
+
+
+def test_hundreds_of_tokens_that_are_alike_have_a_bound() -> None:
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=16) + 0.4 * rng.normal(size=(600, 16))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    scores = rng.uniform(0, 0.5, 600).astype(np.float32)
+    got = choose(
+        Candidates(scores, embeddings.astype(np.float32), np.arange(600.0)),
+        AttentionOptions(budget=280),
+    )
+    assert got.objective <= got.upper_bound < np.inf
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -257,7 +257,7 @@ class Selection(Result):
             lines.append(f"{token_line(self.tokens, row, self.several)}  {relevance:+.3f}  {role}")
         lines.append(
             f"No other choice within the budget scores above {self.upper_bound:.4g}; this one has"
-            f" {self.objective:.4g}, {self.gap:.1%} less."
+            f" {self.objective:.4g}{self._less()}."
         )
         if self.reach is not None:
             lines.append(
@@ -265,6 +265,13 @@ class Selection(Result):
                 f" {self.reach.within_s:.1f} s of a selected token."
             )
         return "\n".join(lines)
+
+    def _less(self) -> str:
+        """How far the choice may be from the best one, as the end of a sentence."""
+        if self.gap < 5e-4:
+            return ": it is the best choice"
+        # A share of a bound near zero, or of one on the other side of zero, says nothing.
+        return f", {self.gap:.1%} less" if self.objective > 0 else ""
 
     def _repr_html_(self) -> str:
         return html_table(

@@ -16,7 +16,9 @@ baselines, determinantal   published ways to choose, to compare with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ import numpy as np
 from seal import backends
 from seal.attention.candidates import Budget, Candidates
 from seal.attention.objective import Objective, tolerance
+from seal.attention.solvers import LOOSE, exact
 from seal.config import AttentionOptions
 from seal.encode.calibration import Calibration
 from seal.errors import OptionError
@@ -31,6 +34,8 @@ from seal.types import Choice, Float32, Int64, Tokens, check_finite
 
 NAMED = 0.5
 """What the name of a thing adds to a relevance at most that is a mere cosine."""
+_FEW = 1000
+"""So many choices are all looked at, which takes some 20 ms."""
 
 __all__ = ["Budget", "Candidates", "Objective", "choose", "pick", "relevance", "select"]
 
@@ -104,6 +109,8 @@ def choose(
     rows, bound = problem.solve()
     objective = problem.objective
     if bound is None:
+        bound = problem.best(rows)
+    if bound is None:
         bound = objective.upper_bound(rows, problem.budget, options.certify_s)
     chosen = problem.rows[rows]
     return Choice(chosen, candidates.relevance[chosen], objective.value(rows), bound)
@@ -158,3 +165,18 @@ class _Problem(NamedTuple):
             if bound - value <= 2 * tolerance(value):
                 return rows, bound
         return solver(objective, budget, options), None
+
+    def best(self, rows: Int64) -> float | None:
+        """The value of the best choice, given the solver's choice; None where it is not known.
+
+        It is known after `exact`, and where so few choices are allowed that each is looked at.
+        """
+        objective, budget = self.objective, self.budget
+        value = objective.value(rows)
+        if backends.resolve("solver", self.options.solver) is exact:
+            return value + LOOSE * tolerance(value)
+        more = budget.size - len(budget.include)
+        if not budget.uniform or math.comb(len(budget.free), more) > _FEW:
+            return None
+        every = combinations(budget.free.tolist(), more)
+        return max(objective.value(np.array([*budget.include, *one], np.int64)) for one in every)

@@ -26,7 +26,7 @@ _SMALL = 1000
 """Up to so many tokens times those chosen a choice is made anew, which takes some milliseconds."""
 _NODE_S = 0.01
 """A tighter bound at a node saves more nodes than it costs time."""
-_LOOSE = 3
+LOOSE = 3
 """`exact` is exact up to this many times the tolerance. Bounds add one tolerance for rounding and
 stop one above the best value; the third makes a value equal."""
 
@@ -277,7 +277,7 @@ def exact(objective: Objective, budget: Budget, options: AttentionOptions) -> In
         if budget.uniform and node.size < budget.size:
             continue
         bound = objective.upper_bound(best, node, _NODE_S)
-        if bound <= value + _LOOSE * tolerance(value):
+        if bound <= value + LOOSE * tolerance(value):
             continue
         rows = _affordable(node, include.tolist())
         if len(include) == budget.size or not len(rows):
