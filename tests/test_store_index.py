@@ -59,9 +59,9 @@ def assert_finds_the_nearest(store: Store) -> None:
         assert all((wanted[token] == found[token]).all() for token in shared)
 
 
-def state(store: Store, column: str = "embedding") -> Any:
+def state(store: Store, column: str = "embedding", table: str = f"tokens_{D}x1") -> Any:
     """Of the index of a column; None if there is none."""
-    indices = store._tables.open(f"tokens_{D}x1").list_indices()
+    indices = store._tables.open(table).list_indices()
     return next((index for index in indices if column in index.columns), None)
 
 
@@ -72,6 +72,24 @@ def test_finish_makes_an_index_when_there_are_enough_tokens(store: Store) -> Non
     fill(store, "b", 1, n=200)
     assert (state(store).num_indexed_rows, state(store).num_unindexed_rows) == (800, 0)
     assert_finds_the_nearest(store)
+
+
+@pytest.mark.parametrize("table", [f"tokens_{D}x1", "pictures"])
+def test_videos_are_read_by_an_index_of_their_ids(store: Store, table: str) -> None:
+    fill(store, "a", 0, n=200)
+    assert state(store, "video_id", table) is None
+    before = store.tokens("a")
+    fill(store, "b", 1, n=200)
+    assert state(store, "video_id", table).num_unindexed_rows == 0
+    fill(store, "c", 2, n=10)
+    for name, count in (("a", 400), ("b", 400), ("c", 20)):
+        tokens = store.tokens(name)
+        assert len(tokens) == count
+        assert set(tokens.video_ids) == {name}
+        assert len(store.pictures(name, tokens)) == count
+    assert store.tokens("a").ids.tolist() == before.ids.tolist()
+    store.remove("b", purge=True)
+    assert len(store.tokens("c")) == 20
 
 
 def test_tokens_that_came_after_the_index_are_found(store: Store) -> None:

@@ -36,8 +36,8 @@ _KEEP_VERSIONS = timedelta(minutes=10)
 """A clean-up removes the files of versions older than this. Readers and writers of older snapshots
 have to start again."""
 _WORTH_AN_INDEX = 100_000
-"""A table with this many vectors outside the index gets them indexed. A query compares as many
-vectors one by one in 0.15 s."""
+"""A table with this many rows outside an index gets them indexed. A query compares as many vectors
+one by one in 0.15 s."""
 _WORTH_WORDS = 20_000
 """This many rows outside the index of words go into it. A query reads as many in 40 ms."""
 _MANY_PIECES = 64
@@ -210,6 +210,20 @@ class Tables:
             else:
                 config = IvfSq(distance_type="cosine", target_partition_size=_ONE_PARTITION)
                 table.create_index("embedding", config=config)
+
+        self._change(name, index)
+
+    def index_videos(self, name: str) -> None:
+        """Put the ids of the videos of a table into its index, if many rows are outside the index.
+
+        Without it whoever reads one video scans the ids of all rows: 0.1 s in a million.
+        """
+        from lancedb.index import Bitmap
+
+        def index(table: Any) -> None:
+            state = _index_of(table, "video_id")
+            if (state.num_unindexed_rows if state else table.count_rows()) >= _WORTH_AN_INDEX:
+                table.create_index("video_id", config=Bitmap())
 
         self._change(name, index)
 

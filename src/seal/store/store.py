@@ -216,6 +216,8 @@ class Store:
             self._tables.optimize(name, min_files, purge)
             if name.startswith((schema.TOKENS, schema.MEANINGS)):
                 self._tables.index_vectors(name)
+            if name.startswith((schema.TOKENS, schema.MEANINGS, schema.PICTURES)):
+                self._tables.index_videos(name)
         if video_id is None:
             terms.refresh(self._tables, self._visible())
         else:
