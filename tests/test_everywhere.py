@@ -1,6 +1,7 @@
 """What `find` over all videos gives is what each video gives, in one order."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from seal.attention.words import TOWER
 from seal.encode.calibration import SHARPNESS
 from seal.nearest import NearestContent
 from seal.results import Found
+from seal.store import Store
 from seal.types import Moment
 
 LINES = {
@@ -129,3 +131,33 @@ def test_words_of_a_video_are_read_again_when_it_has_others(tmp_path: Path) -> N
     assert library.find("another sentence").moments[0].text == "Another sentence is said."
     texts = {moment.text for moment in library.find("first line", top=9).moments}
     assert "A first line of words." not in texts
+
+
+def test_of_many_videos_that_are_alike_few_are_searched(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = of(library, "silent")
+    store, keys = Store(tmp_path / "many", create=True), film.record.keys
+    for number in range(12):
+        pictures = dict.fromkeys(film.tokens.pts[:, 0].tolist(), b"not looked at")
+        store.add(f"v{number}", 0, keys, film.tokens, pictures)
+        store.finish(replace(film.record, id=f"v{number}"), keys)
+    read: list[str] = []
+    every = Store.tokens
+    monkeypatch.setattr(
+        Store, "tokens", lambda self, name, kinds=None: read.append(name) or every(self, name)
+    )
+    for top in (1, 2):
+        read.clear()
+        found = seal.open(tmp_path / "many").find("a red ball", top=top)
+        assert len(found.moments) == top
+        assert len(read) == 4 * top
+
+
+def test_what_is_in_quotes_is_all_that_is_found(library: Library) -> None:
+    ship, silent = of(library, "ship"), of(library, "silent")
+    assert [one.text for one in ship.find('"old ship"').moments] == [LINES["ship"][0]]
+    assert {one.text for one in library.find('"hello"').moments} == {"Hello!", LINES["bread"][2]}
+    for video in (of(library, "bread"), silent):
+        assert video.find('"old ship"').moments == []
+    assert library.find('"a quick brown fox"').moments == []

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from seal.attention.words import (
     EVEN,
     HALF,
+    SAID,
     SHRUNK,
     TOWER,
     UNQUOTED,
@@ -186,3 +187,37 @@ def test_without_pictures_words_keep_their_order() -> None:
         ranked = matched(np.array([-9, -4, 0, 2], np.float32), pictures)
         assert (np.diff(ranked) > 0).all()
         assert np.abs(ranked).max() <= 1
+
+
+def test_a_text_that_shares_but_an_article_is_not_found_by_words() -> None:
+    index = WordIndex(["I live on a whale.", "Make a bed.", "Hello there!"])
+    parts = Parts.of(
+        index, Meaning.of(np.eye(3, dtype=np.float32)), "a bed", np.ones(3, np.float32)
+    )
+    assert parts.own[0] > 0
+    assert parts.found_by[1] == "words"
+    assert "words" not in parts.found_by[[0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("whale", [True, False]),
+        ("a whale", [True, False]),
+        ("the back of a whale", [True, False]),
+        ("whale shark", [False, False]),
+        ("a", [False, False]),
+        ("", [False, False]),
+    ],
+)
+def test_a_query_is_said_word_for_word_but_for_its_ends(query: str, said: list[bool]) -> None:
+    index = WordIndex(["I live on the back of a whale.", "Whales? A shark!"])
+    assert index.says(query).tolist() == said
+
+
+def test_a_single_noun_that_is_said_is_likely_by_itself() -> None:
+    index = WordIndex(["It's a whale of an island", "I'm Sinbad the sailor"])
+    meaning = Meaning.of(np.eye(2, dtype=np.float32))
+    odds = log_odds(index, meaning, "whale", np.zeros(2, np.float32))
+    assert odds[0] == SAID
+    assert odds[1] < -2

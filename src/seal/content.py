@@ -23,7 +23,8 @@ from seal.errors import OptionError
 from seal.ground import TimedTokens
 from seal.store import Store, VideoRecord
 from seal.store.pictures import check_pictures
-from seal.types import Float32, Float64, Int64, Strings, Tokens
+from seal.types import Float32, Float64, Int64, Mask, Strings, Tokens
+from seal.words.index import quotes
 from seal.words.meaning import SentenceEncoder
 
 if TYPE_CHECKING:
@@ -200,6 +201,17 @@ class Content(ABC):
             found_by[worded.rows] = parts.found_by
             nearness[worded.rows] = parts.nearness
         return Question(text, embedding, scores, prior, found_by, nearness)
+
+    def quoted(self, text: str) -> Mask | None:
+        """[n] the tokens that have what a text has in quotes, or a part of it; None where there are
+        no quotes."""
+        exact = quotes(text)
+        if not exact:
+            return None
+        has = np.zeros(len(self.tokens), bool)
+        if (worded := self._worded) is not None:
+            has[worded.rows] = np.stack([worded.index.phrase(each) for each in exact]).max(0) > 0
+        return has
 
     @property
     def _worded(self) -> WordedTokens | None:

@@ -30,6 +30,10 @@ from seal.store import VideoRecord
 from seal.types import Moment, Span
 from seal.words.index import quotes
 
+_SEARCHED = 4
+"""Of so many videos for each moment that is wanted nearly all moments come (LOG, "Search over all
+videos"), and hundreds of videos may have best tokens that are alike."""
+
 Find = Callable[[VideoRecord], Found]
 """The moments of one video."""
 
@@ -61,13 +65,13 @@ class _Search:
         """The best moments of all videos, at most `find.top`.
 
         A score hardly exceeds that of its video's best token. So videos are searched in order of
-        these, until the remaining ones cannot hold a better moment. A head gives scores of its own:
-        then `find.top` videos are searched.
+        these, until the remaining ones cannot hold a better moment, or `_SEARCHED * find.top` were
+        searched. A head gives scores of its own: then `find.top` videos are searched.
         """
         wanted, moments = self.scope.options.find, list[Moment]()
         by_head = wanted.head is not None
         ranked = sorted(self._best(), key=lambda one: -one[0])
-        for best, record in ranked[: wanted.top if by_head else None]:
+        for best, record in ranked[: wanted.top * (1 if by_head else _SEARCHED)]:
             if not by_head and len(moments) == wanted.top and moments[-1].score >= best:
                 break
             shift = 0.0 if by_head else self._shift(record)

@@ -213,13 +213,19 @@ class Scope:
         return relevance_curve(self.tokens, question.relevance, self.options.find)
 
     def moments(self, question: Question) -> list[Moment]:
-        """The moments of a question, best first, at most `find.top`."""
+        """The moments of a question, best first, at most `find.top`.
+
+        If the question has quotes, they are those of tokens that have the words; of a head all.
+        """
         options = self.options.find
         if options.head is not None:
             return self._shown_by([(one, None) for one in self._localised(question)], question)
         least = self._threshold(question, self.record, options.unsure_probability)
-        timed = self.content.timed(options.smoothing_s)
-        return self._shown_by(timed.moments(question.relevance, options, least), question)
+        timed, has = self.content.timed(options.smoothing_s), self.content.quoted(question.text)
+        found = timed.moments(question.relevance, options, least)
+        if has is not None:
+            found = [(moment, row) for moment, row in found if row is not None and has[row]]
+        return self._shown_by(found, question)
 
     def _localised(self, question: Question) -> list[Moment]:
         find = self.options.find

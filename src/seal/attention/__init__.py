@@ -169,7 +169,7 @@ class _Problem(NamedTuple):
     def best(self, rows: Int64) -> float | None:
         """The value of the best choice, given the solver's choice; None where it is not known.
 
-        It is known after `exact`, and where so few choices are allowed that each is looked at.
+        `exact` proves it, and where few choices are allowed each of them is looked at.
         """
         objective, budget = self.objective, self.budget
         value = objective.value(rows)

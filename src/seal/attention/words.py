@@ -20,8 +20,9 @@ words that nobody says in the video. The log odds that the token is what the que
 `benchmarks/words_fit.py` fits these numbers on the training meetings of QMSum: `TOWER` where the
 text tower of an encoder of pictures embeds the texts. The other numbers, `SENTENCES` where an
 encoder of sentences does, which also finds them by a query in another language, with no word in
-common. Words in quotes are asked for exactly: with the share f of such a phrase that a token has,
-its log odds are
+common. The fit is on questions, whose words are many. A text that has the query word for word, such
+as a single noun, has log odds of at least SAID. Words in quotes are asked for exactly: with the
+share f of such a phrase that a token has, its log odds are
 
     QUOTED + s - PARTED * (1 - f)     where f > 0
     min(log odds, 0) - UNQUOTED       where f = 0
@@ -41,11 +42,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal.encode.calibration import SHARPNESS, Calibration
-from seal.types import Float32, Strings, unit
+from seal.types import Float32, Mask, Strings, unit
 from seal.words.index import ASKED, WordIndex, quotes
 
 HALF = 20.0
 """A text of so many words has half of what length can add."""
+SAID = 1.0
 QUOTED, PARTED, UNQUOTED = 4.0, 2.0, 8.0
 EVEN, ODDS = 4.0, 1.55
 SHRUNK = 300.0
@@ -130,6 +132,8 @@ class Parts:
     own: Float32
     passage: Float32
     cosine: Float32
+    tells: Mask
+    """Whether a text has a word of the query that tells something (`seal.words.index`)."""
     length: Float32
     """length / (length + HALF)."""
     information: float
@@ -151,6 +155,7 @@ class Parts:
             found.own / whole,
             found.passage / whole,
             meaning.cosines(embedding),
+            found.tells,
             index.lengths / (index.lengths + np.float32(HALF)),
             float(np.log1p(found.information)),
             found.absent / float(whole),
@@ -161,8 +166,10 @@ class Parts:
     @property
     def found_by(self) -> Strings:
         """[n] what speaks most for each: "words", "passage" or "meaning". The cosine counts as it
-        is, because its weight makes up for what else finds a text where no word is the same."""
-        added = np.stack([self.own, self.weights.passage * self.passage, self.cosine])
+        is, because its weight makes up for what else finds a text where no word is the same. A text
+        that shares but an article with the query is not found by words."""
+        own = np.where(self.tells, self.own, -np.inf)
+        added = np.stack([own, self.weights.passage * self.passage, self.cosine])
         names: Strings = np.array(["words", "passage", "meaning"])[added.argmax(0)]
         return names
 
@@ -187,6 +194,7 @@ def log_odds_of(parts: Parts, index: WordIndex, query: str) -> Float32:
     score, w = parts.score, parts.weights
     odds: Float32 = np.float32(w.slope * parts.information) * score
     odds = odds + np.float32(w.bias - w.absent * parts.absent)
+    odds = np.where(index.says(query), np.maximum(odds, SAID), odds).astype(np.float32)
     exact = quotes(query)
     if exact:
         share = np.stack([index.phrase(words) for words in exact]).max(0)

@@ -61,6 +61,9 @@ class Matches:
     """The sum of the weights of the words, those that no text has included."""
     absent: float
     """The part of it that is of words that no text has."""
+    tells: Mask
+    """[n] whether a text has a word of the query that tells something: one that neither asks nor
+    holds sentences together."""
 
 
 class WordIndex:
@@ -138,26 +141,37 @@ class WordIndex:
         """What the texts have of a query; `asked` is the weight of words that ask."""
         n = len(self)
         own, passage = np.zeros(n, np.float32), np.zeros(n, np.float32)
-        information = absent = 0.0
+        information, absent, tells = 0.0, 0.0, np.zeros(n, bool)
         own_norm = K1 * (1 - B + B * self.lengths / self._mean)
         around_norm = K1 * (1 - B + B * self._around / self._mean_around)
-        for often, weight in self._asked(query, asked):
+        for often, weight, telling in self._asked(query, asked):
             information += weight
+            tells |= telling & (often > 0)
             if not often.any():
                 absent += weight
                 continue
             own += weight * (K1 + 1) * often / (often + own_norm)
             near = self._passages(self._spread(often))
             passage += weight * (K1 + 1) * near / (near + around_norm)
-        return Matches(own, passage, information, absent)
+        return Matches(own, passage, information, absent, tells)
 
     def bm25(self, query: str) -> Float32:
         """[n] BM25 of each text, as published: all words count alike, and these texts alone."""
         norm = K1 * (1 - B + B * self.lengths / self._mean)
         scores = np.zeros(len(self), np.float32)
-        for often, weight in self._asked(query, 1.0, general=0):
+        for often, weight, _ in self._asked(query, 1.0, general=0):
             scores += weight * (K1 + 1) * often / (often + norm)
         return scores
+
+    def says(self, query: str) -> Mask:
+        """[n] whether a text has a query word for word, but for what stands at both ends of the
+        query and tells nothing, such as an article."""
+        words = split([query])[0]
+        telling = [i for i, word in enumerate(words) if _tells(word)]
+        if not telling:
+            return np.zeros(len(self), bool)
+        whole: Mask = self.phrase(" ".join(words[telling[0] : telling[-1] + 1])) == 1
+        return whole
 
     def phrase(self, words: str) -> Float32:
         """[n] the share of these words, in this order and with nothing between them, in each text.
@@ -182,9 +196,9 @@ class WordIndex:
 
     def _asked(
         self, query: str, asked: float, general: int = GENERAL
-    ) -> list[tuple[Float32, float]]:
-        """For each different word of a query, [n] how often it is in each text, and its weight,
-        with so many texts in `general` beside these."""
+    ) -> list[tuple[Float32, float, bool]]:
+        """For each different word of a query, [n] how often it is in each text, its weight, with so
+        many texts in `general` beside these, and whether it tells something."""
         words, _, joined = split([query])
         n, found = len(self), {}
         for at, word in enumerate(words):
@@ -195,17 +209,17 @@ class WordIndex:
             else:
                 names = [stem(word, one) for one in self._languages]
             terms = tuple({self._terms.get(name, -1) for name in names} - {-1})
-            found[terms or word] = (terms, word in ASKING, stem(word, "en"))
+            found[terms or word] = (terms, word)
         rows = []
-        for terms, asks, name in found.values():
+        for terms, word in found.values():
             often = np.zeros(n, np.float32)
             for term in terms:
                 mine = slice(self._first[term], self._first[term + 1])
                 often[self._texts[mine]] += self._often[mine]
             texts = float(np.count_nonzero(often))
-            texts += general * COMMON.get(name, 0.0)
+            texts += general * COMMON.get(stem(word, "en"), 0.0)
             weight = float(np.log1p((n + general - texts + 0.5) / (texts + 0.5)))
-            rows.append((often, weight * (asked if asks else 1.0)))
+            rows.append((often, weight * (asked if word in ASKING else 1.0), _tells(word)))
         return rows
 
     def _spread(self, values: Float32) -> Float32:
@@ -223,6 +237,11 @@ class WordIndex:
             after[:-shift] += weight * after[shift:].copy()
             before[shift:] += weight * before[:-shift].copy()
         return (after + before - values)[self._place]
+
+
+def _tells(word: str) -> bool:
+    """Whether a folded word tells something: it neither asks nor holds sentences together."""
+    return word not in ASKING and stem(word, "en") not in COMMON
 
 
 def quotes(query: str) -> list[str]:
