@@ -429,6 +429,24 @@ def test_clips_are_the_moments(library: seal.Library, tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_a_video_that_is_gone_costs_its_own_clips_and_no_others(tmp_path: Path) -> None:
+    library = seal.open(tmp_path / "store")
+    paths = [tmp_path / f"film {seed}.mp4" for seed in (0, 1)]
+    for seed, path in enumerate(paths):
+        write_film(path, seed=seed, duration_s=6.0)
+        library.index(path, jobs=1)
+    moved = paths[0].rename(tmp_path / "moved.mp4")
+    said: list[str] = []
+    exported = library.export("a red ball", f"{tmp_path}/all/", say=said.append)
+    there = library.video(paths[1]).id
+    assert {moment.video for moment in exported.found.moments} == {there}
+    assert len(exported.to_json()["moments"]) == len(list((tmp_path / "all").iterdir())) > 0
+    assert any("film 0.mp4" in line and "not where it was indexed" in line for line in said)
+    # Whoever names the file where it is now gets its clips.
+    clips = library.video(moved).export("a red ball", f"{tmp_path}/moved/").clips
+    assert len(clips) == len(list((tmp_path / "moved").iterdir())) > 0
+
+
 def test_copies_say_where_they_begin(video: seal.Video, tmp_path: Path) -> None:
     exported = video.export("a red ball", f"{tmp_path}/clips/", top=2, copy=True)
     for clip, moment in zip(exported.clips, exported.found.moments, strict=True):

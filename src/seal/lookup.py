@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
 def find_video(store: Store, name: str) -> VideoRecord:
     """The video of this id, or path or address as indexed, or the content of a copy of the file.
 
+    If the video is not where it was indexed, the copy that is named takes its place in the record.
     Raises NotIndexedError if the store has none, or if the file has changed since.
     """
     try:
@@ -56,7 +58,8 @@ def find_video(store: Store, name: str) -> VideoRecord:
         content = content_id(name)
         for record in store.videos():
             if record.content_id == content:
-                return record
+                moved = replace(record, location=os.path.abspath(name))
+                return record if original(record) else moved
         raise
 
 

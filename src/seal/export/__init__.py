@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from seal.errors import OptionError
-from seal.export.clips import clip_name, new_files, write_clips
+from seal.export.clips import at_hand, clip_name, new_files, write_clips
 from seal.export.cues import srt, vtt
 from seal.export.cut import cut
 from seal.export.edl import edl
@@ -93,6 +93,7 @@ def write(
     names = [record.id for record in videos]
     if form_of(path) == CLIPS:
         records = {record.id: record for record in videos}
+        found = at_hand(found, records, say)
         clips = write_clips(found, records, Path(path), copy, say)
         return Exported(Path(path), found, names, clips)
     write_whole(path, render(found, videos, form_of(path)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from seal.clock import clock
@@ -30,11 +31,11 @@ def write_clips(
     """Cut a clip for each moment, best first, and give what was written: see `seal.export.cut`.
 
     The folder is made where there is none. Names hold the rank, the video and the start, and no
-    file is replaced: DataError, before any clip is cut, if there is one of such a name. VideoError
-    if a video is not at hand. `say` is told of each clip.
+    file is replaced: DataError, before any clip is cut, if there is one of such a name. All videos
+    are `at_hand`. `say` is told of each clip.
     """
     wanted = [videos[moment.video] for moment in found.moments]
-    sources = {record.id: _source(record) for record in wanted}
+    sources = {record.id: original(record) for record in wanted}
     suffixes = {
         record.id: copy_suffix(sources[record.id], source_options(record)) if copy else ".mp4"
         for record in {record.id: record for record in wanted}.values()
@@ -56,6 +57,22 @@ def write_clips(
         clips.append(Clip(path, span))
         say(f"{printable(str(path))}: {len(clips)} of {len(paths)} clips")
     return clips
+
+
+def at_hand(
+    found: Found, videos: Mapping[str, VideoRecord], say: Callable[[str], None] = lambda text: None
+) -> Found:
+    """The moments of videos that are at hand; `say` is told of each other video.
+
+    Raises VideoError if no video is.
+    """
+    records = {moment.video: videos[moment.video] for moment in found.moments}
+    missing = {name: _missing(one) for name, one in records.items() if not original(one)}
+    if records and len(missing) == len(records):
+        raise VideoError("; ".join(missing.values()))
+    for each in missing.values():
+        say(each)
+    return replace(found, moments=[one for one in found.moments if one.video not in missing])
 
 
 def new_files(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -82,15 +99,11 @@ def clip_name(rank: int, video: str, offset_s: float) -> str:
     return f"{rank:03d}_{stem}_{clock(max(0.0, offset_s)).replace(':', '-')}"
 
 
-def _source(record: VideoRecord) -> str:
-    """The file or address of a video. Raises VideoError where it is not at hand."""
-    where = original(record)
-    if not where:
-        raise VideoError(
-            f"{record.path}: clips are cut from the video, which is not where it was indexed"
-            f" ({record.location}) or has changed since; put it back, or index it again"
-        )
-    return where
+def _missing(record: VideoRecord) -> str:
+    return (
+        f"{printable(record.path)}: clips are cut from the video, which is not where it was indexed"
+        f" ({printable(record.location)}) or has changed since; put it back, or index it again"
+    )
 
 
 def _name(rank: int, record: VideoRecord, start_s: float) -> str:
