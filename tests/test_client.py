@@ -190,6 +190,34 @@ def test_a_storyboard_is_written_here(
         assert b"film.mp4#t" not in path.read_bytes()
 
 
+def test_choices_are_letters_or_texts_here_and_there(
+    local: seal.Library, remote: seal.Library
+) -> None:
+    """In every call that takes them, `options` are never choices, and anything else is an error."""
+    question, texts = "What colour is the ball?", ["red", "blue"]
+    lettered = {"A": "red", "B": "blue"}
+    for asked in (local, remote, *pairs(local, remote)[0]):
+        assert asked.prompt(question, choices=texts) == asked.prompt(question, choices=lettered)
+        assert "(B) blue" in asked.prompt(question, choices=texts)
+        given = timeless(asked.ask(question, budget=2, choices=lettered))
+        assert timeless(asked.ask(question, budget=2, choices=texts)) == given
+        for wrong in ("red", 7, {"A": 1}, {1: "red"}, [["red"]], {"red", "blue"}):
+            for ask in (asked.ask, asked.prompt):
+                with pytest.raises(OptionError, match="choices must be texts by letter"):
+                    ask(question, choices=wrong)
+        with pytest.raises(OptionError, match="27 choices are given: at most 26"):
+            asked.ask(question, choices=["x"] * 27)
+    for video in pairs(local, remote)[0]:
+        talk = video.chat(budget=2)
+        assert timeless(talk.ask(question, choices=texts)) == timeless(
+            video.chat(budget=2).ask(question, choices=lettered)
+        )
+        with pytest.raises(OptionError, match="choices must be texts by letter"):
+            talk.ask(question, choices="red")
+        with pytest.raises(TypeError, match="options"):
+            talk.ask(question, options=lettered)  # type: ignore[call-arg]
+
+
 def test_a_dialogue_goes_on_here_and_there(
     local: seal.Library, remote: seal.Library, tmp_path: Path
 ) -> None:

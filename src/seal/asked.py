@@ -85,7 +85,7 @@ def answer(scope: Scope, put: PutQuestion) -> Answer:
 
     model = load_answerer(scope, put.answerer)
     return ask(
-        scope, put.question, model, options=put.choices, verify=put.verify, on_text=put.on_text
+        scope, put.question, model, choices=put.choices, verify=put.verify, on_text=put.on_text
     )
 
 

@@ -117,13 +117,13 @@ def time_of(tokens: Tokens, i: int) -> str:
     return clock(start_s) if tokens.kind(i).instant else span_clock(start_s, end_s)
 
 
-def ask(question: str, options: Mapping[str, str] | None = None, by: str = "letter") -> str:
+def ask(question: str, choices: Mapping[str, str] | None = None, by: str = "letter") -> str:
     """How a question is put: freely, or for the letter of an option, or for nothing but that."""
-    if not options:
+    if not choices:
         return _template("question").format(question=question)
-    listed = "\n".join(f"({letter}) {text}" for letter, text in options.items())
+    listed = "\n".join(f"({letter}) {text}" for letter, text in choices.items())
     template = _template("choice" if by == "letter" else "likelihood")
-    return template.format(question=question, options=listed, first=next(iter(options)))
+    return template.format(question=question, options=listed, first=next(iter(choices)))
 
 
 def rewrite(questions: Sequence[str]) -> Message:

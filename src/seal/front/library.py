@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from seal.arguments import Settings, asking, merged, selecting
+from seal.arguments import Choices, Settings, asking, lettered, merged, selecting
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError, UnfinishedError
 from seal.front.requests import Indexing, PutExport, PutQuestion
@@ -234,7 +234,7 @@ class Library(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
         options: Settings = (),
@@ -245,7 +245,9 @@ class Library(ABC):
         nothing and are read as any other words.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
+        return self._ask(
+            PutQuestion(question, settings, answerer, lettered(choices), verify, on_text)
+        )
 
     def prompt(
         self,
@@ -253,12 +255,12 @@ class Library(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         options: Settings = (),
     ) -> str:
         """What `ask` would send, as a person reads it."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(PutQuestion(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, lettered(choices)))
 
     def show(
         self,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seal.arguments import Settings, asking, merged, selecting
+from seal.arguments import Choices, Settings, asking, lettered, merged, selecting
 from seal.config import ChapterOptions
 from seal.front.requests import PutExport, PutQuestion
 from seal.printing import printable
@@ -103,7 +103,7 @@ class Video(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
         options: Settings = (),
@@ -111,14 +111,17 @@ class Video(ABC):
         """The answer of a model to a question, from selected evidence, with the times that show it.
 
         `answerer` is such as "openai:MODEL" or "hf:MODEL", or an object; without one the evidence
-        and the moments are the answer. `choices` are those of a multiple choice, by letter.
-        `verify` asks again without the evidence that the answer cites. `on_text` is handed the
-        answer piece by piece. Options: `answer`, `attention` and `find`.
+        and the moments are the answer. `choices` are those of a multiple choice: texts by letter,
+        or a list of texts. `verify` asks again without the evidence that the answer cites.
+        `on_text` is handed the answer piece by piece. Options: `answer`, `attention` and `find`.
 
-        Raises OptionError for an empty question, AnswerError if the model fails.
+        Raises OptionError for an empty question and for choices of another form, AnswerError if
+        the model fails.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
+        return self._ask(
+            PutQuestion(question, settings, answerer, lettered(choices), verify, on_text)
+        )
 
     def prompt(
         self,
@@ -126,12 +129,12 @@ class Video(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         options: Settings = (),
     ) -> str:
         """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(PutQuestion(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, lettered(choices)))
 
     def chat(
         self,
