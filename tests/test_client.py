@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import seal
 from filmed import write_film
 from seal.answer.conversation import Conversation
+from seal.answer.prompt import draw
 from seal.cli import main
 from seal.client import RemoteLibrary, RemoteVideo
 from seal.client.asking import Server as Asked
@@ -26,7 +27,7 @@ from seal.client.connection import ServerConnection
 from seal.client.dialogue import RemoteDialogue
 from seal.client.problems import UnfitError, of_problem
 from seal.client.uploads import _sent
-from seal.config import VideoOptions
+from seal.config import Options, VideoOptions
 from seal.errors import (
     AnswerError,
     DataError,
@@ -39,7 +40,9 @@ from seal.errors import (
 from seal.indexed import LocalVideo
 from seal.library import LocalLibrary
 from seal.results import Answer, Result
+from seal.scope import Scope
 from seal.serve import problems
+from seal.types import Tokens
 from seal.video import open_video
 from serving import Server, serving
 
@@ -173,6 +176,37 @@ def test_what_a_video_knows_is_the_same(local: seal.Library, remote: seal.Librar
         one.select("a ball", budget=3, include=ids[-1:], exclude=ids[:2]) for one in (ours, theirs)
     )
     assert timeless(here) == timeless(there)
+
+
+def test_pictures_are_those_that_a_model_is_shown(
+    local: seal.Library, remote: seal.Library
+) -> None:
+    """Frames and crops, of one video and of several, here and there."""
+    first, second = local
+    for library in (local, remote):
+        video, other = library.by_id(first.id), library.by_id(second.id)
+        seen = [first.tokens.take(first.tokens.kinds == kind) for kind in ("object", "action")]
+        seen.append(first.tokens.take(first.tokens.kinds == "scene").take([0, 1]))
+        shown = Tokens.concatenate([tokens.take([0]) for tokens in seen])
+        scope = Scope(first.content, Options.load(task="ask"))
+        drawn = [picture.jpeg for picture in draw(scope, shown) if picture is not None]
+        assert video.pictures(shown, crop=True) == drawn
+        frames = video.pictures(shown)
+        assert drawn[2] == frames[2]
+        assert drawn[0] != frames[0]
+        theirs = second.tokens.take(second.tokens.kinds == "scene").take([0])
+        both = Tokens.concatenate([shown.take([0]), theirs, shown.take([1])])
+        for crop in (False, True):
+            mine = video.pictures(shown, crop=crop)
+            wanted = [mine[0], *other.pictures(theirs, crop=crop), mine[1]]
+            assert library.pictures(both, crop=crop) == wanted
+        with pytest.raises(OptionError, match=f"{first.id} has no token '{theirs.ids[0]}'"):
+            video.pictures(both)
+        assert library.pictures(both.take([])) == video.pictures(both.take([])) == []
+    words = first.tokens.take(first.tokens.kinds == "speech")
+    for library in (local, remote):
+        with pytest.raises(OptionError, match="of the kind 'speech' have no pictures"):
+            library.pictures(words, crop=True)
 
 
 @pytest.mark.parametrize("suffix", [".html", ".png"])

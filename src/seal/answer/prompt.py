@@ -141,6 +141,14 @@ def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
 
 
+def crops(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[bytes]:
+    """A JPEG of each token, as `draw` makes it; also of kinds that prompts show by words alone."""
+    counts = tokens.per_kind(lambda kind: options.strip if kind.is_drawn and kind.has_track else 1)
+    shown = frames(pictures, tokens, counts.astype(np.int64))
+    drawn = [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
+    return [picture.jpeg for picture in drawn if picture is not None]
+
+
 def frames_of(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[list[bytes]]:
     """The frames, as JPEG, that `draw` makes each token's picture of; none for some kinds."""
     counts = tokens.per_kind(lambda kind: (options.strip if kind.has_track else 1) * kind.is_drawn)

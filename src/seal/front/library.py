@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seal.results import Answer, Found, Selection, Shown
     from seal.segment import Segmenter
     from seal.track import Tracker
+    from seal.types import Tokens
     from seal.windows import Window
     from seal.words import TextReader, Transcriber
 
@@ -261,6 +262,15 @@ class Library(ABC):
         """What `ask` would send, as a person reads it."""
         settings = merged(options, asking(budget, answerer))
         return self._prompt(PutQuestion(question, settings, answerer, lettered(choices)))
+
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
+        """For each of some tokens of any videos a picture as JPEG: see `Video.pictures`."""
+        videos = tokens.video_ids.tolist()
+        of_video = {
+            name: iter(self.by_id(name).pictures(tokens.take(tokens.video_ids == name), crop=crop))
+            for name in dict.fromkeys(videos)
+        }
+        return [next(of_video[name]) for name in videos]
 
     def show(
         self,

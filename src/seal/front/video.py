@@ -144,7 +144,8 @@ class Video(ABC):
         session: str | Path | None = None,
         options: Settings = (),
     ) -> Dialogue:
-        """A dialogue about the video; with a file `session` that is there, one that goes on."""
+        """A `seal.Dialogue` about the video: questions that build on each other. With a file
+        `session` that is there, the dialogue in it goes on."""
         there = None if session is None or not Path(session).exists() else Path(session)
         return self._chat(merged(options, asking(budget, answerer)), answerer, there)
 
@@ -193,8 +194,17 @@ class Video(ABC):
         return self._export(PutExport(query, path, settings, copy, say))
 
     @abstractmethod
-    def pictures(self, tokens: Tokens) -> list[bytes]:
-        """For each of some tokens of the video the stored frame that shows it, as JPEG."""
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
+        """For each of some tokens of the video, such as `Selection.tokens`, a picture as JPEG.
+
+        The picture is the stored frame that shows the token. Its short side has
+        `video.short_side_px` pixels. With `crop` the picture is what `ask` shows a model: a crop
+        of an object with a margin, a strip of crops of an action, the frame of a scene. Several
+        tokens may lie in one frame.
+
+        Raises OptionError for a token that the video does not have, and for a kind without
+        pictures, such as speech.
+        """
 
     @abstractmethod
     def _find(self, query: str, settings: list[str]) -> Found: ...
