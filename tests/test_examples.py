@@ -145,7 +145,7 @@ def test_an_mcp_client_sees_the_tools_and_finds(films: Path) -> None:
     printed = run("mcp_client.py", films / ".seal", BALLOON, cwd=films).splitlines()
     assert {"find", "select", "ask", "list", "tokens"} <= {*printed[0][7:].split(", ")}
     video, start, end = printed[1].split()
-    assert video == seal.open(films / ".seal")["film.mp4"].id
+    assert video == seal.open(films / ".seal")[films / "film.mp4"].id
     assert float(start) < float(end)
 
 
