@@ -87,7 +87,7 @@ class LocalVideo(Video):
         return spoken.chapters(self.tokens, self.record, ChapterOptions(every_s))
 
     def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
-        if len(other := tokens.ids[~np.isin(tokens.ids, self.tokens.ids)]):
+        if len(other := tokens.ids[tokens.video_ids != self.id]):
             raise OptionError(
                 f"{self.id} has no token {str(other[0])!r}; Library.pictures takes those of several"
                 " videos"
