@@ -36,8 +36,11 @@ def main() -> None:
         options={"answer.base_url": given.url or ADDRESSES[given.server]},
     )
     print(answer.text)
-    for citation in answer.to_json()["citations"]:
-        print(f"  rests on {citation['start_s']:.1f} to {citation['end_s']:.1f} s")
+    # Several tokens may have one time.
+    cited = answer.citations
+    spans = zip(cited.start_s.tolist(), cited.end_s.tolist(), strict=True)
+    for start_s, end_s in dict.fromkeys(spans):
+        print(f"  rests on {start_s:.1f} to {end_s:.1f} s")
     for note in answer.notes:
         print(f"  note: {note}")
 

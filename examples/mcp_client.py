@@ -19,8 +19,10 @@ async def ask(store: str, query: str) -> None:
         tools = await client.list_tools()
         print("tools:", ", ".join(tool.name for tool in tools.tools))
         found = await client.call_tool("find", {"query": query, "top": 3})
-        for moment in found.structured_content["moments"]:
-            print(moment["video"], moment["start_s"], moment["end_s"])
+    if found.is_error:
+        sys.exit("\n".join(part.text for part in found.content))
+    for moment in found.structured_content["moments"]:
+        print(moment["video"], moment["start_s"], moment["end_s"])
 
 
 def main() -> None:

@@ -537,6 +537,21 @@ def test_seal_chat(store: Store, tmp_path: Path) -> None:
     assert [turn["question"] for turn in turns] == ["a ball", "and before that?", "a cube"]
 
 
+def test_seal_chat_prints_what_an_answer_cites(store: Store, server: Server) -> None:  # noqa: F811
+    """Evidence grows with each turn: it is not listed again and again."""
+    model = ["--answerer", "openai:qwen", "--set", f"answer.base_url={server.url}"]
+    server.replies = [says("It is there.")]
+    text = seal(store, "chat", *model, text="a ball\n")
+    assert text.splitlines()[-1] == "16 pieces of evidence, none of them cited"
+    server.replies = [says("At [0:00.0-0:06.0] it is there.")]
+    text = seal(store, "chat", *model, text="a ball\n")
+    assert "16 pieces of evidence, of which cited:" in text
+    assert len(text.split("of which cited:\n")[1].splitlines()) < 16
+    alone = seal(store, "chat", text="a ball\n")
+    assert alone.splitlines()[-1] == "16 pieces of evidence"
+    assert len(seal(store, "ask", "a ball").split("16 pieces of evidence:\n")[1].splitlines()) == 16
+
+
 def test_seal_eval_lvbench_asks_with_and_without_selection(
     store: Store,
     server: Server,  # noqa: F811

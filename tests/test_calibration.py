@@ -253,4 +253,4 @@ def test_an_encoder_that_nobody_calibrated_does_not_guess(
     found = video.find("two people kissing")
     assert found.match is None
     show(draw(video, found), tmp_path / "board.html")
-    assert "Nothing in this video matches" not in (tmp_path / "board.html").read_text()
+    assert "A match in this video" not in (tmp_path / "board.html").read_text()

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 import seal
 from filmed import write_film
 from seal.answer.conversation import Conversation
+from seal.answer.prompt import draw
 from seal.cli import main
 from seal.client import RemoteLibrary, RemoteVideo
 from seal.client.asking import Server as Asked
@@ -26,7 +27,7 @@ from seal.client.connection import ServerConnection
 from seal.client.dialogue import RemoteDialogue
 from seal.client.problems import UnfitError, of_problem
 from seal.client.uploads import _sent
-from seal.config import VideoOptions
+from seal.config import Options, VideoOptions
 from seal.errors import (
     AnswerError,
     DataError,
@@ -39,7 +40,9 @@ from seal.errors import (
 from seal.indexed import LocalVideo
 from seal.library import LocalLibrary
 from seal.results import Answer, Result
+from seal.scope import Scope
 from seal.serve import problems
+from seal.types import Tokens
 from seal.video import open_video
 from serving import Server, serving
 
@@ -175,6 +178,37 @@ def test_what_a_video_knows_is_the_same(local: seal.Library, remote: seal.Librar
     assert timeless(here) == timeless(there)
 
 
+def test_pictures_are_those_that_a_model_is_shown(
+    local: seal.Library, remote: seal.Library
+) -> None:
+    """Frames and crops, of one video and of several, here and there."""
+    first, second = local
+    for library in (local, remote):
+        video, other = library.by_id(first.id), library.by_id(second.id)
+        seen = [first.tokens.take(first.tokens.kinds == kind) for kind in ("object", "action")]
+        seen.append(first.tokens.take(first.tokens.kinds == "scene").take([0, 1]))
+        shown = Tokens.concatenate([tokens.take([0]) for tokens in seen])
+        scope = Scope(first.content, Options.load(task="ask"))
+        drawn = [picture.jpeg for picture in draw(scope, shown) if picture is not None]
+        assert video.pictures(shown, crop=True) == drawn
+        frames = video.pictures(shown)
+        assert drawn[2] == frames[2]
+        assert drawn[0] != frames[0]
+        theirs = second.tokens.take(second.tokens.kinds == "scene").take([0])
+        both = Tokens.concatenate([shown.take([0]), theirs, shown.take([1])])
+        for crop in (False, True):
+            mine = video.pictures(shown, crop=crop)
+            wanted = [mine[0], *other.pictures(theirs, crop=crop), mine[1]]
+            assert library.pictures(both, crop=crop) == wanted
+        with pytest.raises(OptionError, match=f"{first.id} has no token '{theirs.ids[0]}'"):
+            video.pictures(both)
+        assert library.pictures(both.take([])) == video.pictures(both.take([])) == []
+    words = first.tokens.take(first.tokens.kinds == "speech")
+    for library in (local, remote):
+        with pytest.raises(OptionError, match="of the kind 'speech' have no pictures"):
+            library.pictures(words, crop=True)
+
+
 @pytest.mark.parametrize("suffix", [".html", ".png"])
 def test_a_storyboard_is_written_here(
     local: seal.Library, remote: seal.Library, tmp_path: Path, suffix: str
@@ -188,6 +222,34 @@ def test_a_storyboard_is_written_here(
         assert path.read_bytes()[:4] in (b"<!do", b"<!DO", b"\x89PNG")
         # Links to files of the server would lead nowhere.
         assert b"film.mp4#t" not in path.read_bytes()
+
+
+def test_choices_are_letters_or_texts_here_and_there(
+    local: seal.Library, remote: seal.Library
+) -> None:
+    """In every call that takes them, `options` are never choices, and anything else is an error."""
+    question, texts = "What colour is the ball?", ["red", "blue"]
+    lettered = {"A": "red", "B": "blue"}
+    for asked in (local, remote, *pairs(local, remote)[0]):
+        assert asked.prompt(question, choices=texts) == asked.prompt(question, choices=lettered)
+        assert "(B) blue" in asked.prompt(question, choices=texts)
+        given = timeless(asked.ask(question, budget=2, choices=lettered))
+        assert timeless(asked.ask(question, budget=2, choices=texts)) == given
+        for wrong in ("red", 7, {"A": 1}, {1: "red"}, [["red"]], {"red", "blue"}):
+            for ask in (asked.ask, asked.prompt):
+                with pytest.raises(OptionError, match="choices must be texts by letter"):
+                    ask(question, choices=wrong)
+        with pytest.raises(OptionError, match="27 choices are given: at most 26"):
+            asked.ask(question, choices=["x"] * 27)
+    for video in pairs(local, remote)[0]:
+        talk = video.chat(budget=2)
+        assert timeless(talk.ask(question, choices=texts)) == timeless(
+            video.chat(budget=2).ask(question, choices=lettered)
+        )
+        with pytest.raises(OptionError, match="choices must be texts by letter"):
+            talk.ask(question, choices="red")
+        with pytest.raises(TypeError, match="options"):
+            talk.ask(question, options=lettered)  # type: ignore[call-arg]
 
 
 def test_a_dialogue_goes_on_here_and_there(

@@ -89,7 +89,9 @@ def test_a_local_model_is_asked(films: Path, server: Model, kind: str) -> None:
     given = ["--server", kind, "--model", "qwen", "--url", server.url, "--budget", 16]
     printed = run("ask_local.py", "film.mp4", "Where is the balloon?", *given, cwd=films)
     assert printed.startswith("It is in the sky")
-    assert "rests on" in printed
+    times = [line for line in printed.splitlines() if "rests on" in line]
+    assert times
+    assert len(times) == len(set(times)), "a time is printed once"
     (asked,) = server.requests
     assert asked["model"] == "qwen"
     parts = [part for message in asked["messages"] for part in message["content"]]
@@ -143,8 +145,18 @@ def test_an_mcp_client_sees_the_tools_and_finds(films: Path) -> None:
     printed = run("mcp_client.py", films / ".seal", BALLOON, cwd=films).splitlines()
     assert {"find", "select", "ask", "list", "tokens"} <= {*printed[0][7:].split(", ")}
     video, start, end = printed[1].split()
-    assert video == seal.open(films / ".seal")["film.mp4"].id
+    assert video == seal.open(films / ".seal")[films / "film.mp4"].id
     assert float(start) < float(end)
+
+
+def test_an_mcp_client_says_what_the_server_says(tmp_path: Path) -> None:
+    """A store without videos."""
+    seal.open(tmp_path / ".seal")
+    command = [sys.executable, str(EXAMPLES / "mcp_client.py"), ".seal", BALLOON]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert "has no videos; run seal index first" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_head_is_trained_on_clips_and_a_table(tmp_path: Path) -> None:

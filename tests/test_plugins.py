@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,18 @@ import made_up
 import seal
 from filmed import write_film
 from seal import backends
+from seal.answer import Answerer, Prompt
+from seal.attention import Candidates, Objective, pick
+from seal.config import AttentionOptions
+from seal.detect import Detector
+from seal.encode import Encoder
 from seal.errors import BackendError, OptionError, StoreError, UnfinishedError
+from seal.kinds import Kind
+from seal.segment import Segmenter
+from seal.track import Tracker
+from seal.words import TextReader, Transcriber
+from seal.words.meaning import SentenceEncoder
+from test_types import make_tokens
 
 IN_PARTS = "video.part_s=4"
 
@@ -245,3 +258,171 @@ def test_a_plug_in_that_cannot_be_imported_says_so(monkeypatch: pytest.MonkeyPat
     ):
         backends.resolve("encode", "nothing")
     assert np.isfinite(made_up.ColourEncoder().encode_texts(["red"])).all()
+
+
+class Broken(made_up.ColourEncoder):
+    """It says that its rows are of length 1, and they are not."""
+
+    def __init__(self, factor: float, of_texts: bool = False) -> None:
+        super().__init__()
+        self._factor, self._of_texts = np.float32(factor), of_texts
+
+    def encode_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        rows = super().encode_images(images)
+        return rows if self._of_texts else self._wrong(rows)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self._wrong(super().encode_texts(texts))
+
+    def _wrong(self, rows: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return rows * self._factor
+
+
+@pytest.mark.parametrize("factor", [0.0, 2.0, np.nan, np.inf])
+def test_an_encoder_whose_rows_are_not_of_length_1_is_an_error(
+    factor: float, film: Path, tmp_path: Path
+) -> None:
+    library = seal.open(tmp_path / "store")
+    wanted = "embeddings of 'made-up-colours-1' must be finite and L2-normalised"
+    quick: dict[str, object] = {"jobs": 1, "quick": True}
+    with pytest.raises(BackendError, match=wanted):
+        library.index(film, encoder=Broken(factor), **quick)
+    video = library.index(film, encoder=Broken(factor, of_texts=True), **quick)
+    for ask in (video.find, video.select, library.find):
+        with pytest.raises(BackendError, match=wanted):
+            ask("red")
+
+
+def test_an_encoder_whose_rows_have_another_shape_is_an_error(film: Path, tmp_path: Path) -> None:
+    encoder = made_up.ColourEncoder()
+    encoder.facets = 2
+    with pytest.raises(BackendError, match=r"must be of shape \[\d+, 2, 8\], got \[\d+, 1, 8\]"):
+        seal.open(tmp_path / "store").index(film, jobs=1, quick=True, encoder=encoder)
+
+
+INTERFACES = {
+    "detect": Detector,
+    "segment": Segmenter,
+    "track": Tracker,
+    "encode": Encoder,
+    "transcribe": Transcriber,
+    "read": TextReader,
+    "meaning": SentenceEncoder,
+    "answer": Answerer,
+    "objective": Objective,
+}
+ARGUMENTS = {
+    "detect": "detector",
+    "segment": "segmenter",
+    "track": "tracker",
+    "encode": "encoder",
+    "transcribe": "transcriber",
+    "read": "reader",
+}
+
+
+@pytest.mark.parametrize("stage", ARGUMENTS)
+def test_an_object_without_an_attribute_of_its_stage_is_an_error(
+    stage: str, film: Path, tmp_path: Path
+) -> None:
+    """Each attribute in turn, which the message names; and a class in place of an object."""
+    library, names = seal.open(tmp_path / "store"), backends.members(INTERFACES[stage])
+    for missing in names:
+        blob = type("Blob", (), dict.fromkeys([name for name in names if name != missing]))
+        for given, message in ((blob(), f"Blob has no attribute '{missing}'"), (blob, "a class")):
+            with pytest.raises(BackendError, match=message):
+                library.index(film, **{ARGUMENTS[stage]: given})
+    if stage == "encode":
+        with pytest.raises(BackendError, match="has no attribute 'fingerprint'"):
+            seal.open(tmp_path / "store", encoder=object())
+
+
+@pytest.mark.parametrize("stage", INTERFACES)
+def test_a_class_without_an_attribute_of_its_stage_is_an_error(stage: str) -> None:
+    """As an entry point names it: abstract, without an attribute, or with another constructor."""
+    interface = INTERFACES[stage]
+    *_, last = names = backends.members(interface)
+    given = {"backend": "blob"}
+
+    def made(blob: type) -> object:
+        blobs = backends.table() | {stage: {"blob": backends.Backend("made_up:Blob")}}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backends, "table", lambda: blobs)
+            patch.setattr(made_up, "Blob", blob, raising=False)
+            options = type("Options", (), given)()
+            if stage == "objective":
+                attention = AttentionOptions(objective="blob")
+                return pick(Candidates.of(make_tokens(3), np.zeros(3)), attention)
+            return backends.make(stage, options, interface)
+
+    whole = dict.fromkeys(names) | {"__init__": lambda self, options: None}
+    if stage != "objective":
+        assert made(type("Blob", (), whole))
+        with pytest.raises(BackendError, match="cannot be made from its options"):
+            made(type("Blob", (), dict.fromkeys(names) | {"__init__": lambda self: None}))
+        with pytest.raises(BackendError, match=f"{stage} 'blob' .*Blob.* has no attribute"):
+            made(type("Blob", (interface,), {}))
+    with pytest.raises(BackendError, match=f"{stage} 'blob'.* has no attribute '{last}', which"):
+        made(type("Blob", (), {name: of for name, of in whole.items() if name != last}))
+
+
+def test_the_page_lists_what_each_stage_has() -> None:
+    """Every attribute and method of every abstract class is in its row, and nothing else is."""
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+    # Stages come first: "meaning" is a field of a kind as well.
+    rows = dict(reversed(re.findall(r"^\| `(\w+)` \|(.*)\|$", page, re.MULTILINE)))
+    for stage, interface in INTERFACES.items():
+        named = re.findall(r"`(\w+)(?:\([^`]*\))?`", rows[stage])
+        assert sorted(named) == sorted(backends.members(interface)), stage
+    fields = {field.name for field in dataclasses.fields(Kind)}
+    assert fields <= rows.keys()
+
+
+class Counting(Answerer):
+    """An answerer as the page shows it: with one method and no name."""
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        yield f"{sum(len(message.pictures) for message in prompt)} pictures"
+
+
+def test_an_answerer_needs_one_method(film: Path, tmp_path: Path) -> None:
+    library = seal.open(tmp_path / "store")
+    video = library.index(film, jobs=1, quick=True)
+    for asked in (video, library):
+        answer = asked.ask("a red ball", budget=3, answerer=Counting())
+        assert (answer.text, answer.model) == ("3 pictures", "Counting")
+        with pytest.raises(BackendError, match="answerer object has no attribute"):
+            asked.ask("a red ball", answerer=object())
+        with pytest.raises(BackendError, match=r"a class: give Counting\(\)"):
+            asked.ask("a red ball", answerer=Counting)
+    assert video.chat(answerer=Counting()).model == "Counting"
+    (window,) = library.watch(str(film), queries=["a red ball"], window_s=60, answerer=Counting())
+    assert [each.answer.model for each in window.answers] == ["Counting"]
+    with pytest.raises(BackendError, match="answerer object has no attribute"):
+        list(library.watch(str(film), queries=["a red ball"], answerer=object()))
+
+
+def test_the_answerer_of_the_page_is_a_plug_in(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its two blocks as a package, asked by NAME:MODEL, and without the options it needs."""
+    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text()
+    (code,) = (text for text in re.findall(r"```python\n(.*?)```", page, re.S) if "Counter" in text)
+    (point,) = re.findall(r"\"(answer\.counter)\" = \"(my_package:Counter)\"", page)
+    (tmp_path / "my_package.py").write_text(code)
+    entry = f"[seal.backends]\n{point[0]} = {point[1]}\n"
+    monkeypatch.setattr(made_up, "ENTRY_POINTS", entry)
+    environment = made_up.installed(tmp_path)
+    store = ["--store", tmp_path / "store"]
+    run(environment, "index", film, "--quick", *store)
+    asked = ["ask", film, "a red ball", "--budget", "3", *store, "--json"]
+    answer = json.loads(run(environment, *asked, "--answerer", "counter:big"))
+    assert (answer["answer"], answer["model"]) == ("I was shown 3 pictures.", "counter:big")
+    (tmp_path / "my_package.py").write_text(
+        code.replace("class Options(ModelAnswer)", "class Opts")
+    )
+    command = [sys.executable, "-m", "seal.cli", *map(str, asked), "--answerer", "counter"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "must be a subclass of seal.config.ModelAnswer, in the attribute Options" in done.stderr

@@ -271,12 +271,13 @@ def test_extremes_are_drawn(
 
 def test_no_match_is_said(page: Callable[..., Page]) -> None:
     none = page(make_board(k=0, moments=[], verdict="unlikely")).text
-    assert "Nothing in this video matches" in none
+    assert "A match in this video is unlikely." in none
     assert "comes closest" not in none
     assert "No moments found" in none
     assert "No tokens selected" in none
     assert "comes closest" in page(make_board(verdict="unlikely")).text
-    assert "Nothing in this video" not in page(make_board()).text
+    assert "A match in this video is unsure." in page(make_board(verdict="unsure")).text
+    assert "A match in this video" not in page(make_board()).text
 
 
 def test_the_settings_name_the_bound_and_the_gap(page: Callable[..., Page]) -> None:

@@ -33,6 +33,7 @@ from seal.errors import (
 )
 
 if TYPE_CHECKING:
+    from seal.answer import Dialogue as Dialogue
     from seal.config import Options as Options
     from seal.front import Library as Library
     from seal.front import Video as Video
@@ -55,6 +56,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 # Imported when first used: `import seal` costs nothing, OpenCV, FFmpeg and Lance come when needed.
 _LAZY = {
     "Answer": "seal.results:Answer",
+    "Dialogue": "seal.answer:Dialogue",
     "Found": "seal.results:Found",
     "Kind": "seal.kinds:Kind",
     "Library": "seal.front:Library",
@@ -74,6 +76,7 @@ __all__ = [
     "AnswerError",
     "BackendError",
     "DataError",
+    "Dialogue",
     "Found",
     "Kind",
     "Library",

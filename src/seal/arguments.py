@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
 
 from seal.config import as_settings
 from seal.errors import OptionError
@@ -10,6 +11,8 @@ from seal.settings import split
 
 Settings = Iterable[str] | Mapping[str, object]
 """Options by key, such as {"attention.alpha": 0.8} or ["attention.alpha=0.8"]."""
+Choices = Mapping[str, str] | Sequence[str]
+"""Of a multiple choice: the texts by letter, or a list of texts, which get A, B and so on."""
 
 
 def merged(options: Settings, keywords: Mapping[str, object]) -> list[str]:
@@ -50,3 +53,33 @@ def asking(budget: int | None, answerer: object) -> dict[str, object]:
         "answer.backend": backend,
         "answer.model": model or None,
     }
+
+
+def lettered(choices: Choices | None) -> dict[str, str]:
+    """The texts of a multiple choice by letter; empty where there is none.
+
+    Raises OptionError for anything else than a mapping from letters to texts or a list of texts.
+    """
+    if choices is None:
+        return {}
+    if isinstance(choices, Mapping):
+        texts = dict(choices)
+    elif isinstance(choices, Sequence) and not isinstance(choices, (str, bytes)):
+        if len(choices) > len(ascii_uppercase):
+            raise OptionError(
+                f"{len(choices)} choices are given: at most {len(ascii_uppercase)} have letters"
+            )
+        texts = dict(zip(ascii_uppercase, choices, strict=False))
+    else:
+        raise _no_choices(choices)
+    for letter, text in texts.items():
+        if not (isinstance(letter, str) and letter.strip() and isinstance(text, str)):
+            raise _no_choices({letter: text})
+    return texts
+
+
+def _no_choices(got: object) -> OptionError:
+    return OptionError(
+        'choices must be texts by letter, such as {"A": "red", "B": "blue"}, or a list of texts,'
+        f" got {got!r}"
+    )

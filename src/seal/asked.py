@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seal import backends
 from seal.arguments import Settings, asking, merged
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError
@@ -55,6 +56,7 @@ def watching(
 
     Raises OptionError for what only an answerer reads where there is none.
     """
+    check_answerer(answerer)
     settings = merged(options, asking(None, answerer))
     chosen = Options.load(profile, settings, "watch", defaults)
     if answer_every_s is not None:
@@ -74,9 +76,18 @@ def load_answerer(scope: Scope, answerer: str | Answerer | None) -> Answerer | N
     """The model that answers: an object as it is, or the one that the options name."""
     from seal.answer import load
 
+    check_answerer(answerer)
     if answerer is None or isinstance(answerer, str):
         return load(scope.options.answer)
     return answerer
+
+
+def check_answerer(answerer: object) -> None:
+    """Raise BackendError for an object that is no answerer."""
+    from seal.answer import Answerer
+
+    if answerer is not None and not isinstance(answerer, str):
+        backends.complete_object("answerer", answerer, Answerer)
 
 
 def answer(scope: Scope, put: PutQuestion) -> Answer:
@@ -85,7 +96,7 @@ def answer(scope: Scope, put: PutQuestion) -> Answer:
 
     model = load_answerer(scope, put.answerer)
     return ask(
-        scope, put.question, model, options=put.choices, verify=put.verify, on_text=put.on_text
+        scope, put.question, model, choices=put.choices, verify=put.verify, on_text=put.on_text
     )
 
 

@@ -13,6 +13,7 @@ a `seal.kinds.Kind` in place of a class.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -214,6 +215,58 @@ def default_options(stage: str, name: str) -> Any:
             f" backend: ClassVar[str] = {name!r}"
         )
     return options()
+
+
+def make(stage: str, options: Any, interface: type, *more: Any) -> Any:
+    """The back end that `options` name, which gets them and what else its stage gives.
+
+    Raises as `resolve` and `complete` do, and BackendError for a class that does not take what it
+    gets. The back end `none` of a stage cannot be made.
+    """
+    found = resolve(stage, options.backend)
+    where = f"{stage} {options.backend!r} ({getattr(found, '__qualname__', found)})"
+    if abstract := sorted(getattr(found, "__abstractmethods__", ())):
+        raise _lacks(where, abstract, interface)
+    try:
+        inspect.signature(found).bind(options, *more)
+    except TypeError as error:
+        raise BackendError(
+            f"{where} cannot be made from its options and {len(more)} other arguments: {error};"
+            " docs/plugins.md says what the class of each stage gets"
+        ) from error
+    made = found(options, *more)
+    complete(where, made, interface)
+    return made
+
+
+def complete(where: str, made: Any, interface: type) -> None:
+    """Raise BackendError, which names what lacks, unless a back end has all public attributes and
+    methods of the abstract class of its stage. `where` is what messages call it."""
+    if missing := [name for name in members(interface) if not hasattr(made, name)]:
+        raise _lacks(where, missing, interface)
+
+
+def complete_object(stage: str, made: Any, interface: type) -> None:
+    """As `complete`, for a back end that was handed in as an object. A class is none."""
+    if isinstance(made, type):
+        raise BackendError(
+            f"{stage} takes an object, and {made.__qualname__} is a class: give {made.__name__}()"
+        )
+    complete(f"{stage} {type(made).__qualname__}", made, interface)
+
+
+def members(interface: type) -> list[str]:
+    """The public attributes and methods of the abstract class of a stage."""
+    named = [*inspect.get_annotations(interface), *vars(interface)]
+    return [name for name in dict.fromkeys(named) if not name.startswith("_")]
+
+
+def _lacks(where: str, missing: list[str], interface: type) -> BackendError:
+    wanted = f"{interface.__module__}.{interface.__qualname__}"
+    return BackendError(
+        f"{where} has no attribute {', '.join(map(repr, missing))}, which {wanted} describes;"
+        " docs/plugins.md lists what a back end of each stage has"
+    )
 
 
 def _find(stage: str, name: str) -> Backend:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from seal.attention import relevance
 from seal.attention.worded import AskedVideo, WordedTokens
 from seal.config import SelectOptions
-from seal.encode import Encoder
+from seal.encode import Encoder, unit_rows
 from seal.encode.calibration import Calibration
 from seal.encoders import Encoders
 from seal.errors import OptionError
@@ -195,7 +195,7 @@ class Content(ABC):
                 AskedVideo(rows, prior.get(video.id, 0.0), self.count(video))
                 for video, rows in self.by_video()
             ]
-            meaning = embedding if (by := self.sentences) is None else by.encode_query(text)
+            meaning = embedding if (by := self.sentences) is None else embed_meaning(by, text)
             parts = worded.parts(text, meaning)
             scores = worded.relevance(scores, text, parts, videos, calibration)
             found_by[worded.rows] = parts.found_by
@@ -324,7 +324,8 @@ def was_detected(record: VideoRecord) -> bool:
 
 
 def embed_query(encoder: Encoder, query: str) -> Float32:
-    """[d] of a query. Raises OptionError if it is empty, too long (1,000 characters) or no text."""
+    """[d] of a query. Raises OptionError if it is empty, too long (1,000 characters) or no text,
+    and BackendError for an embedding that is not of length 1."""
     if not query.strip():
         raise OptionError("the query is empty; say what to look for")
     if len(query) > LONGEST_QUERY:
@@ -332,8 +333,15 @@ def embed_query(encoder: Encoder, query: str) -> Float32:
             f"the query has {len(query):,} characters; at most {LONGEST_QUERY:,} are read"
         )
     check_unicode(query)
-    embedding: Float32 = encoder.encode_texts([query])[0]
+    shape = 1, encoder.dimension
+    embedding: Float32 = unit_rows(encoder.encode_texts([query]), shape, encoder.fingerprint)[0]
     return embedding
+
+
+def embed_meaning(encoder: SentenceEncoder, query: str) -> Float32:
+    """[e] of a query. Raises BackendError for a vector that is not of length 1."""
+    vector = encoder.encode_query(query)
+    return unit_rows(vector, (encoder.dimension,), encoder.fingerprint)
 
 
 def check_unicode(question: str) -> None:

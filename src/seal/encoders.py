@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from seal import encode
+from seal import backends, encode
 from seal.config import Options
 from seal.encode import Encoder
 from seal.errors import StoreError
@@ -23,11 +23,14 @@ class Encoders:
     def __init__(self, given: Encoder | None = None) -> None:
         # Of two threads that need an encoder, one loads it.
         self._lock = Lock()
-        self._loaded = {} if given is None else {given.fingerprint: given}
+        self._loaded: dict[str, Encoder] = {}
+        if given is not None:
+            self.add(given)
         self._sentences: dict[str, SentenceEncoder] = {}
 
     def add(self, encoder: Encoder) -> None:
-        """Another encoder that was handed in as an object."""
+        """Another encoder that was handed in as an object. Raises BackendError if it is none."""
+        backends.complete_object("encode", encoder, Encoder)
         with self._lock:
             self._loaded[encoder.fingerprint] = encoder
 

@@ -14,6 +14,7 @@ from seal.asked import Drawn, describe
 from seal.config import ChapterOptions
 from seal.content import VideoContent
 from seal.encoders import Encoders
+from seal.errors import OptionError
 from seal.front import PutExport, PutQuestion, Video
 from seal.inventory import Indexed
 from seal.lookup import options_of
@@ -85,8 +86,17 @@ class LocalVideo(Video):
     def chapters(self, *, every_s: float = ChapterOptions.every_s) -> Chapters:
         return spoken.chapters(self.tokens, self.record, ChapterOptions(every_s))
 
-    def pictures(self, tokens: Tokens) -> list[bytes]:
-        return self.content.pictures(tokens)
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
+        if len(other := tokens.ids[tokens.video_ids != self.id]):
+            raise OptionError(
+                f"{self.id} has no token {str(other[0])!r}; Library.pictures takes those of several"
+                " videos"
+            )
+        if not crop:
+            return self.content.pictures(tokens)
+        from seal.answer.prompt import crops
+
+        return crops(self.content.pictures, tokens, self._scope("ask", []).options.answer)
 
     def _find(self, query: str, settings: list[str]) -> Found:
         return self._scope("find", settings).find(query)

@@ -14,7 +14,7 @@ from seal import kinds
 from seal.attention import relevance
 from seal.attention.worded import AskedVideo, on_one_scale
 from seal.attention.words import UNQUOTED
-from seal.content import Question, StoredContent, embed_query, rows_by_video
+from seal.content import Question, StoredContent, embed_meaning, embed_query, rows_by_video
 from seal.encode import Encoder
 from seal.said import AskedWords, Said, SaidInVideos
 from seal.store import Store, VideoRecord
@@ -62,7 +62,7 @@ class NearestContent(StoredContent):
         embedding = embed_query(encoder, text)
         self._tokens = self._pictures(embedding, limit)
         if any(of.get(kind) for of in counts.values() for kind in kinds.worded()):
-            meaning = embedding if sentences is None else sentences.encode_query(text)
+            meaning = embedding if sentences is None else embed_meaning(sentences, text)
             spoken = self._speaking(text, meaning, math.ceil(limit * _WORDED))
             shape = encoder.dimension, encoder.facets
             words = (said or SaidInVideos(store)).of(spoken, shape, sentences)

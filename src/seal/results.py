@@ -41,8 +41,8 @@ FOUND_BY = ("picture", "words", "passage", "meaning")
 
 CLOSEST: dict[Verdict, str] = {
     "likely": "",
-    "unsure": "\nperhaps it is not there; these come closest",
-    "unlikely": "\nnothing matches; these come closest",
+    "unsure": "\na match is unsure; these come closest",
+    "unlikely": "\na match is unlikely; these come closest",
 }
 
 
@@ -112,8 +112,8 @@ class Found(Result):
     def __str__(self) -> str:
         lines = moment_lines(self.moments, self.several)
         if self.match is not None and self.match.verdict != "likely":
-            said = "nothing matches" if self.match.verdict == "unlikely" else "perhaps not there"
             closest = "; what comes closest:" if lines else ""
+            said = f"a match is {self.match.verdict}"
             lines.insert(0, f"{said} (probability {self.match.probability:.2f}){closest}")
         if self.match is not None and self.match.doubt:
             lines.append(self.match.doubt)
@@ -370,14 +370,22 @@ class Answer(Result):
             several=several,
         )
 
-    def besides_text(self) -> str:
-        """All but text and notes, for where the text was printed as it was written."""
+    def besides_text(self, in_dialogue: bool = False) -> str:
+        """All but text and notes, for where the text was printed as it was written.
+
+        Evidence is listed as far as it is cited, and as a whole without a model. A dialogue has
+        shown most of it before, and counts it `in_dialogue`.
+        """
         lines = moment_lines(self.moments, self.several) if self.text is None else []
         if self.choice:
             lines += ["", f"option {self.choice}"]
-        head = ", of which cited:" if len(self.cited) else ""
+        if self.text is None:
+            rows, head = ([], "") if in_dialogue else (list(range(len(self.evidence))), ":")
+        else:
+            rows = self.cited.tolist()
+            head = ", of which cited:" if rows else ", none of them cited"
         lines += ["", f"{len(self.evidence)} pieces of evidence{head}"]
-        for row in self.cited.tolist() or range(len(self.evidence)):
+        for row in rows:
             line = token_line(self.evidence, row, self.several)
             lines.append(f"{line}  {self.relevance[row]:+.3f}")
         if self.changed is not None:

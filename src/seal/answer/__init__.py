@@ -25,11 +25,10 @@ train         how it learns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from seal.answer.answerer import Answerer, Ending, OnText, Reply, load
 from seal.answer.conversation import Conversation, Dialogue
 from seal.answer.prompt import Message, Prompt, describe
+from seal.arguments import Choices
 from seal.results import Answer
 from seal.scope import Scope
 
@@ -53,10 +52,10 @@ def ask(
     question: str,
     answerer: Answerer | None = None,
     *,
-    options: Mapping[str, str] | None = None,
+    choices: Choices | None = None,
     verify: bool = False,
     on_text: OnText | None = None,
 ) -> Answer:
     """The answer to a single question: see `Conversation.ask`."""
     conversation = Conversation(scope, answerer)
-    return conversation.ask(question, options=options, verify=verify, on_text=on_text)
+    return conversation.ask(question, choices=choices, verify=verify, on_text=on_text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 from seal import backends
@@ -42,8 +43,10 @@ class Reply(str):
 class Answerer(ABC):
     """A multimodal language model that answers prompts."""
 
-    name: str
-    """The back end and the model."""
+    @cached_property
+    def name(self) -> str:
+        """The back end and the model, as answers name it; by default the name of the class."""
+        return type(self).__name__
 
     @abstractmethod
     def stream(self, prompt: Prompt) -> Iterator[str]:
@@ -131,5 +134,5 @@ def load(options: NoAnswer) -> Answerer | None:
     """
     if options.backend == "none":
         return None
-    answerer: Answerer = backends.resolve("answer", options.backend)(options)
+    answerer: Answerer = backends.make("answer", options, Answerer)
     return answerer

@@ -20,6 +20,7 @@ from seal.answer.evidence import Evidence, gather
 from seal.answer.intent import complete, points_back
 from seal.answer.letters import extract
 from seal.answer.prompt import Message, describe
+from seal.arguments import Choices, lettered
 from seal.attention.candidates import costs
 from seal.content import check_unicode
 from seal.errors import ContextError, OptionError
@@ -58,7 +59,7 @@ class Asked(NamedTuple):
 
     question: str
     complete: str
-    options: Mapping[str, str] | None
+    choices: Mapping[str, str]
     evidence: Evidence
     prompt: list[Message]
 
@@ -86,11 +87,12 @@ class Dialogue(ABC):
         self,
         question: str,
         *,
-        options: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
     ) -> Answer:
-        """The answer to a question; `options` are those of a multiple choice, by letter.
+        """The answer to a question; `choices` are those of a multiple choice: texts by letter, or a
+        list of texts.
 
         `verify` asks again without the evidence that the answer cites. If the prompt is too long
         for the model, or has too many pictures, the oldest turns are forgotten. Then the budget
@@ -132,17 +134,17 @@ class Conversation(Dialogue):
         self,
         question: str,
         *,
-        options: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
     ) -> Answer:
-        began = time.monotonic()
+        began, letters = time.monotonic(), lettered(choices)
         whole, notes = self._complete(question)
         new = self._allowance()
         while True:
             evidence = self._evidence(whole, new)
             try:
-                text = self._reply(question, evidence.rows, options, on_text)
+                text = self._reply(question, evidence.rows, letters, on_text)
                 break
             except ContextError as error:
                 new = self._shrink(new, evidence, error)
@@ -150,23 +152,23 @@ class Conversation(Dialogue):
                 notes.append(f"asked again with {kept}: {error}")
         if self.turns and new < self._prices().min(initial=np.inf):
             notes.append("the budget of the dialogue (answer.dialogue) is spent: nothing new shown")
-        answer = self._answer(text, evidence, options)
+        answer = self._answer(text, evidence, letters)
         if verify:
-            answer = self._verified(question, evidence, answer, options)
+            answer = self._verified(question, evidence, answer, letters)
         self._remember(Turn(question, whole, self._ids(evidence.rows), answer.text))
         taken_s = time.monotonic() - began
         return replace(answer, notes=(*notes, *answer.notes), model=self.model, seconds=taken_s)
 
-    def put(self, question: str, options: Mapping[str, str] | None = None) -> Asked:
+    def put(self, question: str, choices: Choices | None = None) -> Asked:
         """What would be sent to ask this now. Raises as `ask` does."""
         whole, _ = self._complete(question)
-        evidence = self._evidence(whole, self._allowance())
-        prompt = self._messages(question, evidence.rows, options)
-        return Asked(question, whole, options, evidence, prompt)
+        evidence, letters = self._evidence(whole, self._allowance()), lettered(choices)
+        prompt = self._messages(question, evidence.rows, letters)
+        return Asked(question, whole, letters, evidence, prompt)
 
     def take(self, asked: Asked, text: str) -> Answer:
         """The answer to what was `put`, of which a model wrote `text`."""
-        answer = self._answer(text, asked.evidence, asked.options)
+        answer = self._answer(text, asked.evidence, asked.choices)
         ids = self._ids(asked.evidence.rows)
         self._remember(Turn(asked.question, asked.complete, ids, answer.text))
         return answer
@@ -257,48 +259,44 @@ class Conversation(Dialogue):
         return spent * (most / shown if most and most < shown else 0.5)
 
     def _asked(
-        self, question: str, rows: Int64, options: Mapping[str, str] | None = None
+        self, question: str, rows: Int64, choices: Mapping[str, str] | None = None
     ) -> Message:
         """A question as the model gets it, with the evidence that is new."""
         shown = prompts.evidence(self.scope, self.scope.tokens.take(rows))
-        words = prompts.ask(question, options, self.scope.options.answer.by)
+        words = prompts.ask(question, choices, self.scope.options.answer.by)
         return Message("user", (*shown, words))
 
-    def _messages(
-        self, question: str, rows: Int64, options: Mapping[str, str] | None
-    ) -> list[Message]:
+    def _messages(self, question: str, rows: Int64, choices: Mapping[str, str]) -> list[Message]:
         messages = [prompts.system(self.scope, self.scope.tokens.video_ids[rows].tolist())]
         for turn in self._seen:
             if turn not in self._drawn:
                 self._drawn[turn] = self._asked(turn.question, self._rows([turn]))
             messages += [self._drawn[turn], Message("assistant", (turn.answer or "",))]
-        return [*messages, self._asked(question, rows, options)]
+        return [*messages, self._asked(question, rows, choices)]
 
     def _reply(
         self,
         question: str,
         rows: Int64,
-        options: Mapping[str, str] | None,
+        choices: Mapping[str, str],
         on_text: OnText | None = None,
     ) -> Reply | None:
         if self.answerer is None:
             return None
-        prompt = self._messages(question, rows, options)
+        prompt = self._messages(question, rows, choices)
         _log.debug("asking %s:\n%s", self.answerer.name, describe(prompt))
-        if options and self.scope.options.answer.by == "likelihood":
-            return Reply(self.answerer.choose(prompt, list(options)))
+        if choices and self.scope.options.answer.by == "likelihood":
+            return Reply(self.answerer.choose(prompt, list(choices)))
         return self.answerer.reply(prompt, on_text)
 
-    def _answer(
-        self, text: str | None, evidence: Evidence, options: Mapping[str, str] | None
-    ) -> Answer:
+    def _answer(self, text: str | None, evidence: Evidence, choices: Mapping[str, str]) -> Answer:
         rows = self._in_time(np.union1d(self._shown(), evidence.rows))
         tokens = self.scope.tokens.take(rows)
         numbers = [self.scope.number(video) for video in tokens.video_ids.tolist()]
         cited, nothing = resolve(text or "", tokens, np.array(numbers, np.int64))
-        choice = extract(text or "", options) if options else ""
+        choice = extract(text or "", choices) if choices else ""
         notes = [f"cites {span}, where nothing was shown" for span in nothing]
-        if options and text and not choice:
+        if choices and text and not choice:
             notes.insert(0, "the answer chooses none of the options, or several")
         return Answer(
             text=None if text is None else str(text),
@@ -324,15 +322,15 @@ class Conversation(Dialogue):
         question: str,
         evidence: Evidence,
         answer: Answer,
-        options: Mapping[str, str] | None,
+        choices: Mapping[str, str],
     ) -> Answer:
         """The answer, with what the model says if it does not see what it cited."""
         cited = np.isin(self.scope.tokens.ids[evidence.rows], answer.evidence.ids[answer.cited])
         if not cited.any():
             note = "nothing to verify: the answer cites no evidence that it was shown for it"
             return replace(answer, notes=(*answer.notes, note))
-        again = self._reply(question, evidence.rows[~cited], options) or Reply("")
-        changed = answer.choice != extract(again, options) if options else answer.text != again
+        again = self._reply(question, evidence.rows[~cited], choices) or Reply("")
+        changed = answer.choice != extract(again, choices) if choices else answer.text != again
         notes = [f"the second answer is cut off: {again.cut}"] if again.cut else []
         return replace(answer, without=str(again), changed=changed, notes=(*answer.notes, *notes))
 

@@ -113,7 +113,9 @@ class EndpointAnswerer(Answerer):
         self._openai, self._http = require("openai", "answer"), require("httpx2", "answer")
         self._key = os.environ.get(_KEY, "")
         if not self._key and not (options.base_url or os.environ.get("OPENAI_BASE_URL")):
-            raise BackendError(f"set {_KEY}, or answer.base_url to a server that needs no key")
+            raise BackendError(
+                f"set {_KEY}, or OPENAI_BASE_URL or answer.base_url to a server that needs no key"
+            )
         self._options = options
         self._form = Form(options.max_tokens, options.temperature)
         self.name = f"openai:{options.model}"

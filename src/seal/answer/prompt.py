@@ -117,13 +117,13 @@ def time_of(tokens: Tokens, i: int) -> str:
     return clock(start_s) if tokens.kind(i).instant else span_clock(start_s, end_s)
 
 
-def ask(question: str, options: Mapping[str, str] | None = None, by: str = "letter") -> str:
+def ask(question: str, choices: Mapping[str, str] | None = None, by: str = "letter") -> str:
     """How a question is put: freely, or for the letter of an option, or for nothing but that."""
-    if not options:
+    if not choices:
         return _template("question").format(question=question)
-    listed = "\n".join(f"({letter}) {text}" for letter, text in options.items())
+    listed = "\n".join(f"({letter}) {text}" for letter, text in choices.items())
     template = _template("choice" if by == "letter" else "likelihood")
-    return template.format(question=question, options=listed, first=next(iter(options)))
+    return template.format(question=question, options=listed, first=next(iter(choices)))
 
 
 def rewrite(questions: Sequence[str]) -> Message:
@@ -139,6 +139,14 @@ def draw(scope: Scope, tokens: Tokens) -> list[PromptPicture | None]:
     options = scope.options.answer
     shown = frames_of(scope.pictures, tokens, options)
     return [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
+
+
+def crops(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[bytes]:
+    """A JPEG of each token, as `draw` makes it; also of kinds that prompts show by words alone."""
+    counts = tokens.per_kind(lambda kind: options.strip if kind.is_drawn and kind.has_track else 1)
+    shown = frames(pictures, tokens, counts.astype(np.int64))
+    drawn = [_draw(tokens, i, of_token, options) for i, of_token in enumerate(shown)]
+    return [picture.jpeg for picture in drawn if picture is not None]
 
 
 def frames_of(pictures: Pictures, tokens: Tokens, options: NoAnswer) -> list[list[bytes]]:

@@ -143,6 +143,7 @@ class _Problem(NamedTuple):
                 f"the tokens to include cost more than the budget of {budget.amount:g}"
             )
         make: type[Objective] = backends.resolve("objective", options.objective)
+        backends.complete(f"objective {options.objective!r}", make, Objective)
         rows, most = np.arange(n), max(options.candidates, 4 * budget.size)
         candidates = make.seen(candidates, options)
         if make.pairwise and n > most:

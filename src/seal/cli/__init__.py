@@ -165,7 +165,7 @@ def find(
     store_path: str,
     as_json: bool,
 ) -> None:
-    """Find the moments that a query describes, best first, and say if nothing matches."""
+    """Find the moments that a query describes, best first, and say if a match is unlikely."""
     opened, query = asked(store_path, words, everywhere)
     emit(opened.find(query, top=top, head=head, options=settings), as_json)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +11,6 @@ from seal.cli.command import Command
 from seal.cli.options import all_option, asked, json_option, query_settings, store_option
 from seal.cli.output import echo, emit, print_json, results, tell
 from seal.config import Options
-from seal.errors import OptionError
 
 if TYPE_CHECKING:
     from seal.answer import OnText
@@ -30,13 +28,6 @@ answerer_option = click.option(
     help=f"Who answers: {', '.join(backends.names('answer'))}; such as openai:MODEL."
     f"  [{Options().answer.backend}]",
 )
-
-
-def lettered(texts: tuple[str, ...]) -> dict[str, str]:
-    """The options of a multiple choice by letter."""
-    if len(texts) > len(ascii_uppercase):
-        raise OptionError(f"at most {len(ascii_uppercase)} options have letters")
-    return dict(zip(ascii_uppercase, texts, strict=False))
 
 
 class StreamedAnswer:
@@ -98,7 +89,7 @@ def ask(
     put: dict[str, Any] = {
         "answerer": answerer,
         "budget": budget,
-        "choices": lettered(texts),
+        "choices": texts,
         "options": settings,
     }
     if dry_run:

@@ -41,7 +41,7 @@ def chat(
     opened = library(store_path).video(video)
     talk = opened.chat(answerer=answerer, session=session, options=settings)
     if talk.model is None:
-        tell(NO_MODEL)
+        tell(f"{NO_MODEL}; --json lists the evidence")
     if talk.turns:
         tell(f"going on after {len(talk.turns)} questions")
     shown = StreamedAnswer()
@@ -59,7 +59,7 @@ def chat(
             print_json(answer.to_json() | {"cost": talk.cost})
         else:
             shown.finish(answer)
-            echo(answer.besides_text())
+            echo(answer.besides_text(in_dialogue=True))
             for note in answer.notes:
                 tell(note)
 

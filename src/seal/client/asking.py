@@ -185,7 +185,7 @@ class Server(ServerConnection):
         """The JSON of a question."""
         options = as_options(self.settings_of(put.settings, put.answerer))
         body = {"question": put.question, "video": video, "options": options}
-        return body | {"choices": put.choices, "verify": put.verify}
+        return body | {"choices": put.choices or None, "verify": put.verify}
 
 
 def as_options(settings: list[str]) -> dict[str, str]:

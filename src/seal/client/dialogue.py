@@ -9,6 +9,7 @@ from typing import Any
 
 from seal.answer import Dialogue, OnText
 from seal.answer.conversation import Turn
+from seal.arguments import Choices, lettered
 from seal.client.asking import Server, as_options
 from seal.client.connection import part
 from seal.errors import OptionError
@@ -61,11 +62,11 @@ class RemoteDialogue(Dialogue):
         self,
         question: str,
         *,
-        options: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
     ) -> Answer:
-        put = PutQuestion(question, self._settings, None, options, verify, on_text)
+        put = PutQuestion(question, self._settings, None, lettered(choices), verify, on_text)
         named = {"dialogue": self._name or "new"}
         values = self._server.answered(put, self._server.question(put, self._video) | named)
         with self._server.reading():

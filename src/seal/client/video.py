@@ -76,11 +76,13 @@ class RemoteVideo(Video):
         with self._server.reading():
             return Chapters.from_json(values)
 
-    def pictures(self, tokens: Tokens) -> list[bytes]:
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
         ids, found = tokens.ids.tolist(), list[bytes]()
+        # A server before crops takes no such field.
+        how = {"crop": True} if crop else {}
         for first in range(0, len(ids), _PICTURES):
             wanted = {"video": self._id, "tokens": ids[first : first + _PICTURES]}
-            values = self._server.post("/pictures", wanted)
+            values = self._server.post("/pictures", wanted | how)
             with self._server.reading():
                 found += [b64decode(picture) for picture in values["pictures"]]
         return found

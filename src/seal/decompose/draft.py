@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from seal.encode import Encoder
+from seal.encode import Encoder, unit_rows
 from seal.kinds import Kind
 from seal.types import Box, Float32, Float64, Tokens, UInt8
 from seal.words.meaning import SentenceEncoder
@@ -89,7 +89,11 @@ def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
     """[n, q, d] of each draft, from its crops or its words; zeros where there are none."""
     facets = np.zeros((len(drafts), encoder.facets, encoder.dimension), np.float32)
     seen = [i for i, draft in enumerate(drafts) if draft.kind.modality == "picture" and draft.crops]
-    vectors = encoder.encode_images([image for i in seen for image in drafts[i].crops])
+    name = encoder.fingerprint
+    images = [image for i in seen for image in drafts[i].crops]
+    if images:
+        shape = len(images), encoder.facets, encoder.dimension
+        vectors = unit_rows(encoder.encode_images(images), shape, name)
     start = 0
     for i in seen:
         end = start + len(drafts[i].crops)
@@ -97,7 +101,8 @@ def _facets(drafts: Sequence[Draft], encoder: Encoder) -> Float32:
         start = end
     worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text" and draft.text]
     if worded:
-        facets[worded] = encoder.encode_texts([drafts[i].text for i in worded])[:, None]
+        words = encoder.encode_texts([drafts[i].text for i in worded])
+        facets[worded] = unit_rows(words, (len(worded), encoder.dimension), name)[:, None]
     return facets
 
 
@@ -109,7 +114,8 @@ def meanings(
     if encoder is None:
         return {}
     worded = [i for i, draft in enumerate(drafts) if draft.kind.modality == "text" and draft.text]
-    vectors = encoder.encode_sentences([drafts[i].text for i in worded])
+    found = encoder.encode_sentences([drafts[i].text for i in worded])
+    vectors = unit_rows(found, (len(worded), encoder.dimension), encoder.fingerprint)
     return {ids[i]: vector for i, vector in zip(worded, vectors, strict=True)}
 
 

@@ -24,6 +24,14 @@ from seal.words.meaning import SentenceEncoder, load_sentence_encoder
 
 # Raise it when the same options and weights give other tokens than before: stored ones are redone.
 _TOKENS_VERSION = 2
+_INTERFACES: dict[str, type] = {
+    "segment": Segmenter,
+    "track": Tracker,
+    "encode": Encoder,
+    "detect": Detector,
+    "transcribe": Transcriber,
+    "read": TextReader,
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class Instances:
     detector: Detector | None = None
     transcriber: Transcriber | None = None
     reader: TextReader | None = None
+
+    def __post_init__(self) -> None:
+        """Raises BackendError, which names what lacks, for an object that is no such model."""
+        for stage, model in self._by_stage().items():
+            backends.complete_object(stage, model, _INTERFACES[stage])
 
     def named_in(self, options: Options) -> Options:
         """`options` that name these objects by their fingerprints, in place of back ends."""

@@ -96,8 +96,10 @@ def load(options: Any) -> Detector | None:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    chosen = backends.resolve("detect", options.backend)
-    return None if chosen is None else chosen(options)
+    if options.backend == "none":
+        return None
+    detector: Detector = backends.make("detect", options, Detector)
+    return detector
 
 
 def needed(stage: str, backend: str, uses: bool, detector: Detector | None) -> tuple[Detector, ...]:

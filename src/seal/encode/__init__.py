@@ -10,8 +10,11 @@ import numpy as np
 
 from seal import backends
 from seal.encode.calibration import Calibration
-from seal.errors import OptionError
+from seal.errors import BackendError, OptionError
 from seal.types import Float32, UInt8
+
+_LENGTH_TOLERANCE = 1e-2
+"""Sixteen bits change the length of a row by less."""
 
 
 class Encoder(ABC):
@@ -56,6 +59,28 @@ class Encoder(ABC):
         return ""
 
 
+def unit_rows(rows: Float32, shape: Sequence[int], name: str) -> Float32:
+    """The embeddings that a back end gave, as float32. They have this shape, [..., d].
+
+    Raises BackendError, which names the back end by its fingerprint `name`, unless all are finite
+    and of length 1: cosines are taken of nothing else.
+    """
+    found = np.asarray(rows)
+    wrong = f"the embeddings of {name!r} must be"
+    if found.shape != tuple(shape):
+        raise BackendError(f"{wrong} of shape {list(shape)}, got {list(found.shape)}")
+    with np.errstate(all="ignore"):
+        lengths = np.linalg.norm(found.astype(np.float32, copy=False), axis=-1)
+    # NaN is near nothing.
+    if not (far := ~(np.abs(lengths - 1) <= _LENGTH_TOLERANCE)).any():
+        unit: Float32 = found.astype(np.float32, copy=False)
+        return unit
+    raise BackendError(
+        f"{wrong} finite and L2-normalised (docs/plugins.md), got one of length"
+        f" {lengths[far].flat[0]:.4g}"
+    )
+
+
 def check_images(images: Sequence[UInt8]) -> None:
     """OptionError unless each is an RGB picture uint8 [height, width, 3] with a pixel in it."""
     for image in images:
@@ -78,5 +103,5 @@ def load(options: Any) -> Encoder:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    encoder: Encoder = backends.resolve("encode", options.backend)(options)
+    encoder: Encoder = backends.make("encode", options, Encoder)
     return encoder

@@ -233,7 +233,7 @@ def _ask(
 
 def _alone(talk: Conversation, text: str, options: Mapping[str, str]) -> Answer | AnswerError:
     try:
-        return talk.ask(text, options=options)
+        return talk.ask(text, choices=options)
     except AnswerError as error:
         return error
 

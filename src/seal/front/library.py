@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from seal.arguments import Settings, asking, merged, selecting
+from seal.arguments import Choices, Settings, asking, lettered, merged, selecting
 from seal.config import Options, WatchOptions
 from seal.errors import OptionError, UnfinishedError
 from seal.front.requests import Indexing, PutExport, PutQuestion
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seal.results import Answer, Found, Selection, Shown
     from seal.segment import Segmenter
     from seal.track import Tracker
+    from seal.types import Tokens
     from seal.windows import Window
     from seal.words import TextReader, Transcriber
 
@@ -234,7 +235,7 @@ class Library(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
         options: Settings = (),
@@ -245,7 +246,9 @@ class Library(ABC):
         nothing and are read as any other words.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
+        return self._ask(
+            PutQuestion(question, settings, answerer, lettered(choices), verify, on_text)
+        )
 
     def prompt(
         self,
@@ -253,12 +256,21 @@ class Library(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         options: Settings = (),
     ) -> str:
         """What `ask` would send, as a person reads it."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(PutQuestion(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, lettered(choices)))
+
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
+        """For each of some tokens of any videos a picture as JPEG: see `Video.pictures`."""
+        videos = tokens.video_ids.tolist()
+        of_video = {
+            name: iter(self.by_id(name).pictures(tokens.take(tokens.video_ids == name), crop=crop))
+            for name in dict.fromkeys(videos)
+        }
+        return [next(of_video[name]) for name in videos]
 
     def show(
         self,

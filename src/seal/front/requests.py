@@ -34,7 +34,8 @@ class PutQuestion:
     question: str
     settings: list[str]
     answerer: str | Answerer | None
-    choices: Mapping[str, str] | None
+    choices: Mapping[str, str]
+    """The texts of a multiple choice by letter; empty where there is none."""
     verify: bool = False
     on_text: OnText | None = None
 

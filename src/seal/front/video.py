@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seal.arguments import Settings, asking, merged, selecting
+from seal.arguments import Choices, Settings, asking, lettered, merged, selecting
 from seal.config import ChapterOptions
 from seal.front.requests import PutExport, PutQuestion
 from seal.printing import printable
@@ -103,7 +103,7 @@ class Video(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         verify: bool = False,
         on_text: OnText | None = None,
         options: Settings = (),
@@ -111,14 +111,17 @@ class Video(ABC):
         """The answer of a model to a question, from selected evidence, with the times that show it.
 
         `answerer` is such as "openai:MODEL" or "hf:MODEL", or an object; without one the evidence
-        and the moments are the answer. `choices` are those of a multiple choice, by letter.
-        `verify` asks again without the evidence that the answer cites. `on_text` is handed the
-        answer piece by piece. Options: `answer`, `attention` and `find`.
+        and the moments are the answer. `choices` are those of a multiple choice: texts by letter,
+        or a list of texts. `verify` asks again without the evidence that the answer cites.
+        `on_text` is handed the answer piece by piece. Options: `answer`, `attention` and `find`.
 
-        Raises OptionError for an empty question, AnswerError if the model fails.
+        Raises OptionError for an empty question and for choices of another form, AnswerError if
+        the model fails.
         """
         settings = merged(options, asking(budget, answerer))
-        return self._ask(PutQuestion(question, settings, answerer, choices, verify, on_text))
+        return self._ask(
+            PutQuestion(question, settings, answerer, lettered(choices), verify, on_text)
+        )
 
     def prompt(
         self,
@@ -126,12 +129,12 @@ class Video(ABC):
         *,
         answerer: str | Answerer | None = None,
         budget: int | None = None,
-        choices: Mapping[str, str] | None = None,
+        choices: Choices | None = None,
         options: Settings = (),
     ) -> str:
         """What `ask` would send, as a person reads it: all of its text, and what pictures show."""
         settings = merged(options, asking(budget, answerer))
-        return self._prompt(PutQuestion(question, settings, answerer, choices))
+        return self._prompt(PutQuestion(question, settings, answerer, lettered(choices)))
 
     def chat(
         self,
@@ -141,7 +144,8 @@ class Video(ABC):
         session: str | Path | None = None,
         options: Settings = (),
     ) -> Dialogue:
-        """A dialogue about the video; with a file `session` that is there, one that goes on."""
+        """A `seal.Dialogue` about the video: questions that build on each other. With a file
+        `session` that is there, the dialogue in it goes on."""
         there = None if session is None or not Path(session).exists() else Path(session)
         return self._chat(merged(options, asking(budget, answerer)), answerer, there)
 
@@ -190,8 +194,17 @@ class Video(ABC):
         return self._export(PutExport(query, path, settings, copy, say))
 
     @abstractmethod
-    def pictures(self, tokens: Tokens) -> list[bytes]:
-        """For each of some tokens of the video the stored frame that shows it, as JPEG."""
+    def pictures(self, tokens: Tokens, *, crop: bool = False) -> list[bytes]:
+        """For each of some tokens of the video, such as `Selection.tokens`, a picture as JPEG.
+
+        The picture is the stored frame that shows the token. Its short side has
+        `video.short_side_px` pixels. With `crop` the picture is what `ask` shows a model: a crop
+        of an object with a margin, a strip of crops of an action, the frame of a scene. Several
+        tokens may lie in one frame.
+
+        Raises OptionError for a token that the video does not have, and for a kind without
+        pictures, such as speech.
+        """
 
     @abstractmethod
     def _find(self, query: str, settings: list[str]) -> Found: ...

@@ -126,5 +126,5 @@ class Engine(ABC):
 
 def engine(options: Options, jobs: int | None = None) -> Engine:
     """The engine that the options name. Raises OptionError and BackendError as `seal.backends`."""
-    made: Engine = backends.resolve("engine", options.engine.backend)(options.engine, jobs)
+    made: Engine = backends.make("engine", options.engine, Engine, jobs)
     return made

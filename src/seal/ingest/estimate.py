@@ -93,7 +93,7 @@ class CostEstimate(Result):
     def __str__(self) -> str:
         about = "about" if self.is_measured else "at most, without those of actions,"
         passes = ", ".join(f"{count:,} {stage}" for stage, count in self.passes.items())
-        size = "unknown" if self.size_bytes is None else f"{self.size_bytes / 1e6:,.0f} MB"
+        size = "unknown" if self.size_bytes is None else _megabytes(self.size_bytes)
         if self.seconds is None:
             took = (
                 f"unknown: nobody has measured {self.profile} here; --measure indexes one part, or"
@@ -105,7 +105,7 @@ class CostEstimate(Result):
                 f" {self.speed:.2f}x real time each"
             )
         lines = [
-            f"videos          {self.videos}, {self.length_s / 3600:,.2f} hours",
+            f"videos          {self.videos}, {clock(self.length_s, tenths=False)} of video",
             f"parts           {self.parts:,}",
             f"storage         {about} {size}",
             f"forward passes  {about} {passes or 'none'}",
@@ -113,6 +113,12 @@ class CostEstimate(Result):
         ]
         lines += [f"not counted     {printable(path)}: {why}" for path, why in self.unknown]
         return "\n".join(lines)
+
+
+def _megabytes(size_bytes: float) -> str:
+    """In megabytes, with a tenth where that is much of it."""
+    size = size_bytes / 1e6
+    return f"{size:,.0f} MB" if size >= 10 else f"{max(size, 0.1):.1f} MB"
 
 
 def estimate(

@@ -113,6 +113,7 @@ def load(options: Any, detector: Detector | None = None) -> Segmenter:
     detector and there is none.
     """
     chosen: type[Segmenter] = backends.resolve("segment", options.backend)
-    given = needed("segment", options.backend, chosen.uses_detector, detector)
-    segmenter: Segmenter = chosen(options, *given)  # type: ignore[call-arg]
+    uses = getattr(chosen, "uses_detector", False)
+    given = needed("segment", options.backend, uses, detector)
+    segmenter: Segmenter = backends.make("segment", options, Segmenter, *given)
     return segmenter

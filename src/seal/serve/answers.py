@@ -109,7 +109,7 @@ def _in_dialogue(
     with service.alone(name):
         talk = video.chat(budget=asked.budget, session=path, **options)
         found = talk.ask(
-            asked.question, options=asked.choices, verify=asked.verify, on_text=on_text
+            asked.question, choices=asked.choices, verify=asked.verify, on_text=on_text
         )
         path.parent.mkdir(exist_ok=True)
         talk.save(path)

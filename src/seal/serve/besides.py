@@ -53,6 +53,7 @@ class PicturesRequest(BaseModel):
 
     video: schemas.VideoId
     tokens: schemas.Ids = Field(description="The ids of the tokens.")
+    crop: bool = Field(False, description="Cut out objects and actions, as a model is shown them.")
 
 
 class PicturesJson(BaseModel):
@@ -127,7 +128,7 @@ async def chapters(
 
 @router.post("/pictures", response_model=PicturesJson, tags=["videos"])
 async def pictures(service: Here, asked: PicturesRequest) -> Response:
-    """The stored frames that show some tokens of a video."""
+    """The stored frames that show some tokens of a video, or crops of these."""
 
     def work() -> list[str]:
         video = service.video(asked.video)
@@ -136,7 +137,8 @@ async def pictures(service: Here, asked: PicturesRequest) -> Response:
         if missing := [name for name in asked.tokens if name not in places]:
             raise OptionError(f"{asked.video} has no token {missing[0]!r}")
         rows = np.array([places[name] for name in asked.tokens], np.int64)
-        return [b64encode(one).decode() for one in video.pictures(tokens.take(rows))]
+        found = video.pictures(tokens.take(rows), crop=asked.crop)
+        return [b64encode(one).decode() for one in found]
 
     return as_json({"pictures": await service.compute(work)})
 

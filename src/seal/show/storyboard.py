@@ -347,9 +347,8 @@ class Storyboard:
         if self.verdict == "likely":
             return said
         where = "this video" if len(self.reels) == 1 else "these videos"
-        nothing = "Perhaps nothing" if self.verdict == "unsure" else "Nothing"
         closest = "Shown below is what comes closest." if self.entries else ""
-        sentences = [f"{nothing} in {where} matches the query.", closest, said]
+        sentences = [f"A match in {where} is {self.verdict}.", closest, said]
         return " ".join(filter(None, sentences))
 
     def name(self) -> str:

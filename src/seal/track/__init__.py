@@ -60,6 +60,7 @@ def load(options: Any, segmenter: Segmenter, detector: Detector | None = None) -
     there, OptionError if it needs a detector and there is none.
     """
     chosen: type[Tracker] = backends.resolve("track", options.backend)
-    given = needed("track", options.backend, chosen.uses_detector, detector)
-    tracker: Tracker = chosen(options, segmenter, *given)  # type: ignore[call-arg]
+    uses = getattr(chosen, "uses_detector", False)
+    given = needed("track", options.backend, uses, detector)
+    tracker: Tracker = backends.make("track", options, Tracker, segmenter, *given)
     return tracker

@@ -114,8 +114,10 @@ def load_transcriber(options: Any) -> Transcriber | None:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    chosen = backends.resolve("transcribe", options.backend)
-    return None if chosen is None else chosen(options)
+    if options.backend == "none":
+        return None
+    transcriber: Transcriber = backends.make("transcribe", options, Transcriber)
+    return transcriber
 
 
 def load_reader(options: Any) -> TextReader | None:
@@ -123,5 +125,7 @@ def load_reader(options: Any) -> TextReader | None:
 
     Raises BackendError if its extra is not installed or its weights are not there.
     """
-    chosen = backends.resolve("read", options.backend)
-    return None if chosen is None else chosen(options)
+    if options.backend == "none":
+        return None
+    reader: TextReader = backends.make("read", options, TextReader)
+    return reader

@@ -33,5 +33,7 @@ def load_sentence_encoder(options: Any) -> SentenceEncoder | None:
 
     Raises BackendError if its extra is not installed.
     """
-    chosen = backends.resolve("meaning", options.backend)
-    return None if chosen is None else chosen(options)
+    if options.backend == "none":
+        return None
+    encoder: SentenceEncoder = backends.make("meaning", options, SentenceEncoder)
+    return encoder
