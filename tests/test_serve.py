@@ -120,8 +120,19 @@ def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("find", {"query": ""}, 422, "query"),
-        ("find", {"query": "a ball", "videos": "x"}, 422, "videos"),
+        ("find", {"query": ""}, 422, 'query is ""; expected a text of 1 to 1,000 characters'),
+        ("find", {}, 422, 'query is missing; expected a text of 1 to 1,000 characters, such as "'),
+        ("find", {"query": "a", "videos": "x"}, 422, "videos is not supported: leave it out; supp"),
+        ("find", [], 422, "the body is a list of 0 items; expected an object with query, video"),
+        ("select", {"query": "a", "budget": 0}, 422, "expected a whole number from 1 to 1,024."),
+        (
+            "select",
+            {"query": "a", "alpha": "x"},
+            422,
+            'alpha is "x"; expected a number from 0 to 1',
+        ),
+        ("jobs", {"source": {"medium": "x"}}, 422, "source.medium is not supported: leave it out"),
+        ("find", b"{", 422, "send JSON, with the header Content-Type: application/json"),
         ("find", {"query": "a ball", "video": "nothing"}, 404, "nothing"),
         ("find", {"query": "a ball", "video": "../film.mp4"}, 422, "video"),
         ("find", {"query": "a ball", "options": {"find.head": "/etc"}}, 422, "find.head"),
@@ -140,11 +151,45 @@ def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
 def test_wrong_values_are_problems(
     server: Server, path: str, body: Any, status: int, said: str
 ) -> None:
-    reply = server.post(f"/api/v1/{path}", body)
+    reply = server.post(f"/api/v1/{path}", body, **{"Content-Type": "application/json"})
     assert reply.status == status, reply.json
     assert reply.headers["content-type"] == "application/problem+json"
     assert said in reply.json["detail"]
     assert reply.json["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("videos?limit=0", 'limit is "0"; expected a whole number from 1 to 1,000. How many'),
+        ("videos?limit=many", 'limit is "many"; expected a whole number'),
+        ("tokens", "video is missing; expected a text of at most 300 characters"),
+        ("tokens?video=x&start_s=nan", "start_s"),
+        (f"jobs/{'x' * 65}", "job is a text of 65 characters; expected a text of at most 64"),
+    ],
+)
+def test_wrong_parameters_are_problems(server: Server, path: str, said: str) -> None:
+    reply = server.get(f"/api/v1/{path}")
+    assert reply.status == 422
+    assert said in reply.json["detail"]
+    assert reply.json["errors"][0]["what"] == reply.json["detail"]
+
+
+def test_a_body_that_is_not_sent_as_json_is_told_so(server: Server) -> None:
+    """As curl sends `-d` by itself."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = server.send("POST", "/api/v1/find", b'{"query": "a ball"}', form)
+    assert reply.status == 422
+    assert reply.json["detail"] == (
+        "the body was not sent as JSON: send JSON, with the header Content-Type: application/json."
+    )
+
+
+def test_a_path_that_is_not_there_is_told_so(server: Server) -> None:
+    reply = server.get("/api/v1/nothing")
+    assert reply.status == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json["detail"].startswith("nothing is served at /api/v1/nothing: /openapi.json")
 
 
 def test_a_video_is_named_by_its_id_alone(server: Server, home: Path) -> None:

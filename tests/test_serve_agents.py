@@ -155,12 +155,12 @@ def test_videos_and_tokens_come_in_pages(reach: Reach, home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("find", {}, "query: Field required"),
+        ("find", {}, "query is missing; expected a text of 1 to 1,000 characters"),
         ("find", {"query": ""}, "query"),
         ("find", {"query": 7}, "query"),
         ("find", {"query": "a" * 100_000}, "query"),
         ("find", {"query": "a ball", "top": "many"}, "top"),
-        ("find", {"query": "a ball", "top": 10**9}, "top"),
+        ("find", {"query": "a ball", "top": 10**9}, "expected a whole number from 1 to 100."),
         ("find", {"query": "a ball", "head": "/etc"}, "head"),
         ("find", {"query": "a ball", "options": {"find.head": "/etc"}}, "options"),
         ("find", {"query": "a ball", "video": "../film.mp4"}, "video"),

@@ -34,7 +34,7 @@ from seal.config.serving import ServeOptions
 from seal.errors import SealError
 from seal.library import LocalLibrary
 from seal.printing import json_line, printable
-from seal.serve import schemas
+from seal.serve import schemas, validation
 from seal.serve.messages import StrictModel
 from seal.serve.rest import page
 from seal.serve.service import Chosen, Service
@@ -201,6 +201,11 @@ class AgentTool:
             annotations=hints,
         )
 
+    def wrong(self, error: ValidationError) -> str:
+        """What is wrong with the arguments of a call."""
+        schema = self.takes.model_json_schema()
+        return validation.whole(validation.wrong(error.errors(), schema, schema))
+
     def done(self, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The result, with the titles of the videos in it. Raises ValidationError, SealError."""
         value = self.work(service, self.takes.model_validate(arguments))
@@ -345,7 +350,7 @@ def agent_server(service: Service, tools: Sequence[AgentTool]) -> Server[Any]:
         try:
             value = await in_turn(lambda: tool.done(service, asked.arguments or {}))
         except ValidationError as error:
-            return _failed(_wrong(error))
+            return _failed(tool.wrong(error))
         except SealError as error:
             return _failed(service.told(error))
         # An agent gets none of the traceback; the log has it.
@@ -396,15 +401,6 @@ def _failed(text: str) -> CallToolResult:
 
 def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
-
-
-def _wrong(error: ValidationError) -> str:
-    """What is wrong with the arguments of a call, without what was given."""
-    said = [
-        f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
-        for each in error.errors(include_input=False, include_url=False)
-    ]
-    return "; ".join(said)
 
 
 def _videos_in(value: Any) -> set[str]:
