@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import socket
 import threading
 import warnings
@@ -476,6 +477,15 @@ def test_a_server_that_is_none_is_told_in_one_line() -> None:
     text = replying(200, b"{", content_type="application/json")
     with answering(text) as address, pytest.raises(StoreError, match="is no SEAL server"):
         seal.open(address)
+    for other in (b'{"name": "another"}', b"[]", b'"ok"', b'{"version": 3}'):
+        reply = replying(200, other, content_type="application/json")
+        with answering(reply) as address, pytest.raises(StoreError, match="is no SEAL") as caught:
+            seal.open(address)
+        assert type(caught.value) is StoreError
+    lacking = replying(404, b'{"detail": "Not Found"}', content_type="application/json")
+    with answering(lacking) as address, pytest.raises(StoreError, match="404") as caught:
+        seal.open(address)
+    assert type(caught.value) is StoreError
     with answering(replying(404, b"")) as address, pytest.raises(StoreError, match="404"):
         seal.open(address)
     other = replying(200, b'{"version": "9.9"}', content_type="application/json")
@@ -601,6 +611,36 @@ def test_an_error_of_seal_keeps_its_class(name: str) -> None:
     error = of_problem(status, {"detail": "why", "error": name}, "http://host", True)
     assert type(error) is kind
     assert str(error) == "why"
+
+
+def test_a_file_name_names_one_video_here_and_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = tmp_path / "films"
+    for seed, name in enumerate(("a/film.mp4", "b/film.mp4", "a/other.mp4")):
+        (films / name).parent.mkdir(parents=True, exist_ok=True)
+        write_film(films / name, seed=seed, duration_s=2.0)
+    monkeypatch.chdir(tmp_path)
+    local = seal.open("store")
+    first, second, other = local.index(
+        ["films/a/film.mp4", "films/b/film.mp4", "films/a/other.mp4"]
+    )
+    with serving(tmp_path / "store") as server:
+        for library in (local, seal.open(server.url)):
+            assert library.video("other.mp4").id == library.video("oth").id == other.id
+            with pytest.raises(NotIndexedError, match="several videos in") as e:
+                library.video("film.mp4")
+            assert first.id in str(e.value)
+            assert second.id in str(e.value)
+            with pytest.raises(NotIndexedError, match="is not indexed"):
+                library.video("nothing.mp4")
+        # A file that lies here is its content, whatever it is called.
+        write_film(tmp_path / "other.mp4", seed=9, duration_s=2.0)
+        shutil.copy(films / "b" / "film.mp4", tmp_path / "film.mp4")
+        for library in (local, seal.open(server.url)):
+            assert library.video("film.mp4").id == second.id
+            with pytest.raises(NotIndexedError):
+                library.video("other.mp4")
 
 
 def test_videos_are_sent_indexed_and_removed(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +26,9 @@ import seal
 from filmed import write_film
 from seal.cli import main
 from seal.config.serving import ServeOptions
-from seal.errors import OptionError
+from seal.errors import NotIndexedError, OptionError
 from seal.library import LocalLibrary
+from seal.serve import answers, problems
 from seal.serve.answers import told
 from seal.serve.problems import BusyError
 from seal.serve.replies import KeptReply
@@ -120,8 +124,19 @@ def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
-        ("find", {"query": ""}, 422, "query"),
-        ("find", {"query": "a ball", "videos": "x"}, 422, "videos"),
+        ("find", {"query": ""}, 422, 'query is ""; expected a text of 1 to 1,000 characters'),
+        ("find", {}, 422, 'query is missing; expected a text of 1 to 1,000 characters, such as "'),
+        ("find", {"query": "a", "videos": "x"}, 422, "videos is not supported: leave it out; supp"),
+        ("find", [], 422, "the body is a list of 0 items; expected an object with query, video"),
+        ("select", {"query": "a", "budget": 0}, 422, "expected a whole number from 1 to 1,024."),
+        (
+            "select",
+            {"query": "a", "alpha": "x"},
+            422,
+            'alpha is "x"; expected a number from 0 to 1',
+        ),
+        ("jobs", {"source": {"medium": "x"}}, 422, "source.medium is not supported: leave it out"),
+        ("find", b"{", 422, "send JSON, with the header Content-Type: application/json"),
         ("find", {"query": "a ball", "video": "nothing"}, 404, "nothing"),
         ("find", {"query": "a ball", "video": "../film.mp4"}, 422, "video"),
         ("find", {"query": "a ball", "options": {"find.head": "/etc"}}, 422, "find.head"),
@@ -140,18 +155,118 @@ def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
 def test_wrong_values_are_problems(
     server: Server, path: str, body: Any, status: int, said: str
 ) -> None:
-    reply = server.post(f"/api/v1/{path}", body)
+    reply = server.post(f"/api/v1/{path}", body, **{"Content-Type": "application/json"})
     assert reply.status == status, reply.json
     assert reply.headers["content-type"] == "application/problem+json"
     assert said in reply.json["detail"]
     assert reply.json["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("videos?limit=0", 'limit is "0"; expected a whole number from 1 to 1,000. How many'),
+        ("videos?limit=many", 'limit is "many"; expected a whole number'),
+        ("tokens", "video is missing; expected a text of at most 300 characters"),
+        ("tokens?video=x&start_s=nan", "start_s"),
+        (f"jobs/{'x' * 65}", "job is a text of 65 characters; expected a text of at most 64"),
+    ],
+)
+def test_wrong_parameters_are_problems(server: Server, path: str, said: str) -> None:
+    reply = server.get(f"/api/v1/{path}")
+    assert reply.status == 422
+    assert said in reply.json["detail"]
+    assert reply.json["errors"][0]["what"] == reply.json["detail"]
+
+
+def test_a_body_that_is_not_sent_as_json_is_told_so(server: Server) -> None:
+    """As curl sends `-d` by itself."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = server.send("POST", "/api/v1/find", b'{"query": "a ball"}', form)
+    assert reply.status == 422
+    assert reply.json["detail"] == (
+        "the body was not sent as JSON: send JSON, with the header Content-Type: application/json."
+    )
+
+
+def test_a_path_that_is_not_there_is_told_so(server: Server) -> None:
+    reply = server.get("/api/v1/nothing")
+    assert reply.status == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json["detail"].startswith("nothing is served at /api/v1/nothing: /openapi.json")
+
+
 def test_a_video_is_named_by_its_id_alone(server: Server, home: Path) -> None:
     path = str(home / "film.mp4").replace("/", "%2F")
     assert server.get(f"/api/v1/videos/{path}").status == 404
-    prefix = film_id(server)[:6]
-    assert server.get(f"/api/v1/videos/{prefix}").status == 404
+    assert server.get("/api/v1/videos/film.mp4").status == 404
+
+
+@pytest.mark.parametrize("command", ["serve", "mcp"])
+def test_a_model_that_cannot_be_used_is_an_error_at_the_start(
+    home: Path, tmp_path: Path, command: str
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if "OPENAI" not in key}
+    flags = ["--port", "0", "--state", tmp_path / "state"] if command == "serve" else []
+    for answerer, said in (("openai:m", "set OPENAI_API_KEY"), ("openai", "the name of a model")):
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "seal.cli", command, "--store", home / "store"),
+                *("--answerer", answerer, *flags),
+            ],
+            env=environment,
+            input="",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert run.returncode in (1, 2)
+        assert said in run.stderr
+        assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_the_beginning_of_one_id_names_a_video(home: Path, tmp_path: Path) -> None:
+    for name in ("film.mp4", "other.mp4"):
+        write_film(tmp_path / name, seed=len(name), duration_s=2.0)
+    write_film(tmp_path / "films.mp4", seed=3, duration_s=2.0)
+    store = seal.open(tmp_path / "store")
+    videos = store.index([tmp_path / each for each in ("film.mp4", "films.mp4", "other.mp4")])
+    with serving(tmp_path / "store") as server:
+        whole = server.get(f"/api/v1/videos/{videos[2].id}").json
+        assert server.get("/api/v1/videos/oth").json == whole
+        found = server.post("/api/v1/find", {"query": "a ball", "video": "other"})
+        assert {moment["video"] for moment in found.json["moments"]} <= {videos[2].id}
+        assert server.get("/media/other", Range="bytes=0-9").status == 206
+        assert server.get("/api/v1/tokens?video=other&limit=1").json["tokens"]
+        several = server.get("/api/v1/videos/film")
+        assert several.status == 404
+        assert all(video.id in several.json["detail"] for video in videos[:2])
+        assert server.get("/api/v1/tokens?video=").status == 404
+        assert server.get("/api/v1/videos/none").status == 404
+        with pytest.raises(NotIndexedError):
+            seal.open(server.url).by_id("other")
+        assert server.send("DELETE", "/api/v1/videos/other").json[0]["video"] == videos[2].id
+
+
+def test_a_video_that_is_indexed_anew_keeps_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "films").mkdir()
+    write_film(tmp_path / "films" / "film.mp4", seed=0, duration_s=2.0)
+    monkeypatch.chdir(tmp_path)
+    library = seal.open("store")
+    video = library.index("films/film.mp4", options=["scenes.interval_s=1"])
+    assert video.path == "films/film.mp4"
+    flags = ("--media", "films", "--set", "scenes.interval_s=0.5")
+    with serving(tmp_path / "store", *flags) as server:
+        (file,) = server.get("/api/v1/media").json["files"]
+        for source in ({"video": video.id}, {"media": file["media"]}):
+            job = server.post("/api/v1/jobs", {"source": source}).json
+            assert waited(server, job["id"])["state"] == "done"
+            shown = server.get(f"/api/v1/videos/{video.id}").json
+            assert shown["path"] == "films/film.mp4"
+    assert shown["tokens"]["scene"] == 4  # The server has indexed it with its own options.
 
 
 def test_an_answer_is_streamed(server: Server) -> None:
@@ -159,9 +274,26 @@ def test_an_answer_is_streamed(server: Server) -> None:
     reply = server.post("/api/v1/ask", body)
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert b"event: answer" in reply.body
-    nothing = server.post("/api/v1/ask", body | {"video": "nothing"})
-    assert b"event: problem" in nothing.body
-    assert b"404" in nothing.body
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        ({"video": "nothing"}, 404, "nothing"),
+        ({"options": {"attention.alpha": 7}}, 422, "alpha"),
+        ({"options": {"find.head": "/etc"}}, 422, "find.head"),
+        ({"dialogue": "new"}, 422, "one video"),
+        ({"budget": 0}, 422, "budget"),
+    ],
+)
+def test_what_is_wrong_with_a_streamed_question_has_a_status(
+    server: Server, more: dict[str, Any], status: int, said: str
+) -> None:
+    for stream in (True, False):
+        body = {"question": "Where is the ball?", "stream": stream} | more
+        reply = server.post("/api/v1/ask", body)
+        assert (reply.status, reply.headers["content-type"]) == (status, problems.MEDIA_TYPE)
+        assert said in reply.json["detail"]
 
 
 def test_a_dialogue_goes_on(server: Server) -> None:
@@ -176,6 +308,27 @@ def test_a_dialogue_goes_on(server: Server) -> None:
     assert {piece["id"] for piece in first["evidence"]} <= seen
     wrong = server.post("/api/v1/ask", again | {"dialogue": "0123"})
     assert wrong.status == 404
+
+
+def test_files_under_media_come_in_pages(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "media" / "below").mkdir(parents=True)
+    for name in ("one.mp4", "two.mp4", "below/three.mp4"):
+        write_film(tmp_path / "media" / name, seed=0, duration_s=1.0)
+    flags = ("--media", str(tmp_path / "media"), "--state", str(tmp_path / "state"))
+    with serving(home / "store", *flags) as server:
+        every, after = [], ""
+        while after is not None:
+            more = f"&after={after}" if after else ""
+            page = server.get(f"/api/v1/media?limit=2{more}").json
+            assert len(page["files"]) <= 2
+            every += page["files"]
+            after = page["next"]
+        assert {file["title"] for file in every} == {"one.mp4", "two.mp4", "below/three.mp4"}
+        assert [file["media"] for file in every] == [
+            file.id for file in media_files((tmp_path / "media",))
+        ]
+        assert server.get("/api/v1/media?after=none").status == 422
+        assert str(tmp_path) not in server.get("/api/v1/media").body.decode()
 
 
 def test_a_file_under_media_is_indexed_once_for_one_key(home: Path, tmp_path: Path) -> None:
@@ -397,11 +550,17 @@ def test_an_upload_that_was_half_indexed_goes_with_its_video(
     assert service.jobs.get(job.id).state == "cancelled"
 
 
-def test_an_error_in_a_stream_names_no_folder(tmp_path: Path, service: Service) -> None:
+def test_an_error_in_a_stream_names_no_folder(
+    tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.library = LocalLibrary.at(tmp_path / "none")
 
+    # So slow a store that the stream has begun.
+    monkeypatch.setattr(answers, "_SOON_S", 0.0)
+
     async def events() -> list[dict[str, str]]:
-        return [event async for event in told(service, AskRequest(question="Where?", stream=True))]
+        asked = AskRequest(question="Where?", stream=True)
+        return [event async for event in await told(service, asked)]
 
     (event,) = asyncio.run(events())
     assert event["event"] == "problem"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,15 +18,21 @@ from typing import Any
 
 import anyio
 import httpx2
+import numpy as np
 import pytest
 from anyio.from_thread import start_blocking_portal
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from PIL import Image
 
 import seal
 from filmed import write_film
+from seal.library import LocalLibrary
+from seal.serve.agents import SERVER_TOOLS, TOOLS
+from seal.serve.stills import pictures
 from serving import Server, serving
 
+PAGE = Path(__file__).parents[1] / "docs" / "agents.md"
 TOKEN = "0123456789abcdef0123456789abcdef"
 HELLO = {
     "jsonrpc": "2.0",
@@ -106,7 +115,12 @@ def call(reach: Reach, name: str, **arguments: Any) -> Any:
 
 def test_tools_are_described(reach: Reach) -> None:
     tools = {tool.name: tool for tool in reach(lambda client: client.list_tools()).tools}
-    assert set(tools) >= {"list", "find", "select", "ask", "tokens"}
+    assert set(tools) >= {"list", "find", "select", "ask", "tokens", "pictures"}
+    rows = re.findall(
+        r"^\| (`[a-z`, ]+`) \|", PAGE.read_text().partition("## MCP")[2], re.MULTILINE
+    )
+    described = set(re.findall(r"`(\w+)`", "".join(rows)))
+    assert described == {tool.name for tool in (*TOOLS, *SERVER_TOOLS)} >= set(tools)
     for tool in tools.values():
         assert len(tool.description) > 40
         assert tool.output_schema["type"] == "object"
@@ -134,6 +148,39 @@ def as_json(result: Any) -> dict[str, Any]:
     return value
 
 
+def test_an_agent_sees_the_pictures_of_tokens(reach: Reach, home: Path) -> None:
+    video = seal.open(home / "store").by_id(ids(home)[0])
+    chosen = call(reach, "select", query="a red ball", video=video.id, budget=8)["selection"]
+    wanted = [row for row in chosen if row["kind"] in ("scene", "object", "action")][:3]
+    names = [row["id"] for row in wanted]
+    arguments = {"video": video.id, "tokens": [*names, names[0]]}
+    result = reach(lambda client: client.call_tool("pictures", arguments))
+    assert not result.is_error, result.content[0].text
+    text, *images = result.content
+    assert json.loads(text.text) == result.structured_content
+    assert result.structured_content["left_out"] == []
+    assert [row["id"] for row in result.structured_content["pictures"]] == names
+    assert [row["box"] for row in result.structured_content["pictures"]] == [
+        row["box"] for row in wanted
+    ]
+    rows = [video.tokens.ids.tolist().index(name) for name in names]
+    assert [base64.b64decode(image.data) for image in images] == video.pictures(
+        video.tokens.take(np.array(rows))
+    )
+    assert {image.mime_type for image in images} == {"image/jpeg"}
+
+
+def test_pictures_are_bounded_in_bytes(home: Path) -> None:
+    video = LocalLibrary.at(home / "store").by_id(ids(home)[0])
+    names = video.list_tokens("scene").tokens.ids.tolist()
+    every = pictures(video, names, 64, 1 << 20)
+    assert list(every) == names
+    assert all(Image.open(io.BytesIO(jpeg)).width <= 64 for jpeg in every.values())
+    room = sum(len(every[name]) for name in names[:2])
+    assert list(pictures(video, names, 64, room)) == names[:2]
+    assert list(pictures(video, names, 64, room - 1)) == names[:1]
+
+
 def test_all_videos_are_asked_without_an_id(reach: Reach, home: Path) -> None:
     chosen = call(reach, "select", query="a red ball", budget=16)
     assert {token["video"] for token in chosen["selection"]} == set(ids(home))
@@ -155,12 +202,12 @@ def test_videos_and_tokens_come_in_pages(reach: Reach, home: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("find", {}, "query: Field required"),
+        ("find", {}, "query is missing; expected a text of 1 to 1,000 characters"),
         ("find", {"query": ""}, "query"),
         ("find", {"query": 7}, "query"),
         ("find", {"query": "a" * 100_000}, "query"),
         ("find", {"query": "a ball", "top": "many"}, "top"),
-        ("find", {"query": "a ball", "top": 10**9}, "top"),
+        ("find", {"query": "a ball", "top": 10**9}, "expected a whole number from 1 to 100."),
         ("find", {"query": "a ball", "head": "/etc"}, "head"),
         ("find", {"query": "a ball", "options": {"find.head": "/etc"}}, "options"),
         ("find", {"query": "a ball", "video": "../film.mp4"}, "video"),
@@ -173,6 +220,10 @@ def test_videos_and_tokens_come_in_pages(reach: Reach, home: Path) -> None:
         ("tokens", {"video": "nothing"}, "no video 'nothing' in the library"),
         ("tokens", {"video": "nothing", "kind": "../etc"}, "nothing"),
         ("list", {"limit": 10**6}, "limit"),
+        ("pictures", {"video": "nothing", "tokens": ["x"]}, "no video 'nothing'"),
+        ("pictures", {"video": "first", "tokens": ["../x"]}, "has no token '../x'"),
+        ("pictures", {"video": "first", "tokens": []}, "expected a list of 1 to 8 items"),
+        ("pictures", {"video": "first", "tokens": ["x"] * 9}, "expected a list of 1 to 8 items"),
         ("remove", {"video": "x"}, "find, select, ask"),
     ],
 )

@@ -217,6 +217,40 @@ def test_parameters_reach_the_model(client: openai.OpenAI, model: Model) -> None
     assert (second["temperature"], second["max_tokens"]) == (0.0, 7)
 
 
+def test_what_names_nobody_and_nothing_is_taken(client: openai.OpenAI, model: Model) -> None:
+    """Clients send these with each request."""
+    reply = ask(client, user("Where?"), user="somebody", tools=[], presence_penalty=0.0)
+    assert reply.choices[0].message.content == "It is a ball [0:01.0]."
+    assert model.requests[0].keys().isdisjoint({"user", "tools", "seed", "stop"})
+    ask(client, user("Where?"), seed=7, stop="END")
+    ask(client, user("Where?"), stop=["a", "b"])
+    ask(client, user("Where?"))
+    assert [(each.get("seed"), each.get("stop")) for each in model.requests[1:]] == [
+        (7, ["END"]),
+        (None, ["a", "b"]),
+        (None, None),
+    ]
+
+
+def test_a_seed_that_a_model_server_refuses_is_left_out(
+    client: openai.OpenAI, model: Model
+) -> None:
+    model.replies = [fails(400, "Unsupported parameter: 'seed'."), says("Left.")]
+    reply = ask(client, user("Where?"), seed=7)
+    assert "seed is left out" in str(reply.seal["notes"])
+    assert [each.get("seed") for each in model.requests] == [7, None]
+
+
+def test_a_stream_ends_with_a_chunk_for_the_usage(client: openai.OpenAI) -> None:
+    message = user("Where is the ball?")
+    with ask(client, message, stream=True, stream_options={"include_usage": True}) as stream:
+        *chunks, last = list(stream)
+    assert chunks[-1].seal["evidence"]
+    assert (last.choices, last.usage, last.id) == ([], None, chunks[0].id)
+    with ask(client, message, stream=True, stream_options={"include_usage": False}) as stream:
+        assert all(chunk.choices for chunk in stream)
+
+
 def test_an_answer_that_is_cut_says_so(client: openai.OpenAI, model: Model) -> None:
     def cut(handler: Any) -> None:
         handler.start(200, "application/json")
@@ -233,19 +267,24 @@ def test_an_answer_that_is_cut_says_so(client: openai.OpenAI, model: Model) -> N
     ("more", "named"),
     [
         ({"n": 2}, "n"),
-        ({"top_p": 0.5}, "top_p"),
-        ({"seed": 1}, "seed"),
-        ({"stop": ["."]}, "stop"),
+        ({"top_p": 0.5}, "top_p is 0.5; expected 1. SEAL passes on no top_p"),
+        ({"seed": "one"}, 'seed is "one"; expected a whole number'),
+        ({"stop": [""]}, "stop"),
         ({"logprobs": True}, "logprobs"),
-        ({"user": "somebody"}, "user"),
         ({"presence_penalty": 1.0}, "presence_penalty"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"stream": True, "stream_options": {"include_usage": True}}, "stream_options"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            "tools is a list of 1 item; expected an empty list. SEAL calls no tools",
+        ),
         ({"temperature": "hot"}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 3, "max_completion_tokens": 4}, "max_completion_tokens"),
-        ({"extra_body": {"seal": {"budget": 0}}}, "seal.budget"),
+        (
+            {"extra_body": {"seal": {"budget": 0}}},
+            "seal.budget is 0; expected a whole number from 1 to 1,024.",
+        ),
         ({"extra_body": {"seal": {"top": 3}}}, "seal.top"),
         ({"extra_body": {"seal": {"options": {"find.head": "/etc"}}}}, "find.head"),
         ({"extra_body": {"seal": {"options": {"answer.base_url": "x"}}}}, "answer.base_url"),
@@ -355,10 +394,21 @@ def test_a_prompt_that_stays_too_long_is_told_apart(client: openai.OpenAI, model
     assert caught.value.code == "context_length_exceeded"
 
 
+def test_a_path_that_is_not_there_is_an_error_as_clients_know_it(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="/v1/embeddings") as caught:
+        client.embeddings.create(model="seal", input="a ball")
+    assert caught.value.type == "invalid_request_error"
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.post("/models", body={}, cast_to=object)
+    assert (refused.value.status_code, refused.value.type) == (405, "invalid_request_error")
+
+
 def test_no_json_is_an_error_as_clients_know_it(server: Server) -> None:
     reply = server.send("POST", "/v1/chat/completions", b"{", {"Content-Type": "application/json"})
     assert reply.status == 400
     assert reply.json["error"]["type"] == "invalid_request_error"
+    assert reply.json["error"]["message"].startswith("the body is no JSON")
+    assert "Content-Type: application/json" in reply.json["error"]["message"]
 
 
 def test_without_a_model_the_moments_are_told(plain: Server, home: Path) -> None:
@@ -372,7 +422,7 @@ def test_without_a_model_the_moments_are_told(plain: Server, home: Path) -> None
         assert text.count("first.mp4") == len(reply.seal["moments"]) > 0
         with ask(client, message, stream=True) as stream:
             assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == text
-        for more in ({"temperature": 0.5}, {"max_tokens": 9}):
+        for more in ({"temperature": 0.5}, {"max_tokens": 9}, {"seed": 1}, {"stop": "."}):
             with pytest.raises(openai.BadRequestError, match=f"{next(iter(more))} has no effect"):
                 ask(client, message, **more)
         with pytest.raises(openai.BadRequestError, match="picture has no effect"):
@@ -387,8 +437,19 @@ def test_a_token_is_needed(home: Path, tmp_path: Path) -> None:
     secret.write_text(f"{TOKEN}\n")
     flags = ("--token-file", str(secret), "--state", str(tmp_path / "state"))
     with serving(home / "store", *flags) as server:
-        with client_of(server, "wrong") as client, pytest.raises(openai.AuthenticationError):
+        refused = pytest.raises(openai.AuthenticationError, match="not the token of this server")
+        with client_of(server, "wrong") as client, refused as caught:
             client.models.list()
+        assert caught.value.code == "invalid_api_key"
+        for path, status, said in (
+            ("/v1/models", 401, "a token is needed"),
+            ("/api/v1/videos", 401, "a token is needed"),
+            ("/health", 200, "ok"),
+        ):
+            reply = server.get(path)
+            assert (reply.status, said in reply.body.decode()) == (status, True)
+        wrong = server.get("/api/v1/videos", Authorization="Bearer wrong").json
+        assert "not the token of this server" in wrong["detail"]
         with client_of(server, TOKEN) as client:
             assert [each.id for each in client.models.list()] == ["seal"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
@@ -13,6 +13,9 @@ from seal.errors import NotIndexedError, OptionError, StoreError, VideoError
 from seal.store import Store, Unfinished, VideoRecord
 from seal.video import SourceFiles, content_id, is_address, shown
 from seal.video.source import VIDEO_SUFFIXES
+
+_LISTED = 5
+"""How many videos an error about a name lists."""
 
 
 def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
@@ -39,10 +42,12 @@ def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
 
 
 def find_video(store: Store, name: str) -> VideoRecord:
-    """The video of this id, or path or address as indexed, or the content of a copy of the file.
+    """The video of this id, or path or address as indexed, or beginning of one id, or content of a
+    file on this machine. Where no such file lies here, the one video of this file name.
 
     If the video is not where it was indexed, the copy that is named takes its place in the record.
-    Raises NotIndexedError if the store has none, or if the file has changed since.
+    Raises NotIndexedError if the store has none, if several files have this name, or if the file
+    has changed since it was indexed.
     """
     try:
         record = _resolve(store, name)
@@ -53,14 +58,38 @@ def find_video(store: Store, name: str) -> VideoRecord:
             )
         return record
     except NotIndexedError:
-        if is_address(name) or not os.path.exists(name):
+        if is_address(name):
             raise
+        if not os.path.exists(name):
+            if (named := _of_file_name(store, name)) is None:
+                raise
+            return named
         content = content_id(name)
         for record in store.videos():
             if record.content_id == content:
                 moved = replace(record, location=os.path.abspath(name))
                 return record if original(record) else moved
         raise
+
+
+def _of_file_name(store: Store, name: str) -> VideoRecord | None:
+    """The video whose file has this name; of several contents of one file, the latest.
+
+    Raises NotIndexedError, which lists the videos, if several files have the name.
+    """
+    named = [record for record in store.videos() if name and PurePath(record.path).name == name]
+    if len({record.location for record in named}) > 1:
+        raise NotIndexedError(
+            several_named(name, [(one.id, one.path) for one in named], store.path)
+        )
+    return named[-1] if named else None
+
+
+def several_named(name: str, videos: Sequence[tuple[str, str]], where: object) -> str:
+    """What is wrong with a file name that several videos have, by their ids and paths."""
+    listed = ", ".join(f"{video} ({path})" for video, path in videos[-_LISTED:])
+    more = ", ..." if len(videos) > _LISTED else ""
+    return f"several videos in {where} are called {name!r}: {listed}{more}; give an id"
 
 
 def _resolve(store: Store, name: str) -> VideoRecord:

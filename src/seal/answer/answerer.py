@@ -97,6 +97,13 @@ class Answerer(ABC):
         """
         return load(options)
 
+    def sampling(self, *, seed: int | None = None, stop: Sequence[str] = ()) -> Answerer:
+        """The model with a seed for what it leaves to chance, and texts at which an answer ends.
+
+        Raises OptionError if this back end takes neither.
+        """
+        raise OptionError(f"{self.name} takes no seed and no stop: leave them out")
+
     def choose(self, prompt: Prompt, letters: Sequence[str]) -> str:
         """The letter that is most likely the first thing that the model writes.
 

@@ -6,6 +6,7 @@ import base64
 import math
 import os
 from collections.abc import Generator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from typing import Any
@@ -43,6 +44,9 @@ class Form:
 
     max_tokens: int | None
     temperature: float | None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    """Texts at which an answer ends."""
     length: str = "max_tokens"
     """What the longest answer is called."""
     stream: bool = True
@@ -55,7 +59,12 @@ class Form:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a request by the names that the server takes, without those left out."""
-        values = {self.length: self.max_tokens, "temperature": self.temperature}
+        values = {
+            self.length: self.max_tokens,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "stop": list(self.stop) or None,
+        }
         given = {name: value for name, value in values.items() if value is not None}
         return {**given, "stream": self.stream}
 
@@ -84,6 +93,10 @@ class Form:
                 return replace(self, max_tokens=None), f"{self.length} is left out"
         if self.temperature is not None and complaint.refuses("temperature"):
             return replace(self, temperature=None), "temperature is left out"
+        if self.seed is not None and complaint.refuses("seed"):
+            return replace(self, seed=None), "seed is left out"
+        if self.stop and complaint.refuses("stop"):
+            return replace(self, stop=()), "stop is left out"
         if self.stream and complaint.refuses("stream(?:ing)?"):
             return replace(self, stream=False), "the answer is asked for in one piece"
         if self.system and complaint.no_system and any(m.role == "system" for m in prompt):
@@ -138,6 +151,11 @@ class EndpointAnswerer(Answerer):
                 raise self._refused(came)
             form = better
         raise AnswerError(f"{self._where} refuses every form of the request: {form.notes[-1]}")
+
+    def sampling(self, *, seed: int | None = None, stop: Sequence[str] = ()) -> EndpointAnswerer:
+        other = copy(self)
+        other._form = replace(self._form, seed=seed, stop=tuple(stop))
+        return other
 
     def answer_all(self, prompts: Sequence[Prompt]) -> list[str | AnswerError]:
         # Unlike those of an executor, its threads hold up no interrupt.

@@ -37,6 +37,8 @@ class Server(ServerConnection):
             raise StoreVersionError(
                 f"{self.address} is of an older SEAL than {__version__}: upgrade the server"
             ) from error
+        if not isinstance(about, dict) or not isinstance(about.get("version"), str):
+            raise self._foreign()
         with self.reading():
             self.version, self.profile = str(about["version"]), str(about["profile"])
             self.answerer: str | None = about["answerer"]

@@ -218,7 +218,8 @@ class ServerConnection:
 
     def _foreign(self) -> StoreError:
         return StoreError(
-            f"{self.address} is no SEAL server: its answer is not of the kind that SEAL's are"
+            f"{self.address} is no SEAL server: another program answers there; give the address"
+            " that `seal serve` prints"
         )
 
     @contextmanager

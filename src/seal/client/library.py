@@ -57,6 +57,8 @@ class RemoteLibrary(Library):
         values = self._server.get(f"/videos/{part(video_id)}")
         with self._server.reading():
             described = Indexed.from_json(values)
+        if described.video != video_id:  # The server takes the beginning of an id.
+            raise NotIndexedError(f"no video {video_id!r} at {self._server.address}; see seal list")
         return self._video(described.video, described.path)
 
     def __len__(self) -> int:
@@ -201,17 +203,29 @@ class RemoteLibrary(Library):
                     return rows, list(page["unfinished"])
 
     def _named(self, name: str, rows: list[_Row]) -> _Row:
-        """The video of this id, path or title, or beginning of one id, or content of a file on this
-        machine. Raises NotIndexedError, which lists the videos."""
+        """The video of this id, path, beginning of one id, content of a file on this machine; or,
+        where no such file lies here, title of one video.
+
+        Raises NotIndexedError, which lists the videos.
+        """
         places = {name, os.path.abspath(name)}
         with self._server.reading():
+            # A file on this machine is its content, whatever its name.
+            is_name = bool(name) and not os.path.exists(name)
+            titled = [row for row in rows if is_name and row.get("title") == name]
             matches = (
                 [row for row in rows if row["video"] == name]
                 or [row for row in rows if row["path"] in places][-1:]
-                or [row for row in rows if name in (printable(row["path"]), row.get("title"))][-1:]
+                or [row for row in rows if printable(row["path"]) == name][-1:]
                 or [row for row in rows if name and row["video"].startswith(name)]
                 or _copies(name, rows)
             )
+            if not matches and len({row["path"] for row in titled}) > 1:
+                from seal.lookup import several_named
+
+                videos = [(row["video"], row["path"]) for row in titled]
+                raise NotIndexedError(several_named(name, videos, self._server.address))
+            matches = matches or titled[-1:]
             if len(matches) == 1:
                 return matches[0]
             named = [f"{row['video']} ({row['path']})" for row in (matches or rows)]

@@ -36,7 +36,12 @@ def of_problem(status: int, problem: Any, address: str, has_token: bool) -> Seal
 
     `problem` is its JSON (RFC 9457); anything else comes from a proxy, or from another server.
     """
-    known = isinstance(problem, dict) and isinstance(problem.get("detail"), str)
+    known = (
+        isinstance(problem, dict)
+        and isinstance(problem.get("detail"), str)
+        # Many frameworks answer with a detail alone.
+        and ("status" in problem or "error" in problem)
+    )
     if status == 401:
         what = "does not take this token" if has_token else "needs a token"
         return OptionError(f"{address} {what}: give it as token=, or as SEAL_TOKEN to the command")

@@ -20,6 +20,7 @@ answers      questions, streamed answers and dialogues
 completions  the OpenAI-style endpoint
 messages     what its messages say
 agents       MCP: tools for agents, over HTTP and stdio
+calls        what these tools take and give
 jobs         heavy work, each by a process of its own
 process      such a process, from the side of the server
 worker       what such a process does
@@ -34,6 +35,7 @@ state        what is remembered over restarts
 replies      what is answered to a request that comes twice
 safety       who may ask, and how much
 problems     errors as HTTP has them
+validation   wrong values, in sentences
 """
 
 from __future__ import annotations
@@ -71,8 +73,9 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
     """Serve a library until the process is told to end.
 
     `models` are the arguments of `seal.serve.service.Chosen`. Raises BackendError without the
-    extra `serve`, StoreError for a store or a state that cannot be used, OptionError for an address
-    that cannot be listened at.
+    extra `serve`, or for a model that cannot answer, such as for lack of a key. Raises StoreError
+    for a store or a state that cannot be used, OptionError for an address that cannot be listened
+    at.
     """
     uvicorn = dependency("uvicorn", "serve").require("seal serve")
     dependency("fastapi", "serve").require("seal serve")
@@ -88,6 +91,7 @@ def run(store: str, options: ServeOptions, say: Any, **models: Any) -> None:
         closing(ServerState(folder)) as state,
     ):
         service = Service(library, state, options, chosen)
+        service.check_answerer()
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         say(f"serving {store} at http://{shown}:{port}{options.path_prefix}/")

@@ -1,18 +1,19 @@
 """MCP: the library as tools for agents, over HTTP under /mcp and over stdio as `seal mcp`.
 
-Agents get ids and titles, never paths and never bytes. What they ask for wrongly is an error of the
-tool, in one sentence that says what is valid.
+Agents get ids, titles and stored pictures, never paths and never a file. What they ask for wrongly
+is an error of the tool, in one sentence that says what is valid.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 from mcp.server import Server, ServerRequestContext
@@ -21,34 +22,40 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
+    ImageContent,
     ListToolsResult,
     PaginatedRequestParams,
     TextContent,
     Tool,
     ToolAnnotations,
 )
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from seal import __version__
 from seal.config.serving import ServeOptions
 from seal.errors import SealError
 from seal.library import LocalLibrary
 from seal.printing import json_line, printable
-from seal.serve import schemas
-from seal.serve.messages import StrictModel
-from seal.serve.rest import page
+from seal.serve import calls, schemas, validation
+from seal.serve.rest import media_page, page
 from seal.serve.service import Chosen, Service
-from seal.serve.sources import media_files, resolved
+from seal.serve.sources import resolved
 from seal.serve.state import ServerState
+from seal.serve.stills import pictures
 
 _log = logging.getLogger(__name__)
 _INSTRUCTIONS = (
     "SEAL has turned hours of video into semantic tokens: scenes, objects, actions, speech and text"
     " in the picture. `list` names the videos; `find` gives the moments that a query describes;"
-    " `select` and `ask` give the evidence for a query or a question. Videos are named by their"
+    " `select` and `ask` give the evidence for a query or a question; `pictures` shows the frames"
+    " of the tokens that they name. Videos are named by their"
     " ids. Times are seconds from the start of a video. A match that is `unlikely` means that the"
     " videos probably do not show it: say so."
 )
+_WIDTH_PX = 768
+"""How wide a picture is at most; models scale wider ones down."""
+_MOST_BYTES = 1 << 20
+"""Bytes of all pictures in one result, before Base64."""
 _LONGEST = 500
 """Characters of an error: it may repeat what an agent has sent."""
 _TITLES = {
@@ -58,118 +65,15 @@ _TITLES = {
 }
 
 
-class VideoCall(StrictModel):
-    """What may be about one video."""
+class ToolResult(NamedTuple):
+    """What a tool gives."""
 
-    video: schemas.VideoId | None = Field(
-        default=None, description="The id of one video, from `list`; leave it out to ask all."
-    )
-
-
-class FindCall(VideoCall):
-    """The arguments of `find`."""
-
-    query: schemas.Query = Field(description="What to look for, such as 'a red ball'.")
-    top: int | None = Field(default=None, ge=1, le=100, description="How many moments at most.")
+    value: dict[str, Any]
+    pictures: Iterable[bytes] = ()
+    """JPEG files."""
 
 
-class SelectCall(VideoCall):
-    """The arguments of `select`."""
-
-    query: schemas.Query = Field(description="What to look for, such as 'a red ball'.")
-    budget: int | None = Field(default=None, ge=1, le=256, description="How many tokens at most.")
-
-
-class AskCall(VideoCall):
-    """The arguments of `ask`."""
-
-    question: schemas.Query = Field(description="A question in plain words.")
-    budget: int | None = Field(
-        default=None, ge=1, le=256, description="How many pieces of evidence at most."
-    )
-    choices: dict[str, str] | None = Field(
-        default=None, description="The options of a multiple choice, by letter."
-    )
-
-
-class PageCall(StrictModel):
-    """A page of a list."""
-
-    limit: int = Field(default=100, ge=1, le=500, description="How many at most.")
-    after: str | None = Field(
-        default=None,
-        max_length=schemas.LONGEST_ID,
-        description="`next` of the page before this one.",
-    )
-
-
-class TokensCall(PageCall):
-    """The arguments of `tokens`."""
-
-    video: schemas.VideoId = Field(description="The id of a video, from `list`.")
-    kind: str | None = Field(
-        default=None, max_length=64, description="scene, object, action, speech or text."
-    )
-
-
-class JobsCall(StrictModel):
-    """The arguments of `jobs`."""
-
-    job: str | None = Field(
-        default=None, max_length=64, description="The id of one job; leave it out for the newest."
-    )
-    limit: int = Field(default=20, ge=1, le=100, description="How many at most.")
-
-
-class IndexCall(StrictModel):
-    """The arguments of `index`."""
-
-    media: str | None = Field(
-        default=None, max_length=64, description="The id of a file, from `media`."
-    )
-    video: schemas.VideoId | None = Field(
-        default=None, description="The id of a video, from `list`, to be indexed anew."
-    )
-    quick: bool = Field(default=False, description="Look at the codec's keyframes alone.")
-
-
-class ListedVideoJson(BaseModel):
-    """A video as agents know it."""
-
-    video: str
-    title: str
-    duration_s: float
-    tokens: dict[str, int] = Field(description="How many there are, by kind.")
-
-
-class ListedVideosJson(BaseModel):
-    """A page of the videos."""
-
-    videos: list[ListedVideoJson]
-    next: str | None = Field(description="What to send as `after` for the next page.")
-
-
-class ListedFileJson(BaseModel):
-    """A file that can be indexed."""
-
-    media: str
-    title: str
-
-
-class ListedFilesJson(BaseModel):
-    """A page of the files that can be indexed."""
-
-    files: list[ListedFileJson]
-    next: str | None = Field(description="What to send as `after` for the next page.")
-
-
-class ListedJobsJson(BaseModel):
-    """Jobs, the newest first."""
-
-    jobs: list[schemas.JobJson]
-
-
-Work = Callable[[Service, Any], dict[str, Any]]
+Work = Callable[[Service, Any], dict[str, Any] | ToolResult]
 
 
 @dataclass(frozen=True)
@@ -201,25 +105,31 @@ class AgentTool:
             annotations=hints,
         )
 
-    def done(self, service: Service, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def wrong(self, error: ValidationError) -> str:
+        """What is wrong with the arguments of a call."""
+        schema = self.takes.model_json_schema()
+        return validation.whole(validation.wrong(error.errors(), schema, schema))
+
+    def done(self, service: Service, arguments: Mapping[str, Any]) -> ToolResult:
         """The result, with the titles of the videos in it. Raises ValidationError, SealError."""
-        value = self.work(service, self.takes.model_validate(arguments))
+        made = self.work(service, self.takes.model_validate(arguments))
+        value, pictures = made if isinstance(made, ToolResult) else (made, ())
         named = _videos_in(value)
         records = service.library.store.videos() if named else []
         titles = service.titles() if named else {}
         known = {one.id: service.title(one.path, titles) for one in records if one.id in named}
-        return value | {"titles": known} if known else value
+        return ToolResult(value | {"titles": known} if known else value, pictures)
 
 
-def _find(service: Service, asked: FindCall) -> dict[str, Any]:
+def _find(service: Service, asked: calls.FindCall) -> dict[str, Any]:
     return service.asked(asked.video).find(asked.query, top=asked.top).to_json()
 
 
-def _select(service: Service, asked: SelectCall) -> dict[str, Any]:
+def _select(service: Service, asked: calls.SelectCall) -> dict[str, Any]:
     return service.asked(asked.video).select(asked.query, budget=asked.budget).to_json()
 
 
-def _ask(service: Service, asked: AskCall) -> dict[str, Any]:
+def _ask(service: Service, asked: calls.AskCall) -> dict[str, Any]:
     found = service.asked(asked.video).ask(
         asked.question,
         budget=asked.budget,
@@ -229,36 +139,44 @@ def _ask(service: Service, asked: AskCall) -> dict[str, Any]:
     return found.to_json() | {"model": service.models.model}
 
 
-def _list(service: Service, asked: PageCall) -> dict[str, Any]:
+def _list(service: Service, asked: calls.PageCall) -> dict[str, Any]:
     listing = service.library.listing()
     names = [video.video for video in listing.videos]
     shown, following = page(listing.videos, names, asked.limit, asked.after)
     titles = service.titles()
-    kept = ListedVideoJson.model_fields
+    kept = calls.ListedVideoJson.model_fields
     videos = [video.to_json() | {"title": service.title(video.path, titles)} for video in shown]
     rows = [{key: value for key, value in row.items() if key in kept} for row in videos]
     return {"videos": rows, "next": following}
 
 
-def _tokens(service: Service, asked: TokensCall) -> dict[str, Any]:
+def _tokens(service: Service, asked: calls.TokensCall) -> dict[str, Any]:
     rows = service.video(asked.video).list_tokens(asked.kind).to_json()
     shown, following = page(rows, [row["id"] for row in rows], asked.limit, asked.after)
     return {"tokens": shown, "next": following}
 
 
-def _jobs(service: Service, asked: JobsCall) -> dict[str, Any]:
+def _pictures(service: Service, asked: calls.PicturesCall) -> ToolResult:
+    video = service.video(asked.video)
+    shown = pictures(video, list(dict.fromkeys(asked.tokens)), _WIDTH_PX, _MOST_BYTES)
+    rows = {row["id"]: row for row in video.list_tokens().to_json()}
+    kept = schemas.TokenJson.model_fields
+    named = [{key: of for key, of in rows[name].items() if key in kept} for name in shown]
+    left = [name for name in dict.fromkeys(asked.tokens) if name not in shown]
+    return ToolResult({"pictures": named, "left_out": left}, shown.values())
+
+
+def _jobs(service: Service, asked: calls.JobsCall) -> dict[str, Any]:
     jobs = service.jobs.newest(asked.limit) if asked.job is None else [service.jobs.get(asked.job)]
     rows = [job.to_json() for job in jobs]
     return {"jobs": [row | {"failure": _public(service, row["failure"])} for row in rows]}
 
 
-def _media(service: Service, asked: PageCall) -> dict[str, Any]:
-    files = media_files(service.options.media)
-    shown, following = page(files, [file.id for file in files], asked.limit, asked.after)
-    return {"files": [{"media": file.id, "title": file.name} for file in shown], "next": following}
+def _media(service: Service, asked: calls.PageCall) -> dict[str, Any]:
+    return media_page(service, asked.limit, asked.after)
 
 
-def _index(service: Service, asked: IndexCall) -> dict[str, Any]:
+def _index(service: Service, asked: calls.IndexCall) -> dict[str, Any]:
     source = resolved(
         service, schemas.SourceRequest(media=asked.media, url=None, video=asked.video)
     )
@@ -274,33 +192,39 @@ TOOLS = (
         "list",
         "List the videos that can be asked about: their ids, titles, lengths in seconds, and how"
         " many tokens of each kind they have. Begin here when you need the id of a video.",
-        *(PageCall, ListedVideosJson, _list),
+        *(calls.PageCall, calls.ListedVideosJson, _list),
     ),
     AgentTool(
         "find",
         "Find the moments that a query describes, best first, in one video or in all. `match` says"
         " how likely it is that the videos show it at all. Use it for 'when' and 'where'.",
-        *(FindCall, schemas.FoundJson, _find),
+        *(calls.FindCall, schemas.FoundJson, _find),
     ),
     AgentTool(
         "select",
         "Select the few tokens that are worth looking at for a query. Each has its time, its kind,"
         " its words if it has any, and a role: `answer` is about the query, `context` stands for"
         " the rest of the video. Use it to read what a long video has on a subject.",
-        *(SelectCall, schemas.SelectionJson, _select),
+        *(calls.SelectCall, schemas.SelectionJson, _select),
     ),
     AgentTool(
         "ask",
         "Ask a question. The answer cites its evidence by time. Where the server has no model of"
         " its own, `answer` is null: answer from `evidence` and `moments` yourself.",
-        *(AskCall, schemas.AnswerJson, _ask),
+        *(calls.AskCall, schemas.AnswerJson, _ask),
         waits=True,
     ),
     AgentTool(
         "tokens",
         "List all tokens of a video, or those of one kind, page by page. A long video has many"
         " thousands: prefer `find` and `select`. Kind `speech` is the transcript.",
-        *(TokensCall, schemas.TokensJson, _tokens),
+        *(calls.TokensCall, schemas.TokensJson, _tokens),
+    ),
+    AgentTool(
+        "pictures",
+        "Show the stored frames of up to 8 tokens of a video as pictures. The box of a token says"
+        " where in its frame an object or an action is. Tokens of speech and text have no picture.",
+        *(calls.PicturesCall, calls.ShownPicturesJson, _pictures),
     ),
 )
 SERVER_TOOLS = (
@@ -308,18 +232,18 @@ SERVER_TOOLS = (
         "jobs",
         "Show the indexing jobs of the server, the newest first, or one of them: its state, how"
         " many seconds of video are done, and the id of the video that has come of it.",
-        *(JobsCall, ListedJobsJson, _jobs),
+        *(calls.JobsCall, calls.ListedJobsJson, _jobs),
     ),
     AgentTool(
         "media",
         "List the video files that the server may index, each with an id for `index`.",
-        *(PageCall, ListedFilesJson, _media),
+        *(calls.PageCall, schemas.MediaFilesJson, _media),
     ),
     AgentTool(
         "index",
         "Index a file of `media`, or a video of `list` anew. This takes minutes: it gives a job at"
         " once, and `jobs` shows how far the job is. Give exactly one of media and video.",
-        *(IndexCall, schemas.JobJson, _index),
+        *(calls.IndexCall, schemas.JobJson, _index),
         changes=True,
     ),
 )
@@ -343,16 +267,19 @@ def agent_server(service: Service, tools: Sequence[AgentTool]) -> Server[Any]:
             return _failed(f"there is no tool {asked.name[:64]!r}; valid: {', '.join(by_name)}")
         in_turn = service.converse if tool.waits else service.compute
         try:
-            value = await in_turn(lambda: tool.done(service, asked.arguments or {}))
+            made = await in_turn(lambda: tool.done(service, asked.arguments or {}))
         except ValidationError as error:
-            return _failed(_wrong(error))
+            return _failed(tool.wrong(error))
         except SealError as error:
             return _failed(service.told(error))
         # An agent gets none of the traceback; the log has it.
         except Exception:
             _log.exception("the tool %s has failed", tool.name)
             return _failed("a fault of the server; its log says more")
-        return CallToolResult(content=[_text(json_line(value))], structured_content=value)
+        return CallToolResult(
+            content=[_text(json_line(made.value)), *map(_image, made.pictures)],
+            structured_content=made.value,
+        )
 
     return Server(
         "seal",
@@ -375,7 +302,10 @@ def over_http(service: Service) -> StreamableHTTPSessionManager:
 
 
 def over_stdio(store: str, models: Chosen) -> None:
-    """Answer MCP over stdin and stdout until stdin ends. Raises StoreError."""
+    """Answer MCP over stdin and stdout until stdin ends.
+
+    Raises StoreError, and BackendError for a model that cannot answer.
+    """
 
     async def serve(service: Service) -> None:
         server = agent_server(service, TOOLS)
@@ -387,7 +317,9 @@ def over_stdio(store: str, models: Chosen) -> None:
         TemporaryDirectory(prefix="seal-mcp-") as folder,
         closing(ServerState(Path(folder))) as state,
     ):
-        anyio.run(serve, Service(library, state, ServeOptions(), models))
+        service = Service(library, state, ServeOptions(), models)
+        service.check_answerer()
+        anyio.run(serve, service)
 
 
 def _failed(text: str) -> CallToolResult:
@@ -398,13 +330,8 @@ def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
 
 
-def _wrong(error: ValidationError) -> str:
-    """What is wrong with the arguments of a call, without what was given."""
-    said = [
-        f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
-        for each in error.errors(include_input=False, include_url=False)
-    ]
-    return "; ".join(said)
+def _image(jpeg: bytes) -> ImageContent:
+    return ImageContent(type="image", data=b64encode(jpeg).decode(), mime_type="image/jpeg")
 
 
 def _videos_in(value: Any) -> set[str]:

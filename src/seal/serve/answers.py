@@ -25,6 +25,10 @@ NEW = "new"
 """The name that begins a dialogue."""
 
 
+_SOON_S = 5.0
+"""How long a streamed answer waits for its first piece before the stream begins."""
+
+
 class _GoneError(Exception):
     """The client of a streamed answer has gone away."""
 
@@ -50,11 +54,31 @@ def answer(service: Service, asked: AskRequest, on_text: OnText | None) -> dict[
 
 
 async def told(service: Service, asked: AskRequest) -> AsyncIterator[dict[str, str]]:
-    """A streamed answer: `text` for each piece, then `answer` with the whole, or `problem`."""
+    """A streamed answer: `text` for each piece, then `answer` with the whole, or `problem`.
+
+    What fails soon is raised here, before the stream begins, so that it has a status of its own. A
+    model may be silent for minutes, and a client must hear meanwhile that the server is there.
+    """
+    said = pieces(service, partial(answer, service, asked))
+    first = asyncio.ensure_future(anext(said))
+    await asyncio.wait({first}, timeout=_SOON_S)
+    if first.done():
+        first.result()
+    return _events(service, first, said)
+
+
+async def _events(
+    service: Service,
+    first: asyncio.Future[str | dict[str, Any]],
+    said: AsyncGenerator[str | dict[str, Any], None],
+) -> AsyncIterator[dict[str, str]]:
+    piece: str | dict[str, Any] | None
     try:
-        async with aclosing(pieces(service, partial(answer, service, asked))) as said:
-            async for piece in said:
+        async with aclosing(said):
+            piece = await first
+            while piece is not None:
                 yield _event("text" if isinstance(piece, str) else "answer", piece)
+                piece = await anext(said, None)
     except SealError as error:
         values = {"status": status_of(error), "detail": service.told(error)}
         yield _event("problem", values | {"error": type(error).__name__})

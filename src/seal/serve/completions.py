@@ -17,7 +17,6 @@ from fastapi import APIRouter, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from seal.answer import OnText
@@ -29,15 +28,24 @@ from seal.results import Answer
 from seal.serve import schemas
 from seal.serve.answers import pieces
 from seal.serve.messages import ChatMessage, StrictModel, Talk, ToldAnswerer
-from seal.serve.problems import BusyError, MissingError, headers_of, status_of
+from seal.serve.problems import (
+    OPENAI,
+    MissingError,
+    headers_of,
+    invalid,
+    openai_error,
+    status_of,
+)
 from seal.serve.rest import Here, as_json
 from seal.serve.service import Service, allowed
 from seal.serve.state import new_id
+from seal.serve.validation import whole
 
 ALIAS = "seal"
 """The model of every server, whichever model reads the evidence."""
 _OWNER = "seal"
 _STARTED = int(time.time())
+_NO_PENALTY = "SEAL passes on no penalties: leave it out."
 _NO_MODEL = "This server has no model that writes answers."
 
 
@@ -61,6 +69,19 @@ class TextFormat(StrictModel):
     type: Literal["text"]
 
 
+Stops = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=256)]], Field(min_length=1, max_length=4)
+]
+
+
+class StreamOptions(StrictModel):
+    """What a stream has besides the answer."""
+
+    include_usage: bool | None = Field(
+        None, description="A last chunk without choices, with `usage`."
+    )
+
+
 class CompletionRequest(StrictModel):
     """A chat completion. Members beside these are refused: they would have no effect."""
 
@@ -69,15 +90,25 @@ class CompletionRequest(StrictModel):
     model: str = Field(max_length=256)
     messages: list[ChatMessage] = Field(min_length=1, max_length=1000)
     stream: bool | None = None
+    stream_options: StreamOptions | None = Field(None, description="For `stream` alone.")
+    user: str | None = Field(None, max_length=512, description="Who asks; it changes no answer.")
     temperature: float | None = Field(None, ge=0, le=2)
+    seed: int | None = Field(None, description="For models behind an endpoint.")
+    stop: Annotated[str, Field(min_length=1, max_length=256)] | Stops | None = Field(
+        None, description="For models behind an endpoint."
+    )
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    n: int | None = Field(None, ge=1, le=1)
-    top_p: float | None = Field(None, ge=1, le=1)
-    presence_penalty: float | None = Field(None, ge=0, le=0)
-    frequency_penalty: float | None = Field(None, ge=0, le=0)
-    response_format: TextFormat | None = None
-    tools: list[Any] | None = Field(None, max_length=0)
+    n: int | None = Field(None, ge=1, le=1, description="SEAL gives one answer.")
+    top_p: float | None = Field(
+        None, ge=1, le=1, description="SEAL passes on no top_p: set temperature, or leave it out."
+    )
+    presence_penalty: float | None = Field(None, ge=0, le=0, description=_NO_PENALTY)
+    frequency_penalty: float | None = Field(None, ge=0, le=0, description=_NO_PENALTY)
+    response_format: TextFormat | None = Field(None, description="SEAL answers in plain text.")
+    tools: list[Any] | None = Field(
+        None, max_length=0, description="SEAL calls no tools: leave them out."
+    )
     seal: SealRequest = SealRequest()
 
     @property
@@ -87,6 +118,11 @@ class CompletionRequest(StrictModel):
         if len(given) > 1:
             raise OptionError("max_tokens and max_completion_tokens are one thing: give one")
         return given.pop() if given else None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts at which the answer ends."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
 class CompletionMessageJson(BaseModel):
@@ -156,7 +192,6 @@ _CODES: dict[type[SealError], str] = {
     UnknownModelError: "model_not_found",
     NotIndexedError: "video_not_found",
     ContextError: "context_length_exceeded",
-    BusyError: "rate_limit_exceeded",
 }
 
 
@@ -176,23 +211,18 @@ class _OpenAIRoute(APIRoute):
                 reply.headers.update(headers_of(error))
                 return reply
             except RequestValidationError as error:
-                return as_json(_invalid(error), 400)
-            except HTTPException as error:
-                return as_json(_error(error.status_code, str(error.detail)), error.status_code)
+                found = invalid(request, error)
+                param = found[0].where.partition(".")[2] or None
+                return as_json(openai_error(400, whole(found), param=param), 400)
 
         return handled
 
 
-# What the checks before any route refuse is a problem, as everywhere.
 _FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": text,
-        "model": FailedJson,
-        "content": {"application/problem+json": {}},
-    }
+    status: {"description": text, "model": FailedJson}
     for status, text in (
         (400, "A value is wrong or would have no effect."),
-        (401, "A token is needed."),
+        (401, "A token is needed, or another one."),
         (403, "A page of another site has sent this."),
         (404, "There is no such model or video."),
         (413, "The request is too long."),
@@ -201,7 +231,7 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
         (503, "The store or a back end cannot be used."),
     )
 }
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=_OpenAIRoute, responses=_FAILURES)
+router = APIRouter(prefix=OPENAI, tags=["openai"], route_class=_OpenAIRoute, responses=_FAILURES)
 
 
 @router.get("/models", response_model=ModelsJson)
@@ -224,6 +254,8 @@ async def complete_chat(service: Here, asked: CompletionRequest) -> Response:
     `stream`, the answer comes in chunks, of which the last has the evidence as `seal`.
     """
     _known(service, asked.model)
+    if asked.stream_options is not None and not asked.stream:
+        raise OptionError("stream_options has no effect without stream=true: leave it out")
     head = {"id": f"chatcmpl-{new_id()}", "created": int(time.time()), "model": asked.model}
     if not asked.stream:
         text, found = await service.converse(lambda: _answer(service, asked, None))
@@ -232,7 +264,8 @@ async def complete_chat(service: Here, asked: CompletionRequest) -> Response:
     said = pieces(service, partial(_answer, service, asked))
     # What fails before there is any text has a status of its own.
     first = await anext(said)
-    return service.streams.response(_chunks(service, head, first, said), sep="\n")
+    counted = asked.stream_options is not None and bool(asked.stream_options.include_usage)
+    return service.streams.response(_chunks(service, head, first, said, counted), sep="\n")
 
 
 def _answer(
@@ -245,7 +278,10 @@ def _answer(
     wanted = {"temperature": asked.temperature, "max_tokens": asked.longest}
     given = {name: value for name, value in wanted.items() if value is not None}
     unread = [name for name in given if not hasattr(options, name)]
-    unread += ["a picture"] if options.backend == "none" and talk.has_pictures else []
+    chosen = {"seed": asked.seed is not None, "stop": bool(asked.stops)}
+    if options.backend == "none":
+        unread += ["a picture"] if talk.has_pictures else []
+        unread += [name for name, is_given in chosen.items() if is_given]
     if unread:
         which = "the model of this server" if options.backend != "none" else "a server without one"
         raise OptionError(f"{unread[0]} has no effect on {which}: leave it out")
@@ -255,6 +291,8 @@ def _answer(
     if talk.questions:
         before = talk.questions
         question, notes = stand_alone(question, before, before[-1], model)
+    if model is not None and any(chosen.values()):
+        model = model.sampling(seed=asked.seed, stop=asked.stops)
     told = None if model is None else ToldAnswerer(model, talk)
     found = service.asked(talk.video).ask(
         question,
@@ -302,8 +340,10 @@ async def _chunks(
     head: dict[str, Any],
     first: str | tuple[str, Answer],
     said: AsyncGenerator[str | tuple[str, Answer], None],
+    counted: bool,
 ) -> AsyncIterator[dict[str, str]]:
-    """The events of a streamed answer; the last one with content has the evidence."""
+    """The events of a streamed answer; the last one with a choice has the evidence. With `counted`,
+    a further one has the usage, which SEAL does not count."""
 
     def chunk(delta: dict[str, str], finish: str | None = None, **more: Any) -> dict[str, str]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
@@ -324,6 +364,9 @@ async def _chunks(
         except SealError as error:
             yield {"data": json_line(_failure(service, error)[1])}
             return
+    if counted:
+        last = head | {"object": "chat.completion.chunk", "choices": [], "usage": None}
+        yield {"data": json_line(last)}
     yield {"data": "[DONE]"}
 
 
@@ -354,21 +397,4 @@ def _failure(service: Service, error: SealError) -> tuple[int, dict[str, Any]]:
     """The status of an error, and its body."""
     code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
     status = 400 if isinstance(error, OptionError | ContextError) else status_of(error)
-    return status, _error(status, service.told(error), code)
-
-
-def _invalid(error: RequestValidationError) -> dict[str, Any]:
-    """The body for a request that is not of the right form."""
-    said = []
-    for each in error.errors():
-        where = ".".join(map(str, each["loc"][1:]))
-        unknown = each["type"] == "extra_forbidden"
-        said.append(f"{where}: {'not supported: leave it out' if unknown else each['msg']}")
-    return _error(400, "; ".join(said), param=str(error.errors()[0]["loc"][-1]))
-
-
-def _error(
-    status: int, message: str, code: str | None = None, param: str | None = None
-) -> dict[str, Any]:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return status, openai_error(status, service.told(error), code)

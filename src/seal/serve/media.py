@@ -79,7 +79,7 @@ def _served(path: str, responses: dict[int | str, dict[str, Any]]) -> Callable[[
 def whole(request: Request, service: Here, video: VideoPath) -> Response:
     """A video, whole or in ranges: the copy that browsers play where there is one, or else the file
     that was indexed. A copy begins at 0; times of tokens count from the container's zero."""
-    record = service.library.store.record(video)
+    record = service.record(video)
     if (copy := service.copies.find(record.id)) is not None:
         return file_reply(request, copy, _MP4, _name(service, record, ".mp4"))
     path = original_file(record)
@@ -213,7 +213,7 @@ async def show_clip(
     """A stretch of a video as fragmented MP4, cut while it is sent. It begins at the keyframe at or
     before its start where MP4 has a place for the codecs. Otherwise, and with `exact`, it is
     encoded anew and begins and ends exactly."""
-    record = await run_in_threadpool(service.library.store.record, video)
+    record = await run_in_threadpool(service.record, video)
     check_clip(record, start_s, end_s, service.options.max_clip_s)
     name = safe_name(f"{_name(service, record, '')}-{start_s:.1f}-{end_s:.1f}", ".mp4")
     headers = {"content-disposition": disposition(name), "cache-control": "no-store"}

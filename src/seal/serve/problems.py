@@ -1,4 +1,7 @@
-"""Errors as HTTP has them: problem details, application/problem+json (RFC 9457)."""
+"""Errors as HTTP has them: problem details, application/problem+json (RFC 9457).
+
+Below /v1 errors have the form of OpenAI's, so that clients of that API can read them.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,15 @@ from seal.errors import (
     VideoError,
 )
 from seal.printing import json_line, printable
+from seal.serve import validation
+from seal.serve.validation import Schema, Wrong
 
 MEDIA_TYPE = "application/problem+json"
+OPENAI = "/v1"
+"""Below this path errors have the form of OpenAI's."""
+_SHOWN = 80
+"""Characters of a path that an error repeats."""
+_OPENAI_CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
 
 
 class MissingError(SealError):
@@ -84,16 +94,39 @@ def problem(
     return Response(body, status, dict(headers or {}), MEDIA_TYPE)
 
 
+def openai_error(
+    status: int, message: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """What is wrong, in the form of OpenAI's errors."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    code = code or _OPENAI_CODES.get(status)
+    return {"error": {"message": printable(message), "type": kind, "param": param, "code": code}}
+
+
+def refusal(
+    path: str, status: int, detail: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    """An answer that says what is wrong, in the form of the API that a path belongs to.
+
+    `path` lies below the prefix of a proxy; `more` are further members of a problem.
+    """
+    if path != OPENAI and not path.startswith(f"{OPENAI}/"):
+        return problem(status, detail, headers, **more)
+    body = json_line(openai_error(status, detail))
+    return Response(body, status, dict(headers or {}), "application/json")
+
+
+def path_of(scope: Mapping[str, Any]) -> str:
+    """The path of a request below the prefix of a proxy."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def headers_of(error: SealError) -> dict[str, str]:
     """The headers of an answer that says what an error says."""
     if isinstance(error, BusyError):
         return {"retry-after": f"{max(error.retry_after_s, 1):.0f}"}
     return {}
-
-
-def of_error(error: SealError) -> Response:
-    """What SEAL raises on purpose, as a problem."""
-    return problem(status_of(error), str(error), headers_of(error), error=type(error).__name__)
 
 
 def install(app: FastAPI) -> None:
@@ -102,34 +135,53 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(SealError)
     async def of_seal(request: Request, error: SealError) -> Response:
         said = request.app.state.service.told(error)
-        return problem(status_of(error), said, headers_of(error), error=type(error).__name__)
+        name = type(error).__name__
+        return refusal(
+            path_of(request.scope), status_of(error), said, headers_of(error), error=name
+        )
 
     @app.exception_handler(HTTPException)
     async def of_http(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["allow"] = ", ".join(sorted(_methods(request, headers.pop("Allow", ""))))
-        return problem(error.status_code, str(error.detail), headers)
+        path, said = path_of(request.scope), str(error.detail)
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            said = f"nothing is served at {path[:_SHOWN]}: /openapi.json lists every operation"
+        return refusal(path, error.status_code, said, headers)
 
     @app.exception_handler(RequestValidationError)
     async def of_validation(request: Request, error: RequestValidationError) -> Response:
-        wrong = [
-            {"where": ".".join(map(str, each["loc"])), "what": each["msg"]}
-            for each in error.errors()
-        ]
-        said = "; ".join(f"{each['where']}: {each['what']}" for each in wrong)
-        return problem(422, said, errors=wrong)
+        found = invalid(request, error)
+        return problem(422, validation.whole(found), errors=[each._asdict() for each in found])
 
     @app.exception_handler(Exception)
     async def of_fault(request: Request, error: Exception) -> Response:
         # The log has the traceback; a stranger gets none of it.
-        return problem(500, "a fault of the server; its log says more")
+        return refusal(path_of(request.scope), 500, "a fault of the server; its log says more")
+
+
+def invalid(request: Request, error: RequestValidationError) -> list[Wrong]:
+    """What is wrong with the values of a request, by what OpenAPI says of its operation."""
+    document = request.app.openapi()
+    operations = document["paths"].get(request.scope["route"].path_format, {})
+    operation = operations.get(request.method.lower(), {})
+    places: dict[str, dict[str, Schema]] = {}
+    for each in operation.get("parameters", ()):
+        about = {name: each[name] for name in ("description",) if name in each}
+        places.setdefault(each["in"], {})[each["name"]] = {**each["schema"], **about}
+    root: dict[str, Any] = {
+        place: {"type": "object", "properties": named} for place, named in places.items()
+    }
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        root["body"] = content["schema"]
+    return validation.wrong(error.errors(), {"properties": root}, document, places=True)
 
 
 def _methods(request: Request, said: str) -> set[str]:
     """The methods at the path of a request, with those of the first route, which Starlette has
     `said`."""
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    path = path_of(request.scope)
     matched = (
         operations
         for template, operations in request.app.openapi()["paths"].items()

@@ -20,7 +20,7 @@ from seal.serve.events import Told, changes
 from seal.serve.replies import HEADER, KeptReply, once
 from seal.serve.schemas import LONGEST_ID
 from seal.serve.service import Service, allowed
-from seal.serve.sources import resolved
+from seal.serve.sources import media_files, resolved
 
 PREFIX = "/api/v1"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -49,7 +49,9 @@ def service_of(request: Request) -> Service:
 
 
 Here = Annotated[Service, Depends(service_of)]
-VideoPath = Annotated[str, Path(max_length=LONGEST_ID, description="The id of a video.")]
+VideoPath = Annotated[
+    str, Path(max_length=LONGEST_ID, description="The id of a video, or its beginning.")
+]
 JobPath = Annotated[str, Path(max_length=64, description="The id of a job.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 After = Annotated[
@@ -161,10 +163,11 @@ async def ask(service: Here, asked: schemas.AskRequest) -> Response:
     """An answer from selected evidence, with the times that show it.
 
     With `stream`, the answer comes as server-sent events: `text` for each piece, then `answer` with
-    the whole, or `problem`.
+    the whole. What fails once the stream has begun comes as `problem`, with a status and a detail.
     """
     if asked.stream:
-        return service.streams.response(told(service, asked))
+        service.streams.check_room()
+        return service.streams.response(await told(service, asked))
     return as_json(await service.converse(lambda: answer(service, asked, None)))
 
 
@@ -181,6 +184,12 @@ async def prompt(service: Here, asked: schemas.AskRequest) -> Response:
         )
 
     return as_json({"prompt": await service.compute(work)})
+
+
+@router.get("/media", response_model=schemas.MediaFilesJson, tags=["jobs"])
+def list_media(service: Here, limit: Limit = 100, after: After = None) -> Response:
+    """The video files under --media, each with the id that a job takes as its source."""
+    return as_json(media_page(service, limit, after))
 
 
 @router.post("/jobs", response_model=schemas.JobJson, status_code=202, tags=["jobs"])
@@ -256,6 +265,13 @@ async def watch_jobs(service: Here) -> EventSourceResponse:
         return Told([("jobs", json_line(jobs))])
 
     return service.streams.response(changes(look))
+
+
+def media_page(service: Service, limit: int, after: str | None) -> dict[str, Any]:
+    """A page of the files under --media as JSON. Raises as `page` does."""
+    files = media_files(service.options.media)
+    shown, following = page(files, [file.id for file in files], limit, after)
+    return {"files": [{"media": file.id, "title": file.name} for file in shown], "next": following}
 
 
 def page(

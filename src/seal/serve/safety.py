@@ -12,6 +12,7 @@ import hmac
 import threading
 import time
 from collections import OrderedDict
+from functools import partial
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +22,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seal.config.serving import ServeOptions, is_loopback
-from seal.serve.problems import BusyError, TooLargeError, of_error, problem
+from seal.serve.problems import BusyError, TooLargeError, headers_of, path_of, refusal
 
 COOKIE = "seal_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -81,32 +82,32 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         """The answer to what may not pass; None for what may."""
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), path_of(scope)
+        refused = partial(refusal, path)
         host = headers.get("host", "")
         if not self._is_known(host):
-            return problem(
+            return refused(
                 421, f"the server does not go by the name {host!r}: start it with --name"
             )
         wait_s = self._rates.take(self._client(scope, headers))
         if wait_s:
-            return of_error(BusyError("too many requests from this address", wait_s))
+            busy = BusyError("too many requests from this address", wait_s)
+            return refused(429, str(busy), headers_of(busy), error=BusyError.__name__)
         if scope["method"] not in _SAFE and not self._is_same_origin(headers, host):
-            return problem(403, "a page of another site has sent this: it is refused")
+            return refused(403, "a page of another site has sent this: it is refused")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._limit(scope):
-            return problem(413, f"the request is longer than {self._limit(scope):,} bytes")
-        path = _path(scope)
+            return refused(413, f"the request is longer than {self._limit(scope):,} bytes")
         if self._is_let_in(headers) or path.startswith(_OPEN):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             query = scope["query_string"].decode("latin-1")
             to = quote(f"{path}?{query}" if query else path)
             return RedirectResponse(f"{scope.get('root_path', '')}/login?to={to}", 303)
-        return problem(
-            401,
-            "a token is needed: send it as `Authorization: Bearer TOKEN`",
-            {"www-authenticate": "Bearer"},
-        )
+        said = "a token is needed: send it as `Authorization: Bearer TOKEN`"
+        if headers.get("authorization", "").lower().startswith("bearer "):
+            said = "the token that was sent is not the token of this server: ask its operator"
+        return refused(401, said, {"www-authenticate": "Bearer"})
 
     def _is_known(self, host: str) -> bool:
         """Whether a Host header names this server."""
@@ -149,15 +150,9 @@ class Guard:
     def _limit(self, scope: Scope) -> int:
         if scope["method"] == "PATCH" and "/api/v1/uploads/" in scope["path"]:
             return self._options.max_upload_bytes
-        if _path(scope).startswith(_OPEN):
+        if path_of(scope).startswith(_OPEN):
             return min(_OPEN_BYTES, self._options.max_body_bytes)
         return self._options.max_body_bytes
-
-
-def _path(scope: Scope) -> str:
-    """The path of a request below the prefix of a proxy."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
 
 
 class Rates:

@@ -285,6 +285,20 @@ class JobJson(BaseModel):
     ended_at: float | None
 
 
+class MediaFileJson(BaseModel):
+    """A file under --media."""
+
+    media: str = Field(description="The id of the file, for a job.")
+    title: str = Field(description="Its path below the folder of the operator.")
+
+
+class MediaFilesJson(BaseModel):
+    """A page of the files under --media."""
+
+    files: list[MediaFileJson]
+    next: str | None = Field(description="What to send as `after` for the next page.")
+
+
 class JobListJson(BaseModel):
     """A page of jobs, the newest first."""
 

@@ -24,7 +24,7 @@ from seal.answer import Answerer, load
 from seal.arguments import merged
 from seal.config import NoAnswer, Options
 from seal.config.serving import ServeOptions
-from seal.errors import AnswerError, OptionError, SealError
+from seal.errors import AnswerError, NotIndexedError, OptionError, SealError
 from seal.indexed import LocalVideo
 from seal.inventory import Removed
 from seal.library import LocalLibrary
@@ -36,6 +36,7 @@ from seal.serve.playable import Playability, PlayableCopies
 from seal.serve.problems import BusyError, ConflictError, status_of
 from seal.serve.state import ServerState
 from seal.settings import split
+from seal.store import VideoRecord
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -53,6 +54,8 @@ _INDEXING = (
     " AND state IN ('queued', 'running')"
 )
 """The unfinished jobs that index a file."""
+_LISTED = 5
+"""How many videos an error about an id lists."""
 _RETRY_S = 2.0
 """After how long a client may ask again that has found too many waiting."""
 
@@ -166,9 +169,26 @@ class Service:
         with mine.lock:
             yield
 
+    def record(self, name: str) -> VideoRecord:
+        """The record of a video by its id, or by a beginning that no other id has.
+
+        Raises NotIndexedError, for several videos with their ids.
+        """
+        store = self.library.store
+        try:
+            return store.record(name)
+        except NotIndexedError:
+            begin_so = [record for record in store.videos() if name and record.id.startswith(name)]
+            if len(begin_so) == 1:
+                return begin_so[0]
+            if not begin_so:
+                raise
+        listed = ", ".join(record.id for record in begin_so[-_LISTED:])
+        raise NotIndexedError(f"several ids begin with {name!r}: {listed}; give more of the id")
+
     def video(self, name: str) -> LocalVideo:
-        """A video by its id. Raises NotIndexedError."""
-        return self.library.by_id(name)
+        """A video by its id, or by a beginning that no other id has. Raises NotIndexedError."""
+        return self.library.by_id(self.record(name).id)
 
     def asked(self, name: str | None) -> LocalVideo | LocalLibrary:
         """What a question is put to: the video of this id, or all of them."""
@@ -216,7 +236,7 @@ class Service:
             removed = self.library.remove(name, purge=purge)
             self._forget_upload(begun[name])
             return removed
-        record = self.library.store.record(name)
+        record = self.record(name)
         removed = self.library.remove(record.id, purge=purge)
         if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
             self._cancel(job.id)
@@ -253,7 +273,7 @@ class Service:
 
     def playability(self, name: str) -> Playability:
         """Whether browsers play a video. Raises NotIndexedError, and as `playable.playability`."""
-        record = self.library.store.record(name)
+        record = self.record(name)
         job = self.jobs.doing(playable.KIND, record.id)
         return playable.playability(record, self.copies, None if job is None else job.id)
 
@@ -262,11 +282,11 @@ class Service:
 
         Raises ConflictError for a video that browsers play as it is, or has a copy already.
         """
-        if (job := self.jobs.doing(playable.KIND, name)) is not None:
+        record = self.record(name)
+        if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
             return job
         if found.state in ("original", "ready"):
             raise ConflictError(f"no copy is needed: {found.why}")
-        record = self.library.store.record(name)
         spec = {
             "store": str(self.library.store.path),
             "video": record.id,
@@ -287,6 +307,10 @@ class Service:
         """The arguments of `ask` and its like: what the operator and the client have set."""
         settings = self.models.asking(allowed(options))
         return {"answerer": self.answerer(self.models.answer(settings)), "options": settings}
+
+    def check_answerer(self) -> None:
+        """Load the model that answers. Raises BackendError and OptionError if it cannot be used."""
+        self.answerer(self.models.answer(self.models.asking()))
 
     def answerer(self, options: NoAnswer) -> Answerer | None:
         """The model with these options, which is loaded once. Raises BackendError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,6 +40,24 @@ def picture(video: LocalVideo, name: str, width_px: int | None = None) -> bytes:
     if not token.where(lambda kind: kind.has_picture)[0]:
         raise MissingError(f"{name} has no picture: it is of the kind {token.kinds[0]}")
     return _shrunk(video.pictures(token)[0], width_px)
+
+
+def pictures(
+    video: LocalVideo, names: Sequence[str], width_px: int, most_bytes: int
+) -> dict[str, bytes]:
+    """The stored frames of tokens as JPEG, each at most `width_px` wide: token -> JPEG.
+
+    They end before the first picture with which they would have more than `most_bytes` together.
+    Raises as `picture` does.
+    """
+    found, room = dict[str, bytes](), most_bytes
+    for name in names:
+        jpeg = picture(video, name, width_px)
+        room -= len(jpeg)
+        if room < 0:
+            break
+        found[name] = jpeg
+    return found
 
 
 def poster(video: LocalVideo, width_px: int | None = None) -> bytes:

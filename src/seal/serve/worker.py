@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TextIO
 
 from seal.errors import SealError
@@ -73,6 +73,7 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
     from seal.library import LocalLibrary
 
     library = LocalLibrary.at(job["store"], defaults=_defaults(job))
+    paths = {record.location: record.path for record in library.store.videos()}
     with all_through(Gate.from_json(job["gate"])):
         video = library.index(
             job["source"],
@@ -82,6 +83,11 @@ def _index(job: Mapping[str, Any], say: Say) -> str:
             options=job["options"],
             on_progress=_now_and_then(say),
         )
+    # A server names a file by where it lies; whoever indexed it first has named it otherwise.
+    record = library.store.record(video.id)
+    path = paths.get(record.location, record.path)
+    if path != record.path:
+        library.store.finish(replace(record, path=path), record.keys)
     return str(video.id)
 
 
