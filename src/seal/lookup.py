@@ -15,8 +15,8 @@ from seal.video.source import VIDEO_SUFFIXES
 
 
 def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
-    """As `find_video`, or a video that was begun and never committed, or one of this very id whose
-    record is damaged."""
+    """As `find_video` of a whole name: what is removed must not be a guess. Also a video that was
+    begun and never committed, or one of this very id whose record is damaged."""
     try:
         return _find_any(store, name)
     except NotIndexedError:
@@ -29,21 +29,20 @@ def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
 
 def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
     try:
-        return find_video(store, name)
-    except NotIndexedError as error:
-        try:
-            return store.resolve_any(shown(name))
-        except NotIndexedError:
-            raise error from None
+        return find_video(store, name, whole=True)
+    except NotIndexedError:
+        pass
+    return store.resolve_any(shown(name))
 
 
-def find_video(store: Store, name: str) -> VideoRecord:
-    """The video of this id, or path or address as indexed, or the content of a copy of the file.
+def find_video(store: Store, name: str, *, whole: bool = False) -> VideoRecord:
+    """The video of this id or its beginning, or path or address as indexed, or the content of a
+    copy of the file. With `whole` the beginning of an id is no name.
 
     Raises NotIndexedError if the store has none, or if the file has changed since.
     """
     try:
-        record = _resolve(store, name)
+        record = _resolve(store, name, whole)
         is_file = name != record.id and os.path.isfile(name)
         if is_file and SourceFiles.of(name, source_options(record)).size_bytes != record.size_bytes:
             raise NotIndexedError(
@@ -60,13 +59,13 @@ def find_video(store: Store, name: str) -> VideoRecord:
         raise
 
 
-def _resolve(store: Store, name: str) -> VideoRecord:
+def _resolve(store: Store, name: str, whole: bool) -> VideoRecord:
     """As `Store.resolve`; an address is looked for by what is stored of it."""
     for record in reversed(store.videos()) if is_address(name) else ():
         with_query = source_options(record).address_query == "identity"
         if shown(record.path, with_query) == shown(name, with_query):
             return record
-    return store.resolve(shown(name))
+    return store.resolve(shown(name), whole=whole)
 
 
 def source_options(record: VideoRecord) -> VideoOptions:

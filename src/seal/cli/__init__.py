@@ -83,7 +83,8 @@ class _Group(Group):
 def main() -> None:
     """Turn hours of video into a few semantic tokens once; then select, find and show from them.
 
-    VIDEO is an id that `seal index` printed, or the path that was indexed.
+    VIDEO is an id that `seal index` printed, its beginning where no other id begins so, or the
+    path that was indexed. `seal remove` takes the whole id or path alone.
 
     Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed, 130
     interrupted.

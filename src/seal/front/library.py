@@ -157,7 +157,8 @@ class Library(ABC):
 
     @abstractmethod
     def video(self, name: str | Path) -> Video:
-        """A video by its id, its path or address as indexed, or the path of a copy of it.
+        """A video by its id, its path or address as indexed, or the path of a copy of it. The
+        beginning of an id will do, where no other id begins so.
 
         Raises NotIndexedError if there is no such video.
         """
@@ -184,7 +185,8 @@ class Library(ABC):
         """Remove videos with all their tokens, indexed or half indexed.
 
         The space comes back some minutes later, when no other process can be reading the tokens
-        any more, or at once with `purge`. Raises NotIndexedError before any video is removed.
+        any more, or at once with `purge`. Only a whole id, path or address names a video here.
+        Raises NotIndexedError before any video is removed.
         """
 
     @abstractmethod
