@@ -81,6 +81,13 @@ def source_options(record: VideoRecord) -> VideoOptions:
     )
 
 
+def given_subtitles(record: VideoRecord) -> list[str]:
+    """The subtitle file that the options of a video named, where they did."""
+    kept = record.options.get("subtitles")
+    file = kept.get("file") if isinstance(kept, Mapping) else None
+    return [file] if isinstance(file, str) else []
+
+
 def original(record: VideoRecord) -> str:
     """Where the video of a record can be played: an http(s) address, or a file; "" for nothing.
 
