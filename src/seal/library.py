@@ -105,6 +105,7 @@ class LocalLibrary(Library):
                 jobs=jobs,
                 instances=given,
                 on_progress=on_progress,
+                say=how.say,
             )
 
         at_once = chosen.engine.videos_at_once

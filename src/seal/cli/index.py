@@ -115,6 +115,7 @@ def index(
         jobs=jobs,
         options=settings,
         on_progress=bars.on_progress,
+        say=tell,
     )
     failed, dead = False, []
     for source, outcome in each:

@@ -69,8 +69,12 @@ def complain(error: SealError) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line for a person on stderr, unless errors alone are wanted."""
-    if not logs.is_quiet():
+    """Print a line for a person on stderr, above a bar, unless errors alone are wanted."""
+    if logs.is_quiet():
+        return
+    # Only a bar that is shown has loaded it.
+    tqdm = sys.modules.get("tqdm")
+    with nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(sys.stderr):
         click.echo(f"seal: {printable(text)}", err=True)
 
 

@@ -50,6 +50,7 @@ class Library(ABC):
         reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
+        say: Callable[[str], None] = ...,
     ) -> Video: ...
 
     @overload
@@ -70,6 +71,7 @@ class Library(ABC):
         reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
+        say: Callable[[str], None] = ...,
     ) -> list[Video]: ...
 
     def index(
@@ -89,6 +91,7 @@ class Library(ABC):
         reader: TextReader | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Any:
         """Turn videos into tokens; what is stored already is not done again.
 
@@ -105,6 +108,9 @@ class Library(ABC):
         With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
         times faster; a later call without it completes the video, whose tokens then are others.
 
+        `say` is told which tokens of an earlier call this one takes away, before the work: words
+        that were heard or read, where nothing hears or reads any more.
+
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         Raises UnfinishedError, a VideoError, when all are done, if parts of some videos failed: the
         error says which and why, and the same call tries these parts again.
@@ -118,7 +124,7 @@ class Library(ABC):
             "transcriber": transcriber,
             "reader": reader,
         }
-        how = Indexing(profile, settings, quick, jobs, objects, on_progress)
+        how = Indexing(profile, settings, quick, jobs, objects, on_progress, say=say)
         shares = {place: outcome() for place, _, outcome in self._index_each(source, how)}
         dead = [share for _, share in sorted(shares.items()) if not share.is_complete]
         if dead:
@@ -139,6 +145,7 @@ class Library(ABC):
         engine: str | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Iterator[tuple[str | Path, Callable[[], Share]]]:
         """Index videos as `index` does, and say of each what has come of it, as soon as it ends.
 
@@ -151,7 +158,7 @@ class Library(ABC):
         source, a pipe and a video that cannot be cut belong to one shard as a whole.
         """
         settings = merged(options, {"subtitles.file": subtitles, "engine.backend": engine})
-        how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard)
+        how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard, say)
         for _, path, outcome in self._index_each(source, how):
             yield path, outcome
 

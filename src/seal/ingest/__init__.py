@@ -1,6 +1,7 @@
 """Video to stored tokens: one decode pass, in parts, over all cores, resumable at every part.
 
 plan     which parts of a video there are, and under which keys they are stored
+losses   what indexing a video again takes away from it
 shard    which of them belong to one of several processes that know nothing of each other
 work     one part, from frames to tokens
 engine   what takes a plan and yields its parts as they get done
@@ -89,12 +90,14 @@ def index(
     jobs: int | None = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> VideoRecord:
     """Turn a video into tokens in `store`; what is stored already is not done again.
 
     `options` are by default those of the profile `mini`; `instances` are models that stand in for
     those that the options name. `jobs` is the number of parts that are worked on at a time; None
-    leaves it to the engine. A live source is a new recording each time.
+    leaves it to the engine. A live source is a new recording each time. `say` is told, before the
+    work, which tokens of an earlier run this one takes away.
 
     With `quick` only the pictures that the codec stores whole are looked at, one for each scene
     token, by one process. A later run without it puts all tokens in their place.
@@ -111,6 +114,7 @@ def index(
         jobs=jobs,
         instances=instances,
         on_progress=on_progress,
+        say=say,
     )
     if not share.is_complete:
         raise UnfinishedError(share.failure, [share])
@@ -127,6 +131,7 @@ def index_share(
     jobs: int | None = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Share:
     """Index the share of one shard, by default all of the video. See `index`.
 
@@ -159,6 +164,8 @@ def index_share(
                 # The file was moved.
                 store.finish(record, record.keys)
             return _share(store.resolve(record.id), None, shard, True)
+        for text in stage.losses if shard.has(0) else ():
+            say(f"{record.path}: {text}")
         total_s, skipped_s = video.info.duration_s, plan.skipped_s
 
         def report(board: Board) -> None:

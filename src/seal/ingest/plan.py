@@ -13,6 +13,7 @@ from seal import kinds
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
+from seal.ingest.losses import losses
 from seal.ingest.shard import WHOLE, Shard
 from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
@@ -174,6 +175,8 @@ class Stage:
     """None where the video is committed under these keys already."""
     notes: tuple[str, ...] = ()
     """What was noticed about the subtitles and the sound."""
+    losses: tuple[str, ...] = ()
+    """What the video has now and will not have any more."""
 
 
 def prepare(
@@ -252,7 +255,8 @@ def prepare(
         is_transcribed=is_transcribed,
         shard=shard,
     )
-    return Stage(record, plan, notes)
+    lost = losses(known[-1], store.count(record.id), keys, options) if known else ()
+    return Stage(record, plan, notes, lost)
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
