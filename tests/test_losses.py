@@ -59,3 +59,13 @@ def test_all_settings_that_are_no_defaults_are_named() -> None:
     other = replace(record, options={"transcribe": {"backend": "instance", "fingerprint": "x"}})
     (said,) = losses(other, {"speech": 3, "scene": 2}, {"scene": "key"}, Options())
     assert said.startswith("3 speech tokens are removed: they were made with an object")
+
+
+def test_a_quick_run_says_that_subtitles_wait(titled: Path, tmp_path: Path) -> None:
+    store = ("--store", tmp_path / "store")
+    waits = "titled.srt waits for a full `seal index`: --quick reads no subtitles"
+    assert f"seal: {titled}: {waits}" in run("index", titled, "--quick", *store).stderr
+    none = ("--set", "subtitles.source=none", "--store", tmp_path / "none")
+    assert "waits" not in run("index", titled, "--quick", *none).stderr
+    assert "waits" not in run("index", titled, "--jobs", "1", *store).stderr
+    assert "Good evening." in run("transcribe", titled, *store).stdout

@@ -76,6 +76,9 @@ class Progress:
     """Length of the video; None where it is not known."""
     workers: tuple[WorkerProgress, ...] = ()
     """The workers that are at a part, and how far each is with it."""
+    stored: tuple[int, int] | None = None
+    """How many of the parts to do are stored, and how many there are, with those of earlier runs;
+    None where parts are not known."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -163,19 +166,25 @@ def index_share(
             if store.resolve(record.id) != record:
                 # The file was moved.
                 store.finish(record, record.keys)
-            return _share(store.resolve(record.id), None, shard, True)
+            return replace(_share(store.resolve(record.id), None, shard, True), is_new=False)
         for text in stage.losses if shard.has(0) else ():
             say(f"{record.path}: {text}")
         total_s, skipped_s = video.info.duration_s, plan.skipped_s
 
+        own, stored = len(plan.own), len(plan.own) - len(plan.todo)
+
         def report(board: Board) -> None:
-            on_progress(Progress("indexing", board.done_s, skipped_s, total_s, board.workers))
+            parts = (stored, own) if plan.is_shareable else None
+            on_progress(
+                Progress("indexing", board.done_s, skipped_s, total_s, board.workers, parts)
+            )
 
         cut = f"{len(plan.todo)} parts" if plan.is_cut else "one pass"
         _log.info("%s: %s, profile %s", record.id, cut, options.profile)
         letters.forget(store, record.id, plan.todo)
         end_s, languages, dead = video.info.start_s, Counter[str](), list[DeadLetter]()
-        found = running.run(plan, video, models, instances, Board(report))
+        board = Board(report)
+        found = running.run(plan, video, models, instances, board)
         # The models are loaded anew where they work.
         del models
         # Processes end here and not when Python gets round to it, whatever ends this early.
@@ -185,8 +194,10 @@ def index_share(
                     dead.append(part)
                     _bury(store, plan, record, part)
                     continue
-                stored = part.tokens, part.pictures, part.gaps, part.meanings
-                store.add(record.id, part.number, part.keys, *stored)
+                made = part.tokens, part.pictures, part.gaps, part.meanings
+                store.add(record.id, part.number, part.keys, *made)
+                stored += 1
+                report(board)
                 end_s = max(end_s, part.end_s)
                 if part.language:
                     languages[part.language] += 1

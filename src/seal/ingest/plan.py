@@ -29,6 +29,7 @@ from seal.video import (
 )
 from seal.video.source import is_handed_open
 from seal.words import Cue, Transcript
+from seal.words.beside import beside
 from seal.words.hearing import SILENT
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
@@ -176,7 +177,7 @@ class Stage:
     notes: tuple[str, ...] = ()
     """What was noticed about the subtitles and the sound."""
     losses: tuple[str, ...] = ()
-    """What the video has now and will not have any more."""
+    """What the video has now and will not have any more, or will not have yet."""
 
 
 def prepare(
@@ -256,7 +257,16 @@ def prepare(
         shard=shard,
     )
     lost = losses(known[-1], store.count(record.id), keys, options) if known else ()
+    if quick and (waiting := _waiting(source, options)):
+        lost += (f"{waiting} waits for a full `seal index`: --quick reads no subtitles",)
     return Stage(record, plan, notes, lost)
+
+
+def _waiting(source: str | Path, options: Options) -> str:
+    """The name of a subtitle file beside a video that a full run would look at; "" for none."""
+    if options.subtitles.source not in ("auto", "beside") or is_address(source):
+        return ""
+    return next((each.path.name for each in beside(Path(source).absolute())), "")
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:
