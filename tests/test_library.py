@@ -218,7 +218,7 @@ def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_pa
             "candidates",
         }
         | {"reach"},
-        "ask": {"answer", "citations", "evidence", "moments", "notes", "model", "seconds"},
+        "ask": {"answer", "citations", "evidence", "match", "moments", "notes", "model", "seconds"},
     }
     assert video.find(query).to_json().keys() == keys["find"]
     assert video.select(query).to_json().keys() == keys["select"]
