@@ -177,7 +177,6 @@ BEFORE = {
     # by large models.
     "client.md": "seal serve --token-file token",
     "lab.md": "seal index data/lvbench/videos/KEY.mp4 --store lvbench.seal",
-    "first-video.md": "seal index holiday.mp4 --store demo/store",
 }
 RUN = [page for page in PAGES if any(b.language in ("sh", "python") for b in blocks(page))]
 

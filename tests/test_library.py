@@ -218,7 +218,7 @@ def test_the_command_line_prints_what_python_gives_back(library: Library, tmp_pa
             "candidates",
         }
         | {"reach"},
-        "ask": {"answer", "citations", "evidence", "moments", "notes", "model", "seconds"},
+        "ask": {"answer", "citations", "evidence", "match", "moments", "notes", "model", "seconds"},
     }
     assert video.find(query).to_json().keys() == keys["find"]
     assert video.select(query).to_json().keys() == keys["select"]
@@ -379,3 +379,31 @@ def test_half_indexed_videos_are_listed_and_can_be_removed(tmp_path: Path) -> No
     assert run("find", "half.mp4", "a ball", "--store", store.path).exit_code == 1
     assert run("remove", "half.mp4", "--purge", "--store", store.path).exit_code == 0
     assert "no videos" in run("list", "--store", store.path).stdout
+
+
+@pytest.mark.parametrize("slip", ["half", "half.mov", "films/half", "helf.mp4", "Half-012"])
+def test_what_is_removed_is_named_as_a_whole(tmp_path: Path, slip: str) -> None:
+    store = Store(tmp_path / "store", create=True)
+    for number in range(7):
+        store.begin(make_record(f"other-{number}", path=f"lectures/{number}.mp4"), KEYS)
+        store.finish(make_record(f"other-{number}", path=f"lectures/{number}.mp4"), {})
+    store.begin(make_record("half-0123", path="films/half.mp4"), KEYS)
+    store.add("half-0123", 0, KEYS, *known_part("half-0123", 1, KEYS))
+    refused = run("remove", slip, "--store", store.path)
+    assert refused.exit_code == 1
+    assert "did you mean half-0123 (films/half.mp4)?" in refused.stderr
+    assert "lectures" not in refused.stderr
+    assert len(store.unfinished()) == 1
+    assert len(store.videos()) == 7
+
+
+def test_the_beginning_of_an_id_names_a_video_that_is_asked_and_none_that_is_removed(
+    library: Library,
+) -> None:
+    (first, *_) = [video.id for video in library]
+    assert library.video(first[:-2]).id == first
+    with pytest.raises(NotIndexedError, match="The whole id or path is needed"):
+        library.remove(first[:-2])
+    assert len(library) == 2
+    with pytest.raises(NotIndexedError, match=rf"did you mean {first} \("):
+        library.video("film0.mp4")

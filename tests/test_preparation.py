@@ -22,7 +22,7 @@ from hub_server import Hub, serve
 from seal import preparation
 from seal.config import PROFILES, Options
 from seal.dependencies import Dependency, dependency, stated
-from seal.diagnosis import ProfileState, StageState
+from seal.diagnosis import ProfileState, StageState, diagnose
 from seal.errors import BackendError, OptionError
 from seal.preparation import Need, needs, options_for, size
 from seal.weights import check_whole
@@ -433,6 +433,9 @@ def test_doctor_opens_no_connection(hub: Hub, environment: dict[str, str]) -> No
     assert "cpu" in result["devices"]
     torch = next(each for each in result["packages"] if each["package"] == "torch")
     assert torch["version"] == importlib.metadata.version("torch")
+    # What every profile can do with and without, the server and words for example, is listed too.
+    extras = {each["extra"] for each in result["packages"]}
+    assert {"serve", "export", "speech", "read", "multilingual", "answer", "cloud"} <= extras
     states = {each["profile"]: each for each in result["profiles"]}
     assert states.keys() == PROFILES.keys()
     assert states["mini"]["ready"] is True
@@ -441,6 +444,21 @@ def test_doctor_opens_no_connection(hub: Hub, environment: dict[str, str]) -> No
     encode = next(each for each in states["base"]["stages"] if each["stage"] == "encode")
     assert encode["model"] == "google/siglip2-base-patch16-224"
     assert encode["problems"] == ["the model is not here"]
+
+
+def test_doctor_names_the_processor_where_torch_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed = importlib.metadata.version
+
+    def without(name: str) -> str:
+        if name == "torch":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr("importlib.metadata.version", without)
+    said = str(diagnose(["mini"]))
+    assert "devices: cpu (torch, which finds GPUs, is not installed" in said
 
 
 def test_doctor_says_what_is_there_and_what_is_damaged(

@@ -10,10 +10,13 @@ import av
 import numpy as np
 import pysubs2
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import seal
 from oddities import ASS, HELLO, ODDITIES, SRT, Times, ass, srt
+from seal.cli import main
 from seal.config import SubtitleOptions
 from seal.errors import OptionError, VideoError
 from seal.types import Box, UInt8
@@ -713,3 +716,35 @@ def test_other_formats_are_refused(tmp_path: Path) -> None:
         write([], tmp_path / "a.docx")
     with pytest.raises(OptionError, match="expected one of srt"):
         render([], "docx")
+
+
+def test_nothing_is_written_over_the_subtitles_of_a_video(own: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (tmp_path / "subs").mkdir()
+    named = tmp_path / "words.srt"
+    read_too = [own.with_suffix(".srt"), tmp_path / "film.en.vtt", tmp_path / "subs" / "en.srt"]
+    for path in (named, *read_too):
+        path.write_text(srt(HELLO))
+    link = tmp_path / "link.srt"
+    link.symlink_to(read_too[0])
+    video = seal.open(store).index(own, options={"subtitles.file": str(named)}, jobs=1)
+    before = {path: path.read_bytes() for path in (named, *read_too)}
+    for path in (named, *read_too, link):
+        for command in (
+            ["transcribe", str(own)],
+            ["chapters", str(own)],
+            ["export", str(own), "a ball"],
+            ["export", "--all", "a ball"],
+        ):
+            refused = CliRunner().invoke(main, [*command, "-o", str(path), "--store", str(store)])
+            assert refused.exit_code == 1, (command, path)
+            assert "would be written over" in refused.stderr
+        with pytest.raises(OptionError, match="would be written over"):
+            video.export("a ball", path)
+    assert {path: path.read_bytes() for path in before} == before
+    for name in ("film.transcript.srt", "other.srt", "film.txt"):
+        command = ["transcribe", str(own), "-o", str(tmp_path / name), "--store", str(store)]
+        # A file of one's own is written anew.
+        for _ in range(2):
+            assert CliRunner().invoke(main, command).exit_code == 0, name
+    assert found(own).origin == "film.srt"

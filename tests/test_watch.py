@@ -111,6 +111,8 @@ def test_a_killed_watch_goes_on_where_it_was(
     assert rest in (watched[1:], watched[2:])
     again = seal("watch", film, *arguments)
     assert (again.exit_code, again.stdout) == (0, "")
+    state = tmp_path / "state"
+    assert again.stderr == f"seal: {state} has all of {film}: nothing is left to watch\n"
     # A query that comes after the end is answered from what is remembered: here, of everything.
     (late,) = lines(seal("watch", film, *arguments, "--query", "a house").stdout)
     assert [choice["query"] for choice in late["queries"]] == ["a red ball", "a cat", "a house"]

@@ -18,11 +18,13 @@ from seal.errors import OptionError
 from seal.files import writing
 from seal.front import PutExport, PutQuestion
 from seal.inventory import Indexed
+from seal.lookup import given_subtitles
 from seal.results import Answer, Found, Selection, Shown
 from seal.scope import Scope
 from seal.show import Storyboard
 from seal.show import write as write_storyboard
 from seal.store import VideoRecord
+from seal.words.beside import check_no_subtitles
 
 if TYPE_CHECKING:
     from seal.answer import Answerer
@@ -142,6 +144,8 @@ def export(scope: Scope, found: Found, put: PutExport) -> Exported:
     """Write what was found: moments, clips, or a storyboard with them."""
     from seal.export import STORYBOARD, Exported, form_of, write
 
+    named = [each for record in scope.content.records for each in given_subtitles(record)]
+    check_no_subtitles(put.path, named)
     if form_of(put.path) == STORYBOARD:
         with writing(put.path):
             shown = show(draw(scope, found), put.path)

@@ -18,6 +18,9 @@ from seal.errors import BackendError
 from seal.preparation import Need, needs, size
 from seal.weights import TORCH, check_whole, folder_of, require
 
+_OPTIONAL = ("serve", "export", "speech", "read", "multilingual", "answer", "cloud")
+"""Extras that any profile can do with and without."""
+
 
 @dataclass(frozen=True)
 class StageState:
@@ -124,14 +127,15 @@ class Diagnosis:
         }
 
     def __str__(self) -> str:
-        devices = ", ".join(self.devices) or "unknown: torch is missing or broken"
+        devices = ", ".join(self.devices) or _no_torch()
         lines = [
             f"SEAL {self.seal}, Python {self.python}, FFmpeg {self.ffmpeg}",
             f"devices: {devices}",
             "packages:",
         ]
         for each in self.packages:
-            version = each.version or "not installed"
+            missing = "not installed" + (" (optional)" if each.extra in _OPTIONAL else "")
+            version = each.version or missing
             extra = f" [{each.extra}]" if each.extra else ""
             minimum = "" if each.minimum is None else f", needs {each.minimum} or newer"
             lines.append(f"  {each.package}{extra}: {version}{minimum}")
@@ -145,7 +149,7 @@ def diagnose(profiles: Iterable[str] = ()) -> Diagnosis:
     """
     names = list(profiles) or list(PROFILES)
     devices, broken = _devices()
-    states, extras = [], [""]
+    states, extras = [], ["", *_OPTIONAL]
     for name in names:
         wanted = needs(Options.load(name))
         extras += [need.extra for need in wanted]
@@ -159,6 +163,13 @@ def diagnose(profiles: Iterable[str] = ()) -> Diagnosis:
         packages=tuple(packages),
         profiles=tuple(states),
     )
+
+
+def _no_torch() -> str:
+    """What there is to compute on where torch cannot say so."""
+    if dependency("torch", "models").version is None:
+        return "cpu (torch, which finds GPUs, is not installed: mini does without)"
+    return "unknown: torch is installed and broken"
 
 
 def _state(profile: str, need: Need, broken: str | None) -> StageState:

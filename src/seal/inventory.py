@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seal import kinds
 from seal.clock import clock, span_clock
 from seal.printing import printable
 from seal.results import Result
@@ -48,6 +49,8 @@ class Share(Result):
     dead: Sequence[DeadLetter] = ()
     """The parts of its own that failed."""
     shard: str = "1/1"
+    is_new: bool = True
+    """False where the video was complete already, with these options."""
 
     @property
     def failure(self) -> str:
@@ -130,7 +133,9 @@ class Indexed(Result):
 
     def line(self) -> str:
         """The video on a line of a terminal."""
-        counts = ", ".join(f"{n} {kind}" for kind, n in self.tokens.items())
+        order = [*kinds.known()]
+        there = [*filter(self.tokens.__contains__, order), *(self.tokens.keys() - {*order})]
+        counts = ", ".join(f"{self.tokens[kind]} {kind}" for kind in there)
         stage = "  quick: `seal index` completes it" if self.is_quick else ""
         return f"{self.video}  {clock(self.duration_s)}  {counts}{stage}  {printable(self.path)}"
 

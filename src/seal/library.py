@@ -105,6 +105,7 @@ class LocalLibrary(Library):
                 jobs=jobs,
                 instances=given,
                 on_progress=on_progress,
+                say=how.say,
             )
 
         at_once = chosen.engine.videos_at_once
@@ -172,7 +173,7 @@ class LocalLibrary(Library):
         scope = self._nearest(put.question, "ask", put.settings, searched_by)
         answer = asked.answer(scope, put)
         found = self._found(scope, searched_by(put.question, scope.options.answer))
-        return replace(answer, moments=found.moments, several=True)
+        return replace(answer, moments=found.moments, match=found.match, several=True)
 
     def _prompt(self, put: PutQuestion) -> str:
         from seal.answer.evidence import searched_by

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from seal.config import Options, VideoOptions
 from seal.errors import NotIndexedError, OptionError, StoreError, VideoError
+from seal.missing import several_named
 from seal.store import Store, Unfinished, VideoRecord
 from seal.video import SourceFiles, content_id, is_address, shown
 from seal.video.source import VIDEO_SUFFIXES
 
-_LISTED = 5
-"""How many videos an error about a name lists."""
-
 
 def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
-    """As `find_video`, or a video that was begun and never committed, or one of this very id whose
-    record is damaged."""
+    """As `find_video` of a whole name: what is removed must not be a guess. Also a video that was
+    begun and never committed, or one of this very id whose record is damaged."""
     try:
         return _find_any(store, name)
     except NotIndexedError:
@@ -33,24 +31,23 @@ def find_any_video(store: Store, name: str) -> VideoRecord | Unfinished:
 
 def _find_any(store: Store, name: str) -> VideoRecord | Unfinished:
     try:
-        return find_video(store, name)
-    except NotIndexedError as error:
-        try:
-            return store.resolve_any(shown(name))
-        except NotIndexedError:
-            raise error from None
+        return find_video(store, name, whole=True)
+    except NotIndexedError:
+        pass
+    return store.resolve_any(shown(name))
 
 
-def find_video(store: Store, name: str) -> VideoRecord:
+def find_video(store: Store, name: str, *, whole: bool = False) -> VideoRecord:
     """The video of this id, or path or address as indexed, or beginning of one id, or content of a
-    file on this machine. Where no such file lies here, the one video of this file name.
+    file on this machine. Where no such file lies here, the one video of this file name. With
+    `whole` the beginning of an id and a file name are no names.
 
     If the video is not where it was indexed, the copy that is named takes its place in the record.
     Raises NotIndexedError if the store has none, if several files have this name, or if the file
     has changed since it was indexed.
     """
     try:
-        record = _resolve(store, name)
+        record = _resolve(store, name, whole)
         is_file = name != record.id and os.path.isfile(name)
         if is_file and SourceFiles.of(name, source_options(record)).size_bytes != record.size_bytes:
             raise NotIndexedError(
@@ -61,7 +58,8 @@ def find_video(store: Store, name: str) -> VideoRecord:
         if is_address(name):
             raise
         if not os.path.exists(name):
-            if (named := _of_file_name(store, name)) is None:
+            named = None if whole else _of_file_name(store, name)
+            if named is None:
                 raise
             return named
         content = content_id(name)
@@ -80,25 +78,18 @@ def _of_file_name(store: Store, name: str) -> VideoRecord | None:
     named = [record for record in store.videos() if name and PurePath(record.path).name == name]
     if len({record.location for record in named}) > 1:
         raise NotIndexedError(
-            several_named(name, [(one.id, one.path) for one in named], store.path)
+            several_named(name, f"in {store.path}", [(one.id, one.path) for one in named])
         )
     return named[-1] if named else None
 
 
-def several_named(name: str, videos: Sequence[tuple[str, str]], where: object) -> str:
-    """What is wrong with a file name that several videos have, by their ids and paths."""
-    listed = ", ".join(f"{video} ({path})" for video, path in videos[-_LISTED:])
-    more = ", ..." if len(videos) > _LISTED else ""
-    return f"several videos in {where} are called {name!r}: {listed}{more}; give an id"
-
-
-def _resolve(store: Store, name: str) -> VideoRecord:
+def _resolve(store: Store, name: str, whole: bool) -> VideoRecord:
     """As `Store.resolve`; an address is looked for by what is stored of it."""
     for record in reversed(store.videos()) if is_address(name) else ():
         with_query = source_options(record).address_query == "identity"
         if shown(record.path, with_query) == shown(name, with_query):
             return record
-    return store.resolve(shown(name))
+    return store.resolve(shown(name), whole=whole)
 
 
 def source_options(record: VideoRecord) -> VideoOptions:
@@ -112,6 +103,13 @@ def source_options(record: VideoRecord) -> VideoOptions:
         address_query=kept.get("address_query", VideoOptions.address_query),
         stream=kept.get("stream"),
     )
+
+
+def given_subtitles(record: VideoRecord) -> list[str]:
+    """The subtitle file that the options of a video named, where they did."""
+    kept = record.options.get("subtitles")
+    file = kept.get("file") if isinstance(kept, Mapping) else None
+    return [file] if isinstance(file, str) else []
 
 
 def original(record: VideoRecord) -> str:

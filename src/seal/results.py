@@ -39,13 +39,6 @@ FOUND_BY = ("picture", "words", "passage", "meaning")
 """What speaks most for a token: what it shows; or its words, those around it, or what they mean."""
 
 
-CLOSEST: dict[Verdict, str] = {
-    "likely": "",
-    "unsure": "\na match is unsure; these come closest",
-    "unlikely": "\na match is unlikely; these come closest",
-}
-
-
 class Result(ABC):
     """What a call gives back."""
 
@@ -82,6 +75,20 @@ class Match:
         """A match, or None, as `match_json` has written it."""
         return None if values is None else Match(**values)
 
+    @property
+    def short(self) -> str:
+        """The verdict and its probability."""
+        return f"{self.verdict} (probability {self.probability:.2f})"
+
+    def __str__(self) -> str:
+        closest = "" if self.verdict == "likely" else "; this comes closest"
+        return self.short + closest + (f"\n{self.doubt}" if self.doubt else "")
+
+
+def match_lines(match: Match | None) -> list[str]:
+    """The verdict for a terminal, alike wherever it is printed; nothing where nobody can tell."""
+    return [] if match is None else [str(match)]
+
 
 def match_json(match: Match | None) -> dict[str, Any] | None:
     """A match as JSON: null where the encoder is not calibrated and nobody can tell."""
@@ -110,14 +117,8 @@ class Found(Result):
         return Found(query, match, moments, several)
 
     def __str__(self) -> str:
-        lines = moment_lines(self.moments, self.several)
-        if self.match is not None and self.match.verdict != "likely":
-            closest = "; what comes closest:" if lines else ""
-            said = f"a match is {self.match.verdict}"
-            lines.insert(0, f"{said} (probability {self.match.probability:.2f}){closest}")
-        if self.match is not None and self.match.doubt:
-            lines.append(self.match.doubt)
-        return "\n".join(lines or ["no moment stands out"])
+        moments = moment_lines(self.moments, self.several) or ["no moment stands out"]
+        return "\n".join([*match_lines(self.match), *moments])
 
     def __iter__(self) -> Any:
         return iter(self.moments)
@@ -251,10 +252,11 @@ class Selection(Result):
         )
 
     def __str__(self) -> str:
-        lines = []
+        lines = match_lines(self.match)
         for row, relevance in enumerate(self.relevance):
             role = "answer " if self.is_answer[row] else "context"
             lines.append(f"{token_line(self.tokens, row, self.several)}  {relevance:+.3f}  {role}")
+        lines.append(f"{len(self)} tokens, which take {self.cost:g} of the budget.")
         lines.append(
             f"No other choice within the budget scores above {self.upper_bound:.4g}; this one has"
             f" {self.objective:.4g}{self._less()}."
@@ -307,6 +309,8 @@ class Answer(Result):
     """The back end and the model that answered."""
     seconds: float = 0.0
     """How long the answer took."""
+    match: Match | None = None
+    """Whether the video shows what is asked about; None where the encoder is not calibrated."""
     several: bool = False
     """Whether every video was asked: then the terminal names the video of each piece."""
 
@@ -337,6 +341,7 @@ class Answer(Result):
                 if row["cited"]
             ],
             "evidence": rows,
+            "match": match_json(self.match),
             "moments": moments_json(self.moments),
             "notes": list(self.notes),
             "model": self.model,
@@ -360,6 +365,7 @@ class Answer(Result):
             relevance=np.array([row["relevance"] for row in rows], np.float32),
             cited=np.flatnonzero([row["cited"] for row in rows]),
             moments=moments_from_json(values["moments"]),
+            match=Match.from_json(values.get("match")),
             choice=values.get("choice", ""),
             without=without.get("answer"),
             changed=without.get("changed"),
@@ -376,7 +382,9 @@ class Answer(Result):
         Evidence is listed as far as it is cited, and as a whole without a model. A dialogue has
         shown most of it before, and counts it `in_dialogue`.
         """
-        lines = moment_lines(self.moments, self.several) if self.text is None else []
+        lines = []
+        if self.text is None:
+            lines = [*match_lines(self.match), *moment_lines(self.moments, self.several)]
         if self.choice:
             lines += ["", f"option {self.choice}"]
         if self.text is None:
@@ -419,7 +427,4 @@ class Shown(Result):
     def __str__(self) -> str:
         about = self.videos[0] if len(self.videos) == 1 else f"{len(self.videos)} videos"
         line = f"{printable(str(self.output))}: {len(self.selection)} tokens of {about}"
-        match = self.found.match
-        verdict = "likely" if match is None else match.verdict
-        doubt = f"\n{match.doubt}" if match is not None and match.doubt else ""
-        return line + CLOSEST[verdict] + doubt
+        return "\n".join([line, *match_lines(self.found.match)])

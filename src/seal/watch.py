@@ -173,6 +173,8 @@ def watch(
         elif last is not None:
             for came in answers.rest(stream, reached):
                 yield Window(name, *last, {}, [], [], chosen, matches, moments, came)
+        elif notes and feed.failure is None:
+            say(f"{state} has all of {name}: nothing is left to watch")
     if feed.failure is not None:
         raise feed.failure
 

@@ -110,7 +110,12 @@ class Window(Result):
         parts += [f"{clock(missing_s)} missing"] if missing_s else []
         parts += [f"at {clock(note.time_s)} {note.text}" for note in self.notes]
         lines = [
-            _standing_line(standing) + (f", {match.verdict} in this window" if match else "")
+            _standing_line(standing)
+            + (
+                f", {match.verdict} (probability {match.probability:.2f}) in this window"
+                if match
+                else ""
+            )
             for standing, match in zip(self.choices, self.matches, strict=True)
         ]
         for i, moments in enumerate(self.moments or ()):

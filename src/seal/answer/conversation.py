@@ -304,6 +304,7 @@ class Conversation(Dialogue):
             relevance=evidence.relevance[rows],
             cited=cited,
             moments=evidence.moments,
+            match=evidence.match,
             choice=choice,
             notes=(*self._said_of(text), *notes),
             cut=text.cut if isinstance(text, Reply) else "",

@@ -18,6 +18,7 @@ from seal.answer.intent import Intent, read, subject
 from seal.attention import Budget, pick
 from seal.attention.candidates import costs
 from seal.config import AttentionOptions, NoAnswer
+from seal.results import Match
 from seal.scope import Scope
 from seal.types import Float32, Int64, Mask, Moment, Span, Tokens
 
@@ -57,6 +58,8 @@ class Evidence(NamedTuple):
     """[n] R of all tokens of the video."""
     moments: list[Moment]
     """Where the video is about the question, best first."""
+    match: Match | None = None
+    """Whether the video shows what the question is about; None where nobody can tell."""
 
 
 def gather(
@@ -104,7 +107,8 @@ def gather(
             if not chosen[row] and spent + owed[row] <= share * new + 1e-9:
                 chosen[row], spent = True, spent + owed[row]
     rows = np.flatnonzero(chosen & ~free)
-    return Evidence(rows[np.argsort(scope.start_s[rows], kind="stable")], scores, moments)
+    in_time = rows[np.argsort(scope.start_s[rows], kind="stable")]
+    return Evidence(in_time, scores, moments, scope.match(asked))
 
 
 def searched_by(question: str, options: NoAnswer) -> str:

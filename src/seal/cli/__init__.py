@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,7 +75,10 @@ class _Group(Group):
             # A module in C that is interrupted while it loads raises an error of its own.
             if not isinstance(error.__cause__ or error, KeyboardInterrupt):
                 raise
-            tell("interrupted; everything that is stored so far is kept")
+            # A second Ctrl-C must not break what is left to do: to say so, and to end.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            known = str(error) if isinstance(error, KeyboardInterrupt) else ""
+            tell(f"interrupted; {known or 'everything that is stored so far is kept'}")
             context.exit(130)
 
 
@@ -83,7 +87,8 @@ class _Group(Group):
 def main() -> None:
     """Turn hours of video into a few semantic tokens once; then select, find and show from them.
 
-    VIDEO is an id that `seal index` printed, or the path that was indexed.
+    VIDEO is an id that `seal index` printed, its beginning where no other id begins so, or the
+    path that was indexed. `seal remove` takes the whole id or path alone.
 
     Exit codes: 0 done, 1 failed on this input or value, 2 the command line cannot be parsed, 130
     interrupted.

@@ -12,14 +12,15 @@ import click
 from seal import backends
 from seal.cli.command import Command, defaults
 from seal.cli.options import json_option, library, settings_option, store_option
-from seal.cli.output import complain, emit, progress_bar, tell
+from seal.cli.output import complain, echo, emit, progress_bar, tell
 from seal.clock import clock, span_clock
 from seal.config import PROFILES, Options
 from seal.errors import OptionError, VideoError
 
 if TYPE_CHECKING:
+    from seal.front import Library
     from seal.ingest import OnProgress, Progress
-    from seal.inventory import Indexed
+    from seal.inventory import Indexed, Share
 
 
 def engine_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -103,10 +104,10 @@ def index(
     if engine is not None:
         settings = (f"engine.backend={engine}", *settings)
     # An option that is wrong by itself is an error before any video.
-    at_once = Options.load(profile, settings, "index", defaults()).engine.videos_at_once
+    options = Options.load(profile, settings, "index", defaults())
     opened = library(store_path, create=True)
     sources = sources_of(["/dev/stdin" if path == "-" else path for path in paths])
-    bars = _Bars([shown(source) for source in sources], at_once)
+    bars = _Bars([shown(source) for source in sources], options)
     each = opened.index_each(
         sources,
         shard=shard,
@@ -115,25 +116,24 @@ def index(
         jobs=jobs,
         options=settings,
         on_progress=bars.on_progress,
+        say=tell,
     )
     failed, dead = False, []
-    for source, outcome in each:
-        try:
-            with bars.showing(shown(source)):
-                share = outcome()
-        except (OptionError, VideoError) as error:
-            # The options were fine by themselves, so this is about this video.
-            complain(error)
-            failed = True
-            continue
-        if share.dead:
-            dead.append(share)
-        if share.is_complete and shard is None:
-            described = opened.by_id(share.video).describe()
-            _tell_of_gaps(described)
-            emit(described, as_json)
-        else:
-            emit(share, as_json)
+    try:
+        for source, outcome in each:
+            try:
+                with bars.showing(shown(source)):
+                    share = outcome()
+            except (OptionError, VideoError) as error:
+                # The options were fine by themselves, so this is about this video.
+                complain(error)
+                failed = True
+                continue
+            if share.dead:
+                dead.append(share)
+            _tell_of(share, opened, shard is None, as_json)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(bars.stored()) from None
     for share in dead:
         for letter in share.dead:
             tell(f"{share.path}: {letter}")
@@ -141,18 +141,45 @@ def index(
         sys.exit(1)
 
 
+def _tell_of(share: Share, opened: Library, whole: bool, as_json: bool) -> None:
+    """Print what has come of a video; `whole` if no other process has a share of it."""
+    if not (share.is_complete and whole):
+        emit(share, as_json)
+        return
+    described = opened.by_id(share.video).describe()
+    _tell_of_gaps(described)
+    if share.is_new or as_json:
+        emit(described, as_json)
+    else:
+        echo(f"{described.line()}  already indexed")
+
+
 class _Bars:
     """Progress: of one video after the other, or of all together where some run at a time."""
 
-    def __init__(self, names: Sequence[str], at_once: int) -> None:
-        self._together = min(at_once, len(names)) > 1
+    def __init__(self, names: Sequence[str], options: Options) -> None:
+        self._together = min(options.engine.videos_at_once, len(names)) > 1
+        self._part_s = options.video.part_s
+        self._name = ""
+        self._last: Progress | None = None
         self._tell: OnProgress = lambda progress: None
         self._all = ExitStack()
         if self._together:
             self._tell = self._all.enter_context(progress_bar(f"{len(names)} videos"))
 
     def on_progress(self, progress: Progress) -> None:
+        self._last = progress
         self._tell(progress)
+
+    def stored(self) -> str:
+        """How much of the video that is being indexed is stored; "" where nobody knows."""
+        if self._together or self._last is None or self._last.stored is None:
+            return ""
+        done, count = self._last.stored
+        return (
+            f"{done} of {count} parts of {self._name} are stored (a part is about"
+            f" {self._part_s:g} s of it, video.part_s); the same command goes on from there"
+        )
 
     @contextmanager
     def showing(self, name: str) -> Iterator[None]:
@@ -160,6 +187,7 @@ class _Bars:
         if self._together:
             yield
             return
+        self._name, self._last = name, None
         with progress_bar(name) as self._tell:
             yield
 

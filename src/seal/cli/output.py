@@ -69,8 +69,12 @@ def complain(error: SealError) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line for a person on stderr, unless errors alone are wanted."""
-    if not logs.is_quiet():
+    """Print a line for a person on stderr, above a bar, unless errors alone are wanted."""
+    if logs.is_quiet():
+        return
+    # Only a bar that is shown has loaded it.
+    tqdm = sys.modules.get("tqdm")
+    with nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(sys.stderr):
         click.echo(f"seal: {printable(text)}", err=True)
 
 
@@ -87,10 +91,18 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
             if now - told < (_LINE_EVERY_S if shown.disable else _BAR_EVERY_S):
                 return
             told = now
+            if progress.stage != "indexing":
+                # Nothing of the length is done yet, or all of it.
+                if shown.disable:
+                    tell(f"{progress.stage} {path}")
+                else:
+                    shown.set_description_str(f"{progress.stage} {path}")
+                return
             done_s, total_s = progress.skipped_s + progress.done_s, progress.total_s
             speed = progress.done_s / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
-            said = f"{progress.stage} {path}: {clock(done_s)}{total}, {speed:.1f}x real time"
+            said = f"{progress.stage} {path}: {clock(done_s)}{total}"
+            said += f", {speed:.1f}x real time" if progress.done_s else ""
             said += _at_work(progress.workers)
             if shown.disable:
                 tell(said)

@@ -13,6 +13,7 @@ from seal.config import ChapterOptions
 from seal.files import writing
 
 if TYPE_CHECKING:
+    from seal.front import Video
     from seal.spoken import SpokenWords
 
 _output_option = click.option(
@@ -20,7 +21,7 @@ _output_option = click.option(
     "--output",
     callback=writable,
     metavar="FILE",
-    help="Write a file, such as .srt or .vtt.",
+    help="Write a file, such as .srt or .vtt; never onto the subtitles of a video.",
 )
 
 
@@ -35,7 +36,8 @@ def transcribe(video: str, output: str | None, store_path: str, as_json: bool) -
     The words are those of its speech tokens: of subtitles, or of a speech recogniser where
     `seal index` had one (--set transcribe.backend=whisper).
     """
-    _emit(library(store_path).video(video).transcript(), output, as_json)
+    opened = library(store_path).video(video)
+    _emit(opened, opened.transcript(), output, as_json)
 
 
 @click.command(cls=Command)
@@ -58,17 +60,24 @@ def chapters(
 
     A WebVTT file of chapters can be handed to a player.
     """
-    _emit(library(store_path).video(video).chapters(every_s=60 * minutes), output, as_json)
+    opened = library(store_path).video(video)
+    _emit(opened, opened.chapters(every_s=60 * minutes), output, as_json)
 
 
-def _emit(said: SpokenWords, output: str | None, as_json: bool) -> None:
+def _emit(video: Video, said: SpokenWords, output: str | None, as_json: bool) -> None:
     if output is None:
         emit(said, as_json)
         return
     if as_json:
         raise click.UsageError("--json prints: leave -o out, or write a file that ends in .json")
+    from seal.indexed import LocalVideo
+    from seal.lookup import given_subtitles
+    from seal.words.beside import check_no_subtitles
     from seal.words.export import write
 
+    check_no_subtitles(
+        output, given_subtitles(video.record) if isinstance(video, LocalVideo) else ()
+    )
     with writing(output):
         write(said.cues, output)
     tell(f"{output}: {len(said)} lines")

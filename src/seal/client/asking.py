@@ -131,8 +131,10 @@ class Server(ServerConnection):
         """Write the moments that a query describes to a file that the server has made, or a clip of
         each, which the server cuts."""
         from seal.export import CLIPS, Exported, check_copy, form_of
+        from seal.words.beside import check_no_subtitles
 
         check_copy(put.path, put.copy)
+        check_no_subtitles(put.path)
         if form_of(put.path) == CLIPS:
             return self._clips(put, video)
         body = _query(put.query, put.settings, video) | {"format": form_of(put.path)[1:]}

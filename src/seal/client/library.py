@@ -18,6 +18,7 @@ from seal.config import Options
 from seal.errors import NotIndexedError, OptionError, VideoError
 from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.inventory import Indexed, Listing, Optimized, Removed, Share
+from seal.missing import not_indexed, several, several_named
 from seal.printing import printable
 from seal.results import Answer, Found, Selection, Shown
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 _Row = Mapping[str, Any]
 _PAGE = 1000
 """Videos in one answer."""
-_LISTED = 5
-"""How many videos an error about a missing one lists."""
 _TICK_S = 0.5
 """How often a job is asked how far it is."""
 
@@ -75,7 +74,7 @@ class RemoteLibrary(Library):
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:
         rows, unfinished = self._listed()
-        wanted = [self._named(str(name), [*rows, *unfinished]) for name in names]
+        wanted = [self._named(str(name), [*rows, *unfinished], whole=True) for name in names]
         removed = list[tuple[str, str]]()
         for row in wanted:
             values = self._server.delete(f"/videos/{part(row['video'])}", purge=str(purge).lower())
@@ -202,11 +201,12 @@ class RemoteLibrary(Library):
                 if (after := page["next"]) is None:
                     return rows, list(page["unfinished"])
 
-    def _named(self, name: str, rows: list[_Row]) -> _Row:
+    def _named(self, name: str, rows: list[_Row], *, whole: bool = False) -> _Row:
         """The video of this id, path, beginning of one id, content of a file on this machine; or,
-        where no such file lies here, title of one video.
+        where no such file lies here, title of one video. With `whole` the beginning of an id is no
+        name.
 
-        Raises NotIndexedError, which lists the videos.
+        Raises NotIndexedError, which lists the videos that may be meant.
         """
         places = {name, os.path.abspath(name)}
         with self._server.reading():
@@ -217,28 +217,20 @@ class RemoteLibrary(Library):
                 [row for row in rows if row["video"] == name]
                 or [row for row in rows if row["path"] in places][-1:]
                 or [row for row in rows if printable(row["path"]) == name][-1:]
-                or [row for row in rows if name and row["video"].startswith(name)]
+                or [row for row in rows if name and not whole and row["video"].startswith(name)]
                 or _copies(name, rows)
             )
             if not matches and len({row["path"] for row in titled}) > 1:
-                from seal.lookup import several_named
-
                 videos = [(row["video"], row["path"]) for row in titled]
-                raise NotIndexedError(several_named(name, videos, self._server.address))
+                raise NotIndexedError(several_named(name, f"at {self._server.address}", videos))
             matches = matches or titled[-1:]
             if len(matches) == 1:
                 return matches[0]
-            named = [f"{row['video']} ({row['path']})" for row in (matches or rows)]
-        listed = ", ".join(named[-_LISTED:])
+            named = [(row["video"], row["path"]) for row in matches or rows]
+        where = f"at {self._server.address}"
         if matches:
-            raise NotIndexedError(
-                f"several ids at {self._server.address} begin with {name!r}: {listed}"
-            )
-        more = ", ..." if len(named) > _LISTED else ""
-        raise NotIndexedError(
-            f"{name!r} is not indexed at {self._server.address}, which has"
-            f" {listed or 'no videos'}{more}; index it first"
-        )
+            raise NotIndexedError(several(name, where, named))
+        raise NotIndexedError(not_indexed(name, where, named, "index it first", whole=whole))
 
 
 def _copies(name: str, rows: list[_Row]) -> list[_Row]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.printing import printable
-from seal.results import CLOSEST, Found, Result, match_json
+from seal.results import Found, Result, match_json, match_lines
 from seal.rows import moments_json
 from seal.types import Span
 
@@ -55,7 +55,4 @@ class Exported(Result):
             early_s = moment.span.start_s - clip.span.start_s
             early = f" (begins {early_s:.1f} s before its moment)" if early_s >= 0.05 else ""
             lines.append(f"{printable(str(clip.path))}{early}")
-        match = self.found.match
-        verdict = "likely" if match is None else match.verdict
-        doubt = f"\n{match.doubt}" if match is not None and match.doubt else ""
-        return "\n".join(lines) + CLOSEST[verdict] + doubt
+        return "\n".join([*lines, *match_lines(self.found.match)])

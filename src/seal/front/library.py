@@ -51,6 +51,7 @@ class Library(ABC):
         reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
+        say: Callable[[str], None] = ...,
     ) -> Video: ...
 
     @overload
@@ -71,6 +72,7 @@ class Library(ABC):
         reader: TextReader | None = ...,
         options: Settings = ...,
         on_progress: OnProgress = ...,
+        say: Callable[[str], None] = ...,
     ) -> list[Video]: ...
 
     def index(
@@ -90,6 +92,7 @@ class Library(ABC):
         reader: TextReader | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Any:
         """Turn videos into tokens; what is stored already is not done again.
 
@@ -106,6 +109,9 @@ class Library(ABC):
         With `quick`, scene tokens come from the pictures that the codec stores whole, a hundred
         times faster; a later call without it completes the video, whose tokens then are others.
 
+        `say` is told which tokens of an earlier call this one takes away, before the work: words
+        that were heard or read, where nothing hears or reads any more.
+
         Raises VideoError if a video cannot be read, BackendError if a back end cannot be loaded.
         Raises UnfinishedError, a VideoError, when all are done, if parts of some videos failed: the
         error says which and why, and the same call tries these parts again.
@@ -119,7 +125,7 @@ class Library(ABC):
             "transcriber": transcriber,
             "reader": reader,
         }
-        how = Indexing(profile, settings, quick, jobs, objects, on_progress)
+        how = Indexing(profile, settings, quick, jobs, objects, on_progress, say=say)
         shares = {place: outcome() for place, _, outcome in self._index_each(source, how)}
         dead = [share for _, share in sorted(shares.items()) if not share.is_complete]
         if dead:
@@ -140,6 +146,7 @@ class Library(ABC):
         engine: str | None = None,
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> Iterator[tuple[str | Path, Callable[[], Share]]]:
         """Index videos as `index` does, and say of each what has come of it, as soon as it ends.
 
@@ -152,13 +159,14 @@ class Library(ABC):
         source, a pipe and a video that cannot be cut belong to one shard as a whole.
         """
         settings = merged(options, {"subtitles.file": subtitles, "engine.backend": engine})
-        how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard)
+        how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard, say)
         for _, path, outcome in self._index_each(source, how):
             yield path, outcome
 
     @abstractmethod
     def video(self, name: str | Path) -> Video:
-        """A video by its id, its path or address as indexed, or the path of a copy of it.
+        """A video by its id, its path or address as indexed, or the path of a copy of it. The
+        beginning of an id will do, where no other id begins so.
 
         Raises NotIndexedError if there is no such video.
         """
@@ -185,7 +193,8 @@ class Library(ABC):
         """Remove videos with all their tokens, indexed or half indexed.
 
         The space comes back some minutes later, when no other process can be reading the tokens
-        any more, or at once with `purge`. Raises NotIndexedError before any video is removed.
+        any more, or at once with `purge`. Only a whole id, path or address names a video here.
+        Raises NotIndexedError before any video is removed.
         """
 
     @abstractmethod

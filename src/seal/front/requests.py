@@ -25,6 +25,8 @@ class Indexing:
     on_progress: OnProgress
     shard: str | None = None
     """Which share of the parts, such as "3/64"; None means all of them."""
+    say: Callable[[str], None] = lambda text: None
+    """Is told what indexing a video again takes away from it."""
 
 
 @dataclass(frozen=True)

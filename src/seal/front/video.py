@@ -187,8 +187,9 @@ class Video(ABC):
         of the video and begin at the keyframe before. `say` is told of each clip. `top`, `head` and
         options are those of `find`, and with .html also those of `show`.
 
-        Raises OptionError for another suffix and for moments that the format cannot hold,
-        VideoError if clips cannot be cut, DataError if a file cannot be written.
+        Raises OptionError for another suffix, for moments that the format cannot hold, and for an
+        existing subtitle file of a video. Raises VideoError if clips cannot be cut, and DataError
+        if a file cannot be written.
         """
         settings = merged(options, {"find.top": top, "find.head": head})
         return self._export(PutExport(query, path, settings, copy, say))

@@ -1,6 +1,7 @@
 """Video to stored tokens: one decode pass, in parts, over all cores, resumable at every part.
 
 plan     which parts of a video there are, and under which keys they are stored
+losses   what indexing a video again takes away from it
 shard    which of them belong to one of several processes that know nothing of each other
 work     one part, from frames to tokens
 engine   what takes a plan and yields its parts as they get done
@@ -75,6 +76,9 @@ class Progress:
     """Length of the video; None where it is not known."""
     workers: tuple[WorkerProgress, ...] = ()
     """The workers that are at a part, and how far each is with it."""
+    stored: tuple[int, int] | None = None
+    """How many of the parts to do are stored, and how many there are, with those of earlier runs;
+    None where parts are not known."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -89,12 +93,14 @@ def index(
     jobs: int | None = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> VideoRecord:
     """Turn a video into tokens in `store`; what is stored already is not done again.
 
     `options` are by default those of the profile `mini`; `instances` are models that stand in for
     those that the options name. `jobs` is the number of parts that are worked on at a time; None
-    leaves it to the engine. A live source is a new recording each time.
+    leaves it to the engine. A live source is a new recording each time. `say` is told, before the
+    work, which tokens of an earlier run this one takes away.
 
     With `quick` only the pictures that the codec stores whole are looked at, one for each scene
     token, by one process. A later run without it puts all tokens in their place.
@@ -111,6 +117,7 @@ def index(
         jobs=jobs,
         instances=instances,
         on_progress=on_progress,
+        say=say,
     )
     if not share.is_complete:
         raise UnfinishedError(share.failure, [share])
@@ -127,6 +134,7 @@ def index_share(
     jobs: int | None = 1,
     instances: Instances | None = None,
     on_progress: OnProgress = lambda progress: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Share:
     """Index the share of one shard, by default all of the video. See `index`.
 
@@ -158,17 +166,25 @@ def index_share(
             if store.resolve(record.id) != record:
                 # The file was moved.
                 store.finish(record, record.keys)
-            return _share(store.resolve(record.id), None, shard, True)
+            return replace(_share(store.resolve(record.id), None, shard, True), is_new=False)
+        for text in stage.losses if shard.has(0) else ():
+            say(f"{record.path}: {text}")
         total_s, skipped_s = video.info.duration_s, plan.skipped_s
 
+        own, stored = len(plan.own), len(plan.own) - len(plan.todo)
+
         def report(board: Board) -> None:
-            on_progress(Progress("indexing", board.done_s, skipped_s, total_s, board.workers))
+            parts = (stored, own) if plan.is_shareable else None
+            on_progress(
+                Progress("indexing", board.done_s, skipped_s, total_s, board.workers, parts)
+            )
 
         cut = f"{len(plan.todo)} parts" if plan.is_cut else "one pass"
         _log.info("%s: %s, profile %s", record.id, cut, options.profile)
         letters.forget(store, record.id, plan.todo)
         end_s, languages, dead = video.info.start_s, Counter[str](), list[DeadLetter]()
-        found = running.run(plan, video, models, instances, Board(report))
+        board = Board(report)
+        found = running.run(plan, video, models, instances, board)
         # The models are loaded anew where they work.
         del models
         # Processes end here and not when Python gets round to it, whatever ends this early.
@@ -178,8 +194,10 @@ def index_share(
                     dead.append(part)
                     _bury(store, plan, record, part)
                     continue
-                stored = part.tokens, part.pictures, part.gaps, part.meanings
-                store.add(record.id, part.number, part.keys, *stored)
+                made = part.tokens, part.pictures, part.gaps, part.meanings
+                store.add(record.id, part.number, part.keys, *made)
+                stored += 1
+                report(board)
                 end_s = max(end_s, part.end_s)
                 if part.language:
                     languages[part.language] += 1

@@ -91,13 +91,13 @@ class CostEstimate(Result):
         }
 
     def __str__(self) -> str:
-        about = "about" if self.is_measured else "at most, without those of actions,"
+        most = "about {}" if self.is_measured else "at most {}; those of actions are not counted"
         passes = ", ".join(f"{count:,} {stage}" for stage, count in self.passes.items())
-        size = "unknown" if self.size_bytes is None else _megabytes(self.size_bytes)
+        size = "an unknown size" if self.size_bytes is None else _megabytes(self.size_bytes)
         if self.seconds is None:
             took = (
-                f"unknown: nobody has measured {self.profile} here; --measure indexes one part, or"
-                " give --speed"
+                f"unknown, because the speed of {self.profile} on this machine is: --measure"
+                " indexes one part to find it, or give --speed"
             )
         else:
             took = (
@@ -105,10 +105,10 @@ class CostEstimate(Result):
                 f" {self.speed:.2f}x real time each"
             )
         lines = [
-            f"videos          {self.videos}, {clock(self.length_s, tenths=False)} of video",
+            f"videos          {self.videos}, which last {clock(self.length_s, tenths=False)}",
             f"parts           {self.parts:,}",
-            f"storage         {about} {size}",
-            f"forward passes  {about} {passes or 'none'}",
+            f"storage         {most.format(size)}",
+            f"forward passes  {most.format(passes) if passes else 'none'}",
             f"time            {took}",
         ]
         lines += [f"not counted     {printable(path)}: {why}" for path, why in self.unknown]

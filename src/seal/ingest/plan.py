@@ -13,6 +13,7 @@ from seal import kinds
 from seal.config import STAGES, Options, as_dict, digest
 from seal.decompose import Models
 from seal.errors import OptionError
+from seal.ingest.losses import losses
 from seal.ingest.shard import WHOLE, Shard
 from seal.kinds import SCENE
 from seal.store import Store, VideoRecord
@@ -28,6 +29,7 @@ from seal.video import (
 )
 from seal.video.source import is_handed_open
 from seal.words import Cue, Transcript
+from seal.words.beside import beside
 from seal.words.hearing import SILENT
 from seal.words.sentences import sentences
 from seal.words.subtitles import find
@@ -174,6 +176,8 @@ class Stage:
     """None where the video is committed under these keys already."""
     notes: tuple[str, ...] = ()
     """What was noticed about the subtitles and the sound."""
+    losses: tuple[str, ...] = ()
+    """What the video has now and will not have any more, or will not have yet."""
 
 
 def prepare(
@@ -252,7 +256,17 @@ def prepare(
         is_transcribed=is_transcribed,
         shard=shard,
     )
-    return Stage(record, plan, notes)
+    lost = losses(known[-1], store.count(record.id), keys, options) if known else ()
+    if quick and (waiting := _waiting(source, options)):
+        lost += (f"{waiting} waits for a full `seal index`: --quick reads no subtitles",)
+    return Stage(record, plan, notes, lost)
+
+
+def _waiting(source: str | Path, options: Options) -> str:
+    """The name of a subtitle file beside a video that a full run would look at; "" for none."""
+    if options.subtitles.source not in ("auto", "beside") or is_address(source):
+        return ""
+    return next((each.path.name for each in beside(Path(source).absolute())), "")
 
 
 def _said_before(known: Sequence[VideoRecord], keys: Mapping[str, str]) -> str:

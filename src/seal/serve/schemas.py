@@ -223,6 +223,7 @@ class AnswerJson(BaseModel):
     answer: str | None = Field(description="null where the server has no model.")
     citations: list[CitationJson]
     evidence: list[ShownJson]
+    match: MatchJson | None
     moments: list[MomentJson]
     notes: list[str]
     model: str | None

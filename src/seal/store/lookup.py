@@ -9,38 +9,34 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seal.errors import NotIndexedError
+from seal.missing import not_indexed, several
 from seal.printing import printable
 from seal.store import letters
 from seal.store.records import Unfinished, VideoRecord
 
-_LISTED = 5
-"""How many videos an error about a missing one lists."""
-
 Named = TypeVar("Named", bound=VideoRecord | Unfinished)
 
 
-def match(name: str, videos: Sequence[Named], store: Path | str) -> Named:
+def match(name: str, videos: Sequence[Named], store: Path | str, *, whole: bool = False) -> Named:
     """The video of this id, or path as given, absolute or as printed, or beginning of one id.
 
-    Of several videos of one path the last one. Raises NotIndexedError, which lists the videos, if
-    no video matches, or if several ids begin with `name`.
+    Of several videos of one path the last one. With `whole` the beginning of an id is no name.
+    Raises NotIndexedError, which lists the videos that may be meant, if no video matches, or if
+    several ids begin with `name`.
     """
     absolute = str(Path(name).absolute())
     same_id = [video for video in videos if video.id == name]
     same_path = [video for video in videos if name and {name, absolute} & _paths(video)]
     as_printed = [video for video in videos if name and name in map(printable, _paths(video))]
-    begin_so = [video for video in videos if name and video.id.startswith(name)]
+    begin_so = [video for video in videos if name and not whole and video.id.startswith(name)]
     matches = same_id or same_path[-1:] or as_printed[-1:] or begin_so
     if len(matches) == 1:
         return matches[0]
-    listed = ", ".join(f"{v.id} ({v.path})" for v in (matches or videos)[-_LISTED:])
+    named = [(video.id, video.path) for video in matches or videos]
     if matches:
-        raise NotIndexedError(f"several ids in {store} begin with {name!r}: {listed}")
-    more = ", ..." if len(videos) > _LISTED else ""
-    raise NotIndexedError(
-        f"{name!r} is not indexed in {store}, which has {listed or 'no videos'}{more}; run seal"
-        " index on it first"
-    )
+        raise NotIndexedError(several(name, f"in {store}", named))
+    todo = "run seal index on it first"
+    raise NotIndexedError(not_indexed(name, f"in {store}", named, todo, whole=whole))
 
 
 def _paths(video: VideoRecord | Unfinished) -> set[str]:

@@ -285,20 +285,21 @@ class Store:
             rows = self._tables.rows(schema.PARTS)
             return lookup.unfinished(rows, self._visible())
 
-    def resolve(self, name: str) -> VideoRecord:
+    def resolve(self, name: str, *, whole: bool = False) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
 
-        If several contents were indexed from one path, the latest. Raises NotIndexedError, which
-        lists the videos of the store, if no video matches, or if several ids begin with `name`.
+        With `whole` the beginning of an id is no name. If several contents were indexed from one
+        path, the latest. Raises NotIndexedError, which lists the videos that may be meant, if no
+        video matches, or if several ids begin with `name`.
         """
-        return lookup.match(name, self.videos(), self.path)
+        return lookup.match(name, self.videos(), self.path, whole=whole)
 
     def resolve_any(self, name: str) -> VideoRecord | Unfinished:
-        """As `resolve`, but among the indexed and the unfinished videos."""
+        """As `resolve` of a whole name, but among the indexed and the unfinished videos."""
         # A video that is finished between the two reads counts once.
         videos: dict[str, VideoRecord | Unfinished] = {v.id: v for v in self.unfinished()}
         videos |= {video.id: video for video in self.videos()}
-        return lookup.match(name, list(videos.values()), self.path)
+        return lookup.match(name, list(videos.values()), self.path, whole=True)
 
     def holds(self, video_id: str) -> bool:
         """Whether anything is stored of a video of this very id, be it damaged."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from seal.errors import OptionError
 from seal.video.source import VIDEO_SUFFIXES
 from seal.words.charset import UnreadableSubtitlesError, decode
 from seal.words.formats import RawCue, parse
@@ -55,6 +56,53 @@ def beside(video: Path) -> list[SubtitleFile]:
                 found.append(SubtitleFile(path, told[0], frozenset(told[1])))
     unique = {each.path: each for each in reversed(found) if each is not None}
     return sorted(unique.values(), key=_order)
+
+
+def check_no_subtitles(path: str | Path, named: Iterable[str | Path] = ()) -> None:
+    """Raise OptionError for an existing file that SEAL reads as the subtitles of a video.
+
+    It lies beside the video, or is one of those that the options of a video name. Speech tokens are
+    made of it, so that it is not written over.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return
+    for place in {path.absolute(), path.resolve()}:
+        if (video := _video_of(place)) is not None:
+            raise OptionError(
+                f"{path} would be written over: SEAL reads it as the subtitles of {video.name};"
+                f" write another file, such as {path.stem}.new{path.suffix}, or delete it first"
+            )
+    if any(os.path.exists(each) and os.path.samefile(each, path) for each in named):
+        raise OptionError(
+            f"{path} would be written over: the video was indexed with it as its subtitles; write"
+            " another file"
+        )
+
+
+def _video_of(path: Path) -> Path | None:
+    """The video that a subtitle file belongs to by its name and place; None for no video."""
+    if path.suffix.lower() not in SUBTITLE_SUFFIXES:
+        return None
+    for video in _videos(path.parent):
+        if _named(path, video) is not None:
+            return video
+    # In a folder `subs`, or in one there that is named after its video.
+    for folder in (path.parent, path.parent.parent):
+        if folder.name.lower() in _FOLDERS:
+            for video in _videos(folder.parent):
+                if path in (each.path for each in beside(video)):
+                    return video
+    return None
+
+
+def _videos(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [each.name for each in entries]
+    except OSError:
+        return []
+    return [folder / name for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES]
 
 
 def _order(each: SubtitleFile) -> tuple[bool, bool, bool, str, bool, int, str]:
