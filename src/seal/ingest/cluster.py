@@ -126,7 +126,7 @@ class RayEngine(Engine):
         try:
             said = ray.get(promised)
         except ray.exceptions.RayError as error:
-            said = Lost(number, f"its worker process died ({type(error).__name__})")
+            said = Lost(number, f"its worker process died ({_how(error)})")
         finally:
             tried.lease.give_back()
         done_s = said.end_s - plan.starts_s[number] if isinstance(said, IndexedPart) else 0.0
@@ -139,7 +139,12 @@ class RayEngine(Engine):
             # A file that has changed is no matter of one part.
             plan.files.check()
             return queue.failed(number, str(said.error))
-        return queue.failed(number, said.reason)
+        return queue.died(number, said.reason)
+
+
+def _how(error: Exception) -> str:
+    """How a task ended that did not say so itself."""
+    return f"{type(error).__name__}; if memory ran out, use fewer jobs or a larger engine.cpus"
 
 
 class Lost(NamedTuple):
