@@ -11,6 +11,7 @@ Ray itself tries nothing again: `PartQueue` counts the tries, so that dead lette
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -50,6 +51,8 @@ process, and an autoscaler sees that more nodes would have work."""
 _SERVER_PATIENCE_S = 600.0
 """How long a node for a model server may take to come."""
 _ADDRESS = "address:"
+_REACH_S = 5.0
+"""How long the address of a cluster may take to answer."""
 
 
 class RayEngine(Engine):
@@ -380,13 +383,15 @@ def _cluster(address: str | None) -> _Cluster:
                     "the engine ray starts a cluster before Ray is imported, and here it is: call"
                     " ray.init yourself, or set engine.address or RAY_ADDRESS"
                 )
+            if where:
+                _reach(where)
             try:
                 ray.init(where or own, log_to_driver=False, logging_level="ERROR")
             except ConnectionError as error:
                 raise BackendError(
-                    f"no Ray cluster answers at {where or own} ({error}): start one with `ray"
-                    " start --head`, leave the address out for a cluster on this machine, and for"
-                    " a cluster that asks for a token set RAY_AUTH_MODE=token"
+                    f"{where or own} answers, and does not take this process as a part of its Ray"
+                    f" cluster ({error}): a cluster that asks for a token needs"
+                    " RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
                 ) from error
             _connected = where, _Cluster(ray)
         if _connected is None:
@@ -397,6 +402,24 @@ def _cluster(address: str | None) -> _Cluster:
                 f" already, and cannot use {where or 'another one'}: use another process"
             )
         return _connected[1]
+
+
+def _reach(where: str) -> None:
+    """Raise BackendError unless something answers at an address of the form HOST:PORT.
+
+    Ray itself tries for two minutes, and says nothing meanwhile.
+    """
+    host, separator, port = where.removeprefix("ray://").rpartition(":")
+    if not separator:
+        # "auto" and "local" are words of Ray.
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
+    except (OSError, ValueError) as error:
+        raise BackendError(
+            f"no Ray cluster answers at {where} ({error}): correct the address, start a cluster"
+            " with `ray start --head`, or leave the address out for a cluster on this machine"
+        ) from error
 
 
 def _own() -> str:
