@@ -107,6 +107,7 @@ def test_dead_parts_can_be_gaps_for_good(clip: Path, tmp_path: Path) -> None:
     tokens = indexed(clip, tmp_path, made_up(MoodySegmenter([2])), *how)
     assert not ((tokens.start_s >= SECOND_S[0]) & (tokens.start_s < SECOND_S[1])).any()
     (record,) = Store(tmp_path).videos()
+    assert "  0:05.2 could not be read  " in str(seal.open(tmp_path).listing())
     ((start_s, end_s, reason),) = record.gaps
     assert (start_s, end_s) == SECOND_S
     assert reason == "not indexed, tried 1 times: the segmenter is in no mood"
