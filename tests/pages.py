@@ -22,6 +22,7 @@ NEEDS = {
     "a GPU",
     "a bucket",
     "a camera",
+    "a checkout",
     "a cluster",
     "a data set",
     "a model from the hub",

@@ -107,6 +107,7 @@ def test_dead_parts_can_be_gaps_for_good(clip: Path, tmp_path: Path) -> None:
     tokens = indexed(clip, tmp_path, made_up(MoodySegmenter([2])), *how)
     assert not ((tokens.start_s >= SECOND_S[0]) & (tokens.start_s < SECOND_S[1])).any()
     (record,) = Store(tmp_path).videos()
+    assert "  0:05.2 could not be read  " in str(seal.open(tmp_path).listing())
     ((start_s, end_s, reason),) = record.gaps
     assert (start_s, end_s) == SECOND_S
     assert reason == "not indexed, tried 1 times: the segmenter is in no mood"
@@ -114,7 +115,7 @@ def test_dead_parts_can_be_gaps_for_good(clip: Path, tmp_path: Path) -> None:
 
 
 def test_workers_that_die_are_replaced_until_the_limit(
-    clip: Path, wanted: Tokens, tmp_path: Path
+    clip: Path, wanted: Tokens, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def dying(deaths: int) -> Instances:
         folder = tmp_path / f"deaths-{deaths}"
@@ -124,6 +125,11 @@ def test_workers_that_die_are_replaced_until_the_limit(
         return made_up(MoodySegmenter(dies=folder))
 
     same(indexed(clip, tmp_path / "twice", dying(2), jobs=2), wanted)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.rpartition("; ")[2] for line in told] == ["1 so far", "2 so far"]
+    assert all(
+        "is tried again: its worker process died (SIGKILL; if memory" in line for line in told
+    )
     with pytest.raises(UnfinishedError, match=r"its worker process died \(SIGKILL") as caught:
         # Two tries of three parts, and each of them dies.
         indexed(clip, tmp_path / "often", dying(6), "engine.retries=1", jobs=2)
@@ -348,19 +354,30 @@ def test_the_plan_says_what_it_will_cost(clip: Path, tmp_path: Path) -> None:
     for name in ("a.mp4", "b.mp4"):
         (folder / name).write_bytes(clip.read_bytes())
     (folder / "no.mp4").write_bytes(b"nothing")
+    code = 1
 
     def planned(*arguments: str) -> Any:
         command = ["plan", str(folder), "--set", "video.part_s=4", "--jobs", "4", "--json"]
         run = CliRunner().invoke(main, [*command, *arguments])
-        assert run.exit_code == 0, run.output
+        assert run.exit_code == code, run.output
         return json.loads(run.stdout)
 
     found = planned()
     assert (found["videos"], found["parts"], found["speed"], found["seconds"]) == (2, 6, None, None)
     assert found["hours"] == pytest.approx(24 / 3600)
     assert [row["path"] for row in found["unknown"]] == [str(folder / "no.mp4")]
-    # Six parts of four seconds on four processes: two rounds.
-    assert planned("--speed", "2")["seconds"] == pytest.approx(2 * 4 / 2)
+    (folder / "no.mp4").unlink()
+    code = 0
+    # Three parts of four seconds on four processes: a round for each video, one after the other.
+    at_speed = planned("--speed", "2")
+    assert at_speed["seconds"] == pytest.approx(2 * 4 / 2)
+    # Shards and clusters share the six parts of both: two rounds.
+    assert at_speed["shared_seconds"] == pytest.approx(2 * 4 / 2)
+    # Videos of one part leave three of the four processes of one command idle.
+    whole = ("--speed", "2", "--set", "video.part_s=60")
+    assert planned(*whole)["seconds"] == pytest.approx(2 * 12 / 2)
+    assert planned(*whole)["shared_seconds"] == pytest.approx(12 / 2)
+    assert planned(*whole, "--set", "engine.backend=ray")["seconds"] == pytest.approx(12 / 2)
     base = planned("--profile", "base")["passes"]
     assert base["track"] == 24 * 5
     assert base["segment"] == 24 // 2 * 2

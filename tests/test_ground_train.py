@@ -427,11 +427,29 @@ def test_the_result_has_the_running_mean_of_trained_weights(ema: float) -> None:
     }
 
 
+def test_the_warm_up_shrinks_with_the_steps_unless_it_is_set() -> None:
+    assert [TrainOptions(steps=steps).warmup_steps for steps in (2000, 400, 60, 1)] == [
+        100, 100, 15, 0,
+    ]  # fmt: skip
+    assert TrainOptions(steps=60, warmup=60).warmup_steps == 60
+    assert TrainOptions().deciding()["warmup"] == 100
+
+
+def test_others_may_read_a_head_where_the_umask_lets_them(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        train(composites(), TINY, QUICK, tmp_path, {})
+    finally:
+        os.umask(mask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "head").iterdir()}
+    assert modes == {"config.json": 0o644, "model.safetensors": 0o644}
+
+
 def test_other_options_or_a_damaged_state_are_named(tmp_path: Path) -> None:
     train(composites(), TINY, QUICK, tmp_path, {})
-    with pytest.raises(OptionError, match="train differ"):
-        train(composites(), TINY, TrainOptions(steps=7, warmup=2), tmp_path, {})
-    with pytest.raises(OptionError, match="data differ"):
+    with pytest.raises(OptionError, match=r"a run with train\.steps=6 \(here 7\): go on"):
+        train(composites(), TINY, replace(QUICK, steps=7), tmp_path, {})
+    with pytest.raises(OptionError, match=r'a run with data\.film=null \(here "other"\): go on'):
         train(composites(), TINY, QUICK, tmp_path, {"film": "other"})
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-9])

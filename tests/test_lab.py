@@ -120,13 +120,28 @@ def test_a_plan_names_bad_entries_and_is_printed(data: Path, store: Store) -> No
     path.write_text(path.read_text() + "\n[]")
     command = ["eval", "lvbench", "--data", str(data), "--dry-run", "--store", str(store.path)]
     run = CliRunner().invoke(main, command)
-    assert "3 videos, 1.0 hours: 2 found, 1 indexed, 1 missing" in run.stdout
+    assert "3 videos, 1.0 hours: 2 found, 1 indexed, 1 missing, 0 too short" in run.stdout
     lines = {line.partition(":")[0]: line for line in run.stdout.splitlines()}
     assert "disk gb" in lines["index"]
     assert "time h not known" in lines["evaluate"]
     assert "missing: gone" in run.stderr
     assert "entry 4" in run.stderr
     assert "state --request-s" in run.stderr
+
+
+def test_a_plan_names_the_videos_that_are_shorter_than_annotated(data: Path, store: Store) -> None:
+    file = data / "video_info.meta.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        line["video_info"] = {"duration_minutes": MINUTES}
+    file.write_text("\n".join(map(json.dumps, lines)))
+    short = planned(data, "--store", str(store.path))["short"]
+    assert short.keys() == {"film", "other"}
+    assert short["film"].endswith(f"and annotated as {(MINUTES - 0.5) * 60:.1f} s")
+    command = ["eval", "lvbench", "--data", str(data), "--dry-run", "--store", str(store.path)]
+    run = CliRunner().invoke(main, command)
+    assert "1 missing, 2 too short" in run.stdout
+    assert "too short: film is 6.0 s long" in run.stderr
 
 
 def test_a_plan_for_moviechat_needs_no_judge(tmp_path: Path, store: Store) -> None:

@@ -375,7 +375,18 @@ def test_half_indexed_videos_are_listed_and_can_be_removed(tmp_path: Path) -> No
     store.begin(record, KEYS)
     store.add(record.id, 0, KEYS, *known_part("half", 1, KEYS))
     listed = run("list", "--store", store.path)
-    assert listed.stdout.startswith("half-0123  unfinished: ")
+    assert listed.stdout.startswith("half-0123  unfinished, 1 part stored: ")
+    begun = run("list", "--store", store.path, "--unfinished")
+    assert begun.stdout == listed.stdout
+    (row,) = printed_by("list", "--store", store.path, "--unfinished", "--json")
+    assert row == {
+        "video": "half-0123",
+        "path": "half.mp4",
+        "stage": "unfinished",
+        "stored_parts": 1,
+        "dead": [],
+    }
+    assert printed_by("list", "--store", store.path, "--json") == []
     assert run("find", "half.mp4", "a ball", "--store", store.path).exit_code == 1
     assert run("remove", "half.mp4", "--purge", "--store", store.path).exit_code == 0
     assert "no videos" in run("list", "--store", store.path).stdout

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal.cli import main
+from seal.cli.evaluate.common import print_line
 from seal.config import Options
 from seal.errors import DataError
 from seal.evaluate.nouns import auc, average_precision, figures, read_nouns
@@ -78,11 +80,19 @@ def test_a_run_over_two_clips(tmp_path: Path) -> None:
     assert {"mean_average_precision", "auc", "likely_recall", "average_precision"} <= row.keys()
     assert row["average_precision"].keys() == {"a dog"}
     assert result["spliced"].keys() == {"in 240 s", "in 660 s"}
+    table = CliRunner().invoke(main, [*command[:-1], "--half", "one"]).stdout
+    (heading,) = (line for line in table.splitlines() if "AUC" in line)
+    assert re.split(" {2,}", heading.strip())[-2:] == ["unlikely: right", "unlikely: recall"]
     alone = json.loads(CliRunner().invoke(main, [*command, "--half", "one"]).stdout)
     assert alone["clips"] == 1
     wrong = CliRunner().invoke(main, [*command, "--half", "none"])
     assert wrong.exit_code == 1
     assert "has no 'none'" in wrong.stderr
+
+
+def test_headings_stay_apart_however_long_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    print_line("", ["a" * 30, "b" * 40])
+    assert capsys.readouterr().out.split() == ["a" * 30, "b" * 40]
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,13 @@ def test_a_number_in_a_name_is_not_taken_for_a_reason() -> None:
     )
 
 
+def test_refused_access_names_the_variables_of_its_kind_of_bucket() -> None:
+    names = {"s3": "AWS_ACCESS_KEY_ID", "gs": "GOOGLE_SERVICE_ACCOUNT", "az": "AZURE_STORAGE"}
+    for scheme in names:
+        said = explained(f"{scheme}://b/x", "status: 403")
+        assert [each for each in names if names[each] in said] == [scheme]
+
+
 def test_no_message_holds_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", SECRET)
     said = explained("az://b/x", f"odd: PUT https://h/x?sig=abc%3D (key {SECRET}) failed\nmore")

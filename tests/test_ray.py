@@ -124,6 +124,25 @@ def tokens_in(store: Path) -> Tokens:
     return opened.tokens(record.id)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:port"])
+def test_an_address_where_nothing_answers_is_an_error_at_once(
+    clip: Path, tmp_path: Path, address: str
+) -> None:
+    command = [sys.executable, "-m", "seal.cli", "index", clip, "--store", tmp_path / "store"]
+    done = subprocess.run(
+        [*command, "--engine", "ray", "--set", f"engine.address={address}"],
+        env=os.environ | findable(),
+        capture_output=True,
+        text=True,
+        # Ray itself takes two minutes.
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"no Ray cluster answers at {address} (" in line
+
+
 def test_two_nodes_make_the_tokens_of_one_process(
     nodes: Nodes, clip: Path, wanted: Tokens, tmp_path: Path
 ) -> None:

@@ -183,6 +183,11 @@ def video_fault(path: Path, duration_s: float | None) -> str | None:
         return str(error)
     if gaps:
         return f"damaged at {gaps[0].span.start_s:.1f} s: {gaps[0].reason}"
-    if duration_s is not None and length_s < duration_s - _SLACK_S:
-        return f"is {length_s:.1f} s long, and annotated as {duration_s:.1f} s"
-    return None
+    return length_fault(length_s, duration_s)
+
+
+def length_fault(length_s: float, annotated_s: float | None) -> str | None:
+    """What is wrong with a video of this length, or None: it must not be shorter than annotated."""
+    if annotated_s is None or length_s >= annotated_s - _SLACK_S:
+        return None
+    return f"is {length_s:.1f} s long, and annotated as {annotated_s:.1f} s"

@@ -11,6 +11,9 @@ from seal.clock import clock, span_clock
 from seal.printing import printable
 from seal.results import Result
 
+NOT_LOOKED_AT = "not looked at"
+"""How the reason of a gap begins that a quick run has left out."""
+
 
 @dataclass(frozen=True)
 class DeadLetter:
@@ -106,6 +109,11 @@ class Indexed(Result):
         """Seconds of video indexed in a second; 0 where the time is not known."""
         return self.duration_s / self.seconds if self.seconds else 0.0
 
+    @property
+    def lost(self) -> list[tuple[float, float, str]]:
+        """The gaps that could not be read."""
+        return [gap for gap in self.gaps if not gap[2].startswith(NOT_LOOKED_AT)]
+
     def to_json(self) -> dict[str, Any]:
         return {
             "video": self.video,
@@ -137,10 +145,53 @@ class Indexed(Result):
         there = [*filter(self.tokens.__contains__, order), *(self.tokens.keys() - {*order})]
         counts = ", ".join(f"{self.tokens[kind]} {kind}" for kind in there)
         stage = "  quick: `seal index` completes it" if self.is_quick else ""
-        return f"{self.video}  {clock(self.duration_s)}  {counts}{stage}  {printable(self.path)}"
+        lost_s = sum(end_s - start_s for start_s, end_s, _ in self.lost)
+        lost = f"  {clock(lost_s)} could not be read" if self.lost else ""
+        about = f"{self.video}  {clock(self.duration_s)}  {counts}{lost}{stage}"
+        return f"{about}  {printable(self.path)}"
 
     def __str__(self) -> str:
         return f"{self.line()}  {self.realtime_factor:.1f}x real time"
+
+
+@dataclass(frozen=True, eq=False)
+class Begun(Result):
+    """A video that was begun and is not committed; `video` is its id."""
+
+    video: str
+    path: str
+    parts: int | None
+    """How many parts are stored; None where a server does not say."""
+    dead: Sequence[DeadLetter] = ()
+    """The parts that failed when they were last tried."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "video": self.video,
+            "path": self.path,
+            "stage": "unfinished",
+            "stored_parts": self.parts,
+            "dead": [letter.to_json() for letter in self.dead],
+        }
+
+    def __str__(self) -> str:
+        stored = "" if self.parts is None else f", {self.parts} part{'s'[: self.parts != 1]} stored"
+        how = "`seal index` goes on, `seal remove` drops it"
+        lines = [f"{self.video}  unfinished{stored}: {how}  {printable(self.path)}"]
+        return "\n".join([*lines, *(f"  {printable(str(letter))}" for letter in self.dead)])
+
+
+@dataclass(frozen=True, eq=False)
+class BegunListing(Result):
+    """The videos of a library that were begun and are not committed, in the order of their ids."""
+
+    videos: Sequence[Begun]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [video.to_json() for video in self.videos]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.videos)) or "no unfinished videos"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +203,18 @@ class Listing(Result):
     """Id and path of each video that was begun and is not committed; the JSON leaves them out."""
     dead: Mapping[str, Sequence[DeadLetter]] = field(default_factory=dict)
     """Id -> the parts of an unfinished video that failed when they were last tried."""
+    stored: Mapping[str, int] = field(default_factory=dict)
+    """Id -> the number of stored parts of an unfinished video; a server does not say."""
+
+    @property
+    def begun(self) -> BegunListing:
+        """The unfinished videos with all that is known of them."""
+        return BegunListing(
+            [
+                Begun(video, path, self.stored.get(video), self.dead.get(video, ()))
+                for video, path in self.unfinished
+            ]
+        )
 
     def to_json(self) -> list[dict[str, Any]]:
         return [video.to_json() for video in self.videos]
@@ -165,10 +228,7 @@ class Listing(Result):
 
     def __str__(self) -> str:
         lines = [video.line() for video in self.videos]
-        for video, path in self.unfinished:
-            how = "`seal index` goes on, `seal remove` drops it"
-            lines.append(f"{video}  unfinished: {how}  {printable(path)}")
-            lines += [f"  {printable(str(letter))}" for letter in self.dead.get(video, ())]
+        lines += map(str, self.begun.videos)
         return "\n".join(lines or ["no videos; index some with `seal index PATH`"])
 
     def __len__(self) -> int:

@@ -145,7 +145,8 @@ class LocalLibrary(Library):
         ]
         begun = self.store.unfinished()
         dead = {video.id: video.dead for video in begun if video.dead}
-        return Listing(described, [(video.id, video.path) for video in begun], dead)
+        stored = {video.id: min(video.done.values(), default=0) for video in begun}
+        return Listing(described, [(video.id, video.path) for video in begun], dead, stored)
 
     def remove(self, *names: str | Path, purge: bool = False) -> Removed:
         videos = [find_any_video(self.store, str(name)) for name in names]

@@ -61,11 +61,24 @@ def replaced(groups: Mapping[str, Any], settings: Iterable[str]) -> dict[str, An
             raise OptionError(f"unknown option {key!r}; valid: {', '.join(hints)}")
         group, _, name = key.partition(".")
         changed[group][name] = parse(key, value, hints[key])
-    return {name: dataclasses.replace(groups[name], **changed[name]) for name in groups}
+    return {name: with_values(name, groups[name], changed[name]) for name in groups}
+
+
+class _RuleError(OptionError):
+    """A value breaks a rule; the message begins with the name of an option within its group."""
+
+
+def with_values(name: str, group: Any, values: Mapping[str, Any]) -> Any:
+    """A group of options with other values. Raises OptionError, which names the option as
+    `NAME.OPTION`, for a value out of range."""
+    try:
+        return dataclasses.replace(group, **values)
+    except _RuleError as error:
+        raise OptionError(f"{name}.{error}") from None
 
 
 def check(group: object, condition: bool, rule: str) -> None:
     """Raise OptionError unless `condition`; `rule` begins with the name of an option."""
     if not condition:
         value = getattr(group, rule.split()[0])
-        raise OptionError(f"{rule}; got {value}")
+        raise _RuleError(f"{rule}; got {value}")

@@ -213,10 +213,14 @@ def show(
 
 @main.command("list")
 @store_option
+@click.option(
+    "--unfinished", is_flag=True, help="Only videos that were begun, with stored and failed parts."
+)
 @json_option
-def list_(store_path: str, as_json: bool) -> None:
-    """List the indexed videos."""
-    emit(library(store_path).listing(), as_json)
+def list_(store_path: str, unfinished: bool, as_json: bool) -> None:
+    """List the indexed videos. The JSON leaves out unfinished videos, which --unfinished lists."""
+    listing = library(store_path).listing()
+    emit(listing.begun if unfinished else listing, as_json)
 
 
 @main.command()

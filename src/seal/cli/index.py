@@ -193,9 +193,7 @@ class _Bars:
 
 
 def _tell_of_gaps(result: Indexed) -> None:
-    from seal.video import NOT_LOOKED_AT
-
-    lost = [gap for gap in result.gaps if not gap[2].startswith(NOT_LOOKED_AT)]
+    lost = result.lost
     if missing_s := sum(gap[1] - gap[0] for gap in result.gaps if gap not in lost):
         text = "between keyframes of the codec were not looked at"
         tell(f"{result.path}: {clock(missing_s)} {text}")

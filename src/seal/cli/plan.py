@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from seal.cli.command import Command, defaults
@@ -37,7 +39,7 @@ def plan(
     """Say what indexing will cost: hours of video, parts, storage, forward passes and time.
 
     Only the lengths of the videos are looked at. For a cluster, --jobs is the number of all its
-    processes, or of shards.
+    processes, or of shards. The exit code is 1 if a path cannot be read.
     """
     from seal.ingest import default_jobs
     from seal.ingest.estimate import estimate
@@ -49,3 +51,5 @@ def plan(
     workers = default_jobs(options) if jobs is None else jobs
     found = estimate(sources_of(paths), options, workers=workers, speed=speed, measure=measure)
     emit(found, as_json)
+    if found.unreadable:
+        sys.exit(1)

@@ -46,8 +46,9 @@ def doctor(profiles: tuple[str, ...], as_json: bool) -> None:
 def prepare(profile: str, settings: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Download the models that PROFILE needs, after saying which files and how many bytes.
 
-    Files that are complete are never downloaded again. Exit code 2 where there is no terminal to
-    ask at and --yes is not given.
+    The hub is asked for the files and their sizes. `seal doctor PROFILE` names the models without a
+    network. Files that are complete are never downloaded again. Exit code 2 where there is no
+    terminal to ask at and --yes is not given.
     """
     from seal.preparation import needs, options_for, verify
 

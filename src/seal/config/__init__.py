@@ -75,7 +75,7 @@ from seal.config.wording import (
     WhisperTranscribe,
 )
 from seal.errors import BackendError, OptionError
-from seal.settings import parse, split
+from seal.settings import parse, split, with_values
 
 __all__ = [
     "PROFILES",
@@ -274,7 +274,7 @@ class Options:
             # One entry of a mapping, such as cost_scene of cost.
             name, _, entry = name.partition("_")
             changed = {name: {**getattr(group, name), entry: parse(key, value, float)}}
-        return self.replace(stage, dataclasses.replace(group, **changed))
+        return self.replace(stage, with_values(stage, group, changed))
 
     def _with_backend(self, stage: str, group: Any) -> Options:
         if stage == "answer" and isinstance(group, NoAnswer):

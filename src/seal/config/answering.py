@@ -137,7 +137,7 @@ class TuneOptions(FitOptions):
     accumulate: int = 8
     learning_rate: float = 1e-4
     """Of LoRA; with `method=full` a tenth of it is usual."""
-    warmup: int = 10
+    usual_warmup: ClassVar[int] = 10
     weight_decay: float = 0.0
     ema: float = 0.0
     save_every: int = 50

@@ -239,7 +239,7 @@ class TrainOptions(FitOptions):
     steps: int = 2000
     accumulate: int = 1
     learning_rate: float = 1.5e-3
-    warmup: int = 100
+    usual_warmup: ClassVar[int] = 100
     weight_decay: float = 0.05
     ema: float = 0.995
     save_every: int = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from seal.settings import check
 
@@ -19,13 +19,15 @@ class FitOptions:
     accumulate: int
     """Batches for each change of the weights, in each process."""
     learning_rate: float
-    warmup: int
-    """Steps until the learning rate is reached; then it falls to 0 as a cosine does."""
     weight_decay: float
     ema: float
     """The weights kept are this running mean of those trained; 0 keeps these themselves."""
     save_every: int
     """Steps from checkpoint to checkpoint; an interrupted run goes on from the last one."""
+    usual_warmup: ClassVar[int]
+    warmup: int | None = None
+    """Steps until the learning rate is reached; then it falls to 0 as a cosine does. By default 100
+    for a head and 10 for an answerer, and never more than a quarter of the steps."""
     clip_norm: float = 1.0
     """Longer gradients are shortened to this."""
     precision: Literal["no", "fp16", "bf16"] = "no"
@@ -42,7 +44,7 @@ class FitOptions:
         check(self, self.learning_rate > 0, "learning_rate must be above 0")
         check(
             self,
-            0 <= self.warmup <= self.steps,
+            0 <= self.warmup_steps <= self.steps,
             f"warmup must lie between 0 and {self.steps} steps",
         )
         check(self, self.weight_decay >= 0, "weight_decay must be at least 0")
@@ -50,6 +52,12 @@ class FitOptions:
         check(self, 0 <= self.ema < 1, "ema must lie in [0, 1)")
         check(self, self.workers >= 0, "workers must be at least 0")
 
+    @property
+    def warmup_steps(self) -> int:
+        """The warm-up that was set, or the default for so many steps."""
+        return min(self.usual_warmup, self.steps // 4) if self.warmup is None else self.warmup
+
     def deciding(self) -> dict[str, Any]:
         """The options that decide what comes out."""
-        return {key: value for key, value in asdict(self).items() if key not in _WITHOUT_EFFECT}
+        values = asdict(self) | {"warmup": self.warmup_steps}
+        return {key: value for key, value in values.items() if key not in _WITHOUT_EFFECT}

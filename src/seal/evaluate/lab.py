@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.config import VideoOptions
+from seal.datacheck import length_fault
 from seal.errors import OptionError, VideoError
 from seal.evaluate.questions import BenchmarkQuestion, Published
 from seal.evaluate.videos import Videos
@@ -82,6 +83,8 @@ def plan(
     lengths_s = {name: _length_s(name, stated, files, records) for name in stated}
     hours = _Hours.of(lengths_s)
     missing = [name for name in stated if name not in files and name not in records]
+    there = {name: length for name, length in lengths_s.items() if name not in missing and length}
+    short = {name: length_fault(length, stated[name]) for name, length in there.items()}
     left = [name for name in stated if name not in records]
     measured = _measured(store, records, files, lengths_s)
     rate = lab.throughput or measured["realtime_factor"]
@@ -122,6 +125,7 @@ def plan(
             "indexed": len(records),
             "missing": missing,
         },
+        "short": {name: fault for name, fault in short.items() if fault is not None},
         "hours_of_video": hours.total(stated),
         "hours_guessed": len(hours.unknown),
         "measured": measured,

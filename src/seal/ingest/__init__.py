@@ -10,6 +10,7 @@ ahead    decoding while a device computes
 places   which device each of several processes sees
 worker   what such a process does
 cluster  the engine `ray`: parts as tasks of a Ray cluster
+host     the address of a cluster, and a cluster that this process starts
 servers  actors of Ray that hold the weights of models, and what stands for these models in tasks
 batch    several videos, one after another or some at a time
 estimate what it will cost

@@ -11,14 +11,12 @@ Ray itself tries nothing again: `PartQueue` counts the tries, so that dead lette
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Generator
 from itertools import count as count_from
-from secrets import token_hex
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -27,6 +25,7 @@ from seal.decompose import Instances, Models
 from seal.dependencies import dependency
 from seal.errors import BackendError, VideoError
 from seal.ingest.engine import Board, Engine, PartQueue
+from seal.ingest.host import own_cluster, reach
 from seal.ingest.plan import Plan
 from seal.ingest.run import in_process
 from seal.ingest.servers import (
@@ -49,7 +48,6 @@ _QUEUED = 2.0
 process, and an autoscaler sees that more nodes would have work."""
 _SERVER_PATIENCE_S = 600.0
 """How long a node for a model server may take to come."""
-_ADDRESS = "address:"
 
 
 class RayEngine(Engine):
@@ -126,7 +124,7 @@ class RayEngine(Engine):
         try:
             said = ray.get(promised)
         except ray.exceptions.RayError as error:
-            said = Lost(number, f"its worker process died ({type(error).__name__})")
+            said = Lost(number, f"its worker process died ({_how(error)})")
         finally:
             tried.lease.give_back()
         done_s = said.end_s - plan.starts_s[number] if isinstance(said, IndexedPart) else 0.0
@@ -139,7 +137,12 @@ class RayEngine(Engine):
             # A file that has changed is no matter of one part.
             plan.files.check()
             return queue.failed(number, str(said.error))
-        return queue.failed(number, said.reason)
+        return queue.died(number, said.reason)
+
+
+def _how(error: Exception) -> str:
+    """How a task ended that did not say so itself."""
+    return f"{type(error).__name__}; if memory ran out, use fewer jobs or a larger engine.cpus"
 
 
 class Lost(NamedTuple):
@@ -350,8 +353,6 @@ class _Servers:
 
 _connected: tuple[str | None, _Cluster] | None = None
 _connecting = threading.Lock()
-_hosts: list[subprocess.Popen[str]] = []
-"""The processes that hold clusters of this process."""
 
 
 def _cluster(address: str | None) -> _Cluster:
@@ -367,7 +368,7 @@ def _cluster(address: str | None) -> _Cluster:
     with _connecting:
         # Ray reads its variables as it is imported.
         is_late = "ray" in sys.modules or not needed.is_met
-        own = None if where or is_late else _own()
+        own = None if where or is_late else own_cluster()
         ray = needed.require("the engine ray")
         if not ray.is_initialized():
             if not (where or own):
@@ -375,13 +376,15 @@ def _cluster(address: str | None) -> _Cluster:
                     "the engine ray starts a cluster before Ray is imported, and here it is: call"
                     " ray.init yourself, or set engine.address or RAY_ADDRESS"
                 )
+            if where:
+                reach(where)
             try:
                 ray.init(where or own, log_to_driver=False, logging_level="ERROR")
             except ConnectionError as error:
                 raise BackendError(
-                    f"no Ray cluster answers at {where or own} ({error}): start one with `ray"
-                    " start --head`, leave the address out for a cluster on this machine, and for"
-                    " a cluster that asks for a token set RAY_AUTH_MODE=token"
+                    f"{where or own} answers, and does not take this process as a part of its Ray"
+                    f" cluster ({error}): a cluster that asks for a token needs"
+                    " RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
                 ) from error
             _connected = where, _Cluster(ray)
         if _connected is None:
@@ -392,45 +395,3 @@ def _cluster(address: str | None) -> _Cluster:
                 f" already, and cannot use {where or 'another one'}: use another process"
             )
         return _connected[1]
-
-
-def _own() -> str:
-    """The address of a cluster on this machine, which ends with this process.
-
-    A process of its own starts it: Ray forks, which the threads of this process may not survive.
-    Ray listens to the network; whoever talks to the cluster needs a token that this process makes.
-    """
-    os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", token_hex(32)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    # Ray's workers make way for all others, which on this machine is not asked for.
-    environment["RAY_worker_niceness"] = "0"
-    host = subprocess.Popen(
-        [sys.executable, "-c", "from seal.ingest.cluster import host; host()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        # Ctrl-C in a terminal is for the process that started this one.
-        start_new_session=True,
-    )
-    assert host.stdout
-    for line in host.stdout:
-        if line.startswith(_ADDRESS):
-            _hosts.append(host)
-            return line.removeprefix(_ADDRESS).strip()
-    said = host.communicate()[1].strip().splitlines()
-    raise BackendError(
-        f"Ray starts no cluster on this machine: {said[-1] if said else 'no reason'}"
-    )
-
-
-def host() -> None:
-    """Keep a cluster on this machine until the end of the input."""
-    import ray
-
-    cluster = ray.init("local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    sys.stdout.write(f"{_ADDRESS}{cluster.address_info['gcs_address']}\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    ray.shutdown()

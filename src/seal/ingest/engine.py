@@ -6,6 +6,7 @@ letter: the engine yields it with its reason and goes on with the others.
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Generator
@@ -18,7 +19,9 @@ from seal.decompose import Instances, Models
 from seal.ingest.plan import Plan
 from seal.ingest.work import IndexedPart
 from seal.inventory import DeadLetter
-from seal.video import VideoReader
+from seal.video import VideoReader, shown
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class PartQueue:
         self._plan = plan
         self._waiting = deque(plan.todo)
         self._failures = Counter[int]()
+        self._deaths = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -86,6 +90,21 @@ class PartQueue:
             self._waiting.append(number)
             return None
         return DeadLetter(number, *self._plan.span_s(number), reason, self._failures[number])
+
+    def died(self, number: int, reason: str) -> DeadLetter | None:
+        """As `failed`, of a part whose process died. A warning says so where the part waits again:
+        nobody would look for memory that runs out in a run that succeeds."""
+        self._deaths += 1
+        letter = self.failed(number, reason)
+        if letter is None:
+            _log.warning(
+                "%s: part %d is tried again: %s; %d so far",
+                shown(self._plan.source),
+                number,
+                reason,
+                self._deaths,
+            )
+        return letter
 
 
 class Engine(ABC):

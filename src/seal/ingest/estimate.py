@@ -63,13 +63,27 @@ class CostEstimate(Result):
     speed: float | None
     """Seconds of video that one process indexes in a second; None where it is not known."""
     workers: int
+    turns_s: float
+    """Seconds of video that the process with the largest share indexes, where videos come one after
+    another and the processes share the parts of each."""
+    is_shared: bool
+    """Whether the engine works on several videos at a time; the local engine does not."""
     unknown: tuple[tuple[str, str], ...]
     """Sources without a length, such as cameras, and those that cannot be read, with the reason."""
+    unreadable: int
+    """How many of the unknown cannot be read."""
     is_measured: bool
 
     @property
     def seconds(self) -> float | None:
-        """How long it will take with that many workers; the largest share decides."""
+        """How long one command takes with that many workers; the largest share decides."""
+        if self.is_shared or not self.speed or not self.parts:
+            return self.shared_seconds
+        return self.turns_s / self.speed
+
+    @property
+    def shared_seconds(self) -> float | None:
+        """How long that many shards take, or a cluster: they share the parts of all videos."""
         if not self.speed or not self.parts:
             return None
         shares = -(-self.parts // self.workers)
@@ -86,6 +100,7 @@ class CostEstimate(Result):
             "speed": self.speed,
             "workers": self.workers,
             "seconds": self.seconds,
+            "shared_seconds": self.shared_seconds,
             "unknown": [{"path": path, "reason": reason} for path, reason in self.unknown],
             "measured": self.is_measured,
         }
@@ -111,6 +126,11 @@ class CostEstimate(Result):
             f"forward passes  {most.format(passes) if passes else 'none'}",
             f"time            {took}",
         ]
+        if self.seconds is not None and self.shared_seconds != self.seconds:
+            shared = clock(self.shared_seconds or 0.0, tenths=False)
+            lines.append(
+                f"                {shared} by --shard or --engine ray: videos at the same time"
+            )
         lines += [f"not counted     {printable(path)}: {why}" for path, why in self.unknown]
         return "\n".join(lines)
 
@@ -134,7 +154,8 @@ def estimate(
     A source that cannot be read, or has no length, is counted apart. Raises what loading models
     does, with `measure`.
     """
-    lengths_s, parts, unknown = list[float](), 0, list[tuple[str, str]]()
+    lengths_s, parts, turns_s, unknown = list[float](), 0, 0.0, list[tuple[str, str]]()
+    unreadable = 0
     measured: MeasuredPart | None = None
     for source in sources:
         if has_no_end(source) or is_pipe(source):
@@ -150,11 +171,13 @@ def estimate(
                 if measure and measured is None:
                     measured = _measured(source, video, tuple(starts_s), options)
         except VideoError as error:
-            unknown.append((shown(source), str(error)))
+            unknown.append((shown(source), str(error).removeprefix(f"{shown(source)}: ")))
+            unreadable += 1
             continue
         limit_s = options.video.max_duration_s
         lengths_s.append(length_s if limit_s is None else min(length_s, limit_s))
         parts += len(starts_s)
+        turns_s += lengths_s[-1] / len(starts_s) * -(-len(starts_s) // workers)
     total_s = sum(lengths_s)
     passes = _passes(options, total_s, len(lengths_s), measured)
     if measured is None:
@@ -171,7 +194,10 @@ def estimate(
         size_bytes=size,
         speed=speed,
         workers=workers,
+        turns_s=turns_s,
+        is_shared=options.engine.videos_at_once > 1,
         unknown=tuple(unknown),
+        unreadable=unreadable,
         is_measured=measured is not None,
     )
 

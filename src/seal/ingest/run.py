@@ -336,7 +336,7 @@ class _Pool:
             if self._is_stopping:
                 return
             if number is not None:
-                found = self._queue.failed(number, f"its worker process died ({how})")
+                found = self._queue.died(number, f"its worker process died ({how})")
                 self._unread += 1
                 self._inbox.put(_Left(number, 0.0, found))
             if len(self._queue) > len(self._idle):

@@ -51,6 +51,12 @@ _REFUSED = (
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "credential"),
     *("token request", "latest/api/token", "Account must be specified"),
 )
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""scheme -> the variables that hold its keys."""
 _NOT_TLS = ("BadScheme", "builder error")
 _UNREACHED = ("error sending request", "ConnectError", "kind: Connect", "TimedOut", "dns error")
 
@@ -186,13 +192,13 @@ def explained(address: str, reason: str) -> str:
             f"{address} is reached over http://, which has to be allowed: set AWS_ALLOW_HTTP=true"
         )
     if any(sign in reason for sign in _UNREACHED):
-        return (
-            f"{address} cannot be reached: check the network and the endpoint, such as AWS_ENDPOINT"
+        return f"{address} cannot be reached: check the network" + (
+            " and AWS_ENDPOINT" if address.startswith("s3:") else ""
         )
     if any(sign in reason for sign in _REFUSED):
         return (
-            f"{address} refuses access: check the keys, such as AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY, and what they allow"
+            f"{address} refuses access: check the keys ({_KEYS[address.partition(':')[0]]}), and"
+            " what they allow"
         )
     return f"the token store {address} cannot be used: {_without_keys(reason)}"
 

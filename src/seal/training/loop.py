@@ -140,7 +140,8 @@ def _groups(network: Any, options: FitOptions) -> list[dict[str, Any]]:
 
 def _learning_rate(step: int, options: FitOptions) -> float:
     """Rises over the warm-up, then falls to 0 as a cosine does."""
-    if step < options.warmup:
-        return options.learning_rate * (step + 1) / options.warmup
-    share = (step - options.warmup) / max(1, options.steps - options.warmup)
+    warmup = options.warmup_steps
+    if step < warmup:
+        return options.learning_rate * (step + 1) / warmup
+    share = (step - warmup) / max(1, options.steps - warmup)
     return options.learning_rate * (1 + math.cos(math.pi * share)) / 2

@@ -27,6 +27,12 @@ STATE, CURVE, MANIFEST = "state.safetensors", "curve.jsonl", "manifest.json"
 _LIBRARIES = ("seal-video", "torch", "accelerate", "numpy", "safetensors", "transformers", "peft")
 
 
+_LISTED = 4
+"""How many differences of two runs an error names."""
+_SHORT = 60
+"""Longer values are not printed."""
+
+
 class TrainingTask(ABC):
     """What is trained, and for what: all in which one training differs from another."""
 
@@ -67,10 +73,13 @@ class TrainingRun:
         before = read_json(path) if path.is_file() else settings
         if not isinstance(before, dict):
             raise DataError(f"{path} is not that of a run: choose another folder")
-        odd = [key for key, value in settings.items() if before.get(key) != value]
+        odd = [
+            line for key, value in settings.items() for line in _odd(key, before.get(key), value)
+        ]
         if odd:
+            more = f" and {len(odd) - _LISTED} more" if len(odd) > _LISTED else ""
             raise OptionError(
-                f"{folder} holds a run of which {', '.join(odd)} differ: go on with the same"
+                f"{folder} holds a run with {'; '.join(odd[:_LISTED])}{more}: go on with the same"
                 " options and data, or choose another folder"
             )
 
@@ -140,6 +149,21 @@ class TrainingRun:
         _write(path, _as_json(json.loads(path.read_text("utf-8")) | {"finished": took}))
 
 
+def _odd(key: str, before: Any, now: Any) -> list[str]:
+    """What differs between two settings of a run, each difference with its key and both values."""
+    if before == now:
+        return []
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [*now, *(name for name in before if name not in now)]
+        return [
+            line for name in keys for line in _odd(f"{key}.{name}", before.get(name), now.get(name))
+        ]
+    was, here = (json.dumps(value, default=str) for value in (before, now))
+    if max(len(was), len(here)) > _SHORT:
+        return [f"other {key}"]
+    return [f"{key}={was} (here {here})"]
+
+
 def made_with() -> dict[str, Any]:
     """Versions, the machine, and the revision of the source where it is a checkout."""
     here = Path(__file__).parent
@@ -183,11 +207,19 @@ def _write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         new.mkdir(parents=True)
         fill(new)
         for file in filter(Path.is_file, new.rglob("*")):
+            # safetensors makes files that nobody else may read.
+            file.chmod(0o666 & ~_umask())
             _sync(file)
         if path.exists():
             path.rename(old)
         new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    """The bits that new files of this process lack. Asking for it sets it for a moment."""
+    os.umask(mask := os.umask(0o077))
+    return mask
 
 
 def _sync(path: Path) -> None:

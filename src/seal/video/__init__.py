@@ -2,12 +2,11 @@
 
 from seal.video.content import SourceFiles, content_id
 from seal.video.frame import Frame
-from seal.video.reader import NOT_LOOKED_AT, Gap, VideoInfo, VideoReader, open_video
+from seal.video.reader import Gap, VideoInfo, VideoReader, open_video
 from seal.video.source import is_address, is_pipe, shown, sources_in, sources_of
 from seal.video.stream import Note
 
 __all__ = [
-    "NOT_LOOKED_AT",
     "Frame",
     "Gap",
     "Note",

@@ -14,6 +14,7 @@ from av import VideoFrame
 
 from seal.config import VideoOptions
 from seal.errors import OptionError, VideoError
+from seal.inventory import NOT_LOOKED_AT
 from seal.types import Span
 from seal.video.container import ContainerStream
 from seal.video.content import SourceFiles
@@ -29,8 +30,6 @@ from seal.video.stream import DecodedPicture, Note, PictureStream
 
 # Between two pictures with nothing between them the times, rounded to milliseconds by some
 # containers, may leave this much.
-NOT_LOOKED_AT = "not looked at"
-"""The reason of a gap in which nothing is damaged begins so."""
 _ROUNDING_S = 0.0015
 # `Frame.between` has pictures at this many times the analysis rate at most: 25 Hz by default, at
 # which films are made to look smooth.

@@ -209,7 +209,7 @@ def print_plan(figures: dict[str, Any]) -> None:
     echo(
         f"{videos['wanted']:,} videos, {figures['hours_of_video']:,.1f} hours:"
         f" {videos['found']:,} found, {videos['indexed']:,} indexed,"
-        f" {len(videos['missing']):,} missing"
+        f" {len(videos['missing']):,} missing, {len(figures['short']):,} too short"
     )
     for step in figures["steps"]:
         cells = [
@@ -218,6 +218,11 @@ def print_plan(figures: dict[str, Any]) -> None:
             if key != "step"
         ]
         echo(f"{step['step']}: {', '.join(cells)}")
+    short = [f"{name} {fault}" for name, fault in figures["short"].items()]
+    for line in short[:LISTED]:
+        tell(f"too short: {line}")
+    if len(short) > LISTED:
+        tell(f"too short: {len(short) - LISTED:,} more; --json names them all")
     for name in videos["missing"][:LISTED]:
         tell(f"missing: {name}")
     if len(videos["missing"]) > LISTED:

@@ -138,5 +138,6 @@ def interval(estimate: dict[str, float]) -> str:
 
 def print_line(name: str, cells: list[str], seconds: str = "", width: int = 24) -> None:
     """A row of a table; `width` is that of its first column."""
-    row = f"{name:{width}s}" + "".join(f"{cell:>27s}" for cell in cells) + f"{seconds:>9s}"
+    # Two spaces stay where a heading is longer than its column.
+    row = f"{name:{width}s}" + "".join(f"  {cell:>25s}" for cell in cells) + f"{seconds:>9s}"
     echo(printable(row))

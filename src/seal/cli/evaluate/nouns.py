@@ -19,7 +19,7 @@ _FIGURES = {
     "likely_precision": "likely: precision",
     "likely_recall": "likely: recall",
     "unlikely_right": "unlikely: right",
-    "unlikely_share": "unlikely: share of what is not there",
+    "unlikely_share": "unlikely: recall",
 }
 
 
