@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import seal
 from filmed import write_film
 from serving import serving
 
+PAGE = Path(__file__).parents[1] / "docs" / "serving.md"
 # Events have no end, and a watch is a process: other tests have them. Schemathesis has no
 # serializer for the pieces of an upload.
 LEFT_OUT = r"events$|/watch$"
@@ -22,6 +24,16 @@ checks.negative_data_rejection.enabled = false
 """
 # A wrong key in `options` fits the description of the API, and is refused with 422.
 UNCHECKED = "positive_data_acceptance"
+
+
+def test_the_page_names_every_operation(tmp_path: Path) -> None:
+    """`GET` below /media answers `HEAD` as well, as the page says."""
+    with serving(tmp_path / "store") as server:
+        paths = server.get("/openapi.json").json["paths"]
+    served = {f"{method.upper()} {path}" for path, of in paths.items() for method in of}
+    served -= {f"HEAD {path}" for path in paths if path.startswith("/media/")}
+    named = re.findall(r"^\| `([A-Z]+ /[^`]*)` \|", PAGE.read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(operation.replace(":path", "") for operation in served)
 
 
 def test_the_api_is_as_described(tmp_path: Path) -> None:
