@@ -314,7 +314,7 @@ def test_a_prompt_that_is_too_long_shrinks_and_says_so(film: Scope) -> None:
 
 def test_options_are_chosen_by_letter(film: Scope) -> None:
     model = Scripted("(B), see [0:01.0]")
-    answer = ask(film, "Which colour?", model, options={"A": "red", "B": "blue"})
+    answer = ask(film, "Which colour?", model, choices={"A": "red", "B": "blue"})
     assert answer.choice == "B"
     assert "(A) red\n(B) blue" in describe(model.prompts[0])
 

@@ -892,11 +892,11 @@ def test_what_servers_send(name: str, store: Store, server: Server) -> None:
     model = load(film.options.answer)
     if isinstance(right, str):
         with pytest.raises(AnswerError, match=right) as caught:
-            ask(film, QUESTION, model, options=CHOICES)
+            ask(film, QUESTION, model, choices=CHOICES)
         assert not isinstance(caught.value, ContextError)
         assert "\n" not in str(caught.value)
         return
-    answer = ask(film, QUESTION, model, options=CHOICES)
+    answer = ask(film, QUESTION, model, choices=CHOICES)
     assert (answer.text, answer.choice) == (right.text, right.choice)
     assert bool(answer.cut) == right.cut
     assert len(answer.notes) == len(right.notes), answer.notes

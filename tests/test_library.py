@@ -417,4 +417,4 @@ def test_the_beginning_of_an_id_names_a_video_that_is_asked_and_none_that_is_rem
         library.remove(first[:-2])
     assert len(library) == 2
     with pytest.raises(NotIndexedError, match=rf"did you mean {first} \("):
-        library.video("film0.mp4")
+        library.video("film0.mov")

@@ -465,13 +465,14 @@ def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: P
         command = ["sh", "-c", run] if code in commands else [sys.executable, "-c", run]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         said.append(done.stdout)
-    answered, found, streamed = said
+    answered, found, tools, streamed = said
     assert answered.startswith("It is a ball [0:01.0].\n")
     assert all(ids(home)[0] in line for line in answered.splitlines()[1:])
     moments = seal.open(home / "store").find("a red ball", top=3)
     assert found.splitlines() == [
         f"{moment.video} {moment.span.start_s} {moment.span.end_s}" for moment in moments
     ]
+    assert "'find'" in tools
     assert streamed.endswith("data: [DONE]\n\n")
 
 

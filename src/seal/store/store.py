@@ -288,9 +288,8 @@ class Store:
     def resolve(self, name: str, *, whole: bool = False) -> VideoRecord:
         """The indexed video of this id, or path as given or absolute, or beginning of one id.
 
-        With `whole` the beginning of an id is no name. If several contents were indexed from one
-        path, the latest. Raises NotIndexedError, which lists the videos that may be meant, if no
-        video matches, or if several ids begin with `name`.
+        With `whole` the beginning is no name. Of several contents that were indexed from one path,
+        the latest. Raises NotIndexedError, which lists what may be meant, if none or several match.
         """
         return lookup.match(name, self.videos(), self.path, whole=whole)
 
