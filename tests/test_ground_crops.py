@@ -242,7 +242,7 @@ def test_a_run_that_stopped_goes_on_to_the_last_digit(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="does not load"):
         load(str(config.parent))
     # It is another head than one without.
-    with pytest.raises(OptionError, match="head.crops=3 "):
+    with pytest.raises(OptionError, match=r"head\.crops=3 "):
         train(composites(), made_up.TINY, made_up.QUICK, tmp_path / "whole", {})
 
 

@@ -187,7 +187,7 @@ def _cut_in_its_index(path: Path) -> Path:
         (_text, "notes.txt", "expected a video"),
         (_empty, "empty.mp4", "empty"),
         (lambda path: path, "missing.mp4", "no such file"),
-        (_folder, "folder", "no video and no picture in it"),
+        (_folder, "folder", "no video and no picture in it or the folders below"),
         (write_sound, "sound.m4a", "audio"),
         (_no_frames, "none.mkv", "expected"),
         (_unknown_codec, "codec.mp4", "codec"),
