@@ -168,7 +168,7 @@ def test_wrong_values_are_problems(
         ("videos?limit=0", 'limit is "0"; expected a whole number from 1 to 1,000. How many'),
         ("videos?limit=many", 'limit is "many"; expected a whole number'),
         ("tokens", "video is missing; expected a text of at most 300 characters"),
-        ("tokens?video=x&start_s=nan", "start_s"),
+        ("tokens?video=x&start_s=nan", 'start_s is "nan"; expected a finite number. Leave out'),
         (f"jobs/{'x' * 65}", "job is a text of 65 characters; expected a text of at most 64"),
     ],
 )

@@ -200,7 +200,8 @@ def test_the_whole_file_comes_with_what_players_ask_for(
         "/media/{video}/thumbnails/..jpg",
         "/media/{file}",
         "/media/" + "a" * 5000,
-        "/media/film",
+        "/media/ilm",
+        "/media/film.mp4",
     ],
 )
 def test_no_other_file_is_served(server: Server, home: Path, film: seal.Video, path: str) -> None:
