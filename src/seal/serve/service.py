@@ -228,7 +228,7 @@ class Service:
 
     def remove(self, name: str, purge: bool = False) -> Removed:
         """Remove a video from the library, indexed or half indexed, with its playable copy, and its
-        file if it was uploaded."""
+        file if it was uploaded. The beginning of an id is no name here: NotIndexedError."""
         begun = {video.id: video.path for video in self.library.store.unfinished()}
         if name in begun:
             for row in self.state.rows(_INDEXING, begun[name]):
@@ -236,7 +236,7 @@ class Service:
             removed = self.library.remove(name, purge=purge)
             self._forget_upload(begun[name])
             return removed
-        record = self.record(name)
+        record = self.library.store.record(name)
         removed = self.library.remove(record.id, purge=purge)
         if (job := self.jobs.doing(playable.KIND, record.id)) is not None:
             self._cancel(job.id)

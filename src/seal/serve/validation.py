@@ -73,6 +73,8 @@ def _told(
         known = ", ".join(_names(schema, document))
         return where, f"{name} is not supported: leave it out; supported: {known}."
     expected = _expected(schema, document)
+    if kind == "finite_number":
+        expected = expected.replace("a number", "a finite number")
     if not name:
         if isinstance(value, (str, bytes)):
             return where, f"the body was not sent as JSON: {_JSON}."

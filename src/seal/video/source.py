@@ -167,8 +167,8 @@ def image_files(folder: Path) -> list[Path]:
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise VideoError(
-            f"{folder}: no video and no picture in it or the folders below; expected video files, or"
-            f" pictures in the folder itself ({kinds})"
+            f"{folder}: no video and no picture in it or the folders below; expected video files,"
+            f" or pictures in the folder itself ({kinds})"
         )
     return sorted(files, key=lambda path: _natural(path.name))
 
