@@ -105,15 +105,21 @@ def test_results_are_those_of_the_library(server: Server, home: Path) -> None:
         assert prompt == {"prompt": asked.prompt("Where?")}
 
 
-def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
-    video = seal.open(home / "store").by_id(film_id(server))
+def in_pages(server: Server, address: str, key: str, limit: int) -> list[Any]:
+    """All that a list has, page by page."""
     every, after = [], ""
     while after is not None:
         more = f"&after={after}" if after else ""
-        page = server.get(f"/api/v1/tokens?video={video.id}&limit=7{more}").json
-        assert len(page["tokens"]) <= 7
-        every += page["tokens"]
+        page = server.get(f"{address}&limit={limit}{more}").json
+        assert len(page[key]) <= limit
+        every += page[key]
         after = page["next"]
+    return every
+
+
+def test_tokens_and_videos_come_in_pages(server: Server, home: Path) -> None:
+    video = seal.open(home / "store").by_id(film_id(server))
+    every = in_pages(server, f"/api/v1/tokens?video={video.id}", "tokens", 7)
     assert every == video.list_tokens().to_json()
     scenes = server.get(f"/api/v1/tokens?video={video.id}&kind=scene").json["tokens"]
     assert scenes == video.list_tokens("scene").to_json()
@@ -319,13 +325,7 @@ def test_files_under_media_come_in_pages(home: Path, tmp_path: Path) -> None:
         write_film(tmp_path / "media" / name, seed=0, duration_s=1.0)
     flags = ("--media", str(tmp_path / "media"), "--state", str(tmp_path / "state"))
     with serving(home / "store", *flags) as server:
-        every, after = [], ""
-        while after is not None:
-            more = f"&after={after}" if after else ""
-            page = server.get(f"/api/v1/media?limit=2{more}").json
-            assert len(page["files"]) <= 2
-            every += page["files"]
-            after = page["next"]
+        every = in_pages(server, "/api/v1/media?", "files", 2)
         assert {file["title"] for file in every} == {"one.mp4", "two.mp4", "below/three.mp4"}
         assert [file["media"] for file in every] == [
             file.id for file in media_files((tmp_path / "media",))

@@ -173,8 +173,8 @@ class _Problem(NamedTuple):
         `exact` proves it, and where few choices are allowed each of them is looked at.
         """
         objective, budget = self.objective, self.budget
-        value = objective.value(rows)
         if backends.resolve("solver", self.options.solver) is exact:
+            value = objective.value(rows)
             return value + LOOSE * tolerance(value)
         more = budget.size - len(budget.include)
         if not budget.uniform or math.comb(len(budget.free), more) > _FEW:
