@@ -100,7 +100,7 @@ class Shell:
             script = bin_folder / name
             script.write_text(text.format(**names))
             script.chmod(0o755)
-        (folder / ".curlrc").write_text("fail-with-body\nsilent\nmax-time = 60\n")
+        (folder / ".curlrc").write_text("fail-with-body\nsilent\nmax-time = 240\n")
         # As `pip install examples/colour_backend` would leave it for Python.
         path = [str(PROJECT / "examples" / "colour_backend"), os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | {
