@@ -2,11 +2,14 @@
 
     python benchmarks/answer_weight.py choices --out CHOICES.jsonl --store DIR [--data DIR]
     python benchmarks/answer_weight.py fit CHOICES.jsonl
+    python benchmarks/answer_weight.py redundancy [--data DIR]
 
 `choices` asks every question of the training parts with each of several answer weights: QMSum's
 training splits, the needles of the half to choose (split.json) in the film and in each other, and
 both QFVS videos. `fit` looks for the coefficients with which the mean score is best, each data set
-counting alike, and prints what QFVS scores on a video that the fit has not seen.
+counting alike, and prints what QFVS scores on a video that the fit has not seen. `redundancy` asks
+the questions of QMSum's training splits by the relevance that counts words, with several shares of
+the redundancy for pairs of sentences (`attention.word_redundancy`) and beside them top-k.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from seal.attention.question import features
 from seal.config import AttentionOptions, Options
 from seal.evaluate import haystack, qfvs, qmsum
 from seal.evaluate.cases import Case
+from seal.evaluate.methods import methods
 from seal.store import Store
 from seal.types import Float64, Span
 
@@ -36,6 +40,7 @@ LOGITS = (-5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.5, 5.0)
 SPLITS = ("train_academic", "train_committee")
 BUDGETS = (2.0, 10.0)
 NEEDLE_BUDGETS = (8, 16)
+SHARES = (0.0, 0.02, 0.06, 0.12, 0.25, 1.0)
 PULL = 1e-4
 
 
@@ -95,6 +100,18 @@ def fit(rows: list[dict[str, Any]]) -> Float64:
     return min(found, key=lambda each: each.fun).x
 
 
+def redundancy(data: str) -> None:
+    shares = {str(share): AttentionOptions(word_redundancy=share) for share in SHARES}
+    asked = {name: methods(options, ["seal"])["seal"] for name, options in shares.items()}
+    asked["top-k"] = methods(AttentionOptions(), ["top-k"])["top-k"]
+    for relevance in ("words", "words-static"):
+        meetings = qmsum.read(f"{data}/qmsum", SPLITS)
+        found = qmsum.evaluate(meetings, asked, relevance, budgets=BUDGETS)["methods"]
+        for name, metrics in found.items():
+            means = {metric: each["mean"] for metric, each in metrics.items() if "@" in metric}
+            print(relevance, name, *(f"{metric} {mean:.3f}" for metric, mean in means.items()))
+
+
 def _at(scores: Float64, logits: Float64) -> Float64:
     """[n] the scores [n, len(LOGITS)] between the weights that were tried."""
     return np.array([np.interp(at, LOGITS, row) for at, row in zip(logits, scores, strict=True)])
@@ -111,7 +128,12 @@ def main() -> None:
     asked.add_argument("--data", default=DATA)
     fitted = commands.add_parser("fit")
     fitted.add_argument("choices", type=Path)
+    repeated = commands.add_parser("redundancy")
+    repeated.add_argument("--data", default=DATA)
     args = parser.parse_args()
+    if args.command == "redundancy":
+        redundancy(args.data)
+        return
     if args.command == "choices":
         choices(args.out, args.data, args.store)
         return

@@ -32,7 +32,9 @@ def instance(seed: int, n: int, d: int, duplicates: bool) -> Candidates:
         embeddings[n // 2 :] = embeddings[: n - n // 2]
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     scores = rng.uniform(-1, 1, n).astype(np.float32)
-    return Candidates(scores, embeddings, rng.uniform(0, 100, n) + 3000 * rng.integers(0, 3, n))
+    times_s = rng.uniform(0, 100, n) + 3000 * rng.integers(0, 3, n)
+    by_words = rng.random(n) < 0.5 if seed % 2 else None
+    return Candidates(scores, embeddings, times_s, by_words=by_words)
 
 
 def size_of(name: str, budget: Budget) -> int:
@@ -71,7 +73,8 @@ def reference_value(
     mean = float(np.mean(c.relevance.astype(float)))
     spread = float(c.relevance.max()) - mean
     own = sum(near[row] - mean for row in rows) / (spread if spread > 1e-9 else np.inf)
-    alike = sum(s[i, j] ** 4 for i in rows for j in rows if i != j)
+    c_t = np.ones(len(c)) if c.by_words is None else np.where(c.by_words, o.word_redundancy**0.5, 1)
+    alike = sum(c_t[i] * c_t[j] * s[i, j] ** 4 for i in rows for j in rows if i != j)
     weight = answer_weight(c) if o.answer_weight is None else o.answer_weight
     return weight * (own / size - o.redundancy * alike / size**2) + (1 - weight) * covered
 
@@ -140,6 +143,7 @@ choices = st.builds(
     chosen_weight=st.sampled_from([0.0, 0.2, 1.0]),
     answer_weight=st.sampled_from([None, 0.0, 0.3, 1.0]),
     redundancy=st.sampled_from([0.0, 4.0]),
+    word_redundancy=st.sampled_from([0.0, 0.02, 1.0]),
     similarity_exponent=st.sampled_from([1.0, 2.0]),
     time_weight=st.sampled_from([0.0, 0.3]),
     certify_s=st.sampled_from([0.0, 0.01]),

@@ -1,5 +1,7 @@
 """What a question says of how a selection should be made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,6 +95,14 @@ def test_answers_do_not_repeat_each_other() -> None:
     assert sorted(pick(c, options)) == [0, 2]
     repeating = AttentionOptions(budget=2, answer_weight=1.0, neighbour_weight=0.0, redundancy=0.0)
     assert sorted(pick(c, repeating)) == [0, 1]
+
+
+def test_sentences_that_are_found_by_their_words_may_be_alike() -> None:
+    c = candidates([0.9, 0.89, 0.7, *[0.0] * 9], by_words=np.ones(12, bool))
+    c.embeddings[1] = c.embeddings[0]
+    options = AttentionOptions(budget=2, answer_weight=1.0, neighbour_weight=0.0)
+    assert sorted(pick(c, options)) == [0, 1]
+    assert sorted(pick(replace(c, by_words=None), options)) == [0, 2]
 
 
 def test_of_equal_tokens_the_one_in_a_relevant_place_is_chosen() -> None:

@@ -88,9 +88,8 @@ class Scope:
     def candidates(self, scores: Float32, query: str) -> Candidates:
         """All tokens with this relevance [n] to a query, and when they are, with videos one after
         another."""
-        times_s = self.tokens.middle_s + self.content.shift_s
-        embeddings = self.tokens.finite_embeddings
-        return Candidates(scores, embeddings, times_s, query=query, is_checked=True)
+        candidates = Candidates.of(self.tokens, scores, query)
+        return replace(candidates, times_s=candidates.times_s + self.content.shift_s)
 
     def choose(self, text: str, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> Choice:
         """The rows of the tokens worth looking at for a query, within `attention.budget`.

@@ -10,7 +10,7 @@ import numpy as np
 
 from seal.config import AttentionOptions
 from seal.errors import OptionError
-from seal.types import Float32, Float64, Int64, Tokens, check_finite
+from seal.types import Float32, Float64, Int64, Mask, Tokens, check_finite
 
 _NO_ROWS = np.empty(0, np.int64)
 
@@ -31,6 +31,8 @@ class Candidates:
     """What is asked, in words, where the relevance is that to a text."""
     in_context: Float32 | None = None
     """[n] R with that of the tokens around, for an objective that looks at these."""
+    by_words: Mask | None = None
+    """[n] whether the R of each token counts its words (`seal.attention.words`); otherwise none."""
     past: Candidates | None = None
     """Tokens that can no longer be chosen, or a sample of them, but that a choice has to represent:
     what streaming has left behind."""
@@ -63,13 +65,19 @@ class Candidates:
     def of(tokens: Tokens, relevance: Float32, query: str = "") -> Candidates:
         """All of `tokens`."""
         return Candidates(
-            relevance, tokens.finite_embeddings, tokens.middle_s, query=query, is_checked=True
+            relevance,
+            tokens.finite_embeddings,
+            tokens.middle_s,
+            query=query,
+            by_words=has_words(tokens),
+            is_checked=True,
         )
 
     def take(self, rows: Int64) -> Candidates:
         """The candidates of these rows alone; the past is left out."""
         multiplicity = None if self.multiplicity is None else self.multiplicity[rows]
         in_context = None if self.in_context is None else self.in_context[rows]
+        by_words = None if self.by_words is None else self.by_words[rows]
         return Candidates(
             self.relevance[rows],
             self.embeddings[rows],
@@ -77,6 +85,7 @@ class Candidates:
             multiplicity,
             self.query,
             in_context,
+            by_words,
             is_checked=True,
         )
 
@@ -111,6 +120,12 @@ class Candidates:
         multiplicity = self.multiplicities[rows]
         multiplicity[-count:] *= self.multiplicities[others].sum() / multiplicity[-count:].sum()
         return rows, replace(self.take(rows), multiplicity=multiplicity, past=self.past)
+
+
+def has_words(tokens: Tokens) -> Mask:
+    """[n] whether each token is said or written: its relevance counts its words."""
+    is_text: Mask = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
+    return is_text
 
 
 @dataclass(frozen=True, eq=False)

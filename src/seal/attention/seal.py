@@ -1,7 +1,7 @@
 """What answers the query, and what the video is apart from that: the default.
 
     F(T) = g * A(T) + (1 - g) * C(T)
-    A(T) = 1 / k * sum_{t in T} r_t - redundancy / k^2 * sum_{t != u in T} S(t, u)^4
+    A(T) = 1 / k * sum_{t in T} r_t - redundancy / k^2 * sum_{t != u in T} c_t c_u S(t, u)^4
     r_t = (R'(t, q) - mean R) / (max R - mean R)
 
 A are relevant tokens that do not repeat each other; C is `coverage` with more weight where more
@@ -11,6 +11,11 @@ happens; g is answer_weight, which by default follows from the question
 the similarity of all pairs is max-sum diversification (Borodin, Lee and Ye, PODS 2012). An even
 power of the similarities is positive, so that no gain rises as tokens join. It is also positive
 semidefinite (Schur's product theorem), so that A is concave between choices, which bounds it.
+
+c^2 is word_redundancy for tokens that are found by their words, and 1 for all others. The embedding
+of a sentence says little of what it adds to another one. Two turns about one subject may lie as
+close together as two pictures of one thing, and a reader wants both. `benchmarks/answer_weight.py
+redundancy` prints the scores that chose word_redundancy.
 
 The weights of C are those of `coverage` with
 
@@ -64,9 +69,10 @@ class Seal(Coverage):
         super().__init__(candidates, size, replace(options, chosen_weight=weight))
         self._own = weight / max(size, 1) * _standardised(candidates)
         self._repeated = weight * options.redundancy / max(size, 1) ** 2
-        """What each ordered pair of S^4 = 1 takes off."""
+        """What each ordered pair of c c S^4 = 1 takes off."""
+        self._charged = _charged(candidates, options.word_redundancy)
         self._columns: dict[int, Float32] = {}
-        """The choice, with S^4 of each of its tokens to all."""
+        """The choice, with c c S^4 of each of its tokens to all."""
         self._alike = np.zeros(len(candidates))
         """[n] the sum of these columns."""
 
@@ -133,14 +139,13 @@ class Seal(Coverage):
         return self._repeated * float(at @ alike) + self._relaxed(own, rows, budget, seconds)
 
     def _powers(self, rows: Int64) -> Float32:
-        """[len(rows), n] S^4."""
-        embeddings = self.candidates.embeddings
-        powers: Float32 = np.square(np.square(embeddings[rows] @ embeddings.T))
+        """[len(rows), n] c c S^4."""
+        powers: Float32 = np.square(np.square(self._charged[rows] @ self._charged.T))
         return powers
 
     def _pairs(self, rows: Int64) -> Float64:
-        """[len(rows)] the sum of S^4 of each of `rows` to the others."""
-        chosen = self.candidates.embeddings[rows]
+        """[len(rows)] the sum of c c S^4 of each of `rows` to the others."""
+        chosen = self._charged[rows]
         sums = np.empty(len(rows))
         for start in range(0, len(rows), _BLOCK):
             block = np.square(np.square(chosen[start : start + _BLOCK] @ chosen.T))
@@ -184,6 +189,16 @@ def in_context(candidates: Candidates, weight: float) -> Float32:
     seen = np.empty_like(candidates.relevance)
     seen[order] = (1 - 2 * weight) * own[1:-1] + weight * (own[:-2] + own[2:])
     return seen
+
+
+def _charged(candidates: Candidates, word_redundancy: float) -> Float32:
+    """[n, d] embeddings whose products are S times the fourth roots of c_t and c_u."""
+    by_words = candidates.by_words
+    if by_words is None or not by_words.any():
+        return candidates.embeddings
+    roots = np.where(by_words, word_redundancy**0.125, 1.0).astype(np.float32)
+    charged: Float32 = candidates.embeddings * roots[:, None]
+    return charged
 
 
 def _standardised(candidates: Candidates) -> Float64:

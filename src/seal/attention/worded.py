@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seal.attention.candidates import has_words
 from seal.attention.words import (
     SENTENCES,
     UNQUOTED,
@@ -59,8 +60,7 @@ class WordedTokens:
         `meanings` gives the vectors [m, e] of those with words, if an encoder of sentences made
         them; otherwise their embeddings count.
         """
-        words = (tokens.text != "") & tokens.where(lambda kind: kind.modality == "text")
-        rows = np.flatnonzero(words)
+        rows = np.flatnonzero(has_words(tokens))
         if not len(rows):
             return None
         worded = tokens.take(rows)

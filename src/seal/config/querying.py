@@ -33,6 +33,8 @@ class AttentionOptions:
     against the coverage of the whole video. By default it follows from the question."""
     redundancy: float = 4.0
     """Seal: how much the mean S^4 of the pairs of chosen tokens takes off."""
+    word_redundancy: float = 0.02
+    """Seal: the share, in [0, 1], of this that counts for pairs of tokens found by their words."""
     neighbour_weight: float = 0.1
     """Seal: the share, in [0, 0.5], that each neighbour in time has of a token's relevance."""
     query_weight: float = 0.45
@@ -84,6 +86,7 @@ class AttentionOptions:
         weight = self.answer_weight
         check(self, weight is None or 0 <= weight <= 1, "answer_weight must lie in [0, 1]")
         check(self, self.redundancy >= 0, "redundancy must be at least 0")
+        check(self, 0 <= self.word_redundancy <= 1, "word_redundancy must lie in [0, 1]")
         check(self, 0 <= self.neighbour_weight <= 0.5, "neighbour_weight must lie in [0, 0.5]")
         check(self, 0 <= self.query_weight <= 1, "query_weight must lie in [0, 1]")
         check(self, self.relevance_exponent > 0, "relevance_exponent must be above 0")
@@ -119,6 +122,7 @@ OBJECTIVES_WITH = {
         (
             "answer_weight",
             "redundancy",
+            "word_redundancy",
             "neighbour_weight",
             "variance_exponent",
             "variance_window_s",

@@ -9,7 +9,7 @@ people; of those the metrics are (`seal.evaluate.cases.SpanCase`). Budgets are s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -198,6 +198,8 @@ def cases(
             for span, (first, last) in zip(spans, question.spans, strict=True):
                 span[first : last + 1] = True
             candidates = Candidates.of(tokens, scores_of(question.text), question.text)
+            if not relevance.startswith("words"):  # Vectors alone, or word counts without them.
+                candidates = replace(candidates, by_words=None)
             name = f"{meeting.name}/{number}"
             yield SpanCase(question.text, name, meeting.name, candidates, sizes, spans)
 
