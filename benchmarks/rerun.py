@@ -49,8 +49,8 @@ MINUTES = {
     "seal eval qfvs": 3,
     "seal eval qmsum --splits val": 10,
     "seal eval qmsum --splits val --method top-k --relevance words": 5,
-    "seal eval qmsum --splits val --budget 2 --relevance words --method seal --method top-k"
-    " --method dpp": 5,
+    "seal eval qmsum --splits val --budget 2 --budget 10 --relevance words --method seal"
+    " --method top-k --method dpp": 5,
     "seal eval haystack": 15,
     "seal eval haystack --hay 3600 --hay clips": 30,
     "seal eval evidence": 1,
