@@ -285,9 +285,21 @@ def test_an_answer_is_streamed(server: Server) -> None:
     assert b"event: answer" in reply.body
 
 
+def test_choices_are_texts_by_letter_or_a_list(server: Server) -> None:
+    body = {"question": "What colour is the ball?", "video": film_id(server)}
+    given: list[Any] = [["red", "blue"], {"A": "red", "B": "blue"}]
+    replies = [server.post("/api/v1/ask", body | {"choices": choices}) for choices in given]
+    assert [reply.status for reply in replies] == [200, 200]
+    listed, lettered = (timeless(reply.json) for reply in replies)
+    assert listed == lettered
+    wrong = server.post("/api/v1/ask", body | {"choices": ["x"] * 27})
+    assert (wrong.status, "at most 26 have letters" in wrong.json["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("more", "status", "said"),
     [
+        ({"choices": "red"}, 422, 'choices is "red"; expected an object or a list.'),
         ({"video": "nothing"}, 404, "nothing"),
         ({"options": {"attention.alpha": 7}}, 422, "alpha"),
         ({"options": {"find.head": "/etc"}}, 422, "find.head"),

@@ -215,7 +215,7 @@ def test_videos_and_tokens_come_in_pages(reach: Reach, home: Path) -> None:
         ("find", {"query": "a ball", "video": "/etc/passwd"}, "video"),
         ("find", {"query": "a ball", "video": None, "x" * 10_000: 1}, "xxx"),
         ("select", {"query": "a ball", "budget": 0}, "budget"),
-        ("ask", {"question": "who?", "choices": ["a"]}, "choices"),
+        ("ask", {"question": "who?", "choices": "a"}, "choices"),
         ("ask", {"question": "who?", "dialogue": "../../film"}, "dialogue"),
         ("tokens", {"video": "nothing"}, "no video 'nothing' in the library"),
         ("tokens", {"video": "nothing", "kind": "../etc"}, "nothing"),

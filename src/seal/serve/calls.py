@@ -42,9 +42,7 @@ class AskCall(VideoCall):
     budget: int | None = Field(
         default=None, ge=1, le=256, description="How many pieces of evidence at most."
     )
-    choices: dict[str, str] | None = Field(
-        default=None, description="The options of a multiple choice, by letter."
-    )
+    choices: schemas.Choices = None
 
 
 class PageCall(StrictModel):

@@ -23,6 +23,10 @@ Options = Annotated[
 Query = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY, examples=["a red ball"])]
 Ids = Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=1024)]
 VideoId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, pattern=r"^[0-9A-Za-z_.-]+$")]
+Choices = Annotated[
+    dict[str, str] | list[str] | None,
+    Field(description="The choices of a multiple choice: texts by letter, or a list of texts."),
+]
 Verdict = Literal["likely", "unsure", "unlikely"]
 FoundBy = Annotated[str, Field(description=f"One of {', '.join(FOUND_BY)}; absent for a picture.")]
 Box = Annotated[list[float], Field(description="x0 y0 x1 y1 in [0, 1]", min_length=4, max_length=4)]
@@ -71,7 +75,7 @@ class AskRequest(BaseModel):
     question: Query
     video: VideoId | None = Field(None, description="One video; by default all are asked.")
     budget: int | None = Field(None, ge=1, le=1024)
-    choices: dict[str, str] | None = Field(None, description="Of a multiple choice, by letter.")
+    choices: Choices = None
     verify: bool = Field(False, description="Ask again without what the answer cites.")
     stream: bool = Field(False, description="Send the answer as it is written, by SSE.")
     dialogue: str | None = Field(

@@ -19,6 +19,8 @@ _MOST = 8
 """Sentences about one request; a list of a thousand wrong values is wrong in one way."""
 _TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _TYPES |= {"object": "an object", "null": "null"}
+_MEMBERS = "dict[", "list["
+"""How pydantic's names of the members of a union begin."""
 _JSON = "send JSON, with the header Content-Type: application/json"
 
 
@@ -94,6 +96,9 @@ def _inside(schema: Schema, step: str | int, document: Schema) -> tuple[Schema, 
         chosen = each.get("discriminator", {}).get("mapping", {}).get(step)
         if chosen is not None:
             return {"$ref": chosen}, False
+    if str(step).startswith(_MEMBERS):
+        return schema, False
+    for each in _alternatives(schema, document):
         if isinstance(step, int):
             inner = each.get("items")
         else:
