@@ -2,7 +2,8 @@
 
     python benchmarks/engine_kills.py [--kills 40] [--nodes 0] [--seed 0]
 
-Each turn indexes a clip that is cut in parts, and kills one process with SIGKILL:
+Each turn indexes a clip that is cut in parts and clips of one part, and kills one process with
+SIGKILL:
 
 worker  a process that `seal index --jobs 2` has started. The command goes on and ends well. With
         `engine.retries=0` the part of a process that dies is a dead letter: what the command
@@ -11,9 +12,9 @@ driver  the command itself. The same command then completes the video.
 shard   one of three shards that run at once. The shard is run again, and the video is complete.
 node    (`--nodes`, with the extra ray) a node of a Ray cluster of two, and a worker beside it.
 
-After each turn the store has the tokens of a run that was never killed, with their ids, and no
-video is unfinished. Exits with 1 at the first promise that is broken, and says which seed repeats
-it. Linux only.
+After each turn the store has the videos and tokens of a run that was never killed, with their ids,
+and no video is unfinished. Exits with 1 at the first promise that is broken, and says which seed
+repeats it. Linux only.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ from synthetic import write_video
 
 _SETTINGS = ["--set", "video.part_s=4", "--set", "video.short_side_px=64"]
 _SHARDS = 3
+_SHORT = 3
+"""Clips of one part."""
 
 
 class Turns:
@@ -50,12 +53,16 @@ class Turns:
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self._folder, self._rng = folder, rng
-        self._clip = write_video(folder / "clip.mp4", range(0, 24_000, 40), gop=50)
+        self._clips = [write_video(folder / "clip.mp4", range(0, 24_000, 40), gop=50)]
+        self._clips += [
+            write_video(folder / f"short-{number}.mp4", range(0, 2000 + 40 * number, 40))
+            for number in range(_SHORT)
+        ]
         began = time.monotonic()
         promise(self._start(folder / "whole", "--jobs", "2").wait() == 0, "a plain run failed")
         self.run_s = time.monotonic() - began
         whole = Store(folder / "whole")
-        self._want = whole.tokens(whole.videos()[0].id)
+        self._want = {video.id: whole.tokens(video.id) for video in whole.videos()}
         self._nodes: Any = None
 
     def _start(self, store: Path, *words: str) -> subprocess.Popen[str]:
@@ -64,7 +71,7 @@ class Turns:
             "-m",
             "seal.cli",
             "index",
-            str(self._clip),
+            *map(str, self._clips),
             "--store",
             str(store),
         ]
@@ -82,10 +89,11 @@ class Turns:
 
     def _check(self, store: Path) -> None:
         opened = Store(store)
-        videos = opened.videos()
-        promise(len(videos) == 1, f"{len(videos)} videos are there")
-        promise(opened.unfinished() == [], "the video is unfinished")
-        assert_same(opened.tokens(videos[0].id), self._want)
+        videos = sorted(video.id for video in opened.videos())
+        promise(videos == sorted(self._want), f"{videos} are there")
+        promise(opened.unfinished() == [], "a video is unfinished")
+        for video, tokens in self._want.items():
+            assert_same(opened.tokens(video), tokens)
         shutil.rmtree(store)
 
     def worker(self) -> int:
@@ -101,9 +109,12 @@ class Turns:
         out, _ = process.communicate()
         if process.returncode == 1:
             promise(retries == 0, "a worker was not replaced")
-            (share,) = map(json.loads, out.splitlines())
+            rows = [json.loads(line) for line in out.splitlines()]
+            # What is complete is described by its tokens.
+            (share,) = [row for row in rows if "dead" in row]
             dead = [letter["part"] for letter in share["dead"]]
             (begun,) = Store(store).unfinished()
+            promise(begun.id == share["video"], "the store has another unfinished video")
             promise([letter.part for letter in begun.dead] == dead, "the store has other letters")
             promise(len(dead) == killed, f"{dead} failed, and one worker was killed")
             done = set(begun.done.values())

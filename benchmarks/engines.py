@@ -3,9 +3,9 @@
     python benchmarks/engines.py overhead [--film FILE] [--jobs 2] [--runs 3] [--set KEY=VALUE]
     python benchmarks/engines.py simulate [--film FILE] [--workers 64] [--parts 12]
 
-`overhead` indexes a film with `local` and `--jobs` processes, with `ray` and as many CPUs, and as
-many shards at once with one process each, in turn, whole processes with their start. `ray` is
-left out where it is not installed.
+`overhead` indexes a film, or a folder of videos, with `local` and `--jobs` processes, with `local`
+and one process, with `ray` and as many CPUs, and as many shards at once with one process each, in
+turn, whole processes with their start. `ray` is left out where it is not installed.
 
 `simulate` indexes some parts of the film, one after another, and times each part and what it takes
 to store it. It then replays these times, drawn with replacement, as the 103 videos of LVBench (68
@@ -22,6 +22,7 @@ import heapq
 import importlib.util
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def overhead(film: Path, jobs: int, runs: int, settings: list[str]) -> None:
     plain = [sys.executable, "-m", "seal.cli", "index", str(film), *chosen]
     ways: dict[str, list[list[str]]] = {
         "local": [[*plain, "--jobs", str(jobs)]],
+        "local, one process": [[*plain, "--jobs", "1"]],
         "shards": [
             [*plain, "--jobs", "1", "--shard", f"{number + 1}/{jobs}"] for number in range(jobs)
         ],
@@ -55,10 +57,11 @@ def overhead(film: Path, jobs: int, runs: int, settings: list[str]) -> None:
     if importlib.util.find_spec("ray"):
         ways["ray"] = [[*plain, "--engine", "ray", "--jobs", str(jobs)]]
     took: dict[str, list[float]] = {name: [] for name in ways}
+    busy: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
         for name, commands in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                began = time.monotonic()
+                began, before_s = time.monotonic(), _children_s()
                 running = [
                     subprocess.Popen(
                         [*command, "--store", f"{folder}/store"],
@@ -70,12 +73,23 @@ def overhead(film: Path, jobs: int, runs: int, settings: list[str]) -> None:
                 if any(process.wait() for process in running):
                     raise SystemExit(f"{name} failed")
                 took[name].append(time.monotonic() - began)
-                (record,) = Store(f"{folder}/store").videos()
-    print("| engine | seconds, median | ratio to local, median of pairs |\n|---|---|---|")
+                busy[name].append(_children_s() - before_s)
+                records = Store(f"{folder}/store").videos()
+    print("| engine | seconds, median | CPU seconds | ratio to local, median of pairs |")
+    print("|---|---|---|---|")
     for name, seconds in took.items():
-        ratios = [a / b for a, b in zip(seconds, took["local"], strict=True)]
-        print(f"| {name} | {statistics.median(seconds):.1f} | {statistics.median(ratios):.2f} |")
-    print(f"{record.duration_s:.0f} s of film, {jobs} processes, load {os.getloadavg()[0]:.1f}")
+        ratio = statistics.median(a / b for a, b in zip(seconds, took["local"], strict=True))
+        cpu_s = statistics.median(busy[name])
+        print(f"| {name} | {statistics.median(seconds):.1f} | {cpu_s:.1f} | {ratio:.2f} |")
+    length_s = sum(record.duration_s for record in records)
+    load = os.getloadavg()[0]
+    print(f"{len(records)} videos of {length_s:.0f} s, {jobs} processes, load {load:.1f}")
+
+
+def _children_s() -> float:
+    """CPU seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def simulate(film: Path, workers: int, count: int, settings: list[str]) -> None:

@@ -6,7 +6,10 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from seal.decompose import Instances
 from seal.errors import OptionError, UnfinishedError, VideoError
 from seal.ingest import OnProgress, Shard, index, index_share
 from seal.ingest.batch import Batch
+from seal.ingest.engine import StoppedError
 from seal.store import Store
 from seal.types import Tokens
 from synthetic import write_video
@@ -280,23 +284,25 @@ def test_the_command_lists_dead_letters_at_the_end_and_goes_on(clip: Path, tmp_p
     command += ["--jobs", "2", "--set", "segment.backend=dying", "--set", "track.backend=motion"]
     command += ["--set", "engine.retries=0"]
     command += [word for setting in IN_PARTS for word in ("--set", setting)]
-    # The other video has one part, which the command does itself: it would die, too.
     done = subprocess.run(
-        [part for part in command if part != other],
+        command,
         env=environment | {"DIES": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    (row,) = map(json.loads, done.stdout.splitlines())
-    assert (row["complete"], row["parts"], row["own"]) == (False, PARTS, PARTS)
-    assert [letter["part"] for letter in row["dead"]] == [0, 1, 2]
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["complete"], row["parts"], row["own"]) for row in rows] == [
+        (False, PARTS, PARTS),
+        (False, 1, 1),
+    ]
+    assert [[letter["part"] for letter in row["dead"]] for row in rows] == [[0, 1, 2], [0]]
     told = [line for line in done.stderr.splitlines() if ", tried " in line]
-    assert len(told) == PARTS
+    assert len(told) == PARTS + 1
     assert told[0].startswith(f"seal: {clip}: part 0 (0:00.0–0:02.6), tried once: its worker")
     listed = CliRunner().invoke(main, ["list", "--store", str(store)]).stdout
-    assert listed.count("tried once: its worker process died (SIGKILL") == PARTS
+    assert listed.count("tried once: its worker process died (SIGKILL") == PARTS + 1
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2
@@ -306,43 +312,73 @@ def test_the_command_lists_dead_letters_at_the_end_and_goes_on(clip: Path, tmp_p
 # Several at a time
 
 
-def test_a_batch_works_on_some_at_a_time_and_tells_of_all_together() -> None:
-    meeting, seen = threading.Barrier(3, timeout=60), list[Progress]()
+def test_a_batch_begins_in_order_works_on_some_at_a_time_and_ends_in_order() -> None:
+    meeting, begun, seen = threading.Barrier(3, timeout=60), list[int](), list[Progress]()
 
-    def work(number: int, on_progress: OnProgress) -> int:
+    def work(number: int, on_progress: OnProgress, end_turn: Callable[[], None]) -> int:
+        begun.append(number)
+        on_progress(Progress("reading", number))
+        end_turn()
         if number < 3:
+            # All three are at work before one of them ends.
             meeting.wait()
-        on_progress(Progress("indexing", 2.0, 1.0, 3.0))
+        on_progress(Progress("indexing", number))
         if number == 4:
             raise VideoError("four")
         return number
 
-    outcomes = dict(Batch(work, range(5), 3, seen.append))
-    assert [outcomes[number]() for number in range(4)] == [0, 1, 2, 3]
-    with pytest.raises(VideoError, match="four"):
-        outcomes[4]()
-    assert max(progress.done_s for progress in seen) == 10
-    assert max(progress.skipped_s for progress in seen) == 5
+    ended = []
+    for number, outcome in Batch(work, range(5), 3, seen.append):
+        if number == 4:
+            with pytest.raises(VideoError, match="four"):
+                outcome()
+        else:
+            assert outcome() == number
+        ended.append(number)
+    assert begun == ended == [0, 1, 2, 3, 4]
+    # Progress is that of the one that is waited for, so it never goes back.
+    told = [progress.done_s for progress in seen]
+    assert told == sorted(told)
 
 
-def test_a_batch_that_nobody_waits_for_stops() -> None:
-    stopped, go_on = threading.Event(), threading.Event()
+def test_one_that_keeps_its_turn_is_alone_with_those_before() -> None:
+    at_work, most = set[int](), list[int]()
 
-    def work(number: int, on_progress: OnProgress) -> int:
+    def work(number: int, on_progress: OnProgress, end_turn: Callable[[], None]) -> int:
+        at_work.add(number)
+        most.append(len(at_work))
+        time.sleep(0.01)
+        at_work.remove(number)
+        return number
+
+    assert [outcome() for _, outcome in Batch(work, range(6), 3, lambda progress: None)] == [
+        *range(6)
+    ]
+    assert set(most) == {1}
+
+
+def test_a_batch_that_nobody_waits_for_stops_and_waits_for_its_threads() -> None:
+    go_on, errors = threading.Event(), list[BaseException]()
+
+    def work(number: int, on_progress: OnProgress, end_turn: Callable[[], None]) -> int:
+        end_turn()
         if number:
             go_on.wait(60)
             try:
                 on_progress(Progress("indexing", 1.0))
-            except Exception:
-                stopped.set()
+            except BaseException as error:
+                errors.append(error)
                 raise
         return number
 
-    batch = iter(Batch(work, range(8), 2, lambda progress: None))
-    next(batch)
-    batch.close()  # type: ignore[attr-defined]
-    go_on.set()
-    assert stopped.wait(60)
+    batch = iter(Batch(work, range(8), 2, lambda progress: None, go_on.set))
+    _, outcome = next(batch)
+    assert outcome() == 0
+    batch.close()
+    assert errors
+    assert {type(error) for error in errors} == {StoppedError}
+    # Of the other seven, those began that had a thread.
+    assert len(errors) <= 2
 
 
 # The cost
@@ -368,16 +404,27 @@ def test_the_plan_says_what_it_will_cost(clip: Path, tmp_path: Path) -> None:
     assert [row["path"] for row in found["unknown"]] == [str(folder / "no.mp4")]
     (folder / "no.mp4").unlink()
     code = 0
-    # Three parts of four seconds on four processes: a round for each video, one after the other.
+    # Six parts of four seconds on four processes: two rounds, also of shards.
     at_speed = planned("--speed", "2")
     assert at_speed["seconds"] == pytest.approx(2 * 4 / 2)
-    # Shards and clusters share the six parts of both: two rounds.
     assert at_speed["shared_seconds"] == pytest.approx(2 * 4 / 2)
-    # Videos of one part leave three of the four processes of one command idle.
+    # Videos of one part are done at the same time.
     whole = ("--speed", "2", "--set", "video.part_s=60")
-    assert planned(*whole)["seconds"] == pytest.approx(2 * 12 / 2)
-    assert planned(*whole)["shared_seconds"] == pytest.approx(12 / 2)
-    assert planned(*whole, "--set", "engine.backend=ray")["seconds"] == pytest.approx(12 / 2)
+    assert planned(*whole)["seconds"] == pytest.approx(12 / 2)
+    assert planned(*whole, "--jobs", "1")["seconds"] == pytest.approx(2 * 12 / 2)
+    # A clock that begins anew: the command reads such a video itself, and what follows it waits.
+    one = write_video(tmp_path / "one.ts", range(100), time_base=Fraction(1, 25), gop=25)
+    for name in ("aa.ts", "ab.ts"):
+        (folder / name).write_bytes(one.read_bytes() * 2)
+    alone = planned(*whole)
+    assert alone["seconds"] == pytest.approx((12 + 8 + 8) / 2, abs=0.3)
+    assert alone["shared_seconds"] == pytest.approx(12 / 2, abs=0.1)
+    assert (
+        "by --shard: videos that cannot be cut"
+        in CliRunner().invoke(main, ["plan", str(folder), *whole, "--jobs", "4"]).stdout
+    )
+    for name in ("aa.ts", "ab.ts"):
+        (folder / name).unlink()
     base = planned("--profile", "base")["passes"]
     assert base["track"] == 24 * 5
     assert base["segment"] == 24 // 2 * 2

@@ -18,7 +18,7 @@ from seal import Options, Progress, VideoError, kinds
 from seal.asked import draw, show
 from seal.errors import NotIndexedError, StoreError
 from seal.ingest import index as index_video
-from seal.ingest.run import Workers
+from seal.ingest.pool import Pool
 from seal.scope import Scope
 from seal.store import Store, VideoRecord
 from seal.types import Tokens
@@ -130,12 +130,12 @@ def test_workers_that_get_no_plan_end(
     their input."""
     started: list[subprocess.Popen[bytes]] = []
 
-    class Seen(Workers):
-        def start(self, jobs: int, options: Options) -> None:
-            super().start(jobs, options)
-            started.extend(process for process in self.idle if process not in started)
+    class Seen(Pool):
+        def start(self, count: int, options: Options) -> None:
+            super().start(count, options)
+            started.extend(process for process in self.processes if process not in started)
 
-    monkeypatch.setattr("seal.ingest.run.Workers", Seen)
+    monkeypatch.setattr("seal.ingest.run.Pool", Seen)
     options = Options.load("mini", [IN_PARTS])
     counts = []
     # The film has codec keyframes ten seconds apart, so that it has one part of at most seven.
@@ -148,10 +148,13 @@ def test_workers_that_get_no_plan_end(
         counts.append(len(started))
         assert all(process.returncode is not None for process in started)
     assert counts == [2, 4, 6]
-    lone = Workers()
+    lone = Pool(1)
     lone.start(1, options)
-    assert lone.idle[0].communicate(b"") == (b"", None)
-    assert lone.idle[0].returncode == 0
+    (process,) = lone.processes
+    assert process.stdin
+    process.stdin.close()
+    assert process.wait(60) == 0
+    lone.close()
 
 
 def test_a_script_needs_no_guard_to_index_with_several_processes(

@@ -8,7 +8,7 @@ import pytest
 from seal.config import Options
 from seal.ingest import default_jobs
 from seal.ingest.places import places
-from seal.ingest.run import Workers
+from seal.ingest.pool import Pool
 
 torch = pytest.importorskip("torch")
 
@@ -69,13 +69,13 @@ def test_one_device_or_none_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("two")
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_worker_processes_take_the_devices_in_turn() -> None:
-    workers, options = Workers(), Options.load("base")
+    pool, options = Pool(3), Options.load("base")
     try:
-        workers.start(2, options)
-        workers.start(3, options)
-        environments = [Path(f"/proc/{p.pid}/environ").read_bytes() for p in workers.idle]
+        pool.start(2, options)
+        pool.start(3, options)
+        environments = [Path(f"/proc/{p.pid}/environ").read_bytes() for p in pool.processes]
     finally:
-        workers.close()
+        pool.close()
     seen = [
         dict(entry.split(b"=", 1) for entry in environment.split(b"\0") if b"=" in entry)
         for environment in environments

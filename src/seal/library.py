@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -19,8 +20,7 @@ from seal.errors import NotIndexedError, OptionError, StoreError
 from seal.everywhere import found_everywhere
 from seal.front import Indexing, Library, PutExport, PutQuestion
 from seal.indexed import LocalVideo
-from seal.ingest import OnProgress, Shard, default_jobs, index_share
-from seal.ingest.batch import Batch
+from seal.ingest import Indexer, Shard, default_jobs
 from seal.ingest.shard import WHOLE
 from seal.inventory import Listing, Optimized, Removed, Share
 from seal.lookup import find_any_video, find_video, options_of
@@ -76,7 +76,7 @@ class LocalLibrary(Library):
 
     def _index_each(
         self, source: str | Path | Iterable[str | Path], how: Indexing
-    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
+    ) -> Generator[tuple[int, str | Path, Callable[[], Share]], None, None]:
         chosen = Options.load(how.profile, how.settings, "index", self._defaults)
         given = Instances(**how.objects)
         given.check(how.settings)
@@ -95,22 +95,18 @@ class LocalLibrary(Library):
                 f"one subtitle file cannot be that of {len(paths)} videos: index its video alone"
             )
 
-        def one(place: int, on_progress: OnProgress) -> Share:
-            return index_share(
-                paths[place],
-                self.store,
-                chosen,
-                shard=replace(shard, place=place),
-                quick=how.quick,
-                jobs=jobs,
-                instances=given,
-                on_progress=on_progress,
-                say=how.say,
-            )
-
-        at_once = chosen.engine.videos_at_once
-        for place, outcome in Batch(one, range(len(paths)), at_once, how.on_progress):
-            yield place, paths[place], outcome
+        indexer = Indexer(
+            self.store,
+            chosen,
+            quick=how.quick,
+            jobs=jobs,
+            videos=len(paths),
+            instances=given,
+            say=how.say,
+        )
+        with closing(indexer.each(paths, shard, how.on_progress)) as each:
+            for place, outcome in each:
+                yield place, paths[place], outcome
 
     def video(self, name: str | Path) -> LocalVideo:
         return self._video(find_video(self.store, str(name)))

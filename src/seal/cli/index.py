@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -107,7 +107,7 @@ def index(
     options = Options.load(profile, settings, "index", defaults())
     opened = library(store_path, create=True)
     sources = sources_of(["/dev/stdin" if path == "-" else path for path in paths])
-    bars = _Bars([shown(source) for source in sources], options)
+    bars = _Bars(options.video.part_s)
     each = opened.index_each(
         sources,
         shard=shard,
@@ -120,18 +120,19 @@ def index(
     )
     failed, dead = False, []
     try:
-        for source, outcome in each:
-            try:
-                with bars.showing(shown(source)):
-                    share = outcome()
-            except (OptionError, VideoError) as error:
-                # The options were fine by themselves, so this is about this video.
-                complain(error)
-                failed = True
-                continue
-            if share.dead:
-                dead.append(share)
-            _tell_of(share, opened, shard is None, as_json)
+        with closing(each):
+            for source, outcome in each:
+                try:
+                    with bars.showing(shown(source)):
+                        share = outcome()
+                except (OptionError, VideoError) as error:
+                    # The options were fine by themselves, so this is about this video.
+                    complain(error)
+                    failed = True
+                    continue
+                if share.dead:
+                    dead.append(share)
+                _tell_of(share, opened, shard is None, as_json)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(bars.stored()) from None
     for share in dead:
@@ -155,17 +156,13 @@ def _tell_of(share: Share, opened: Library, whole: bool, as_json: bool) -> None:
 
 
 class _Bars:
-    """Progress: of one video after the other, or of all together where some run at a time."""
+    """Progress of one video after the other."""
 
-    def __init__(self, names: Sequence[str], options: Options) -> None:
-        self._together = min(options.engine.videos_at_once, len(names)) > 1
-        self._part_s = options.video.part_s
+    def __init__(self, part_s: float) -> None:
+        self._part_s = part_s
         self._name = ""
         self._last: Progress | None = None
         self._tell: OnProgress = lambda progress: None
-        self._all = ExitStack()
-        if self._together:
-            self._tell = self._all.enter_context(progress_bar(f"{len(names)} videos"))
 
     def on_progress(self, progress: Progress) -> None:
         self._last = progress
@@ -173,7 +170,7 @@ class _Bars:
 
     def stored(self) -> str:
         """How much of the video that is being indexed is stored; "" where nobody knows."""
-        if self._together or self._last is None or self._last.stored is None:
+        if self._last is None or self._last.stored is None:
             return ""
         done, count = self._last.stored
         return (
@@ -184,9 +181,6 @@ class _Bars:
     @contextmanager
     def showing(self, name: str) -> Iterator[None]:
         """A bar of its own for a video, unless it is done already."""
-        if self._together:
-            yield
-            return
         self._name, self._last = name, None
         with progress_bar(name) as self._tell:
             yield

@@ -83,11 +83,14 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
     """Progress on stderr: a bar on a terminal, otherwise a line every few seconds."""
     path = printable(path)
     began = told = time.monotonic()
+    ahead_s: float | None = None
+    """Seconds of video that were done before anybody looked."""
     with bar() as shown:
 
         def on_progress(progress: Any) -> None:
-            nonlocal told
+            nonlocal told, ahead_s
             now = time.monotonic()
+            ahead_s = progress.done_s if ahead_s is None else ahead_s
             if now - told < (_LINE_EVERY_S if shown.disable else _BAR_EVERY_S):
                 return
             told = now
@@ -99,10 +102,10 @@ def progress_bar(path: str) -> Iterator[OnProgress]:
                     shown.set_description_str(f"{progress.stage} {path}")
                 return
             done_s, total_s = progress.skipped_s + progress.done_s, progress.total_s
-            speed = progress.done_s / max(now - began, 1e-3)
+            speed = (progress.done_s - ahead_s) / max(now - began, 1e-3)
             total = f" of {clock(total_s)}" if total_s else ""
             said = f"{progress.stage} {path}: {clock(done_s)}{total}"
-            said += f", {speed:.1f}x real time" if progress.done_s else ""
+            said += f", {speed:.1f}x real time" if speed else ""
             said += _at_work(progress.workers)
             if shown.disable:
                 tell(said)

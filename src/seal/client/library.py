@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ class RemoteLibrary(Library):
 
     def _index_each(
         self, source: str | Path | Iterable[str | Path], how: Indexing
-    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
+    ) -> Generator[tuple[int, str | Path, Callable[[], Share]], None, None]:
         from seal.video import sources_of
 
         self._check(how)

@@ -26,11 +26,6 @@ class EngineOptions:
     def __post_init__(self) -> None:
         check(self, self.retries >= 0, "retries must be at least 0")
 
-    @property
-    def videos_at_once(self) -> int:
-        """How many videos are indexed at a time."""
-        return 1
-
 
 @dataclass(frozen=True)
 class LocalOptions(EngineOptions):
@@ -69,7 +64,3 @@ class RayOptions(EngineOptions):
         check(self, self.servers is None or self.servers >= 1, "servers must be at least 1")
         check(self, self.server_parts >= 1, "server_parts must be at least 1")
         check(self, self.videos >= 1, "videos must be at least 1")
-
-    @property
-    def videos_at_once(self) -> int:
-        return self.videos

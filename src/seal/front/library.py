@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -126,7 +127,8 @@ class Library(ABC):
             "reader": reader,
         }
         how = Indexing(profile, settings, quick, jobs, objects, on_progress, say=say)
-        shares = {place: outcome() for place, _, outcome in self._index_each(source, how)}
+        with closing(self._index_each(source, how)) as each:
+            shares = {place: outcome() for place, _, outcome in each}
         dead = [share for _, share in sorted(shares.items()) if not share.is_complete]
         if dead:
             raise UnfinishedError("; ".join(share.failure for share in dead), dead)
@@ -147,8 +149,8 @@ class Library(ABC):
         options: Settings = (),
         on_progress: OnProgress = lambda progress: None,
         say: Callable[[str], None] = lambda text: None,
-    ) -> Iterator[tuple[str | Path, Callable[[], Share]]]:
-        """Index videos as `index` does, and say of each what has come of it, as soon as it ends.
+    ) -> Generator[tuple[str | Path, Callable[[], Share]], None, None]:
+        """Index videos as `index` does, and say of each what has come of it, in their order.
 
             for path, outcome in library.index_each("films", shard="3/64"):
                 share = outcome()   # or VideoError, and the next one may do
@@ -157,11 +159,15 @@ class Library(ABC):
         order and write to one store. Each part has one owner. The process that finds a video
         complete commits it, so that a video may be unfinished when its share is done. A live
         source, a pipe and a video that cannot be cut belong to one shard as a whole.
+
+        Other videos may be worked on while the caller waits for one: `on_progress` is about this
+        one alone. Closing the iterator ends them all.
         """
         settings = merged(options, {"subtitles.file": subtitles, "engine.backend": engine})
         how = Indexing(profile, settings, quick, jobs, {}, on_progress, shard, say)
-        for _, path, outcome in self._index_each(source, how):
-            yield path, outcome
+        with closing(self._index_each(source, how)) as each:
+            for _, path, outcome in each:
+                yield path, outcome
 
     @abstractmethod
     def video(self, name: str | Path) -> Video:
@@ -354,7 +360,7 @@ class Library(ABC):
     @abstractmethod
     def _index_each(
         self, source: str | Path | Iterable[str | Path], how: Indexing
-    ) -> Iterator[tuple[int, str | Path, Callable[[], Share]]]:
+    ) -> Generator[tuple[int, str | Path, Callable[[], Share]], None, None]:
         """The place of each video in the list, the video, and what does it or has done it."""
 
     @abstractmethod

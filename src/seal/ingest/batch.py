@@ -2,110 +2,112 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-if TYPE_CHECKING:
-    from seal.ingest import OnProgress, Progress
+from seal.ingest.engine import OnProgress, Progress, StoppedError
 
 Source = TypeVar("Source")
 Result = TypeVar("Result")
 
-
-class _StoppedError(Exception):
-    """Nobody waits for what a thread does."""
+_PATIENCE_S = 5.0
+"""How long threads that nobody waits for may take to end."""
 
 
 class Batch(Generic[Source, Result]):
-    """The videos of a batch with what has come of each, in the order in which they end.
+    """The videos of a batch with what has come of each, in their order.
 
-        for source, outcome in Batch(work, sources, at_once, on_progress):
-            outcome()   # what `work(source, on_progress)` has returned, or raises what it raised
+        for source, outcome in Batch(work, sources, at_once, on_progress, stop):
+            outcome()   # what `work(source, on_progress, end_turn)` has returned or raised
 
-    With several at a time, progress is that of all together.
+    Videos begin one at a time and in their order: the next one begins when `work` has called
+    `end_turn`, or has ended. Progress is that of the video whose outcome is waited for, and told in
+    the thread that waits. `stop` is called in the end: it has to end what other threads are at.
     """
 
     def __init__(
         self,
-        work: Callable[[Source, OnProgress], Result],
+        work: Callable[[Source, OnProgress, Callable[[], None]], Result],
         sources: Sequence[Source],
         at_once: int,
         on_progress: OnProgress,
+        stop: Callable[[], None] = lambda: None,
     ) -> None:
-        self._work, self._sources = work, sources
+        self._work, self._sources, self._stop = work, sources, stop
         self._at_once = min(at_once, len(sources))
         self._on_progress = on_progress
-        self._lock = threading.Lock()
-        self._running: dict[int, Progress] = {}
-        self._done_s = self._skipped_s = 0.0
+        self._ended: list[Future[Result]] = [Future() for _ in sources]
+        self._begun = iter(range(len(sources)))
+        self._turn = threading.Lock()
         self._is_stopped = False
+        self._awaited: int | None = None
+        self._latest = deque[Progress](maxlen=1)
+        """The last progress of the video whose outcome is waited for, where nobody was told yet."""
+        self._news = threading.Condition()
 
-    def __iter__(self) -> Iterator[tuple[Source, Callable[[], Result]]]:
-        if self._at_once <= 1:
-            for source in self._sources:
-                yield source, partial(self._work, source, self._on_progress)
-            return
-        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        ended: queue.SimpleQueue[tuple[Source, Callable[[], Result]]] = queue.SimpleQueue()
-        for place in range(len(self._sources)):
-            waiting.put(place)
-        for _ in range(self._at_once):
-            threading.Thread(target=self._serve, args=(waiting, ended), daemon=True).start()
+    def __iter__(self) -> Generator[tuple[Source, Callable[[], Result]], None, None]:
+        threads = [
+            threading.Thread(target=copy_context().run, args=(self._serve,), daemon=True)
+            for _ in range(self._at_once if self._at_once > 1 else 0)
+        ]
         try:
-            for _ in self._sources:
-                yield ended.get()
+            for thread in threads:
+                thread.start()
+            for place, source in enumerate(self._sources):
+                if threads:
+                    yield source, partial(self._outcome, place)
+                    wait([self._ended[place]])
+                else:
+                    yield source, partial(self._work, source, self._on_progress, lambda: None)
         finally:
-            # A thread hears of it when it next tells its progress.
             self._is_stopped = True
+            self._stop()
+            until = time.monotonic() + _PATIENCE_S
+            for thread in threads:
+                thread.join(max(0.0, until - time.monotonic()))
 
-    def _serve(
-        self,
-        waiting: queue.SimpleQueue[int],
-        ended: queue.SimpleQueue[tuple[Source, Callable[[], Result]]],
-    ) -> None:
-        while not self._is_stopped:
-            try:
-                place = waiting.get_nowait()
-            except queue.Empty:
-                return
-            source = self._sources[place]
-            try:
-                result = self._work(source, partial(self._progressed, place))
-            except BaseException as error:
-                ended.put((source, partial(_raise, error)))
-            else:
-                ended.put((source, partial(_give, result)))
-            with self._lock:
-                if (last := self._running.pop(place, None)) is not None:
-                    self._done_s += last.done_s
-                    self._skipped_s += last.skipped_s
+    def _outcome(self, place: int) -> Result:
+        ended = self._ended[place]
+        with self._news:
+            self._awaited = place
+            self._latest.clear()
+        while not ended.done():
+            with self._news:
+                self._news.wait_for(lambda: self._latest or ended.done())
+                told = list(self._latest)
+                self._latest.clear()
+            for progress in told:
+                self._on_progress(progress)
+        return ended.result()
+
+    def _serve(self) -> None:
+        while True:
+            with ExitStack() as turn:
+                turn.enter_context(self._turn)
+                place = next(self._begun, None)
+                if place is None or self._is_stopped:
+                    return
+                told = partial(self._progressed, place)
+                try:
+                    result = self._work(self._sources[place], told, turn.close)
+                except BaseException as error:
+                    self._ended[place].set_exception(error)
+                else:
+                    self._ended[place].set_result(result)
+                with self._news:
+                    self._news.notify_all()
 
     def _progressed(self, place: int, progress: Progress) -> None:
-        from seal.ingest import Progress
-
         if self._is_stopped:
-            raise _StoppedError
-        with self._lock:
-            if progress.stage != "indexing" and place in self._running:
-                return
-            self._running[place] = progress
-            running = list(self._running.values())
-            everything = Progress(
-                "indexing",
-                self._done_s + sum(each.done_s for each in running),
-                self._skipped_s + sum(each.skipped_s for each in running),
-                None,
-                tuple(worker for each in running for worker in each.workers),
-            )
-            self._on_progress(everything)
-
-
-def _raise(error: BaseException) -> Any:
-    raise error
-
-
-def _give(result: Result) -> Result:
-    return result
+            raise StoppedError
+        with self._news:
+            if place == self._awaited:
+                self._latest.append(progress)
+                self._news.notify_all()

@@ -53,11 +53,15 @@ _SERVER_PATIENCE_S = 600.0
 class RayEngine(Engine):
     """Tasks of a Ray cluster."""
 
-    def __init__(self, options: Any, jobs: int | None = None) -> None:
-        super().__init__(options, jobs)
+    def __init__(self, options: Any, jobs: int | None = None, videos: int = 1) -> None:
+        super().__init__(options, jobs, videos)
         self._cluster = _cluster(options.address)
         self._servers: _Servers | None = None
         self._spare: int | None = None
+
+    @property
+    def videos_at_once(self) -> int:
+        return int(self.options.videos)
 
     def models(self, options: Options, instances: Instances) -> Models:
         self._servers = self._cluster.servers(options)
@@ -71,6 +75,7 @@ class RayEngine(Engine):
     def close(self) -> None:
         if self._servers is not None and self._spare is not None:
             self._servers.give_back(self._spare)
+            self._spare = None
 
     def run(
         self, plan: Plan, video: VideoReader, models: Models, instances: Instances, board: Board

@@ -1,4 +1,4 @@
-"""What an engine is: it takes a plan, and yields its parts as they get done.
+"""What an engine is: it takes plans, and yields the parts of each as they get done.
 
 A part that fails is tried again, after the parts that wait. A part that failed each time is a dead
 letter: the engine yields it with its reason and goes on with the others.
@@ -7,6 +7,7 @@ letter: the engine yields it with its reason and goes on with the others.
 from __future__ import annotations
 
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Generator
@@ -34,6 +35,28 @@ class WorkerProgress:
     """Seconds of the part that are done."""
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far the indexing of one video has come."""
+
+    stage: str
+    """What is going on: "reading", "indexing" or "storing"."""
+    done_s: float = 0.0
+    """Seconds of video indexed in this run."""
+    skipped_s: float = 0.0
+    """Seconds of video that an earlier run had indexed."""
+    total_s: float | None = None
+    """Length of the video; None where it is not known."""
+    workers: tuple[WorkerProgress, ...] = ()
+    """The workers that are at a part, and how far each is with it."""
+    stored: tuple[int, int] | None = None
+    """How many of the parts to do are stored, and how many there are, with those of earlier runs;
+    None where parts are not known."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
 class Board:
     """Who is at which part, and how far each part is."""
 
@@ -41,9 +64,12 @@ class Board:
         self._tell = tell
         self._done_s: dict[int, float] = {}
         self._at: dict[str, int] = {}
+        self.begun: float | None = None
+        """When somebody was at a part for the first time, by the monotonic clock."""
 
     def at(self, worker: str, number: int, done_s: float) -> None:
         """A worker is so far with a part."""
+        self.begun = self.begun or time.monotonic()
         self._at[worker], self._done_s[number] = number, done_s
         self._tell(self)
 
@@ -107,16 +133,29 @@ class PartQueue:
         return letter
 
 
-class Engine(ABC):
-    """Does the parts of one plan."""
+class StoppedError(Exception):
+    """Nobody waits any more for what a thread does."""
 
-    def __init__(self, options: Any, jobs: int | None = None) -> None:
-        """`jobs` is how many parts are worked on at a time; None leaves it to the engine."""
-        self.options, self.jobs = options, jobs
+
+class Engine(ABC):
+    """Does the parts of plans, all with the same options and objects handed in.
+
+    Up to `videos_at_once` threads may run a plan each.
+    """
+
+    def __init__(self, options: Any, jobs: int | None = None, videos: int = 1) -> None:
+        """`jobs` is how many parts are worked on at a time; None leaves it to the engine. About so
+        many `videos` are to come."""
+        self.options, self.jobs, self.videos = options, jobs, videos
+
+    @property
+    def videos_at_once(self) -> int:
+        """How many videos are worth to be worked on at a time."""
+        return 1
 
     def expect(self, parts: int, options: Options) -> None:
-        """About so many parts are to come, with these options: time to start what takes long to
-        start."""
+        """About so many parts of a video are to come, with these options: time to start what takes
+        long to start."""
         return
 
     def models(self, options: Options, instances: Instances) -> Models:
@@ -135,15 +174,17 @@ class Engine(ABC):
         `video` is the source, open in this process, and `models` come from `models`. A source that
         cannot be shared (`Plan.is_shareable`) is read by this process, once.
 
-        Raises VideoError if a source that is read once fails, and whatever a back end raises.
+        Raises VideoError if a source that is read once fails, whatever a back end raises, and
+        StoppedError if the engine is closed meanwhile.
         """
 
     def close(self) -> None:
-        """Free what was started for a plan that has not come."""
+        """Free what was started. It may be called twice, and by another thread than those that run
+        plans."""
         return
 
 
-def engine(options: Options, jobs: int | None = None) -> Engine:
+def engine(options: Options, jobs: int | None = None, videos: int = 1) -> Engine:
     """The engine that the options name. Raises OptionError and BackendError as `seal.backends`."""
-    made: Engine = backends.make("engine", options.engine, Engine, jobs)
+    made: Engine = backends.make("engine", options.engine, Engine, jobs, videos)
     return made

@@ -6,6 +6,7 @@ indexed and thrown away, and the rest is taken to be like it.
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from seal.clock import clock
 from seal.config import Options
 from seal.decompose import Models
 from seal.errors import VideoError
-from seal.ingest.plan import Plan
+from seal.ingest.plan import Plan, are_apart
 from seal.ingest.shard import WHOLE
 from seal.ingest.work import index_part
 from seal.printing import printable
@@ -63,11 +64,10 @@ class CostEstimate(Result):
     speed: float | None
     """Seconds of video that one process indexes in a second; None where it is not known."""
     workers: int
-    turns_s: float
-    """Seconds of video that the process with the largest share indexes, where videos come one after
-    another and the processes share the parts of each."""
-    is_shared: bool
-    """Whether the engine works on several videos at a time; the local engine does not."""
+    busiest_s: float
+    """Seconds of video that pass until the last of the processes of one command is done."""
+    shared_s: float
+    """The same of as many commands, each with a shard."""
     unknown: tuple[tuple[str, str], ...]
     """Sources without a length, such as cameras, and those that cannot be read, with the reason."""
     unreadable: int
@@ -77,17 +77,12 @@ class CostEstimate(Result):
     @property
     def seconds(self) -> float | None:
         """How long one command takes with that many workers; the largest share decides."""
-        if self.is_shared or not self.speed or not self.parts:
-            return self.shared_seconds
-        return self.turns_s / self.speed
+        return self.busiest_s / self.speed if self.speed and self.parts else None
 
     @property
     def shared_seconds(self) -> float | None:
-        """How long that many shards take, or a cluster: they share the parts of all videos."""
-        if not self.speed or not self.parts:
-            return None
-        shares = -(-self.parts // self.workers)
-        return self.length_s / self.parts * shares / self.speed
+        """How long that many shards take, which wait for no video that is read in one piece."""
+        return self.shared_s / self.speed if self.speed and self.parts else None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -129,7 +124,7 @@ class CostEstimate(Result):
         if self.seconds is not None and self.shared_seconds != self.seconds:
             shared = clock(self.shared_seconds or 0.0, tenths=False)
             lines.append(
-                f"                {shared} by --shard or --engine ray: videos at the same time"
+                f"                {shared} by --shard: videos that cannot be cut at the same time"
             )
         lines += [f"not counted     {printable(path)}: {why}" for path, why in self.unknown]
         return "\n".join(lines)
@@ -154,8 +149,8 @@ def estimate(
     A source that cannot be read, or has no length, is counted apart. Raises what loading models
     does, with `measure`.
     """
-    lengths_s, parts, turns_s, unknown = list[float](), 0, 0.0, list[tuple[str, str]]()
-    unreadable = 0
+    lengths_s, unknown, unreadable = list[float](), list[tuple[str, str]](), 0
+    parts = list[tuple[float, bool]]()
     measured: MeasuredPart | None = None
     for source in sources:
         if has_no_end(source) or is_pipe(source):
@@ -176,8 +171,10 @@ def estimate(
             continue
         limit_s = options.video.max_duration_s
         lengths_s.append(length_s if limit_s is None else min(length_s, limit_s))
-        parts += len(starts_s)
-        turns_s += lengths_s[-1] / len(starts_s) * -(-len(starts_s) // workers)
+        part_s = lengths_s[-1] / len(starts_s)
+        parts += [(part_s, are_apart(video.info, len(starts_s), options.video.part_s))] * len(
+            starts_s
+        )
     total_s = sum(lengths_s)
     passes = _passes(options, total_s, len(lengths_s), measured)
     if measured is None:
@@ -189,17 +186,29 @@ def estimate(
         profile=options.profile,
         videos=len(lengths_s),
         length_s=total_s,
-        parts=parts,
+        parts=len(parts),
         passes={stage: count for stage, count in passes.items() if count},
         size_bytes=size,
         speed=speed,
         workers=workers,
-        turns_s=turns_s,
-        is_shared=options.engine.videos_at_once > 1,
+        busiest_s=_last_end_s(parts, workers),
+        shared_s=_last_end_s([(part_s, True) for part_s, _ in parts], workers),
         unknown=tuple(unknown),
         unreadable=unreadable,
         is_measured=measured is not None,
     )
+
+
+def _last_end_s(parts: Iterable[tuple[float, bool]], workers: int) -> float:
+    """When the last part ends, if a second of video takes a second and each free process takes the
+    next part. Of each part: its length, and whether other processes can do it; a video that the
+    command reads itself holds up the videos after it."""
+    ends_s, held_s = [0.0] * workers, 0.0
+    for part_s, is_shareable in parts:
+        end_s = max(ends_s[0], held_s) + part_s
+        heapq.heapreplace(ends_s, end_s)
+        held_s = held_s if is_shareable else end_s
+    return max(ends_s)
 
 
 def _passes(

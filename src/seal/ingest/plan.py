@@ -72,8 +72,8 @@ class Plan:
     def is_shareable(self) -> bool:
         """Whether other processes can do the parts: each opens the source by its name, and reads
         the part alone."""
-        is_whole = bool(self.info.is_continuous) and self._count == 1
-        return (self.is_cut or is_whole) and not self.is_quick and not is_handed_open(self.source)
+        is_apart = are_apart(self.info, len(self.starts_s), self.options.video.part_s)
+        return is_apart and not self.is_quick and not is_handed_open(self.source)
 
     @property
     def listens(self) -> bool:
@@ -164,6 +164,11 @@ class Plan:
     def part_at(self, frame: Frame) -> int:
         """The part of a frame of a source that cannot be entered in the middle."""
         return max(0, int((frame.time_s - self.info.start_s) // self.options.video.part_s))
+
+
+def are_apart(info: VideoInfo, parts: int, part_s: float) -> bool:
+    """Whether each part of a video can be read alone: it is cut, or is no longer than a part."""
+    return parts > 1 or (bool(info.is_continuous) and (info.duration_s or 0.0) <= part_s)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import cv2
 
 from seal.decompose import Models
 from seal.errors import BackendError, VideoError
+from seal.ingest.plan import Plan
 from seal.ingest.work import index_part
 from seal.logs import of_parent
 
@@ -44,7 +45,8 @@ class Failure(NamedTuple):
 
 
 def main() -> None:
-    """Take a plan and models, then the numbers of parts, until the end of the input."""
+    """Take options and models, then plans, each with the numbers of parts of it that follow, until
+    the end of the input."""
     # Ctrl-C in a terminal goes to every process; the parent stops its workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints goes to stderr, and a video read from stdin is not this pipe.
@@ -67,16 +69,19 @@ def main() -> None:
 
     try:
         with of_parent():
-            plan, instances = _task(orders)
-            numbers = _listen(orders)
-            models = Models.load(plan.options, instances)
+            options, instances = _task(orders)
+            received = _listen(orders)
+            models = Models.load(options, instances)
             while True:
-                number = numbers.get()
+                order = received.get()
+                if isinstance(order, Plan):
+                    plan = order
+                    continue
                 try:
-                    say(index_part(plan, number, models, tick))
+                    say(index_part(plan, order, models, tick))
                 except VideoError as error:
                     # The error is about this part; the others may be readable.
-                    say(Unreadable(number, error))
+                    say(Unreadable(order, error))
     except Exception as error:
         say(Failure(portable(error), traceback.format_exc()))
         # The listening thread holds the input: Python would not end in an orderly way.
@@ -105,17 +110,17 @@ def _task(orders: BinaryIO) -> Any:
         ) from error
 
 
-def _listen(orders: BinaryIO) -> queue.SimpleQueue[int]:
-    """The numbers of parts as they come. The process ends at once when its input does: the parent
-    has been killed, or has no use for what is left."""
-    numbers: queue.SimpleQueue[int] = queue.SimpleQueue()
+def _listen(orders: BinaryIO) -> queue.SimpleQueue[Plan | int]:
+    """Plans and numbers of parts as they come. The process ends at once when its input does: the
+    parent has been killed."""
+    received: queue.SimpleQueue[Plan | int] = queue.SimpleQueue()
 
     def listen() -> None:
         try:
             while True:
-                numbers.put(pickle.load(orders))
+                received.put(pickle.load(orders))
         except Exception:
             os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    return numbers
+    return received
