@@ -423,7 +423,7 @@ def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=20.0)
     flags = ("--media", str(tmp_path / "media"))
-    with serving(tmp_path / "store", *flags) as server:
+    with serving(tmp_path / "store", *flags, program=[sys.executable]) as server:
         source = {"media": media_id(tmp_path, "long.mp4")}
         job = server.post("/api/v1/jobs", {"source": source}).json["id"]
         while server.get(f"/api/v1/jobs/{job}").json["stage"] != "indexing":
