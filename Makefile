@@ -19,7 +19,8 @@ NO_AVX := OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX512-SKX,AVX2,FP16,AVX 
 	ONEDNN_MAX_CPU_ISA=SSE41
 NO_AVX512 := OPENBLAS_CORETYPE=Haswell OPENCV_CPU_DISABLE=AVX512-SKX \
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL" ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+# Each process takes neighbours, so that most of what the tests of a module share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 # The tests that feed on the film, and those of choices, where rounding decides.
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py
