@@ -28,16 +28,20 @@ from pathlib import Path
 from typing import Any
 
 _LOADED = "seal.cli.serve seal.ingest seal.answer seal.show seal.serve.app seal.evaluate.film cv2"
+_OPTIONAL = "openai torch"
 _LONGEST = 1 << 20
 """Bytes of a message: arguments and environment."""
 
 # What stands in the command line: it sends its own standard files, passes signals on, and ends as
-# the other process has ended.
+# the other process has ended. With other packages, such as plug-ins, Python starts anew.
 _STAND_IN = """
 import json, os, signal, socket, sys
+address, python_path, *arguments = sys.argv[1:]
+if os.environ.get("PYTHONPATH", "") != python_path:
+    os.execv(sys.executable, [sys.executable, *arguments])
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as started:
-    started.connect(sys.argv[1])
-    asked = {"arguments": sys.argv[2:], "folder": os.getcwd(), "environment": dict(os.environ)}
+    started.connect(address)
+    asked = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
     held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     socket.send_fds(started, [json.dumps(asked).encode()], [0, 1, 2])
     process = int(started.recv(100))
@@ -75,7 +79,8 @@ def python() -> tuple[str, ...]:
 
     atexit.register(end)
     assert process.stdout.readline() == b"ready\n"
-    return sys.executable, "-I", "-S", str(folder / "stand_in.py"), address
+    python_path = os.environ.get("PYTHONPATH", "")
+    return sys.executable, "-I", "-S", str(folder / "stand_in.py"), address, python_path
 
 
 class _Forking:
@@ -143,14 +148,11 @@ class _Forking:
 
 def _become(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
     """Do what Python would do with this command line."""
-    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    named = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    own = [each for each in sys.path[1:] if each not in before]
     first, *others = arguments
-    sys.path[:] = ["", *map(os.path.abspath, named), *own]
+    sys.path[0] = ""
     if first == "-m":
         sys.argv = others
         runpy.run_module(others[0], run_name="__main__", alter_sys=True)
@@ -169,8 +171,9 @@ def _main(address: str) -> None:
     dependencies = import_module("seal.dependencies")
     dependencies.onnxruntime()
     dependencies.lancedb()
-    with suppress(ImportError):
-        import_module("openai")
+    for name in _OPTIONAL.split():
+        with suppress(ImportError):
+            import_module(name)
     warnings.filterwarnings("ignore", "lancedb fork support", RuntimeWarning)
     gc.freeze()
     os.write(1, b"ready\n")

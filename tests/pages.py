@@ -110,8 +110,6 @@ class Shell:
             script.write_text(text.format(**names))
             script.chmod(0o755)
         (folder / ".curlrc").write_text("fail-with-body\nsilent\nmax-time = 60\n")
-        # As `pip install examples/colour_backend` would leave it for Python.
-        path = [str(PROJECT / "examples" / "colour_backend"), os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | {
             "CURL_HOME": str(folder),
             "HOME": str(folder),
@@ -121,11 +119,14 @@ class Shell:
             "PAGE_PORT": str(port),
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
             "PIP_NO_INDEX": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, path)),
         }
 
     def run(self, language: str, text: str) -> str:
         """What a block prints on stdout; an AssertionError with stderr if it fails."""
+        if "colour_backend" in text or "seal_colours" in text:
+            # As `pip install examples/colour_backend` would leave it for Python.
+            path = [str(PROJECT / "examples" / "colour_backend"), os.environ.get("PYTHONPATH", "")]
+            self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         if language == "sh":
             command = ["bash", "-e", "-o", "pipefail", "-c", text]
         else:

@@ -24,6 +24,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 import seal
 from filmed import write_film
+from forked import python
 from seal.cli import main
 from seal.config.serving import ServeOptions
 from seal.errors import NotIndexedError, OptionError
@@ -217,7 +218,7 @@ def test_a_model_that_cannot_be_used_is_an_error_at_the_start(
     for answerer, said in (("openai:m", "set OPENAI_API_KEY"), ("openai", "the name of a model")):
         run = subprocess.run(
             [
-                *(sys.executable, "-m", "seal.cli", command, "--store", home / "store"),
+                *(*python(), "-m", "seal.cli", command, "--store", home / "store"),
                 *("--answerer", answerer, *flags),
             ],
             env=environment,
