@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 
 # Idle threads of the numerical libraries spin, which starves whatever else the machine does.
 export OMP_WAIT_POLICY := PASSIVE
+# The tests start Python hundreds of times, which compiles SEAL once where this is not set.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Encodings of the tests' film (tests/filmed.py), and what makes the numerical libraries take the
 # code that they have for processors without AVX, and for those without AVX-512.
@@ -19,7 +21,9 @@ NO_AVX := OPENBLAS_CORETYPE=Nehalem OPENCV_CPU_DISABLE=AVX512-SKX,AVX2,FP16,AVX 
 	ONEDNN_MAX_CPU_ISA=SSE41
 NO_AVX512 := OPENBLAS_CORETYPE=Haswell OPENCV_CPU_DISABLE=AVX512-SKX \
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL" ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2
+# Three processes keep two cores busy, because many tests wait for other processes. Each takes
+# neighbours, so that most of what the tests of a module share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist worksteal
 # The tests that feed on the film, and those of choices, where rounding decides.
 FILMED = $(shell grep -l "^from filmed import" tests/test_*.py)
 CHOICES := tests/test_attention.py tests/test_ties.py tests/test_baselines.py tests/test_streaming.py

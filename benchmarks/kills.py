@@ -16,8 +16,6 @@ commands   `seal index` with two jobs, two of them at once, `remove`, `optimize`
            of a run that was never killed, and leaves no semaphore and no temporary file.
 
 Exits with 1 at the first promise that is broken, and says which seed repeats it.
-
-Run it alone: a semaphore that another program makes meanwhile counts as left.
 """
 
 from __future__ import annotations
@@ -355,7 +353,10 @@ class Commands:
         left = [entry for entry in store.rglob("*") if ".new" in entry.name]
         left += list(store.glob("store.json.*"))
         promise(not left, f"{left} are left")
-        semaphores = {*_SHM.iterdir()} - self._shm
+        # Those of other programs come and go; what is left by a kill stays.
+        deadline = time.monotonic() + _GONE_S
+        while (semaphores := {*_SHM.glob("sem.*")} - self._shm) and time.monotonic() < deadline:
+            time.sleep(0.05)
         promise(not semaphores, f"{semaphores} are left")
         got.optimize(purge=True)
         size, most = size_bytes(store), _LARGEST * size_bytes(self._whole) + _SLACK_BYTES

@@ -30,12 +30,48 @@ if ENCODING not in ("default", *_ENCODINGS):
     raise ValueError(f"SEAL_TEST_FILM={ENCODING}; valid: default, {', '.join(_ENCODINGS)}")
 
 
-def write_film(path: str | Path, *arguments: Any, **named: Any) -> list[Event]:
-    """`seal.evaluate.film.write_film`, in the encoding that the environment asks for."""
-    events = film.write_film(path, *arguments, **named)
+_ROUND_S = 6.0
+_drawn: dict[tuple[Any, ...], tuple[bytes, list[Event]]] = {}
+
+
+def write_film(
+    path: str | Path, seed: int = 0, duration_s: float = 120.0, **named: Any
+) -> list[Event]:
+    """`seal.evaluate.film.write_film`, in the encoding that the environment asks for.
+
+    Each film is drawn once: that takes longer than indexing it.
+    """
+    path = Path(path)
+    key = (path.suffix, seed, duration_s, *sorted(named.items()))
+    if key in _drawn:
+        film_bytes, events = _drawn[key]
+        path.write_bytes(film_bytes)
+        return events
+    events = film.write_film(path, seed, duration_s, **named)
     if ENCODING != "default":
-        _encode_again(Path(path), *_ENCODINGS[ENCODING])
+        _encode_again(path, *_ENCODINGS[ENCODING])
+    _drawn[key] = path.read_bytes(), events
     return events
+
+
+def write_long(path: Path, seed: int, duration_s: float) -> None:
+    """A film that is long, not rich: its first six seconds over and over, which are drawn once."""
+    first = path.with_name(f"first-{path.name}")
+    write_film(first, seed, _ROUND_S)
+    with av.open(str(path), "w") as container:
+        for number in range(round(duration_s / _ROUND_S)):
+            with av.open(str(first)) as source:
+                shown = source.streams.video[0]
+                if not number:
+                    stream = container.add_stream_from_template(shown)
+                for packet in source.demux(shown):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    shift = round(number * _ROUND_S / shown.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    container.mux(packet)
+    first.unlink()
 
 
 def _encode_again(path: Path, codec: str, options: dict[str, str]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from forked import python
 
 PROJECT = Path(__file__).parents[1]
 PAGES = [
@@ -57,12 +60,13 @@ def blocks(page: Path) -> list[Block]:
 
 # `seal serve` goes on after its line; the next one, and the end of the page, stop it. `make` gets
 # the Makefile of the project and the environment of the tests; what would run all tests is only
-# printed. `pip` has to find that everything is installed already.
+# printed, and so is what tests/test_demo.py runs. `pip` has to find that everything is installed
+# already.
 _SEAL = """#!/bin/bash
-if [ "$1" != serve ] || [[ " $* " == *" --help "* ]]; then exec {python} -m seal.cli "$@"; fi
+if [ "$1" != serve ] || [[ " $* " == *" --help "* ]]; then exec {forked} -m seal.cli "$@"; fi
 [ -f serve.pid ] && kill "$(cat serve.pid)" && while kill -0 "$(cat serve.pid)" 2>/dev/null; do
   sleep 0.05; done
-{python} -m seal.cli "$@" $([[ " $* " == *" --port "* ]] || echo --port $PAGE_PORT) \\
+{forked} -m seal.cli "$@" $([[ " $* " == *" --port "* ]] || echo --port $PAGE_PORT) \\
   >serve.out 2>serve.log </dev/null &
 echo $! >serve.pid
 for _ in $(seq 2400); do
@@ -74,12 +78,12 @@ cat serve.log >&2
 exit 1
 """
 _MAKE = """#!/bin/bash
-case "$1" in demo) ;; *) dry=-n ;; esac
+case "$*" in demo*VIDEO=*) ;; *) dry=-n ;; esac
 PATH=/usr/bin:/bin exec make -f {project}/Makefile $dry -o {venv}/base -o {venv}/dev \\
   VENV={venv} BIN="$PAGE_BIN" "$@"
 """
 _PYTHON = """#!/bin/bash
-exec {python} "$@"
+exec {forked} "$@"
 """
 _PIP = """#!/bin/bash
 out="$({python} -m pip --disable-pip-version-check "$@" 2>&1)" || {{ echo "$out" >&2; exit 1; }}
@@ -95,14 +99,17 @@ class Shell:
         bin_folder = folder / "page-bin"
         bin_folder.mkdir()
         scripts = {"seal": _SEAL, "make": _MAKE, "pip": _PIP, "python": _PYTHON}
-        names = {"python": sys.executable, "project": PROJECT, "venv": folder / "v"}
+        names = {
+            "forked": shlex.join(python()),
+            "python": sys.executable,
+            "project": PROJECT,
+            "venv": folder / "v",
+        }
         for name, text in scripts.items():
             script = bin_folder / name
             script.write_text(text.format(**names))
             script.chmod(0o755)
         (folder / ".curlrc").write_text("fail-with-body\nsilent\nmax-time = 240\n")
-        # As `pip install examples/colour_backend` would leave it for Python.
-        path = [str(PROJECT / "examples" / "colour_backend"), os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | {
             "CURL_HOME": str(folder),
             "HOME": str(folder),
@@ -112,17 +119,20 @@ class Shell:
             "PAGE_PORT": str(port),
             "PATH": f"{bin_folder}:{os.environ['PATH']}",
             "PIP_NO_INDEX": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, path)),
         }
 
     def run(self, language: str, text: str) -> str:
         """What a block prints on stdout; an AssertionError with stderr if it fails."""
+        if "colour_backend" in text or "seal_colours" in text:
+            # As `pip install examples/colour_backend` would leave it for Python.
+            path = [str(PROJECT / "examples" / "colour_backend"), os.environ.get("PYTHONPATH", "")]
+            self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         if language == "sh":
             command = ["bash", "-e", "-o", "pipefail", "-c", text]
         else:
             script = self.folder / "page_block.py"
             script.write_text(text)
-            command = [sys.executable, str(script)]
+            command = [*python(), str(script)]
         # A file for stderr: a server that stays behind would hold a pipe open.
         with (self.folder / "stderr").open("w+") as errors:
             done = subprocess.run(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from forked import python
 
 
 class Reply(NamedTuple):
@@ -66,10 +67,16 @@ def _reply(reply: Any) -> Reply:
 
 
 @contextmanager
-def serving(store: Path | str, *flags: str, **extra: Any) -> Iterator[Server]:
-    """A server of a store on a free port of loopback, until the block ends."""
+def serving(
+    store: Path | str, *flags: str, program: Sequence[str] = (), **extra: Any
+) -> Iterator[Server]:
+    """A server of a store on a free port of loopback, until the block ends.
+
+    `program` is the Python to run it; one that is killed needs a process from `sys.executable`.
+    """
+    command = ["-m", "seal.cli", "serve", "--store", str(store), "--port", "0", *flags]
     process = subprocess.Popen(
-        [sys.executable, "-m", "seal.cli", "serve", "--store", str(store), "--port", "0", *flags],
+        [*(program or python()), *command],
         stderr=subprocess.PIPE,
         text=True,
         **extra,

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import seal as library
 from filmed import write_film
+from forked import python
 from seal import configfile
 from seal.cli import main
 from seal.config import DEFAULT_STORE, Options, yielding
@@ -224,7 +225,7 @@ def test_the_server_takes_its_settings_from_the_file(tmp_path: Path) -> None:
         '[serve]\nport = 0\nmedia = ["videos"]\nmax_uploads = 0\n'
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "seal.cli", "serve", "--config", "own.toml"],
+        [*python(), "-m", "seal.cli", "serve", "--config", "own.toml"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -7,7 +7,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import seal
+from forked import python
 from hub_server import Hub, serve
 from seal.answer.local import LocalAnswerer
 from seal.config import HfAnswer, SiglipEncode
@@ -54,13 +54,13 @@ def hub(saved: Path) -> Iterator[Hub]:
         yield running
 
 
-def python(hub: Hub, home: Path, *arguments: str) -> str:
+def printed(hub: Hub, home: Path, *arguments: str) -> str:
     """What a Python prints that knows this hub alone, and has its cache in `home`."""
     dropped = ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN")
     environment = {key: value for key, value in os.environ.items() if key not in dropped}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1"}
     run = subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=home.parent, check=False, timeout=300,
+        [*python(), *arguments], env=environment, cwd=home.parent, check=False, timeout=300,
         stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -80,7 +80,7 @@ def test_a_store_of_someone_else_fetches_nothing_without_consent(
     Store(other).finish(record, record.keys)
     store = shutil.copytree(other, tmp_path / "store")
 
-    lines = python(hub, tmp_path / "ours", "-c", ASKING, film, str(other), "8").splitlines()
+    lines = printed(hub, tmp_path / "ours", "-c", ASKING, film, str(other), "8").splitlines()
     assert hub.requests == []
     remedy = (
         "seal prepare mini --set encode.backend=siglip --set encode.weights=tiny/encoder"
@@ -95,10 +95,10 @@ def test_a_store_of_someone_else_fetches_nothing_without_consent(
     assert [listed, tokens, removed] == ["list 0 -", "tokens 0 -", "remove 0 -"]
 
     # The command that the error names is the consent, and afterwards nothing is asked of the hub.
-    python(hub, tmp_path / "ours", "-m", "seal.cli", *shlex.split(remedy)[1:], "--yes")
+    printed(hub, tmp_path / "ours", "-m", "seal.cli", *shlex.split(remedy)[1:], "--yes")
     assert "model.safetensors" in hub.fetched()
     hub.requests.clear()
-    lines = python(hub, tmp_path / "ours", "-c", ASKING, film, str(store), "1").splitlines()
+    lines = printed(hub, tmp_path / "ours", "-c", ASKING, film, str(store), "1").splitlines()
     assert lines == ["find 0 -"]
     assert hub.requests == []
 
@@ -119,7 +119,7 @@ try:
 except BackendError as error:
     print(error)
 """
-    said = python(hub, tmp_path / "home", "-c", code)
+    said = printed(hub, tmp_path / "home", "-c", code)
     assert "seal prepare mini --set answer.backend=hf --set answer.model=tiny/encoder" in said
     assert hub.requests == []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forked import python
 from own_network import watched
 
 
@@ -36,7 +37,7 @@ def test_it_draws_finds_and_shows_without_a_network(
 def test_a_folder_that_is_a_file_is_wrong_use(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    command = [sys.executable, "-m", "seal.cli", "demo", file]
+    command = [*python(), "-m", "seal.cli", "demo", file]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "Traceback" not in run.stderr

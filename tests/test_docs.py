@@ -19,6 +19,7 @@ import yaml
 import seal
 from conftest import DATA
 from filmed import write_film
+from forked import python
 from pages import NEEDS, PAGES, PROJECT, Shell, blocks
 from seal.cli import main
 from seal.config import Options
@@ -129,13 +130,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "holiday.mp4", folder / name)
         shutil.copy(folder / "lecture.mkv", folder / name)
         shutil.copy(folder / "lecture.srt", folder / name)
-    # `make demo` would draw two minutes of film.
-    (folder / "demo").mkdir()
-    shutil.copy(folder / "holiday.mp4", folder / "demo" / "film.mp4")
     made_up_benchmark(folder)
     (folder / "token").write_text("0123456789abcdef" * 2)
     command = ["index", "holiday.mp4", "film.mp4", "lecture.mkv"]
-    subprocess.run([sys.executable, "-m", "seal.cli", *command], cwd=folder, check=True)
+    subprocess.run([*python(), "-m", "seal.cli", *command], cwd=folder, check=True)
     return folder
 
 

@@ -20,6 +20,7 @@ from nbclient import NotebookClient
 
 import seal
 from filmed import write_film
+from forked import python
 from test_answer_endpoint import Server as Model
 from test_answer_endpoint import says, server
 
@@ -44,7 +45,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(example: str, *arguments: object, cwd: Path, **extra: str) -> str:
-    command = [sys.executable, str(EXAMPLES / example), *map(str, arguments)]
+    command = [*python(), str(EXAMPLES / example), *map(str, arguments)]
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | extra, capture_output=True, text=True, timeout=300
     )
@@ -152,7 +153,7 @@ def test_an_mcp_client_sees_the_tools_and_finds(films: Path) -> None:
 def test_an_mcp_client_says_what_the_server_says(tmp_path: Path) -> None:
     """A store without videos."""
     seal.open(tmp_path / ".seal")
-    command = [sys.executable, str(EXAMPLES / "mcp_client.py"), ".seal", BALLOON]
+    command = [*python(), str(EXAMPLES / "mcp_client.py"), ".seal", BALLOON]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "has no videos; run seal index first" in done.stderr

@@ -3,13 +3,13 @@
 import itertools
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from forked import python
 from seal.evaluate.drawing import SCENES
 from seal.evaluate.film import Event, write_film
 
@@ -100,7 +100,7 @@ def test_a_seed_is_a_film(tmp_path: Path) -> None:
 
 def test_the_command_writes_film_and_events(tmp_path: Path) -> None:
     out = tmp_path / "demo.mp4"
-    command = [sys.executable, "-m", "seal.evaluate.film", str(out), "--duration-s", "2"]
+    command = [*python(), "-m", "seal.evaluate.film", str(out), "--duration-s", "2"]
     subprocess.run(command, check=True)
     events = json.loads(out.with_suffix(".json").read_text())
     assert events[0].keys() == {"kind", "label", "start_s", "end_s", "track"}

@@ -3,7 +3,6 @@
 import json
 import math
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import seal
 from filmed import write_film
+from forked import python
 from seal import Library, OptionError
 from seal.cli import main
 from seal.config import FindOptions
@@ -340,7 +340,7 @@ def test_the_rows_of_each_video_are_those_of_its_name(named: str) -> None:
 
 def test_a_video_from_stdin_is_a_new_recording_each_time(tmp_path: Path) -> None:
     films = [tmp_path / f"film{seed}.mkv" for seed in (5, 6)]
-    command = [sys.executable, "-m", "seal.cli", "index", "-", "--json"]
+    command = [*python(), "-m", "seal.cli", "index", "-", "--json"]
     command += ["--store", str(tmp_path / "store")]
     ids = []
     for seed, film in enumerate(films, 5):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from forked import python
 from hub_server import Hub, serve
 from seal import preparation
 from seal.config import PROFILES, Options
@@ -73,7 +74,7 @@ def seal(environment: dict[str, str]) -> Seal:
 
     def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "seal.cli", *arguments], env=environment | more,
+            [*python(), "-m", "seal.cli", *arguments], env=environment | more,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
 
@@ -117,7 +118,7 @@ def test_sizes_come_first_and_nothing_is_fetched_without_consent(
 @pytest.mark.parametrize("answer", ["n", "y"])
 def test_a_terminal_is_asked(answer: str, hub: Hub, environment: dict[str, str]) -> None:
     terminal, end = pty.openpty()
-    command = [sys.executable, "-m", "seal.cli", "prepare", "base", *setting()]
+    command = [*python(), "-m", "seal.cli", "prepare", "base", *setting()]
     os.write(terminal, f"{answer}\n".encode())
     run = subprocess.run(
         command, env=environment, stdin=end, capture_output=True, text=True,

@@ -23,7 +23,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 import seal
-from filmed import write_film
+from filmed import write_film, write_long
+from forked import python
 from seal.cli import main
 from seal.config.serving import ServeOptions
 from seal.errors import NotIndexedError, OptionError
@@ -217,7 +218,7 @@ def test_a_model_that_cannot_be_used_is_an_error_at_the_start(
     for answerer, said in (("openai:m", "set OPENAI_API_KEY"), ("openai", "the name of a model")):
         run = subprocess.run(
             [
-                *(sys.executable, "-m", "seal.cli", command, "--store", home / "store"),
+                *(*python(), "-m", "seal.cli", command, "--store", home / "store"),
                 *("--answerer", answerer, *flags),
             ],
             env=environment,
@@ -372,7 +373,7 @@ def test_a_file_under_media_is_indexed_once_for_one_key(home: Path, tmp_path: Pa
 
 def test_a_job_can_be_cancelled_and_tried_again(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=30.0)
+    write_long(tmp_path / "media" / "long.mp4", 3, 30.0)
     with serving(tmp_path / "store", "--media", str(tmp_path / "media")) as server:
         body = {"source": {"media": media_id(tmp_path, "long.mp4")}}
         job = server.post("/api/v1/jobs", body).json["id"]
@@ -390,7 +391,7 @@ def test_a_job_can_be_cancelled_and_tried_again(tmp_path: Path) -> None:
 
 def test_waiting_jobs_and_followed_events_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=60.0)
+    write_long(tmp_path / "media" / "long.mp4", 3, 60.0)
     limits = ("serve.max_queued=1", "serve.max_streams=1", "serve.kept_jobs=1")
     flags = [flag for limit in limits for flag in ("--set", limit)]
     with serving(tmp_path / "store", "--media", str(tmp_path / "media"), *flags) as server:
@@ -433,9 +434,9 @@ def test_a_forgotten_job_takes_its_upload_along(tmp_path: Path) -> None:
 
 def test_a_job_goes_on_after_the_server_was_killed(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    write_film(tmp_path / "media" / "long.mp4", seed=3, duration_s=20.0)
+    write_long(tmp_path / "media" / "long.mp4", 3, 18.0)
     flags = ("--media", str(tmp_path / "media"))
-    with serving(tmp_path / "store", *flags) as server:
+    with serving(tmp_path / "store", *flags, program=[sys.executable]) as server:
         source = {"media": media_id(tmp_path, "long.mp4")}
         job = server.post("/api/v1/jobs", {"source": source}).json["id"]
         while server.get(f"/api/v1/jobs/{job}").json["stage"] != "indexing":

@@ -27,6 +27,7 @@ from PIL import Image
 
 import seal
 from filmed import write_film
+from forked import python
 from seal.library import LocalLibrary
 from seal.serve.agents import SERVER_TOOLS, TOOLS
 from seal.serve.stills import pictures
@@ -82,8 +83,9 @@ def reach(request: pytest.FixtureRequest, home: Path) -> Iterator[Reach]:
     """One client, in each way in which the library can be reached."""
     if request.param == "stdio":
         arguments = ["-m", "seal.cli", "mcp", "--store", str(home / "store")]
+        command, *first = python()
         target: Any = StdioServerParameters(
-            command=sys.executable, args=arguments, env=environment()
+            command=command, args=[*first, *arguments], env=environment()
         )
     else:
         target = f"{request.getfixturevalue('server').url}/mcp"
@@ -370,7 +372,7 @@ def test_stdout_has_the_protocol_alone(home: Path) -> None:
             for number, query in ((2, "a red ball"), (3, ""))
         ),
     ]
-    command = [sys.executable, "-m", "seal.cli", "mcp", "--store", str(home / "store")]
+    command = [*python(), "-m", "seal.cli", "mcp", "--store", str(home / "store")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -386,7 +388,7 @@ def test_stdout_has_the_protocol_alone(home: Path) -> None:
 
 
 def test_a_store_that_is_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "seal.cli", "mcp", "--store", str(tmp_path / "none")]
+    command = [*python(), "-m", "seal.cli", "mcp", "--store", str(tmp_path / "none")]
     run = subprocess.run(command, input="", capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (1, "")
     assert len(run.stderr.strip().splitlines()) == 1

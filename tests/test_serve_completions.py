@@ -7,7 +7,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 
 import seal
 from filmed import write_film
+from forked import python
 from seal.serve.messages import ChatMessage, Talk
 from seal.serve.schemas import LONGEST_ID
 from serving import Server, serving
@@ -462,7 +462,7 @@ def test_what_the_page_shows_runs(client: openai.OpenAI, server: Server, home: P
         run = code.replace("http://127.0.0.1:8765", server.url).replace(
             "seal:ID", f"seal:{ids(home)[0]}"
         )
-        command = ["sh", "-c", run] if code in commands else [sys.executable, "-c", run]
+        command = ["sh", "-c", run] if code in commands else [*python(), "-c", run]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         said.append(done.stdout)
     answered, found, tools, streamed = said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def test_a_webhook_leads_to_an_allowed_host_alone(server: Server, folder: Path) 
 
 def test_a_watch_goes_on_after_a_kill(folder: Path, tmp_path: Path) -> None:
     flags = ("--media", str(folder / "media"))
-    with serving(tmp_path / "store", *flags) as server:
+    with serving(tmp_path / "store", *flags, program=[sys.executable]) as server:
         name = server.post("/api/v1/watch", asked(folder)).json["id"]
         until(lambda: server.get(f"/api/v1/watch/{name}").json["window"], lambda found: found)
         server.kill()

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -466,7 +467,7 @@ def test_a_killed_server_serves_no_half_copy(long_home: Path, tmp_path: Path) ->
     (video,) = seal.open(long_home / "store")
     folder = tmp_path / "state" / "playable"
     flags = ("--state", str(tmp_path / "state"))
-    with serving(long_home / "store", *flags) as server:
+    with serving(long_home / "store", *flags, program=[sys.executable]) as server:
         job = begun(server, video.id)
         server.kill()
         copy = PlayableCopies(folder).place(video.id)

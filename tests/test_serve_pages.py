@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -301,7 +302,7 @@ def test_an_upload_goes_on_after_the_server_was_killed(browser: Any, tmp_path: P
     context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(120_000)
-    with serving(store) as server:
+    with serving(store, program=[sys.executable]) as server:
         port = server.url.rpartition(":")[2]
         sent: list[Any] = []
         page.on(

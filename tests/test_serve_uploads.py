@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,12 +92,12 @@ def test_what_has_arrived_stays_when_the_client_hangs_up(server: Server, film: b
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_an_upload_outlives_kills(film: bytes, tmp_path: Path, pieces: int) -> None:
     store, sent = tmp_path / "store", 0
-    with serving(store) as server:
+    with serving(store, program=[sys.executable]) as server:
         where = begin(server, len(film)).headers["location"]
         server.kill()
     step = len(film) // pieces + 1
     while sent < len(film):
-        with serving(store) as server:
+        with serving(store, program=[sys.executable]) as server:
             assert arrived(server, where) == sent
             reply = send(server, where, sent, film[sent : sent + step])
             sent = int(reply.headers["upload-offset"])

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,7 @@ from PIL import Image
 
 import seal
 from conftest import DATA
+from forked import python
 from seal import Options, Progress
 from seal.cli import main
 from seal.config import VideoOptions, deciding
@@ -342,9 +343,9 @@ def test_a_playlist_whose_segment_changed_is_not_answered_from_its_old_tokens(
     assert library.index(path, jobs=1).id != first.id
 
 
-def index_command(*arguments: str | Path) -> list[str]:
-    command = [sys.executable, "-m", "seal.cli", "index", "--json", "--set", "video.part_s=1"]
-    return [*command, *map(str, arguments)]
+def index_command(*arguments: str | Path, program: Sequence[str] | None = None) -> list[str]:
+    command = ["-m", "seal.cli", "index", "--json", "--set", "video.part_s=1"]
+    return [*(program or python()), *command, *map(str, arguments)]
 
 
 def test_what_comes_through_a_pipe_is_a_new_recording(tmp_path: Path) -> None:
@@ -354,7 +355,9 @@ def test_what_comes_through_a_pipe_is_a_new_recording(tmp_path: Path) -> None:
     for film in films:
         read, write = os.pipe()
         for name in ("/dev/stdin", f"/dev/fd/{read}", fifo):
-            command = index_command(name, "--store", tmp_path / "store")
+            # What forks gets no other files.
+            program = [sys.executable] if name == f"/dev/fd/{read}" else None
+            command = index_command(name, "--store", tmp_path / "store", program=program)
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[read]
             ) as process:
