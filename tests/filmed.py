@@ -35,19 +35,19 @@ _drawn: dict[tuple[Any, ...], tuple[bytes, list[Event]]] = {}
 
 
 def write_film(
-    path: str | Path, seed: int = 0, duration_s: float = 120.0, **named: Any
+    path: str | Path, seed: int = 0, duration_s: float = 120.0, *more: Any, **named: Any
 ) -> list[Event]:
     """`seal.evaluate.film.write_film`, in the encoding that the environment asks for.
 
     Each film is drawn once: that takes longer than indexing it.
     """
     path = Path(path)
-    key = (path.suffix, seed, duration_s, *sorted(named.items()))
+    key = (path.suffix, seed, duration_s, *more, *sorted(named.items()))
     if key in _drawn:
         film_bytes, events = _drawn[key]
         path.write_bytes(film_bytes)
         return events
-    events = film.write_film(path, seed, duration_s, **named)
+    events = film.write_film(path, seed, duration_s, *more, **named)
     if ENCODING != "default":
         _encode_again(path, *_ENCODINGS[ENCODING])
     _drawn[key] = path.read_bytes(), events

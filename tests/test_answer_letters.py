@@ -1,10 +1,11 @@
 """Letters of options: no letter is read otherwise than another, in whatever words it stands."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seal.answer.letters import extract
@@ -67,6 +68,8 @@ def test_letters_that_change_places_change_the_answer_alike(
 ) -> None:
     order = chance.sample(LETTERS, len(LETTERS))
     text = "".join(parts)
+    # "e " by itself is the letter E, and stays it.
+    assume(not extract(re.sub(r"\{\w+\}", "", text), OPTIONS))
 
     def chosen(letters: list[str]) -> int | None:
         """The place of the option that is read, where `letters` are those of the places."""
