@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -26,6 +27,7 @@ from seal.errors import OptionError, UnfinishedError, VideoError
 from seal.ingest import OnProgress, Shard, index, index_share
 from seal.ingest.batch import Batch
 from seal.ingest.engine import StoppedError
+from seal.segment import Masks
 from seal.store import Store
 from seal.types import Tokens
 from synthetic import write_video
@@ -199,6 +201,35 @@ def test_four_shards_make_the_tokens_of_one_process(
         True
     ] * 4
     assert store.videos() == before
+
+
+class _ThreadCounter(HalfSegmenter):
+    """Notes how many threads OpenCV has while it works."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = set[int]()
+
+    def segment(self, image: np.ndarray) -> Masks:
+        self.seen.add(cv2.getNumThreads())
+        return super().segment(image)
+
+
+def test_shards_leave_the_other_cores_to_each_other(clip: Path, tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        for shard, threads in ((Shard(1, 2), 1), (Shard(1, 1), 3)):
+            counter = _ThreadCounter()
+            store, options = (
+                Store(tmp_path / str(threads), create=True),
+                Options.load(settings=IN_PARTS),
+            )
+            index_share(clip, store, options, shard=shard, instances=made_up(counter))
+            assert counter.seen == {threads}
+            assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_shard_that_was_killed_before_its_commit_is_run_again(

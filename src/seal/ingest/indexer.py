@@ -100,7 +100,7 @@ class Indexer:
             models = self._loaded()
             stage = self._stage(source, video, models, shard)
             record, plan = stage.record, stage.plan
-            with self._ending(record):
+            with self._ending(record), _threads(shard):
                 if plan is None:
                     if store.resolve(record.id) != record:
                         # The file was moved.
@@ -158,6 +158,20 @@ class Indexer:
             with self._changed:
                 self._contents.remove(record.content_id)
                 self._changed.notify_all()
+
+
+@contextmanager
+def _threads(shard: Shard) -> Iterator[None]:
+    """Shards may share the cores of a machine: each has one thread of OpenCV meanwhile."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    if shard.count > 1:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 class _Kept:
