@@ -71,6 +71,7 @@ MINUTES = {
     "python benchmarks/mutants.py attention --sample 200": 120,
     "python benchmarks/kills.py": 20,
     "python benchmarks/engines.py overhead --runs 1": 3,
+    "python benchmarks/corpus.py --tokens 7150000 --videos 1430 --folder DIR": 30,
     "python benchmarks/engine_kills.py --nodes 10": 60,
     "python benchmarks/flops.py --seconds 24": 5,
     "pytest tests/test_track_propagation.py tests/test_devices.py": 2,
