@@ -100,7 +100,7 @@ class Indexer:
             models = self._loaded()
             stage = self._stage(source, video, models, shard)
             record, plan = stage.record, stage.plan
-            with self._ending(record), _threads(shard):
+            with self._ending(record), self._threads(shard):
                 if plan is None:
                     if store.resolve(record.id) != record:
                         # The file was moved.
@@ -150,6 +150,23 @@ class Indexer:
                 self._changed.wait()
 
     @contextmanager
+    def _threads(self, shard: Shard) -> Iterator[None]:
+        """Shards may share the cores of a machine: one that indexes by itself has one thread of
+        OpenCV meanwhile, as worker processes have. The number is one for the whole process, so that
+        it stays where several videos are worked on at a time."""
+        if shard.count == 1 or self._engine.videos_at_once > 1:
+            yield
+            return
+        import cv2
+
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)
+
+    @contextmanager
     def _ending(self, record: VideoRecord) -> Iterator[None]:
         """Copies of a video wait until it ends here."""
         try:
@@ -158,20 +175,6 @@ class Indexer:
             with self._changed:
                 self._contents.remove(record.content_id)
                 self._changed.notify_all()
-
-
-@contextmanager
-def _threads(shard: Shard) -> Iterator[None]:
-    """Shards may share the cores of a machine: each has one thread of OpenCV meanwhile."""
-    import cv2
-
-    before = cv2.getNumThreads()
-    if shard.count > 1:
-        cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 class _Kept:
