@@ -92,13 +92,12 @@ def _told(
 def _inside(schema: Schema, step: str | int, document: Schema) -> tuple[Schema, bool]:
     """What a step of a place leads to, and whether a client has written this step: pydantic also
     names the member of a union that a value was taken for."""
+    if str(step).startswith(_MEMBERS):
+        return schema, False
     for each in [schema, *_alternatives(schema, document)]:
         chosen = each.get("discriminator", {}).get("mapping", {}).get(step)
         if chosen is not None:
             return {"$ref": chosen}, False
-    if str(step).startswith(_MEMBERS):
-        return schema, False
-    for each in _alternatives(schema, document):
         if isinstance(step, int):
             inner = each.get("items")
         else:
