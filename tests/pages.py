@@ -60,8 +60,7 @@ def blocks(page: Path) -> list[Block]:
 
 # `seal serve` goes on after its line; the next one, and the end of the page, stop it. `make` gets
 # the Makefile of the project and the environment of the tests; what would run all tests is only
-# printed, and so is what tests/test_demo.py runs. `pip` has to find that everything is installed
-# already.
+# printed. `pip` has to find that everything is installed already.
 _SEAL = """#!/bin/bash
 if [ "$1" != serve ] || [[ " $* " == *" --help "* ]]; then exec {forked} -m seal.cli "$@"; fi
 [ -f serve.pid ] && kill "$(cat serve.pid)" && while kill -0 "$(cat serve.pid)" 2>/dev/null; do
@@ -78,7 +77,7 @@ cat serve.log >&2
 exit 1
 """
 _MAKE = """#!/bin/bash
-case "$*" in demo*VIDEO=*) ;; *) dry=-n ;; esac
+case "$1" in demo) ;; *) dry=-n ;; esac
 PATH=/usr/bin:/bin exec make -f {project}/Makefile $dry -o {venv}/base -o {venv}/dev \\
   VENV={venv} BIN="$PAGE_BIN" "$@"
 """
